@@ -1,0 +1,241 @@
+package strictjson
+
+import "strings"
+
+// scanValue validates the value at the current position and steps behind it.
+func (s *Scanner) scanValue() (Value, bool) {
+	start := s.pos
+	switch c := s.peek(); {
+	case c == '"':
+		raw, escaped, ok := s.scanString()
+		return Value{text: raw, kind: String, escaped: escaped}, ok
+	case c == '{':
+		ok := s.scanObject()
+		return Value{text: s.text[start:s.pos], kind: Object}, ok
+	case c == '[':
+		ok := s.scanArray()
+		return Value{text: s.text[start:s.pos], kind: Array}, ok
+	case c == '-' || '0' <= c && c <= '9':
+		ok := s.scanNumber()
+		return Value{text: s.text[start:s.pos], kind: Number}, ok
+	case c == 't':
+		return s.literal("true", Bool)
+	case c == 'f':
+		return s.literal("false", Bool)
+	case c == 'n':
+		return s.literal("null", Null)
+	}
+	return Value{}, s.fail("expected a value")
+}
+
+func (s *Scanner) literal(word string, kind Kind) (Value, bool) {
+	if !strings.HasPrefix(s.text[s.pos:], word) {
+		return Value{}, s.fail("expected a value")
+	}
+	s.pos += len(word)
+	return Value{text: word, kind: kind}, true
+}
+
+// scanObject validates an object inside the outermost one. Its names are
+// forgotten when it ends.
+func (s *Scanner) scanObject() bool {
+	if !s.enter() {
+		return false
+	}
+	base := s.names.open()
+	defer s.names.close(base)
+	s.space()
+	if s.peek() == '}' {
+		return s.leave()
+	}
+	for {
+		if _, ok := s.memberName(base); !ok {
+			return false
+		}
+		if _, ok := s.scanValue(); !ok {
+			return false
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.pos++
+			s.space()
+		case '}':
+			return s.leave()
+		default:
+			return s.fail("expected , or } after a member")
+		}
+	}
+}
+
+func (s *Scanner) scanArray() bool {
+	if !s.enter() {
+		return false
+	}
+	s.space()
+	if s.peek() == ']' {
+		return s.leave()
+	}
+	for {
+		if _, ok := s.scanValue(); !ok {
+			return false
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.pos++
+			s.space()
+		case ']':
+			return s.leave()
+		default:
+			return s.fail("expected , or ] after an element")
+		}
+	}
+}
+
+func (s *Scanner) enter() bool {
+	s.depth++
+	if s.depth > MaxDepth {
+		return s.fail("nested too deep")
+	}
+	s.pos++
+	return true
+}
+
+func (s *Scanner) leave() bool {
+	s.depth--
+	s.pos++
+	return true
+}
+
+// scanNumber validates the grammar of RFC 8259 §6.
+func (s *Scanner) scanNumber() bool {
+	if s.peek() == '-' {
+		s.pos++
+	}
+	switch c := s.peek(); {
+	case c == '0':
+		s.pos++
+	case '1' <= c && c <= '9':
+		s.digits()
+	default:
+		return s.fail("expected a digit")
+	}
+	if s.peek() == '.' {
+		s.pos++
+		if !s.digits() {
+			return s.fail("expected a digit after the decimal point")
+		}
+	}
+	if c := s.peek(); c == 'e' || c == 'E' {
+		s.pos++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.pos++
+		}
+		if !s.digits() {
+			return s.fail("expected a digit in the exponent")
+		}
+	}
+	return true
+}
+
+func (s *Scanner) digits() bool {
+	text, i := s.text, s.pos
+	for i < len(text) && text[i]-'0' <= 9 {
+		i++
+	}
+	some := i > s.pos
+	s.pos = i
+	return some
+}
+
+// plain tells which bytes stand for themselves in a string: all but the quote,
+// the backslash and control characters.
+var plain = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return table
+}()
+
+// scanString validates a string and returns what is between its quotes,
+// escapes and all.
+func (s *Scanner) scanString() (raw string, escaped, ok bool) {
+	s.pos++
+	start := s.pos
+	for {
+		text, i := s.text, s.pos
+		for i < len(text) && plain[text[i]] {
+			i++
+		}
+		s.pos = i
+		switch {
+		case i == len(text):
+			return "", false, s.fail("string without an end")
+		case text[i] == '"':
+			s.pos++
+			return text[start:i], escaped, true
+		case text[i] != '\\':
+			return "", false, s.fail("control character in a string")
+		}
+		escaped = true
+		if !s.escape() {
+			return "", false, false
+		}
+	}
+}
+
+// escape validates one escape sequence. A surrogate must be one half of a
+// pair: alone it is no character, and readers disagree on what to make of it.
+func (s *Scanner) escape() bool {
+	rest := s.text[s.pos:]
+	if len(rest) < 2 {
+		return s.fail("string without an end")
+	}
+	switch rest[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		s.pos += 2
+		return true
+	case 'u':
+	default:
+		return s.fail("unknown escape")
+	}
+	unit, ok := hex4(rest, 2)
+	if !ok {
+		return s.fail("expected four hexadecimal digits")
+	}
+	switch {
+	case unit < 0xD800 || unit > 0xDFFF:
+		s.pos += 6
+		return true
+	case unit < 0xDC00 && len(rest) >= 12 && rest[6] == '\\' && rest[7] == 'u':
+		if low, ok := hex4(rest, 8); ok && 0xDC00 <= low && low <= 0xDFFF {
+			s.pos += 12
+			return true
+		}
+	}
+	return s.fail("lone surrogate")
+}
+
+// hex4 reads the four hexadecimal digits at text[at:].
+func hex4(text string, at int) (rune, bool) {
+	if len(text) < at+4 {
+		return 0, false
+	}
+	var r rune
+	for i := at; i < at+4; i++ {
+		c := text[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		case 'A' <= c && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}

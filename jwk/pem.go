@@ -1,0 +1,77 @@
+package jwk
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+)
+
+// maxPEMBytes is the longest text that ParsePEM takes.
+const maxPEMBytes = 256 << 10
+
+// pemForms are the encodings of a key in PEM, by the label of their block.
+var pemForms = map[string]func(der []byte) (any, error){
+	"PRIVATE KEY":     func(der []byte) (any, error) { return x509.ParsePKCS8PrivateKey(der) }, // RFC 5958
+	"PUBLIC KEY":      func(der []byte) (any, error) { return x509.ParsePKIXPublicKey(der) },   // RFC 5280 §4.1
+	"RSA PRIVATE KEY": func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) }, // RFC 8017 A.1.2
+	"RSA PUBLIC KEY":  func(der []byte) (any, error) { return x509.ParsePKCS1PublicKey(der) },  // RFC 8017 A.1.1
+	"EC PRIVATE KEY":  func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },    // RFC 5915
+	"CERTIFICATE": func(der []byte) (any, error) { // RFC 5280
+		certificate, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, err
+		}
+		return certificate.PublicKey, nil
+	},
+}
+
+// ParsePEM reads a key from PEM: a private key in PKCS #8, PKCS #1 or SEC 1, a
+// public key in PKIX or PKCS #1, or a certificate. Of a certificate the public
+// key is taken and nothing is verified, not even its dates; of a chain, the key
+// of the first. More than one key is an error, for which one was meant?
+//
+// ParsePEM returns ErrInvalid, ErrWeak or ErrUnsupported.
+func ParsePEM(data []byte, p Params) (*Key, error) {
+	if len(data) > maxPEMBytes {
+		return nil, fmt.Errorf("%w: %d bytes of PEM; at most %d are taken", ErrInvalid, len(data), maxPEMBytes)
+	}
+	block, err := onlyBlock(data)
+	if err != nil {
+		return nil, err
+	}
+	parse, ok := pemForms[block.Type]
+	if !ok {
+		return nil, fmt.Errorf("%w: a PEM block labelled %.40q", ErrUnsupported, block.Type)
+	}
+	if block.Headers["DEK-Info"] != "" {
+		return nil, fmt.Errorf("%w: an encrypted PEM block", ErrUnsupported)
+	}
+	material, err := parse(block.Bytes)
+	if err != nil {
+		// The error of the parser is not wrapped: it may quote the key.
+		return nil, fmt.Errorf("%w: the PEM block labelled %q does not parse", ErrInvalid, block.Type)
+	}
+	return New(material, p)
+}
+
+// onlyBlock returns the one block of a PEM text that holds a key. The curve
+// that openssl writes in front of an EC key is passed over, and so are the
+// further certificates of a chain.
+func onlyBlock(data []byte) (*pem.Block, error) {
+	var only *pem.Block
+	for {
+		block, rest := pem.Decode(data)
+		switch {
+		case block == nil && only == nil:
+			return nil, fmt.Errorf("%w: not PEM", ErrInvalid)
+		case block == nil:
+			return only, nil
+		case block.Type == "EC PARAMETERS":
+		case only == nil:
+			only = block
+		case block.Type != "CERTIFICATE" || only.Type != "CERTIFICATE":
+			return nil, fmt.Errorf("%w: more than one key in the PEM", ErrInvalid)
+		}
+		data = rest
+	}
+}

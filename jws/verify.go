@@ -1,0 +1,337 @@
+package jws
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
+)
+
+const (
+	// DefaultMaxSize is how long a message may be unless MaxSize says otherwise.
+	DefaultMaxSize = 64 << 10
+
+	// maxCandidates is how many keys are tried for a message that names none.
+	// Each costs a verification.
+	maxCandidates = 16
+
+	// maxSignature is the longest signature in base64url: RSA with 8192 bits.
+	maxSignature = 1366
+
+	// maxSeenHeader is the longest header that a verifier remembers.
+	maxSeenHeader = 2 << 10
+
+	// maxKeptBuffer is the largest buffer that is kept for the next message.
+	maxKeptBuffer = 128 << 10
+)
+
+// VerifyOptions says what a verifier accepts. The zero value accepts every
+// algorithm that the keys permit, no extension, and messages of up to 64 KiB.
+type VerifyOptions struct {
+	// Algorithms are those accepted. Nil means those that the key found for the
+	// message permits, by its "alg" or else by its type, curve and size: the
+	// header cannot move a key to another family. A list that is empty and not
+	// nil is an error.
+	Algorithms []jwa.Algorithm
+
+	// Critical names the extensions that the caller understands and will act
+	// upon when the header marks them critical, RFC 7515 §4.1.11.
+	Critical []string
+
+	// MaxSize is the greatest length of a message in bytes. 0 means 64 KiB.
+	MaxSize int
+}
+
+// A Verifier verifies messages. It is built once and is safe for concurrent use.
+type Verifier struct {
+	keys    jwk.Source
+	options VerifyOptions
+
+	// last is the header of a message that was verified. One issuer writes
+	// the same header for weeks, and then it is read and checked once.
+	last atomic.Pointer[seenHeader]
+}
+
+type seenHeader struct {
+	encoded string
+	header  Header
+}
+
+// NewVerifier makes a verifier. It returns ErrOptions if there are no keys, if
+// Algorithms is empty and not nil or names one that cannot be computed, or if
+// Critical names what RFC 7797 has decode differently ("b64").
+func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
+	if keys == nil {
+		return nil, fmt.Errorf("%w: no source of keys", ErrOptions)
+	}
+	if o.Algorithms != nil && len(o.Algorithms) == 0 {
+		return nil, fmt.Errorf("%w: an empty list of algorithms accepts nothing", ErrOptions)
+	}
+	for _, alg := range o.Algorithms {
+		if err := alg.Check(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+		}
+	}
+	// RFC 7797 §6: whoever says "b64" must decode differently, which this
+	// serialization does not.
+	if slices.Contains(o.Critical, "b64") {
+		return nil, fmt.Errorf("%w: b64 is not an extension that a caller can act upon", ErrOptions)
+	}
+	if o.MaxSize < 0 {
+		return nil, fmt.Errorf("%w: MaxSize is negative", ErrOptions)
+	}
+	if o.MaxSize == 0 {
+		o.MaxSize = DefaultMaxSize
+	}
+	o.Algorithms, o.Critical = slices.Clone(o.Algorithms), slices.Clone(o.Critical)
+	return &Verifier{keys: keys, options: o}, nil
+}
+
+// Verify verifies one message; see [Verifier.Verify] for the errors, to which
+// ErrOptions is added. Whoever verifies more than one should keep a [Verifier].
+func Verify(ctx context.Context, message string, keys jwk.Source, o VerifyOptions) (Message, error) {
+	v, err := NewVerifier(keys, o)
+	if err != nil {
+		return Message{}, err
+	}
+	return v.Verify(ctx, message)
+}
+
+// Verify verifies a message in compact serialization and returns it decoded. On
+// error the Message is zero, and the error wraps ErrMalformed (ErrParts, ErrTooLong),
+// ErrCritical, ErrAlgorithm, ErrKey, ErrUnsigned or ErrSignature, or is that of a
+// source of keys that could not answer (jwk.ErrUnavailable).
+func (v *Verifier) Verify(ctx context.Context, message string) (Message, error) {
+	return v.VerifyAppend(ctx, nil, message)
+}
+
+// VerifyAppend is like Verify and appends the payload to dst, so that a caller
+// can reuse memory.
+//
+// The order of the steps is the security of this package.
+func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string) (Message, error) {
+	// Size and shape, before anything is copied or split.
+	parts, err := cut(message, v.options.MaxSize)
+	if err != nil {
+		return Message{}, err
+	}
+	scratch := scratches.Get().(*scratch)
+	defer scratch.release()
+	scratch.message = append(scratch.message[:0], message...)
+
+	// Strict base64url; then the header, which is read strictly and chooses
+	// nothing.
+	signature, err := scratch.signatureOf(parts)
+	if err != nil {
+		return Message{}, err
+	}
+	header, seen, err := v.header(message[:parts.first], scratch)
+	if err != nil {
+		return Message{}, err
+	}
+	if len(signature) == 0 {
+		return Message{}, ErrUnsigned
+	}
+	if err := v.accept(header, seen); err != nil {
+		return Message{}, err
+	}
+
+	// The key, by its name, and only if the algorithm is one of its own.
+	keys, err := v.candidates(ctx, header)
+	if err != nil {
+		return Message{}, err
+	}
+
+	// The signature.
+	key, err := verifyWith(keys, header.Algorithm, scratch.message[:parts.second], signature)
+	if err != nil {
+		return Message{}, err
+	}
+	if !seen {
+		v.remember(message[:parts.first], header)
+	}
+
+	// Only then the payload.
+	payload, err := appendDecoded(dst, scratch.message[parts.first+1:parts.second])
+	if err != nil {
+		return Message{}, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	}
+	return Message{Header: header, Payload: payload, Key: key}, nil
+}
+
+// parts are where the two dots of a compact message are.
+type parts struct{ first, second int }
+
+// cut finds the dots of a message, RFC 7515 §7.1. It counts them before it does
+// anything else: a megabyte of dots must not become a million parts.
+func cut(message string, maxSize int) (parts, error) {
+	if len(message) > maxSize {
+		return parts{}, fmt.Errorf("%w: %d bytes; at most %d are taken", ErrTooLong, len(message), maxSize)
+	}
+	if n := strings.Count(message, "."); n != 2 {
+		return parts{}, fmt.Errorf("%w: %d dots where two belong", ErrParts, n)
+	}
+	return parts{first: strings.IndexByte(message, '.'), second: strings.LastIndexByte(message, '.')}, nil
+}
+
+// scratch is memory that one verification needs and the next can use again.
+type scratch struct {
+	message   []byte
+	decoded   []byte
+	signature [maxSignature]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (s *scratch) release() {
+	if cap(s.message) <= maxKeptBuffer {
+		scratches.Put(s)
+	}
+}
+
+// header returns the header of a message, and whether one with the very same
+// text was accepted before.
+func (v *Verifier) header(encoded string, s *scratch) (h Header, seen bool, err error) {
+	if last := v.last.Load(); last != nil && last.encoded == encoded {
+		h = last.header
+		h.Critical = slices.Clone(h.Critical) // the caller owns what it gets
+		return h, true, nil
+	}
+	s.decoded, err = appendDecoded(s.decoded[:0], s.message[:len(encoded)])
+	if err != nil {
+		return Header{}, false, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	h, err = parseHeader(string(s.decoded))
+	return h, false, err
+}
+
+// remember keeps a header that was accepted, with what the caller could change
+// in it copied.
+func (v *Verifier) remember(encoded string, h Header) {
+	if len(encoded) <= maxSeenHeader {
+		h.Critical = slices.Clone(h.Critical)
+		v.last.Store(&seenHeader{encoded: strings.Clone(encoded), header: h})
+	}
+}
+
+// accept checks what a header demands and which algorithm it names.
+func (v *Verifier) accept(h Header, seen bool) error {
+	if seen {
+		return nil
+	}
+	if err := checkCritical(h, v.options.Critical); err != nil {
+		return err
+	}
+	if v.options.Algorithms != nil && !slices.Contains(v.options.Algorithms, h.Algorithm) {
+		return fmt.Errorf("%w: %.40q", ErrAlgorithm, string(h.Algorithm))
+	}
+	return nil
+}
+
+func (s *scratch) signatureOf(p parts) ([]byte, error) {
+	encoded := s.message[p.second+1:]
+	if len(encoded) > maxSignature {
+		return nil, fmt.Errorf("%w: %d bytes of signature", ErrSignature, len(encoded))
+	}
+	signature, err := appendDecoded(s.signature[:0], encoded)
+	if err != nil {
+		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+	}
+	return signature, nil
+}
+
+// candidates asks the source for the keys that the header may mean and keeps
+// those that do its algorithm, RFC 8725 §3.1.
+func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error) {
+	found, err := v.keys.Find(ctx, h.KeyID)
+	switch {
+	case errors.Is(err, jwk.ErrNotFound):
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	case err != nil:
+		return nil, fmt.Errorf("jws: find the key: %w", err)
+	case len(found) == 0:
+		return nil, fmt.Errorf("%w: the source found none", ErrKey)
+	}
+	fitting := found
+	if !allDo(found, h.Algorithm) {
+		fitting = slices.DeleteFunc(slices.Clone(found), func(k *jwk.Key) bool { return k == nil || !k.Does(h.Algorithm) })
+	}
+	switch {
+	case len(fitting) == 0:
+		return nil, fmt.Errorf("%w: %.40q is not an algorithm of the key: %v", ErrAlgorithm, string(h.Algorithm), found[0])
+	case len(fitting) > maxCandidates:
+		return nil, fmt.Errorf("%w: it names no key, and there are %d for %s", ErrKey, len(fitting), h.Algorithm)
+	}
+	return fitting, nil
+}
+
+func allDo(keys []*jwk.Key, alg jwa.Algorithm) bool {
+	for _, k := range keys {
+		if k == nil || !k.Does(alg) {
+			return false
+		}
+	}
+	return true
+}
+
+// verifyWith tries the keys in turn and returns the one that fits.
+func verifyWith(keys []*jwk.Key, alg jwa.Algorithm, signed, signature []byte) (*jwk.Key, error) {
+	var last error
+	for _, k := range keys {
+		err := k.Verify(alg, signed, signature)
+		if err == nil {
+			return k, nil
+		}
+		last = err
+	}
+	if !errors.Is(last, jwk.ErrSignature) {
+		return nil, fmt.Errorf("%w: %w", ErrKey, last)
+	}
+	return nil, fmt.Errorf("%w: %w", ErrSignature, last)
+}
+
+var strictURL = base64.RawURLEncoding.Strict()
+
+var errLineBreak = errors.New("line break in base64url")
+
+// appendDecoded decodes base64url as RFC 7515 §2 defines it: no padding, no
+// other characters, no unused bits. Go's decoder skips line breaks even when
+// strict, so they are looked for first.
+func appendDecoded(dst, encoded []byte) ([]byte, error) {
+	if bytes.IndexByte(encoded, '\n') >= 0 || bytes.IndexByte(encoded, '\r') >= 0 {
+		return nil, errLineBreak
+	}
+	return strictURL.AppendDecode(dst, encoded)
+}
+
+// DecodeUnverified returns the header and the payload of a message in compact
+// serialization without verifying anything but its form: nobody has vouched for
+// a byte of it. It is for looking at tokens, not for acting upon them. It returns
+// ErrMalformed or ErrTooLong.
+func DecodeUnverified(message string) (Header, []byte, error) {
+	parts, err := cut(message, DefaultMaxSize)
+	if err != nil {
+		return Header{}, nil, err
+	}
+	raw, err := appendDecoded(nil, []byte(message[:parts.first]))
+	if err != nil {
+		return Header{}, nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	header, err := parseHeader(string(raw))
+	if err != nil {
+		return Header{}, nil, err
+	}
+	payload, err := appendDecoded(nil, []byte(message[parts.first+1:parts.second]))
+	if err != nil {
+		return Header{}, nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	}
+	return header, payload, nil
+}

@@ -1,0 +1,156 @@
+package jwt
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/strictjson"
+)
+
+// The claims that the package looks at, as bits.
+const (
+	claimIssuer = 1 << iota
+	claimSubject
+	claimAudience
+	claimExpiresAt
+	claimNotBefore
+	claimIssuedAt
+	claimID
+	claimNonce
+)
+
+// claims are the values that are checked, found in one pass and without
+// reflection, whatever type the caller has for them.
+type claims struct {
+	present   int
+	issuer    string
+	subject   string
+	id        string
+	nonce     string
+	audience  audience
+	expiresAt time.Time
+	notBefore time.Time
+	issuedAt  time.Time
+}
+
+func (c *claims) has(claim int) bool { return c.present&claim != 0 }
+
+// audience is "aud" without the list being made: one is the usual number.
+type audience struct {
+	one  string
+	many []string
+}
+
+func (a audience) includes(name string) bool { return a.one == name || slices.Contains(a.many, name) }
+
+var (
+	errAudienceType = errors.New("aud is neither a string nor a list of strings")
+	errDateType     = errors.New("not a NumericDate")
+)
+
+// scanClaims validates the payload, all of it, as strict JSON, reads the claims
+// that are checked, and hands each member to visit, if there is one. Of the first
+// claim with the wrong type it tells with ErrClaims, but only if the JSON as a
+// whole is in order.
+func scanClaims(text string, visit func(name string, value strictjson.Value)) (claims, error) {
+	var c claims
+	var wrong error
+	s := strictjson.New(text)
+	for s.Next() {
+		if err := c.read(s.Name(), s.Value()); err != nil && wrong == nil {
+			wrong = err
+		}
+		if visit != nil {
+			visit(s.Name(), s.Value())
+		}
+	}
+	if err := s.Err(); err != nil {
+		return claims{}, &JSONWebTokenError{Message: "invalid token", Kind: ErrMalformed, Cause: err}
+	}
+	if wrong != nil {
+		return claims{}, wrong
+	}
+	return c, nil
+}
+
+func (c *claims) read(name string, value strictjson.Value) error {
+	switch name {
+	case "iss":
+		return c.text(claimIssuer, name, value, &c.issuer)
+	case "sub":
+		return c.text(claimSubject, name, value, &c.subject)
+	case "jti":
+		return c.text(claimID, name, value, &c.id)
+	case "nonce":
+		return c.text(claimNonce, name, value, &c.nonce)
+	case "exp":
+		return c.date(claimExpiresAt, name, value, &c.expiresAt)
+	case "nbf":
+		return c.date(claimNotBefore, name, value, &c.notBefore)
+	case "iat":
+		return c.date(claimIssuedAt, name, value, &c.issuedAt)
+	case "aud":
+		var ok bool
+		if c.audience, ok = readAudience(value); !ok {
+			return invalid(ErrClaims, "invalid aud value")
+		}
+		c.present |= claimAudience
+	}
+	return nil
+}
+
+func (c *claims) text(claim int, name string, value strictjson.Value, to *string) error {
+	text, ok := value.Text()
+	if !ok {
+		return invalid(ErrClaims, "invalid %s value", name)
+	}
+	*to, c.present = text, c.present|claim
+	return nil
+}
+
+func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) error {
+	date, ok := dateOf(value)
+	if !ok {
+		return invalid(ErrClaims, "invalid %s value", name)
+	}
+	*to, c.present = date, c.present|claim
+	return nil
+}
+
+func readAudience(value strictjson.Value) (audience, bool) {
+	if one, ok := value.Text(); ok {
+		return audience{one: one}, true
+	}
+	many, ok := value.Texts()
+	return audience{many: many}, ok
+}
+
+func audienceOf(value strictjson.Value) (Audience, bool) {
+	a, ok := readAudience(value)
+	if !ok || a.many != nil {
+		return a.many, ok
+	}
+	return Audience{a.one}, true
+}
+
+// maxDate is the year 9999 in seconds, the last that RFC 3339 can write.
+const maxDate = 253402300799
+
+// dateOf reads a NumericDate, RFC 7519 §2: a JSON number, with or without a
+// fraction, between the years -7000 and 9999.
+func dateOf(value strictjson.Value) (time.Time, bool) {
+	if n, ok := value.Int(); ok {
+		if n < -maxDate || n > maxDate {
+			return time.Time{}, false
+		}
+		return time.Unix(n, 0), true
+	}
+	f, ok := value.Float()
+	if !ok || math.Abs(f) > maxDate {
+		return time.Time{}, false
+	}
+	whole, fraction := math.Modf(f)
+	return time.Unix(int64(whole), int64(fraction*1e9)), true
+}

@@ -1,0 +1,165 @@
+package jwt_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jwt"
+)
+
+// Sign claims of your own with a secret, and verify them into the same type.
+func Example() {
+	type Claims struct {
+		jwt.Registered
+		Cart []string `json:"cart"`
+	}
+
+	key, err := jwk.New([]byte("a secret of 32 bytes or more, kept safe"), jwk.Params{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.Sign(Claims{Cart: []string{"apples", "pears"}}, key, jwt.SignOptions{
+		Audience:  []string{"shop"},
+		ExpiresIn: time.Hour,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	verified, err := jwt.Verify[Claims](context.Background(), token, key, jwt.VerifyOptions{Audiences: []string{"shop"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verified.Header.Algorithm, verified.Claims.Cart)
+	// Output: HS256 [apples pears]
+}
+
+// What is verified often is built once. The keys may be a set, or a set at an
+// address: jwk.NewRemote.
+func ExampleNewVerifier() {
+	signingKey, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys, err := jwk.NewSet(signingKey)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	type AccessToken struct {
+		jwt.Registered
+		Scope string `json:"scope"`
+	}
+	verifier, err := jwt.NewVerifier[AccessToken](keys, jwt.VerifyOptions{
+		Algorithms: []jwa.Algorithm{jwa.ES256},
+		Types:      []string{"at+jwt"},
+		Issuers:    []string{"https://login.example.com"},
+		Audiences:  []string{"https://api.example.com"},
+		Leeway:     5 * time.Second,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	token, err := jwt.Sign(map[string]any{"scope": "orders:read"}, signingKey, jwt.SignOptions{
+		Type:      "at+jwt",
+		Issuer:    "https://login.example.com",
+		Subject:   "248289761001",
+		Audience:  []string{"https://api.example.com"},
+		ExpiresIn: 5 * time.Minute,
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	verified, err := verifier.Verify(context.Background(), token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verified.Claims.Subject, "may", verified.Claims.Scope)
+	// Output: 248289761001 may orders:read
+}
+
+// Claims whose shape is not known go into a map. Numbers are json.Number and
+// keep every digit.
+func ExampleVerify_map() {
+	key, err := jwk.New([]byte("a secret of 32 bytes or more, kept safe"), jwk.Params{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.Sign([]byte(`{"account": 12345678901234567890}`), key, jwt.SignOptions{ExpiresIn: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	verified, err := jwt.Verify[map[string]any](context.Background(), token, key, jwt.VerifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verified.Claims["account"])
+	// Output: 12345678901234567890
+}
+
+// Errors say which check failed.
+func ExampleTokenExpiredError() {
+	key, err := jwk.New([]byte("a secret of 32 bytes or more, kept safe"), jwk.Params{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.Sign(map[string]any{"exp": 1_000_000_000}, key, jwt.SignOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	_, err = jwt.Verify[jwt.Registered](context.Background(), token, key, jwt.VerifyOptions{})
+	var expired *jwt.TokenExpiredError
+	switch {
+	case errors.As(err, &expired):
+		fmt.Println(err, "at", expired.ExpiredAt.UTC().Format(time.DateOnly))
+	case errors.Is(err, jwt.ErrSignature):
+		fmt.Println("forged")
+	}
+	// Output: jwt expired at 2001-09-09
+}
+
+// A private key that never leaves a key management service or a hardware module
+// signs through crypto.Signer.
+func ExampleSign_signer() {
+	var module crypto.Signer
+	module, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // stands for the module here
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := jwk.New(module, jwk.Params{ID: "hsm-1", Algorithm: jwa.ES256})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.Sign(nil, key, jwt.SignOptions{Subject: "alice", ExpiresIn: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	verified, err := jwt.Verify[jwt.Registered](context.Background(), token, key, jwt.VerifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verified.Header.KeyID, verified.Claims.Subject)
+	// Output: hsm-1 alice
+}
+
+// Looking into a token decides nothing, but may tell whom to ask about it.
+func ExampleDecodeUnverified() {
+	const token = "eyJhbGciOiJFUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwczovL2xvZ2luLmV4YW1wbGUuY29tIn0.AAAA"
+	decoded, err := jwt.DecodeUnverified[jwt.Registered](token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(decoded.Header.KeyID, decoded.Claims.Issuer)
+	// Output: 1 https://login.example.com
+}

@@ -1,0 +1,260 @@
+package jwt
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jws"
+)
+
+// VerifyOptions says which tokens are accepted. The zero value accepts any
+// token that has a good signature and has not expired; say at least Audiences and
+// Issuers, or a token meant for somebody else is as good as one meant for you.
+//
+// A list that is not nil must have an element, and no element may be "": options
+// that were computed and came out empty must not switch a check off. They are
+// refused with ErrOptions.
+type VerifyOptions struct {
+	// Algorithms are those accepted. Nil means those of the key's type.
+	Algorithms []jwa.Algorithm
+
+	// Types are the values of the header's "typ" that are accepted, compared
+	// without regard to case and to a leading "application/" (RFC 7515
+	// §4.1.9). If there are any, a token without "typ" is refused. Naming one
+	// keeps tokens of different purposes apart, RFC 8725 §3.11.
+	Types []string
+
+	Issuers   []string // one of them must be "iss"
+	Audiences []string // one of them must be, or be in, "aud"
+	Subject   string   // must be "sub", unless it is ""
+	ID        string   // must be "jti", unless it is ""
+	Nonce     string   // must be "nonce", unless it is ""
+
+	// Leeway is how far clocks may be apart. 0 means not at all; the usual
+	// minute has to be asked for.
+	Leeway time.Duration
+
+	// MaxAge is how long ago "iat" may be, whatever "exp" says; with it, a
+	// token needs an "iat", and one from the future is refused. 0 means any age.
+	MaxAge time.Duration
+
+	IgnoreExpiration       bool // accept a token that has expired
+	IgnoreNotBefore        bool // accept a token whose "nbf" is to come
+	AllowMissingExpiration bool // accept a token without "exp", which is good for ever
+
+	MaxSize int              // greatest length of a token in bytes; 0 means 64 KiB
+	Now     func() time.Time // the clock; nil means time.Now
+}
+
+// A Verifier verifies tokens whose claims are a C. It is built once and is safe
+// for concurrent use.
+type Verifier[C any] struct {
+	signatures *jws.Verifier
+	options    VerifyOptions
+	shape      shape
+}
+
+// NewVerifier makes a verifier. It returns ErrOptions if the options would accept
+// nothing or everything by mistake, and ErrKey if keys is nil.
+func NewVerifier[C any](keys jwk.Source, o VerifyOptions) (*Verifier[C], error) {
+	if keys == nil {
+		return nil, invalid(ErrKey, "secret or public key must be provided")
+	}
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"Types", o.Types}, {"Issuers", o.Issuers}, {"Audiences", o.Audiences}} {
+		if list.values != nil && len(list.values) == 0 || slices.Contains(list.values, "") {
+			return nil, invalid(ErrOptions, "%s must not be empty or contain an empty string", list.name)
+		}
+	}
+	if o.Leeway < 0 || o.MaxAge < 0 {
+		return nil, invalid(ErrOptions, "Leeway and MaxAge must not be negative")
+	}
+	signatures, err := jws.NewVerifier(keys, jws.VerifyOptions{Algorithms: o.Algorithms, MaxSize: o.MaxSize})
+	if err != nil {
+		return nil, fromSignature(err)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	o.Types = slices.Clone(o.Types)
+	for i, t := range o.Types {
+		o.Types[i] = shortType(t)
+	}
+	o.Issuers, o.Audiences = slices.Clone(o.Issuers), slices.Clone(o.Audiences)
+	return &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}, nil
+}
+
+// Verify verifies one token; see [Verifier.Verify] for the errors, to which
+// ErrOptions is added. Whoever verifies more than one should keep a [Verifier].
+func Verify[C any](ctx context.Context, token string, keys jwk.Source, o VerifyOptions) (Token[C], error) {
+	v, err := NewVerifier[C](keys, o)
+	if err != nil {
+		return Token[C]{}, err
+	}
+	return v.Verify(ctx, token)
+}
+
+// payloads is memory for decoded payloads.
+var payloads = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxKeptPayload is the largest buffer that is kept for the next token.
+const maxKeptPayload = 64 << 10
+
+func keepPayload(buffer *[]byte) {
+	if cap(*buffer) <= maxKeptPayload {
+		payloads.Put(buffer)
+	}
+}
+
+// Verify verifies a token in compact serialization and returns its claims. On
+// error the Token is zero. The error is a *JSONWebTokenError that wraps ErrMalformed,
+// ErrCritical, ErrAlgorithm, ErrKey, ErrSignature, ErrType, ErrClaims,
+// ErrNotYetValid, ErrExpired, ErrMissing, ErrAudience, ErrIssuer, ErrSubject,
+// ErrID or ErrNonce, and the first of them in this order; or it is the error of a
+// key source that could not answer, and says nothing about the token.
+func (v *Verifier[C]) Verify(ctx context.Context, token string) (Token[C], error) {
+	if token == "" {
+		return Token[C]{}, invalid(ErrMalformed, "jwt must be provided")
+	}
+	buffer := payloads.Get().(*[]byte)
+	defer keepPayload(buffer)
+	message, err := v.signatures.VerifyAppend(ctx, (*buffer)[:0], token)
+	if err != nil {
+		return Token[C]{}, fromSignature(err)
+	}
+	*buffer = message.Payload
+	if err := v.options.checkType(message.Header.Type); err != nil {
+		return Token[C]{}, err
+	}
+	result := Token[C]{Header: message.Header}
+	registered, unfit, err := v.shape.read(string(message.Payload), reflect.ValueOf(&result.Claims).Elem())
+	if err != nil {
+		return Token[C]{}, err
+	}
+	if err := v.options.check(&registered); err != nil {
+		return Token[C]{}, err
+	}
+	if unfit != nil {
+		return Token[C]{}, unfit
+	}
+	return result, nil
+}
+
+// shortType is a media type as RFC 7515 §4.1.9 compares it.
+func shortType(t string) string {
+	t = strings.ToLower(t)
+	if rest, ok := strings.CutPrefix(t, "application/"); ok && !strings.Contains(rest, "/") {
+		return rest
+	}
+	return t
+}
+
+func (o *VerifyOptions) checkType(typ string) error {
+	if o.Types == nil {
+		return nil
+	}
+	if typ == "" || !slices.Contains(o.Types, shortType(typ)) {
+		return invalid(ErrType, "jwt type invalid. expected: %s", strings.Join(o.Types, " or "))
+	}
+	return nil
+}
+
+// check holds the claims against the options, in the order in which
+// jsonwebtoken does.
+func (o *VerifyOptions) check(c *claims) error {
+	now := o.Now()
+	if err := o.checkTimes(c, now); err != nil {
+		return err
+	}
+	if err := o.checkNames(c); err != nil {
+		return err
+	}
+	return o.checkAge(c, now)
+}
+
+func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
+	if !o.IgnoreNotBefore && c.has(claimNotBefore) { // RFC 7519 §4.1.5
+		if now.Add(o.Leeway).Before(c.notBefore) {
+			return &NotBeforeError{JSONWebTokenError{Message: "jwt not active", Kind: ErrNotYetValid}, c.notBefore}
+		}
+	}
+	if o.IgnoreExpiration {
+		return nil
+	}
+	if !c.has(claimExpiresAt) { // RFC 7519 §4.1.4 leaves it optional; a token that is good for ever should be meant to be
+		if o.AllowMissingExpiration {
+			return nil
+		}
+		return invalid(ErrMissing, "jwt must have an expiration (exp)")
+	}
+	if !now.Add(-o.Leeway).Before(c.expiresAt) { // RFC 7519 §4.1.4
+		return expired("jwt expired", c.expiresAt)
+	}
+	return nil
+}
+
+func (o *VerifyOptions) checkNames(c *claims) error {
+	if o.Audiences != nil { // RFC 7519 §4.1.3
+		if !slices.ContainsFunc(o.Audiences, c.audience.includes) {
+			return invalid(ErrAudience, "jwt audience invalid. expected: %s", strings.Join(o.Audiences, " or "))
+		}
+	}
+	if o.Issuers != nil && !slices.Contains(o.Issuers, c.issuer) { // RFC 7519 §4.1.1
+		return invalid(ErrIssuer, "jwt issuer invalid. expected: %s", strings.Join(o.Issuers, ","))
+	}
+	if o.Subject != "" && c.subject != o.Subject { // RFC 7519 §4.1.2
+		return invalid(ErrSubject, "jwt subject invalid. expected: %s", o.Subject)
+	}
+	if o.ID != "" && c.id != o.ID { // RFC 7519 §4.1.7
+		return invalid(ErrID, "jwt jwtid invalid. expected: %s", o.ID)
+	}
+	if o.Nonce != "" && c.nonce != o.Nonce { // OpenID Connect Core §3.1.3.7
+		return invalid(ErrNonce, "jwt nonce invalid. expected: %s", o.Nonce)
+	}
+	return nil
+}
+
+func (o *VerifyOptions) checkAge(c *claims, now time.Time) error {
+	if o.MaxAge == 0 {
+		return nil
+	}
+	if !c.has(claimIssuedAt) {
+		return invalid(ErrMissing, "iat required when maxAge is specified")
+	}
+	if limit := c.issuedAt.Add(o.MaxAge); !now.Add(-o.Leeway).Before(limit) {
+		return expired("maxAge exceeded", limit)
+	}
+	// An "iat" far ahead would make MaxAge mean nothing.
+	if now.Add(o.Leeway).Before(c.issuedAt) {
+		return &NotBeforeError{JSONWebTokenError{Message: "jwt issued in the future", Kind: ErrNotYetValid}, c.issuedAt}
+	}
+	return nil
+}
+
+// DecodeUnverified returns what a token says without verifying anything: nobody
+// has vouched for a byte of it. It is for looking at tokens, and for finding out
+// whom to ask about one; never for deciding. It returns ErrMalformed or ErrClaims.
+func DecodeUnverified[C any](token string) (Token[C], error) {
+	header, payload, err := jws.DecodeUnverified(token)
+	if err != nil {
+		return Token[C]{}, fromSignature(err)
+	}
+	result := Token[C]{Header: header}
+	_, unfit, err := shapeOf(reflect.TypeFor[C]()).read(string(payload), reflect.ValueOf(&result.Claims).Elem())
+	if err == nil || errors.Is(err, ErrClaims) {
+		err = unfit // a claim of the wrong type is worth looking at, if C can hold it
+	}
+	if err != nil {
+		return Token[C]{}, err
+	}
+	return result, nil
+}
