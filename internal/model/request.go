@@ -1,0 +1,43 @@
+package model
+
+// Request is an authorization request that waits for a person: what was asked,
+// checked already, and what has been proven since. Each browser tab has its
+// own.
+type Request struct {
+	ID          RequestID
+	BrowserHash string // Secret.Hash of the cookie of the browser that began it
+	ClientID    ClientID
+	CreatedAt   int64
+	ExpiresAt   int64
+	Asked       Asked
+
+	// What the pages have proven.
+	SessionID SessionID // the person signed in for this very request
+	Approved  []string  // the scopes that the person agreed to
+}
+
+// Asked is the content of an authorization request, RFC 6749 §4.1.1 and OpenID
+// Connect Core §3.1.2.1, after the checks.
+type Asked struct {
+	RedirectURI   string   `json:"redirect_uri"`
+	RedirectSent  bool     `json:"redirect_sent,omitempty"` // the parameter was present, RFC 6749 §4.1.3
+	ResponseType  string   `json:"response_type"`
+	ResponseMode  string   `json:"response_mode,omitempty"`
+	Scope         []string `json:"scope,omitempty"`
+	State         string   `json:"state,omitempty"`
+	Nonce         string   `json:"nonce,omitempty"`
+	CodeChallenge string   `json:"code_challenge,omitempty"` // always S256
+	Prompt        []string `json:"prompt,omitempty"`
+	MaxAge        *int64   `json:"max_age,omitempty"` // seconds
+	LoginHint     string   `json:"login_hint,omitempty"`
+	ACRValues     []string `json:"acr_values,omitempty"`
+	Subject       UserID   `json:"subject,omitempty"` // from a valid id_token_hint
+}
+
+// Consent is what a person has allowed a client, once and for later.
+type Consent struct {
+	UserID    UserID
+	ClientID  ClientID
+	Scope     []string
+	GrantedAt int64
+}

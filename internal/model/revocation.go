@@ -1,0 +1,38 @@
+package model
+
+// Kind says what a revocation puts out.
+type Kind string
+
+const (
+	KindSession Kind = "session" // Value is a SessionID
+	KindSubject Kind = "subject" // Value is a UserID; tokens issued at CutOff or before
+	KindClient  Kind = "client"  // Value is a ClientID; tokens issued at CutOff or before
+	KindGrant   Kind = "grant"   // Value is a GrantID
+	KindToken   Kind = "token"   // Value is a "jti"
+	KindAll     Kind = "all"     // every token issued at CutOff or before
+)
+
+// Cause says why something was ended.
+type Cause string
+
+const (
+	CauseSignedOut        Cause = "signed_out"
+	CauseAdmin            Cause = "admin"
+	CauseAccountDisabled  Cause = "account_disabled"
+	CauseCredentialChange Cause = "credential_change"
+	CauseReuseDetected    Cause = "reuse_detected"
+	CauseRevoked          Cause = "revoked" // by the client, RFC 7009
+	CausePolicy           Cause = "policy"
+)
+
+// Revocation is one entry of the revocation log. It is written in the same
+// transaction that ends what it names.
+type Revocation struct {
+	Sequence int64 // rises with every entry; gaps mean nothing
+	Kind     Kind
+	Value    string
+	CutOff   int64
+	Cause    Cause
+	At       int64
+	DropAt   int64 // no token that it concerns can be alive after this
+}

@@ -1,0 +1,56 @@
+package model
+
+// UserStatus says whether a person may sign in and hold tokens.
+type UserStatus string
+
+const (
+	UserActive UserStatus = "active"
+	UserLocked UserStatus = "locked"
+)
+
+// User is a person with an account of ours.
+type User struct {
+	ID           UserID
+	Login        string // as typed at sign-in, normalised by account; unique
+	PasswordHash string // PHC string; empty: the person has no password
+	Status       UserStatus
+	Admin        bool
+	Profile      Profile
+	CreatedAt    int64
+	UpdatedAt    int64 // the "updated_at" claim
+	PasswordAt   int64 // when the password was last set
+}
+
+// Profile holds the standard claims about a person, named and typed as in
+// OpenID Connect Core §5.1. What is empty is not told.
+type Profile struct {
+	Name                string   `json:"name,omitempty"`
+	GivenName           string   `json:"given_name,omitempty"`
+	FamilyName          string   `json:"family_name,omitempty"`
+	MiddleName          string   `json:"middle_name,omitempty"`
+	Nickname            string   `json:"nickname,omitempty"`
+	PreferredUsername   string   `json:"preferred_username,omitempty"`
+	Page                string   `json:"profile,omitempty"` // URL of the profile page
+	Picture             string   `json:"picture,omitempty"`
+	Website             string   `json:"website,omitempty"`
+	Gender              string   `json:"gender,omitempty"`
+	Birthdate           string   `json:"birthdate,omitempty"` // YYYY-MM-DD or YYYY
+	Zoneinfo            string   `json:"zoneinfo,omitempty"`
+	Locale              string   `json:"locale,omitempty"` // BCP 47
+	Email               string   `json:"email,omitempty"`
+	EmailVerified       bool     `json:"email_verified,omitempty"`
+	PhoneNumber         string   `json:"phone_number,omitempty"` // E.164
+	PhoneNumberVerified bool     `json:"phone_number_verified,omitempty"`
+	Address             *Address `json:"address,omitempty"`
+	Groups              []string `json:"groups,omitempty"`
+}
+
+// Address is the "address" claim, OpenID Connect Core §5.1.1.
+type Address struct {
+	Formatted     string `json:"formatted,omitempty"`
+	StreetAddress string `json:"street_address,omitempty"`
+	Locality      string `json:"locality,omitempty"`
+	Region        string `json:"region,omitempty"`
+	PostalCode    string `json:"postal_code,omitempty"`
+	Country       string `json:"country,omitempty"`
+}
