@@ -1,0 +1,41 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+)
+
+// dialect is what the two databases do differently.
+type dialect interface {
+	// run calls fn inside a transaction of the mode, perhaps more than once,
+	// and returns when its changes are durable. An error or a panic of fn
+	// undoes them.
+	run(ctx context.Context, m mode, fn func(querier) error) error
+	// explain turns a driver's error, told by its code, into one of ours that
+	// wraps it.
+	explain(err error) error
+	// again reports whether the transaction failed only because of others, so
+	// that it may succeed if it runs again.
+	again(err error) bool
+	// inOrder is a statement that lets transactions that come after it commit
+	// one after the other, or empty if they do so anyway.
+	inOrder() string
+	close() error
+}
+
+// mode is what a transaction needs.
+type mode int
+
+const (
+	snapshot mode = iota // one state of the database, read only
+	audited              // serializable, and a change needs an event
+	serial               // serializable
+	tidy                 // each statement for itself: deletes only what nobody can use
+)
+
+// querier runs statements inside a transaction.
+type querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}

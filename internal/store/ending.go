@@ -1,0 +1,90 @@
+package store
+
+import "github.com/ostiary/ostiary/internal/model"
+
+// Ending is why and when something is ended.
+type Ending struct {
+	Cause  model.Cause
+	At     int64
+	DropAt int64 // when the last token that it concerns is dead
+}
+
+// The methods here are the only ones that end anything. Each writes the ended
+// columns, which the server reads, and the revocation log, which the APIs read,
+// in the same transaction: there is no way to do one without the other.
+
+// EndSession ends a session and those of its grants that do not outlive it. It
+// fails with ErrNotFound if there is no such session or it was ended before; a
+// session that has expired can still be ended, because tokens may name it.
+func (tx *Tx) EndSession(id model.SessionID, e Ending) error {
+	err := tx.must(`UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at = 0`, string(id), e.At)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3
+		WHERE session_id = $1 AND ended_at = 0 AND offline = 0`, string(id), e.At, string(e.Cause))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.KindSession, string(id), 0, e)
+}
+
+// EndGrant ends a grant and all that was issued from it. It fails with
+// ErrNotFound if there is no such grant or it was ended before.
+func (tx *Tx) EndGrant(id model.GrantID, e Ending) error {
+	err := tx.must(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE id = $1 AND ended_at = 0`,
+		string(id), e.At, string(e.Cause))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.KindGrant, string(id), 0, e)
+}
+
+// EndUser ends all sessions and grants of a person and puts out their tokens
+// issued up to e.At. It fails with ErrNotFound if there is no such person.
+func (tx *Tx) EndUser(id model.UserID, e Ending) error {
+	if _, err := one(tx, scanInt, `SELECT 1 FROM users WHERE id = $1`, string(id)); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at = 0`, string(id), e.At); err != nil {
+		return err
+	}
+	_, err := tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE user_id = $1 AND ended_at = 0`,
+		string(id), e.At, string(e.Cause))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.KindSubject, string(id), e.At, e)
+}
+
+// EndClient ends all grants of a client and puts out its tokens issued up to
+// e.At. It fails with ErrNotFound if there is no such client.
+func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
+	if _, err := one(tx, scanInt, `SELECT 1 FROM clients WHERE id = $1`, string(id)); err != nil {
+		return err
+	}
+	_, err := tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE client_id = $1 AND ended_at = 0`,
+		string(id), e.At, string(e.Cause))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.KindClient, string(id), e.At, e)
+}
+
+// EndAll ends every session and every grant and puts out every token issued up
+// to e.At: for the day when a key has leaked.
+func (tx *Tx) EndAll(e Ending) error {
+	if _, err := tx.exec(`UPDATE sessions SET ended_at = $1 WHERE ended_at = 0`, e.At); err != nil {
+		return err
+	}
+	_, err := tx.exec(`UPDATE grants SET ended_at = $1, end_cause = $2 WHERE ended_at = 0`, e.At, string(e.Cause))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.KindAll, "", e.At, e)
+}
+
+// RevokeToken puts out one token.
+func (tx *Tx) RevokeToken(jti string, e Ending) error {
+	return tx.revoke(model.KindToken, jti, 0, e)
+}

@@ -1,0 +1,270 @@
+package store_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// people makes, for ann and for bob, two sessions; each has a grant to shop, a
+// grant to bank, and one to shop that outlives the session.
+func people(t *testing.T, s *store.Store) {
+	t.Helper()
+	upkeep(t, s, func(tx *store.Tx) error {
+		for _, user := range []model.UserID{"ann", "bob"} {
+			for _, n := range []string{"1", "2"} {
+				id := string(user) + n
+				soon := now() + 3600
+				err := errors.Join(
+					tx.InsertSession(model.Session{ID: model.SessionID(id), CookieHash: id, UserID: user, IdleAt: soon, ExpiresAt: soon}),
+					tx.InsertGrant(model.Grant{ID: model.GrantID(id + "-shop"), UserID: user, ClientID: "shop", SessionID: model.SessionID(id), ExpiresAt: soon}),
+					tx.InsertGrant(model.Grant{ID: model.GrantID(id + "-bank"), UserID: user, ClientID: "bank", SessionID: model.SessionID(id), ExpiresAt: soon}),
+					tx.InsertGrant(model.Grant{ID: model.GrantID(id + "-keep"), UserID: user, ClientID: "shop", SessionID: model.SessionID(id), Offline: true, ExpiresAt: soon}))
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// living returns the IDs of what still lives, in order.
+func living(t *testing.T, s *store.Store) []string {
+	t.Helper()
+	var ids []string
+	view(t, s, func(tx *store.Tx) error {
+		for _, user := range []model.UserID{"ann", "bob"} {
+			sessions, err := tx.SessionsOf(user)
+			if err != nil {
+				return err
+			}
+			for _, x := range sessions {
+				ids = append(ids, string(x.ID))
+			}
+			grants, err := tx.GrantsOf(user)
+			if err != nil {
+				return err
+			}
+			for _, x := range grants {
+				ids = append(ids, string(x.ID))
+			}
+		}
+		return nil
+	})
+	slices.Sort(ids)
+	return ids
+}
+
+func TestEnding(t *testing.T) {
+	all := []string{
+		"ann1", "ann1-bank", "ann1-keep", "ann1-shop", "ann2", "ann2-bank", "ann2-keep", "ann2-shop",
+		"bob1", "bob1-bank", "bob1-keep", "bob1-shop", "bob2", "bob2-bank", "bob2-keep", "bob2-shop",
+	}
+	e := store.Ending{Cause: model.CauseAdmin, At: 5000, DropAt: 9000}
+	for _, row := range []struct {
+		name  string
+		end   func(*store.Tx) error
+		again error // of doing it twice
+		dead  []string
+		entry model.Revocation
+	}{
+		{
+			"session", func(tx *store.Tx) error { return tx.EndSession("ann1", e) }, store.ErrNotFound,
+			[]string{"ann1", "ann1-bank", "ann1-shop"},
+			model.Revocation{Kind: model.KindSession, Value: "ann1"},
+		}, {
+			"grant", func(tx *store.Tx) error { return tx.EndGrant("ann1-keep", e) }, store.ErrNotFound,
+			[]string{"ann1-keep"},
+			model.Revocation{Kind: model.KindGrant, Value: "ann1-keep"},
+		}, {
+			"user", func(tx *store.Tx) error { return tx.EndUser("ann", e) }, nil,
+			[]string{"ann1", "ann1-bank", "ann1-keep", "ann1-shop", "ann2", "ann2-bank", "ann2-keep", "ann2-shop"},
+			model.Revocation{Kind: model.KindSubject, Value: "ann", CutOff: 5000},
+		}, {
+			"client", func(tx *store.Tx) error { return tx.EndClient("shop", e) }, nil,
+			[]string{"ann1-keep", "ann1-shop", "ann2-keep", "ann2-shop", "bob1-keep", "bob1-shop", "bob2-keep", "bob2-shop"},
+			model.Revocation{Kind: model.KindClient, Value: "shop", CutOff: 5000},
+		}, {
+			"all", func(tx *store.Tx) error { return tx.EndAll(e) }, nil, all,
+			model.Revocation{Kind: model.KindAll, CutOff: 5000},
+		}, {
+			"token", func(tx *store.Tx) error { return tx.RevokeToken("t1", e) }, nil, nil,
+			model.Revocation{Kind: model.KindToken, Value: "t1"},
+		},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *store.Store) {
+				people(t, s)
+				equal(t, living(t, s), all)
+				upkeep(t, s, row.end)
+				left := slices.DeleteFunc(slices.Clone(all), func(id string) bool { return slices.Contains(row.dead, id) })
+				if len(left) == 0 {
+					left = nil
+				}
+				equal(t, living(t, s), left)
+
+				log := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(0, 0) })
+				row.entry.Sequence, row.entry.Cause, row.entry.At, row.entry.DropAt = 1, e.Cause, e.At, e.DropAt
+				equal(t, log, []model.Revocation{row.entry})
+				fails(t, s, row.again, row.end)
+			})
+		})
+	}
+}
+
+func TestEndingNothing(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		e := store.Ending{At: 1}
+		for name, end := range map[string]func(*store.Tx) error{
+			"session": func(tx *store.Tx) error { return tx.EndSession("none", e) },
+			"grant":   func(tx *store.Tx) error { return tx.EndGrant("none", e) },
+			"user":    func(tx *store.Tx) error { return tx.EndUser("none", e) },
+			"client":  func(tx *store.Tx) error { return tx.EndClient("none", e) },
+		} {
+			t.Run(name, func(t *testing.T) { fails(t, s, store.ErrNotFound, end) })
+		}
+		if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.RevokeToken("", e) }); err == nil {
+			t.Error("a token without a name was revoked: that would put out all that have none")
+		}
+		if log := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(0, 0) }); len(log) > 0 {
+			t.Errorf("the log has %v", log)
+		}
+	})
+}
+
+// To end something and to log it is one change.
+func TestEndingUndone(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		people(t, s)
+		before := living(t, s)
+		stop := errors.New("stop")
+		fails(t, s, stop, func(tx *store.Tx) error {
+			return errors.Join(tx.EndUser("ann", store.Ending{At: 1}), stop)
+		})
+		equal(t, living(t, s), before)
+		equal(t, read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(0, 0) }), []model.Revocation(nil))
+	})
+}
+
+func TestTokenEnded(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		people(t, s)
+		upkeep(t, s, func(tx *store.Tx) error {
+			return errors.Join(
+				tx.EndSession("ann1", store.Ending{Cause: model.CauseSignedOut, At: 100}),
+				tx.EndGrant("bob1-shop", store.Ending{Cause: model.CauseReuseDetected, At: 100}),
+				tx.RevokeToken("t1", store.Ending{Cause: model.CauseRevoked, At: 100}),
+				tx.EndUser("ann", store.Ending{Cause: model.CauseAccountDisabled, At: 100}),
+				tx.EndClient("bank", store.Ending{Cause: model.CausePolicy, At: 100}))
+		})
+		for _, row := range []struct {
+			name  string
+			token store.TokenRef
+			cause model.Cause // empty: it lives
+		}{
+			{"says nothing", store.TokenRef{IssuedAt: 50}, ""},
+			{"its session has ended, whenever it was issued", store.TokenRef{SessionID: "ann1", IssuedAt: 500}, model.CauseSignedOut},
+			{"another session", store.TokenRef{SessionID: "ann2", IssuedAt: 50}, ""},
+			{"its grant has ended", store.TokenRef{GrantID: "bob1-shop", IssuedAt: 500}, model.CauseReuseDetected},
+			{"revoked", store.TokenRef{JTI: "t1", IssuedAt: 500}, model.CauseRevoked},
+			{"the subject's before the cut-off", store.TokenRef{UserID: "ann", IssuedAt: 99}, model.CauseAccountDisabled},
+			{"the subject's at the cut-off", store.TokenRef{UserID: "ann", IssuedAt: 100}, model.CauseAccountDisabled},
+			{"the subject's after the cut-off", store.TokenRef{UserID: "ann", IssuedAt: 101}, ""},
+			{"the client's at the cut-off", store.TokenRef{ClientID: "bank", IssuedAt: 100}, model.CausePolicy},
+			{"the client's after the cut-off", store.TokenRef{ClientID: "bank", IssuedAt: 101}, ""},
+			{"the names of other kinds", store.TokenRef{JTI: "ann", SessionID: "t1", GrantID: "ann1", UserID: "bank", ClientID: "ann"}, ""},
+			{"several: the latest tells", store.TokenRef{SessionID: "ann1", UserID: "ann", IssuedAt: 50}, model.CauseAccountDisabled},
+		} {
+			t.Run(row.name, func(t *testing.T) {
+				view(t, s, func(tx *store.Tx) error {
+					cause, ended, err := tx.TokenEnded(row.token)
+					if cause != row.cause || ended != (row.cause != "") {
+						t.Errorf("got %q, %v", cause, ended)
+					}
+					return err
+				})
+			})
+		}
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{Cause: model.CausePolicy, At: 300}) })
+		for issued, want := range map[int64]bool{300: true, 301: false} {
+			view(t, s, func(tx *store.Tx) error {
+				_, ended, err := tx.TokenEnded(store.TokenRef{JTI: "x", IssuedAt: issued})
+				if ended != want {
+					t.Errorf("all up to 300: a token of %d: %v, want %v", issued, ended, want)
+				}
+				return err
+			})
+		}
+	})
+}
+
+// A reader that remembers the last sequence misses nothing while many write.
+func TestRevocationsTail(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		const writers, entries = 8, 25
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			race(t, writers, nil, func(i int) error {
+				for n := range entries {
+					err := s.Upkeep(t.Context(), func(tx *store.Tx) error {
+						return tx.RevokeToken(number(number("t", i), n), store.Ending{At: 1})
+					})
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}()
+		seen := map[string]bool{}
+		for after, last := int64(0), false; ; {
+			list := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(after, 7) })
+			for _, r := range list {
+				if r.Sequence <= after {
+					t.Fatalf("sequence %d after %d", r.Sequence, after)
+				}
+				after = r.Sequence
+				seen[r.Value] = true
+			}
+			if len(list) > 0 {
+				continue
+			}
+			if last {
+				break
+			}
+			select {
+			case <-done:
+				last = true // once more, for what came since
+			default:
+			}
+		}
+		if len(seen) != writers*entries {
+			t.Errorf("the reader saw %d entries of %d", len(seen), writers*entries)
+		}
+	})
+}
+
+// Numbers are not given again when the log has been swept empty: a reader that
+// was away would take new entries for old ones.
+func TestRevocationNumbersAreNotReused(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		revoke := func() {
+			upkeep(t, s, func(tx *store.Tx) error { return tx.RevokeToken("t", store.Ending{DropAt: 10}) })
+		}
+		revoke()
+		revoke()
+		if n, err := s.Sweep(t.Context(), 10, 0); n != 2 || err != nil {
+			t.Fatal(n, err)
+		}
+		revoke()
+		log := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(2, 0) })
+		if len(log) != 1 {
+			t.Errorf("after number 2 the log shows %v", log)
+		}
+	})
+}

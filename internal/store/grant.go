@@ -1,0 +1,64 @@
+package store
+
+import "github.com/ostiary/ostiary/internal/model"
+
+const grantColumns = `id, user_id, client_id, session_id, scope, audience, nonce, auth_time, acr, amr, offline,
+	created_at, expires_at, ended_at, end_cause, salt, generation, rotated_at, replays, idle_at`
+
+func scanGrant(row scanner) (g model.Grant, err error) {
+	err = row.Scan((*string)(&g.ID), (*string)(&g.UserID), (*string)(&g.ClientID), (*string)(&g.SessionID),
+		(*list)(&g.Scope), (*list)(&g.Audience), &g.Nonce, &g.AuthTime, &g.ACR, (*list)(&g.AMR), &g.Offline,
+		&g.CreatedAt, &g.ExpiresAt, &g.EndedAt, (*string)(&g.EndCause),
+		&g.Salt, &g.Generation, &g.RotatedAt, &g.Replays, &g.IdleAt)
+	return g, err
+}
+
+// InsertGrant adds a grant of a person to a client, who both exist. It fails
+// with ErrConflict if its ID is known.
+func (tx *Tx) InsertGrant(g model.Grant) error {
+	return tx.insert(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20) ON CONFLICT DO NOTHING`,
+		string(g.ID), string(g.UserID), string(g.ClientID), string(g.SessionID),
+		list(g.Scope).text(), list(g.Audience).text(), g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
+		g.CreatedAt, g.ExpiresAt, g.EndedAt, string(g.EndCause),
+		g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt)
+}
+
+// Grant returns a grant, live or not, or ErrNotFound.
+func (tx *Tx) Grant(id model.GrantID) (model.Grant, error) {
+	return one(tx, scanGrant, `SELECT `+grantColumns+` FROM grants WHERE id = $1`, string(id))
+}
+
+// GrantsOf lists the live grants of a person, the youngest first.
+func (tx *Tx) GrantsOf(user model.UserID) ([]model.Grant, error) {
+	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
+		WHERE user_id = $1 AND ended_at = 0 AND expires_at > $2
+		ORDER BY created_at DESC, id LIMIT $3`, string(user), tx.now().Unix(), page(0))
+}
+
+// StartRefresh begins the family of refresh tokens of a live grant that has
+// none: generation 1 is live until idleAt. It fails with ErrNotFound.
+func (tx *Tx) StartRefresh(id model.GrantID, salt string, now, idleAt int64) error {
+	return tx.must(`UPDATE grants SET salt = $2, generation = 1, rotated_at = $3, replays = 0, idle_at = $4
+		WHERE id = $1 AND salt = '' AND ended_at = 0 AND expires_at > $3`, string(id), salt, now, idleAt)
+}
+
+// RotateRefresh uses up the refresh token of that generation and makes the next
+// one live until idleAt. It fails with ErrNotFound unless the grant is live and
+// that generation is its live one: of many who try at the same time, one
+// succeeds.
+func (tx *Tx) RotateRefresh(id model.GrantID, generation, now, idleAt int64) (model.Grant, error) {
+	return change(tx, scanGrant, `UPDATE grants
+		SET generation = generation + 1, rotated_at = $3, replays = 0, idle_at = $4
+		WHERE id = $1 AND generation = $2 AND salt <> '' AND ended_at = 0 AND expires_at > $3 AND idle_at > $3
+		RETURNING `+grantColumns, string(id), generation, now, idleAt)
+}
+
+// ReplayRefresh counts that the live refresh token, which is of that generation,
+// was handed out once more. It fails with ErrNotFound if another generation is
+// live, if the grant was ended, or if that has happened max times already.
+func (tx *Tx) ReplayRefresh(id model.GrantID, generation, max int64) (model.Grant, error) {
+	return change(tx, scanGrant, `UPDATE grants SET replays = replays + 1
+		WHERE id = $1 AND generation = $2 AND replays < $3 AND salt <> '' AND ended_at = 0
+		RETURNING `+grantColumns, string(id), generation, max)
+}

@@ -1,0 +1,245 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// maxBatch and maxBatchTime bound how long the first of a batch waits for
+	// the last, beyond the time of one function.
+	maxBatch     = 256
+	maxBatchTime = 5 * time.Millisecond
+)
+
+// group is the one writer of an SQLite database. A durable commit costs far
+// more than a small transaction, so those who come while another is at work
+// share one: each runs its own function in its own goroutine while it has the
+// turn, inside a savepoint of one transaction, and passes the turn on; the last
+// in the queue (or of a full batch) commits for all of them. A function that
+// fails or panics undoes its own savepoint and nothing else.
+type group struct {
+	open    func() (*conn, error)
+	explain func(error) error
+
+	mu     sync.Mutex
+	held   bool            // somebody has the turn
+	queue  []chan struct{} // those who wait for it; closing a channel gives it
+	closed bool
+
+	// Only whoever has the turn touches these.
+	conn  *conn
+	batch *batch
+}
+
+// batch is a transaction that several share.
+type batch struct {
+	size  int
+	until time.Time
+	done  chan struct{} // closed when err is final
+	err   error         // of the transaction, which nobody survives
+}
+
+func (g *group) run(ctx context.Context, fn func(querier) error) error {
+	if err := g.take(ctx); err != nil {
+		return err
+	}
+	b, err := g.join()
+	if err != nil {
+		g.pass()
+		return err
+	}
+	returned := false
+	defer func() {
+		if !returned { // fn panicked, or left by runtime.Goexit
+			g.undo(b)
+			g.pass()
+		}
+	}()
+	err = fn(g.conn)
+	returned = true
+	if err != nil {
+		g.undo(b)
+	} else if b.err == nil {
+		b.err = g.exec("RELEASE one")
+	}
+	g.pass()
+
+	// A function that failed waits too: what it saw, and failed for, may be
+	// the work of others in the batch, and be lost with them.
+	<-b.done
+	if b.err != nil {
+		return b.err
+	}
+	return err
+}
+
+// take waits for the turn.
+func (g *group) take(ctx context.Context) error {
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return ErrClosed
+	}
+	return g.wait(ctx)
+}
+
+// wait is the part of take that is called with mu locked, and unlocks it.
+func (g *group) wait(ctx context.Context) error {
+	if !g.held {
+		g.held = true
+		g.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	g.queue = append(g.queue, turn)
+	g.mu.Unlock()
+
+	select {
+	case <-turn:
+	case <-ctx.Done():
+		if g.leave(turn) {
+			return ctx.Err()
+		}
+		<-turn // it was given at the same moment, and has to be passed on
+	}
+	if err := ctx.Err(); err != nil {
+		g.pass()
+		return err
+	}
+	return nil
+}
+
+// leave takes a waiter out of the queue and reports whether it was there.
+func (g *group) leave(turn chan struct{}) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.queue, turn)
+	if i < 0 {
+		return false
+	}
+	g.queue = slices.Delete(g.queue, i, i+1)
+	return true
+}
+
+// pass gives the turn to the next in the queue, who joins the batch; if there is
+// none or the batch is full or broken, it ends the batch first.
+func (g *group) pass() {
+	b := g.batch
+	if b != nil && b.err == nil && b.size < maxBatch && g.give(false) {
+		return
+	}
+	if b != nil {
+		g.end(b)
+	}
+	g.give(true)
+}
+
+// give hands the turn to the next in the queue and reports whether it did. If
+// there is none and free is set, the turn is free.
+func (g *group) give(free bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.queue) > 0 {
+		close(g.queue[0])
+		g.queue[0] = nil
+		g.queue = g.queue[1:]
+		return true
+	}
+	if free {
+		g.held = false
+	}
+	return false
+}
+
+// join opens a savepoint in the batch, which it begins if there is none.
+func (g *group) join() (*batch, error) {
+	if g.batch != nil && time.Now().After(g.batch.until) {
+		g.end(g.batch)
+	}
+	if g.batch == nil {
+		if err := g.begin(); err != nil {
+			return nil, err
+		}
+	}
+	b := g.batch
+	b.size++
+	if b.err = g.exec("SAVEPOINT one"); b.err != nil {
+		return nil, b.err
+	}
+	return b, nil
+}
+
+func (g *group) exec(statement string) error {
+	if _, err := g.conn.ExecContext(context.Background(), statement); err != nil {
+		return g.explain(err)
+	}
+	return nil
+}
+
+func (g *group) begin() error {
+	if g.conn == nil {
+		conn, err := g.open()
+		if err != nil {
+			return g.explain(err)
+		}
+		g.conn = conn
+	}
+	// IMMEDIATE takes the write lock now, waiting while another process has
+	// it. A transaction that began as a reader could not wait: it would fail
+	// as soon as somebody else had written.
+	if err := g.exec("BEGIN IMMEDIATE"); err != nil {
+		g.drop()
+		return err
+	}
+	g.batch = &batch{until: time.Now().Add(maxBatchTime), done: make(chan struct{})}
+	return nil
+}
+
+// undo takes back what the function at work has done. If that fails, SQLite has
+// taken back the whole transaction, as it does when the disk is full.
+func (g *group) undo(b *batch) {
+	if b.err != nil {
+		return
+	}
+	if b.err = g.exec("ROLLBACK TO one"); b.err == nil {
+		b.err = g.exec("RELEASE one")
+	}
+}
+
+// end commits the batch, or undoes it if it is broken, and tells its members.
+func (g *group) end(b *batch) {
+	g.batch = nil
+	if b.err == nil {
+		b.err = g.exec("COMMIT")
+	}
+	if b.err != nil {
+		// The state of the connection is not known any more: closing it
+		// undoes whatever is open.
+		g.drop()
+	}
+	close(b.done)
+}
+
+func (g *group) drop() {
+	g.conn.Close()
+	g.conn = nil
+}
+
+// close waits for those in the queue and closes the connection.
+func (g *group) close() error {
+	g.mu.Lock()
+	g.closed = true // nobody comes after this
+	if err := g.wait(context.Background()); err != nil {
+		return err
+	}
+	if g.batch != nil {
+		g.end(g.batch)
+	}
+	if g.conn == nil {
+		return nil
+	}
+	return g.conn.Close()
+}

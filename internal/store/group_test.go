@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A commit that fails fails for everybody in the batch, and the next one finds
+// the database as it was before.
+func TestBrokenBatch(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		spoil func(*Tx) error
+	}{
+		{"the connection is lost", func(tx *Tx) error {
+			return tx.q.(*conn).Close()
+		}},
+		{"the transaction is gone", func(tx *Tx) error {
+			_, err := tx.q.ExecContext(tx.ctx, "ROLLBACK")
+			return err
+		}},
+		{"the disk is full", func(tx *Tx) error {
+			if _, err := tx.q.ExecContext(tx.ctx, "PRAGMA max_page_count = 1"); err != nil {
+				return err
+			}
+			_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('big', hex(zeroblob(1000000)))`)
+			return err
+		}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+
+			var all sync.WaitGroup
+			var failed atomic.Int32
+			begun, free := make(chan struct{}), make(chan struct{})
+			run := func(fn func(*Tx) error) {
+				all.Go(func() {
+					if err := s.Upkeep(context.Background(), fn); err != nil {
+						failed.Add(1)
+					}
+				})
+			}
+			run(func(tx *Tx) error {
+				close(begun)
+				<-free
+				return tx.PutSetting("first", "1")
+			})
+			<-begun
+			run(row.spoil)
+			time.Sleep(10 * time.Millisecond)
+			close(free)
+			all.Wait()
+
+			kept := func(name string) bool {
+				err := s.View(t.Context(), func(tx *Tx) error {
+					_, err := tx.Setting(name)
+					return err
+				})
+				if err != nil && !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+				}
+				return err == nil
+			}
+			// All or nothing, and nobody is told otherwise.
+			if lost := failed.Load() == 2; lost == kept("first") {
+				t.Errorf("%d failed, first is kept: %v", failed.Load(), kept("first"))
+			}
+			if failed.Load() == 0 {
+				t.Error("nobody failed")
+			}
+			if err := s.Upkeep(t.Context(), func(tx *Tx) error { return tx.PutSetting("next", "1") }); err != nil || !kept("next") {
+				t.Errorf("the next one: %v", err)
+			}
+		})
+	}
+}
+
+// A batch is bounded: the first does not wait for a queue without end.
+func TestBatchIsBounded(t *testing.T) {
+	s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var all sync.WaitGroup
+	var largest atomic.Int64
+	for range maxBatch + 50 {
+		all.Go(func() {
+			err := s.Upkeep(context.Background(), func(tx *Tx) error {
+				size := int64(s.dialect.(*sqlite).writer.batch.size)
+				largest.Store(max(largest.Load(), size)) // one at a time has the turn
+				return tx.PutSetting("x", "1")
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := largest.Load(); n < 2 || n > maxBatch {
+		t.Errorf("the largest batch had %d members", n)
+	}
+}
+
+// What a client was told is done is on the disk, and whoever writes next waits
+// for another process.
+func TestPragmas(t *testing.T) {
+	s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, want := range map[string][2]string{ // of the writer, of the readers
+		"journal_mode": {"wal", "wal"},
+		"synchronous":  {"2", "2"}, // FULL
+		"foreign_keys": {"1", "1"},
+		"busy_timeout": {"10000", "10000"},
+		"query_only":   {"0", "1"},
+	} {
+		for i, run := range []func(context.Context, func(*Tx) error) error{s.Upkeep, s.View} {
+			err := run(t.Context(), func(tx *Tx) error {
+				got, err := one(tx, scanString, "PRAGMA "+name)
+				if got != want[i] {
+					t.Errorf("%s is %q, want %q", name, got, want[i])
+				}
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// migrate brings the schema up to date: up only, each migration in one
+// transaction, so that a failed one leaves the schema as it was.
+func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer) error {
+	list, err := readMigrations(respell)
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(d, db, nil,
+		goose.WithGoMigrations(list...),
+		goose.WithDisableGlobalRegistry(true),
+		goose.WithTableName("ostiary_schema"),
+		goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return err
+	}
+	for attempt := 1; ; attempt++ {
+		err := bring(ctx, provider)
+		// Two processes that find a new SQLite file at the same time collide
+		// once; whoever comes second finds the work done.
+		if err == nil || errors.Is(err, ErrNewerSchema) || attempt == 3 {
+			return err
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func bring(ctx context.Context, provider *goose.Provider) error {
+	current, target, err := provider.GetVersions(ctx)
+	if err != nil {
+		return err
+	}
+	if current > target {
+		return fmt.Errorf("%w: its schema is %d and this program knows %d: run the newer version of ostiary, or restore a backup from before the upgrade",
+			ErrNewerSchema, current, target)
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+func readMigrations(respell *strings.Replacer) ([]*goose.Migration, error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var list []*goose.Migration
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return nil, err
+		}
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		up := func(ctx context.Context, tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, respell.Replace(string(text)))
+			return err
+		}
+		list = append(list, goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil))
+	}
+	return list, nil
+}

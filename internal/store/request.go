@@ -1,0 +1,42 @@
+package store
+
+import "github.com/ostiary/ostiary/internal/model"
+
+const requestColumns = `id, browser_hash, client_id, created_at, expires_at, asked, session_id, approved`
+
+func scanRequest(row scanner) (r model.Request, err error) {
+	err = row.Scan((*string)(&r.ID), &r.BrowserHash, (*string)(&r.ClientID), &r.CreatedAt, &r.ExpiresAt,
+		document{&r.Asked}, (*string)(&r.SessionID), (*list)(&r.Approved))
+	return r, err
+}
+
+// InsertRequest adds a pending request. It fails with ErrConflict if its ID is
+// known.
+func (tx *Tx) InsertRequest(r model.Request) error {
+	asked, err := document{r.Asked}.text()
+	if err != nil {
+		return err
+	}
+	return tx.insert(`INSERT INTO requests (`+requestColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`,
+		string(r.ID), r.BrowserHash, string(r.ClientID), r.CreatedAt, r.ExpiresAt,
+		asked, string(r.SessionID), list(r.Approved).text())
+}
+
+// Request returns a pending request, expired or not, or ErrNotFound.
+func (tx *Tx) Request(id model.RequestID) (model.Request, error) {
+	return one(tx, scanRequest, `SELECT `+requestColumns+` FROM requests WHERE id = $1`, string(id))
+}
+
+// UpdateRequest writes what has been proven, SessionID and Approved, or fails
+// with ErrNotFound.
+func (tx *Tx) UpdateRequest(r model.Request) error {
+	return tx.must(`UPDATE requests SET session_id = $2, approved = $3 WHERE id = $1`,
+		string(r.ID), string(r.SessionID), list(r.Approved).text())
+}
+
+// DeleteRequest removes a pending request. It fails with ErrNotFound, so that
+// of two who finish the same request one does.
+func (tx *Tx) DeleteRequest(id model.RequestID) error {
+	return tx.must(`DELETE FROM requests WHERE id = $1`, string(id))
+}

@@ -1,0 +1,56 @@
+package store
+
+import "github.com/ostiary/ostiary/internal/model"
+
+const sessionColumns = `id, cookie_hash, user_id, auth_time, acr, amr, remember,
+	created_at, seen_at, idle_at, expires_at, ended_at, user_agent, address`
+
+func scanSession(row scanner) (s model.Session, err error) {
+	err = row.Scan((*string)(&s.ID), &s.CookieHash, (*string)(&s.UserID), &s.AuthTime, &s.ACR, (*list)(&s.AMR), &s.Remember,
+		&s.CreatedAt, &s.SeenAt, &s.IdleAt, &s.ExpiresAt, &s.EndedAt, &s.UserAgent, &s.Address)
+	return s, err
+}
+
+// InsertSession adds a session of a person who exists. It fails with
+// ErrConflict if its ID or its cookie is known.
+func (tx *Tx) InsertSession(s model.Session) error {
+	return tx.insert(`INSERT INTO sessions (`+sessionColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+		string(s.ID), s.CookieHash, string(s.UserID), s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
+		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address)
+}
+
+// RenewSession writes all of a session that nobody ended but its ID, its person
+// and its beginning: they proved anew who they are. It fails with ErrNotFound.
+func (tx *Tx) RenewSession(s model.Session) error {
+	return tx.must(`UPDATE sessions SET cookie_hash = $2, auth_time = $3, acr = $4, amr = $5, remember = $6,
+		seen_at = $7, idle_at = $8, expires_at = $9, user_agent = $10, address = $11 WHERE id = $1 AND ended_at = 0`,
+		string(s.ID), s.CookieHash, s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
+		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address)
+}
+
+// Session returns a session, live or not, or ErrNotFound.
+func (tx *Tx) Session(id model.SessionID) (model.Session, error) {
+	return one(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1`, string(id))
+}
+
+// SessionByCookie returns the session, live or not, whose cookie has that hash,
+// or ErrNotFound.
+func (tx *Tx) SessionByCookie(hash string) (model.Session, error) {
+	return one(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions WHERE cookie_hash = $1`, hash)
+}
+
+// TouchSession writes when a session that nobody ended was last seen and when
+// it will be idle. It fails with ErrNotFound.
+func (tx *Tx) TouchSession(id model.SessionID, seen, idleAt int64) error {
+	return tx.must(`UPDATE sessions SET seen_at = $2, idle_at = $3 WHERE id = $1 AND ended_at = 0`,
+		string(id), seen, idleAt)
+}
+
+// SessionsOf lists the live sessions of a person, the youngest first.
+func (tx *Tx) SessionsOf(user model.UserID) ([]model.Session, error) {
+	return many(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
+		WHERE user_id = $1 AND ended_at = 0 AND idle_at > $2 AND expires_at > $2
+		ORDER BY created_at DESC, id LIMIT $3`,
+		string(user), tx.now().Unix(), page(0))
+}

@@ -1,0 +1,19 @@
+package store
+
+// Setting returns the value of a setting, or ErrNotFound.
+func (tx *Tx) Setting(name string) (string, error) {
+	return one(tx, scanString, `SELECT value FROM settings WHERE name = $1`, name)
+}
+
+// PutSetting writes a setting, in place of what was there.
+func (tx *Tx) PutSetting(name, value string) error {
+	_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ($1, $2)
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value`, name, value)
+	return err
+}
+
+// InsertSetting writes a setting that is not there yet, or fails with
+// ErrConflict: of many who try at the same time, one succeeds.
+func (tx *Tx) InsertSetting(name, value string) error {
+	return tx.insert(`INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, value)
+}

@@ -1,0 +1,154 @@
+// Package store is the safe: it owns all SQL, the schema with its migrations,
+// and the transactions of Ostiary, on SQLite and on PostgreSQL alike.
+//
+// Everything goes through View, Update and Upkeep, which run a function in one
+// transaction; the methods of Tx stand in one file per noun. Both databases run
+// the same statements.
+//
+// It never holds a rule, never speaks HTTP and never does cryptography: what it
+// is given it stores, so secrets arrive hashed or sealed. It reads no clock but
+// the one in its Config.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrNotFound means that there is no such row, or none in the state that
+	// the method asks for.
+	ErrNotFound = errors.New("store: not found")
+	// ErrConflict means that a row with the same unique value exists.
+	ErrConflict = errors.New("store: exists already")
+	// ErrUnaudited means that a function given to Update changed something
+	// and recorded no event. Nothing was changed.
+	ErrUnaudited = errors.New("store: a change without an event was refused")
+	// ErrReadOnly means that a function given to View tried to write.
+	ErrReadOnly = errors.New("store: a view cannot write")
+	// ErrClosed means that the store was closed, or a Tx used after its end.
+	ErrClosed = errors.New("store: closed")
+	// ErrBusy means that the database was too contended to finish in time.
+	// Nothing was changed, and trying again later may succeed.
+	ErrBusy = errors.New("store: the database is busy")
+	// ErrCorrupt means that the database is damaged or not one of Ostiary's.
+	ErrCorrupt = errors.New("store: the database cannot be read")
+	// ErrNewerSchema means that a newer version of Ostiary has upgraded the
+	// database.
+	ErrNewerSchema = errors.New("store: the database is newer than this program")
+	// ErrAddress means that Config.URL is not an address of a database.
+	ErrAddress = errors.New("store: not an address of a database")
+)
+
+// Config says where the data lies.
+type Config struct {
+	// URL is "sqlite:PATH" or "postgres://user:password@host:port/database".
+	URL string
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store is an open database. Its methods may be called from many goroutines.
+type Store struct {
+	dialect dialect
+	now     func() time.Time
+	closed  atomic.Bool
+}
+
+// Open opens the database, making it if it is an SQLite file that is not there,
+// and brings its schema up to date. Its errors are sentences that say what to
+// do and never contain the password of the URL; among them are ErrAddress,
+// ErrCorrupt and ErrNewerSchema.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	s := &Store{now: c.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	var err error
+	scheme, rest, _ := strings.Cut(c.URL, ":")
+	switch scheme {
+	case "sqlite":
+		s.dialect, err = openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		s.dialect, err = openPostgres(ctx, c.URL)
+	default:
+		// The URL is not repeated: it may hold a password.
+		err = fmt.Errorf(`%w: it has to be "sqlite:PATH" or "postgres://user:password@host:port/database"`, ErrAddress)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close waits for the transactions that have begun, then closes the database.
+// Later ones fail with ErrClosed.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	return s.dialect.close()
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.View(ctx, func(tx *Tx) error {
+		_, err := one(tx, scanInt, `SELECT 1`)
+		return err
+	})
+}
+
+// View runs fn on one consistent state of the database. Methods that write
+// fail with ErrReadOnly. Inside fn only its Tx is used, never the Store: a
+// second transaction would wait for the first one.
+func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
+	return s.run(ctx, snapshot, fn)
+}
+
+// Update runs fn in one transaction and returns when its changes are durable.
+// They are made all or not at all: an error from fn, or a failure of any
+// statement in it, undoes them. If fn changed something and recorded no event,
+// it fails with ErrUnaudited.
+//
+// fn may run twice and may share its commit with others, so it has no side
+// effects: it hashes, signs and sends outside. Inside it only its Tx is used,
+// never the Store. It runs in the caller's goroutine.
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
+	return s.run(ctx, audited, fn)
+}
+
+// Upkeep is Update for bookkeeping for which nobody is accountable, such as
+// pending requests and the time a session was last seen: it asks for no event.
+func (s *Store) Upkeep(ctx context.Context, fn func(*Tx) error) error {
+	return s.run(ctx, serial, fn)
+}
+
+func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.dialect.run(ctx, m, func(q querier) error {
+		tx := &Tx{ctx: ctx, q: q, dialect: s.dialect, now: s.now, readOnly: m == snapshot}
+		defer func() { tx.over = true }()
+		err := fn(tx)
+		switch {
+		case tx.failed != nil && (err == nil || s.dialect.again(tx.failed)):
+			// A failed statement undoes everything on either database, also
+			// when fn overlooked it; and whether to try again is decided by
+			// the failure, whatever fn made of it.
+			return tx.failed
+		case err != nil:
+			return err
+		case m == audited && tx.changed && !tx.recorded:
+			return ErrUnaudited
+		}
+		return nil
+	})
+}

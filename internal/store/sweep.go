@@ -1,0 +1,46 @@
+package store
+
+import "context"
+
+// grace is how long, in seconds, a session or grant that is over stays visible.
+const grace = 24 * 60 * 60
+
+// dead lists what Sweep deletes: $1 is the time, $2 how many at most.
+//
+// Codes go with their grants, so that the replay of one is known for what it is
+// as long as there is anything to revoke.
+var dead = []struct {
+	query string
+	grace int64
+}{
+	{`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE idle_at <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations WHERE drop_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, 0},
+}
+
+// Sweep deletes what nobody can use any more at the time now: requests, links,
+// assertions and revocations when they have expired, grants (with their codes)
+// and sessions a day after they are over. It deletes at most batch rows of a kind,
+// each kind in a transaction of its own, and returns how many in all: if that
+// is batch or more, there may be more. A batch outside 1 to 1,000 is 1,000.
+func (s *Store) Sweep(ctx context.Context, now int64, batch int) (int, error) {
+	total := 0
+	for _, d := range dead {
+		var n int64
+		err := s.run(ctx, tidy, func(tx *Tx) (err error) {
+			n, err = tx.exec(d.query, now-d.grace, page(batch))
+			return err
+		})
+		if err != nil {
+			return total, err
+		}
+		total += int(n)
+	}
+	return total, nil
+}

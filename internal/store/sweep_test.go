@@ -1,0 +1,173 @@
+package store_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/store/storetest"
+)
+
+func TestSweep(t *testing.T) {
+	const (
+		at   = 1_000_000
+		day  = 86400
+		long = at + 1000 // lives on
+		over = at - day
+	)
+	each(t, func(t *testing.T, s *store.Store) {
+		session := func(id string, idle, expires, ended int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				return tx.InsertSession(model.Session{ID: model.SessionID(id), CookieHash: id, UserID: "ann", IdleAt: idle, ExpiresAt: expires, EndedAt: ended})
+			}
+		}
+		grant := func(id string, expires, ended int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				return tx.InsertGrant(model.Grant{ID: model.GrantID(id), UserID: "ann", ClientID: "shop", ExpiresAt: expires, EndedAt: ended})
+			}
+		}
+		code := func(hash, grant string, expires, used int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				return tx.InsertCode(model.Code{Hash: hash, GrantID: model.GrantID(grant), ExpiresAt: expires, UsedAt: used})
+			}
+		}
+		request := func(id string, expires int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				return tx.InsertRequest(model.Request{ID: model.RequestID(id), ExpiresAt: expires})
+			}
+		}
+		link := func(hash string, expires int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error { return tx.InsertLink(store.Link{Hash: hash, ExpiresAt: expires}) }
+		}
+		assertion := func(jti string, expires int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error { return tx.UseAssertion("shop", jti, expires) }
+		}
+		token := func(jti string, drop int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error { return tx.RevokeToken(jti, store.Ending{DropAt: drop}) }
+		}
+		hasSession := func(id string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (model.Session, error) { return tx.Session(model.SessionID(id)) })
+		}
+		hasGrant := func(id string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (model.Grant, error) { return tx.Grant(model.GrantID(id)) })
+		}
+		hasCode := func(hash string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (model.Code, error) { return tx.Code(hash) })
+		}
+		hasRequest := func(id string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (model.Request, error) { return tx.Request(model.RequestID(id)) })
+		}
+		hasLink := func(hash string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (store.Link, error) { return tx.Link(hash, "", 0) })
+		}
+		hasAssertion := func(jti string) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				if err := tx.UseAssertion("shop", jti, long); errors.Is(err, store.ErrConflict) {
+					return nil
+				}
+				return store.ErrNotFound
+			}
+		}
+		hasToken := func(jti string) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				_, ended, err := tx.TokenEnded(store.TokenRef{JTI: jti})
+				if !ended && err == nil {
+					err = store.ErrNotFound
+				}
+				return err
+			}
+		}
+		dead := 0
+		rows := []struct {
+			name string
+			make func(*store.Tx) error
+			has  func(*store.Tx) error
+			dies bool
+		}{
+			{"live session", session("s1", long, long, 0), hasSession("s1"), false},
+			{"idle session, tokens may name it", session("s2", over+1, long, 0), hasSession("s2"), false},
+			{"idle session", session("s3", over, long, 0), hasSession("s3"), true},
+			{"expired session", session("s4", long, over, 0), hasSession("s4"), true},
+			{"ended session, tokens may name it", session("s5", long, long, over+1), hasSession("s5"), false},
+			{"ended session", session("s6", long, long, over), hasSession("s6"), true},
+			{"live grant", grant("g1", long, 0), hasGrant("g1"), false},
+			{"expired grant", grant("g2", over, 0), hasGrant("g2"), true},
+			{"ended grant", grant("g3", long, over), hasGrant("g3"), true},
+			{"grant ended lately", grant("g4", long, over+1), hasGrant("g4"), false},
+			{"fresh code", code("c1", "g1", long, 0), hasCode("c1"), false},
+			{"expired code", code("c2", "g1", at, 0), hasCode("c2"), false},
+			{"expired code of an expired grant: with the grant", code("c5", "g2", over, 0), hasCode("c5"), true},
+			{"used code, so that a replay is known for one", code("c3", "g1", over, over), hasCode("c3"), false},
+			{"used code of an ended grant: with the grant", code("c4", "g3", over, over), hasCode("c4"), true},
+			{"pending request", request("r1", long), hasRequest("r1"), false},
+			{"expired request", request("r2", at), hasRequest("r2"), true},
+			{"link", link("l1", long), hasLink("l1"), false},
+			{"expired link", link("l2", at), hasLink("l2"), true},
+			{"assertion", assertion("a1", long), hasAssertion("a1"), false},
+			{"expired assertion", assertion("a2", at), hasAssertion("a2"), true},
+			{"revocation", token("t1", long), hasToken("t1"), false},
+			{"dropped revocation", token("t2", at), hasToken("t2"), true},
+		}
+		for _, row := range rows {
+			upkeep(t, s, row.make)
+			if row.dies {
+				dead++
+			}
+		}
+		dead -= 2 // codes that go with their grants are not counted
+		if n, err := s.Sweep(t.Context(), at, 100); n != dead || err != nil {
+			t.Errorf("swept %d, %v; want %d", n, err, dead)
+		}
+		for _, row := range rows {
+			want := store.ErrNotFound
+			if !row.dies {
+				want = nil
+			}
+			t.Run(row.name, func(t *testing.T) { fails(t, s, want, row.has) })
+		}
+	})
+}
+
+func TestSweepInBatches(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		upkeep(t, s, func(tx *store.Tx) error {
+			for i := range 25 {
+				if err := tx.InsertRequest(model.Request{ID: model.RequestID(number("r", i)), ExpiresAt: 1}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		var got []int
+		for range 4 {
+			n, err := s.Sweep(t.Context(), 10, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, n)
+		}
+		equal(t, got, []int{10, 10, 5, 0})
+	})
+}
+
+// Every node sweeps, while others write.
+func TestSweepTogether(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		stores := []*store.Store{storetest.Open(t, url), storetest.Open(t, url)}
+		race(t, 8, nil, func(i int) error {
+			for n := range 10 {
+				err := stores[i%2].Upkeep(t.Context(), func(tx *store.Tx) error {
+					return tx.InsertRequest(model.Request{ID: model.RequestID(number(number("r", i), n)), ExpiresAt: 1})
+				})
+				if err != nil {
+					return err
+				}
+				if _, err := stores[i%2].Sweep(t.Context(), 10, 3); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}

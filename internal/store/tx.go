@@ -1,0 +1,237 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Tx is a running transaction. It belongs to the function that was given it,
+// ends with it, and is used by one goroutine.
+type Tx struct {
+	ctx     context.Context
+	q       querier
+	dialect dialect
+	now     func() time.Time
+
+	readOnly bool
+	changed  bool
+	recorded bool
+	over     bool
+	failed   error // the first statement that failed; nothing runs after it
+}
+
+// scanner is a row, of one or of many.
+type scanner interface{ Scan(dest ...any) error }
+
+// one reads the row of a query, or fails with ErrNotFound.
+func one[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	var zero T
+	if err := tx.usable(); err != nil {
+		return zero, err
+	}
+	v, err := scan(tx.q.QueryRowContext(tx.ctx, query, storable(args)...))
+	if err != nil {
+		return zero, tx.fail(err)
+	}
+	return v, nil
+}
+
+// many reads all rows of a query; the query bounds their number.
+func many[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	if err := tx.usable(); err != nil {
+		return nil, err
+	}
+	rows, err := tx.q.QueryContext(tx.ctx, query, storable(args)...)
+	if err != nil {
+		return nil, tx.fail(err)
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, tx.fail(err)
+		}
+		list = append(list, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, tx.fail(err)
+	}
+	return list, nil
+}
+
+// change reads the row that a statement with RETURNING changed, or fails with
+// ErrNotFound if it changed none.
+func change[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	if tx.readOnly {
+		var zero T
+		return zero, ErrReadOnly
+	}
+	v, err := one(tx, scan, query, args...)
+	if err == nil {
+		tx.changed = true
+	}
+	return v, err
+}
+
+// exec runs a statement that writes and returns how many rows it changed.
+func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	if tx.readOnly {
+		return 0, ErrReadOnly
+	}
+	if err := tx.usable(); err != nil {
+		return 0, err
+	}
+	result, err := tx.q.ExecContext(tx.ctx, query, storable(args)...)
+	if err != nil {
+		return 0, tx.fail(err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil {
+		return 0, tx.fail(err)
+	}
+	if n > 0 {
+		tx.changed = true
+	}
+	return n, nil
+}
+
+// must is exec for a statement that has to find its row: otherwise it fails
+// with ErrNotFound.
+func (tx *Tx) must(query string, args ...any) error {
+	n, err := tx.exec(query, args...)
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// insert is exec for an INSERT that ends in ON CONFLICT DO NOTHING: if the row
+// was there, it fails with ErrConflict. A violated constraint would not do:
+// PostgreSQL lets no statement follow it.
+func (tx *Tx) insert(query string, args ...any) error {
+	n, err := tx.exec(query, args...)
+	if err == nil && n == 0 {
+		err = ErrConflict
+	}
+	return err
+}
+
+func (tx *Tx) usable() error {
+	if tx.over {
+		return fmt.Errorf("%w: the transaction is over", ErrClosed)
+	}
+	return tx.failed
+}
+
+// fail returns what a caller shall see of a driver's error and remembers that
+// the transaction is lost.
+func (tx *Tx) fail(err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
+	tx.failed = tx.dialect.explain(err)
+	return tx.failed
+}
+
+// storable makes the arguments fit for both databases: booleans become 0 and 1,
+// and what PostgreSQL refuses in a text (NUL and broken UTF-8, which a stranger
+// may send) becomes U+FFFD, so that looking for it finds nothing, and does not
+// fail.
+func storable(args []any) []any {
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case string:
+			if strings.IndexByte(v, 0) >= 0 || !utf8.ValidString(v) {
+				v = strings.ToValidUTF8(v, "\uFFFD")
+				args[i] = strings.ReplaceAll(v, "\x00", "\uFFFD")
+			}
+		case bool:
+			args[i] = int64(0)
+			if v {
+				args[i] = int64(1)
+			}
+		}
+	}
+	return args
+}
+
+func scanInt(row scanner) (n int64, err error) {
+	err = row.Scan(&n)
+	return n, err
+}
+
+func scanString(row scanner) (s string, err error) {
+	err = row.Scan(&s)
+	return s, err
+}
+
+// maxPage bounds every list.
+const maxPage = 1000
+
+func page(limit int) int64 {
+	if limit < 1 || limit > maxPage {
+		return maxPage
+	}
+	return int64(limit)
+}
+
+// list is a column that holds a JSON array of strings; nil is the empty text.
+type list []string
+
+func (l list) text() string {
+	if l == nil {
+		return ""
+	}
+	text, err := json.Marshal([]string(l))
+	if err != nil {
+		panic(err) // cannot be: strings always marshal
+	}
+	return string(text)
+}
+
+// Scan implements sql.Scanner.
+func (l *list) Scan(src any) error {
+	text, ok := src.(string)
+	switch {
+	case !ok:
+		return fmt.Errorf("a list is stored as text, not %T", src)
+	case text == "":
+		*l = nil
+		return nil
+	case text == "[]":
+		*l = list{}
+		return nil
+	case strings.HasPrefix(text, `["`) && strings.HasSuffix(text, `"]`) && !strings.Contains(text, `\`):
+		// Nothing is escaped, so every quote begins or ends an item.
+		*l = strings.Split(text[2:len(text)-2], `","`)
+		return nil
+	}
+	return json.Unmarshal([]byte(text), (*[]string)(l))
+}
+
+// document is a column that holds a value as JSON.
+type document struct{ value any }
+
+// Scan implements sql.Scanner.
+func (d document) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("a document is stored as text, not %T", src)
+	}
+	return json.Unmarshal([]byte(text), d.value)
+}
+
+func (d document) text() (string, error) {
+	text, err := json.Marshal(d.value)
+	if err != nil {
+		return "", fmt.Errorf("store: %w", err)
+	}
+	return string(text), nil
+}

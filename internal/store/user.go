@@ -1,0 +1,76 @@
+package store
+
+import "github.com/ostiary/ostiary/internal/model"
+
+const userColumns = `id, login, password_hash, status, admin, profile, created_at, updated_at, password_at`
+
+func scanUser(row scanner) (u model.User, err error) {
+	err = row.Scan((*string)(&u.ID), &u.Login, &u.PasswordHash, (*string)(&u.Status), &u.Admin,
+		document{&u.Profile}, &u.CreatedAt, &u.UpdatedAt, &u.PasswordAt)
+	return u, err
+}
+
+// InsertUser adds a person. It fails with ErrConflict if the login is taken.
+func (tx *Tx) InsertUser(u model.User) error {
+	profile, err := document{u.Profile}.text()
+	if err != nil {
+		return err
+	}
+	return tx.insert(`INSERT INTO users (`+userColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		string(u.ID), u.Login, u.PasswordHash, string(u.Status), u.Admin,
+		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt)
+}
+
+// User returns a person, or ErrNotFound.
+func (tx *Tx) User(id model.UserID) (model.User, error) {
+	return one(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE id = $1`, string(id))
+}
+
+// UserByLogin returns the person with that very login, or ErrNotFound.
+func (tx *Tx) UserByLogin(login string) (model.User, error) {
+	return one(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE login = $1`, login)
+}
+
+// Users lists people by their ID, from the one that follows after.
+func (tx *Tx) Users(after model.UserID, limit int) ([]model.User, error) {
+	return many(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE id > $1 ORDER BY id LIMIT $2`,
+		string(after), page(limit))
+}
+
+// CountUsers returns how many people there are.
+func (tx *Tx) CountUsers() (int64, error) {
+	return one(tx, scanInt, `SELECT count(*) FROM users`)
+}
+
+// UpdateUser writes everything but the password and the time of creation. To
+// lock a person does not end what they hold: EndUser does. It fails with
+// ErrNotFound, or with ErrConflict if the login is taken.
+func (tx *Tx) UpdateUser(u model.User) error {
+	profile, err := document{u.Profile}.text()
+	if err != nil {
+		return err
+	}
+	return tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6 WHERE id = $1`,
+		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt)
+}
+
+// SetPassword replaces the hash of a password, set at that time, or fails with
+// ErrNotFound.
+func (tx *Tx) SetPassword(id model.UserID, hash string, at int64) error {
+	return tx.must(`UPDATE users SET password_hash = $2, password_at = $3 WHERE id = $1`, string(id), hash, at)
+}
+
+// DeleteUser removes a person with their sessions, grants, consents and links,
+// or fails with ErrNotFound. Tokens die by the revocation log, not by absence,
+// so EndUser comes first.
+func (tx *Tx) DeleteUser(id model.UserID) error {
+	if err := tx.must(`DELETE FROM users WHERE id = $1`, string(id)); err != nil {
+		return err
+	}
+	if id == "" {
+		return nil // links for nobody are nobody's
+	}
+	_, err := tx.exec(`DELETE FROM links WHERE user_id = $1`, string(id))
+	return err
+}
