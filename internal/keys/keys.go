@@ -1,0 +1,200 @@
+// Package keys owns the server's signing keys: it creates them, seals them at
+// rest under the master key, publishes them, rotates them and signs with them.
+//
+// The keys in use are an immutable snapshot in memory, so signing neither waits
+// for the database nor takes a lock. What another node or the command changed
+// arrives with Reload, which Tick calls.
+//
+// It never speaks HTTP, never hands out a private key and never decides what a
+// token says.
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwa"
+)
+
+// What a Config that leaves them out gets.
+const (
+	DefaultRotate = 30 * 24 * time.Hour
+	DefaultAhead  = 24 * time.Hour
+	DefaultKeep   = 25 * time.Hour
+)
+
+// Errors of this package. Those about the master key are in master.go.
+var (
+	// ErrNoKey says that the ring holds no key for what was asked.
+	ErrNoKey = errors.New("no signing key")
+	// ErrInUse says that a key cannot be dropped because it signs.
+	ErrInUse = errors.New("the key is in use for signing: rotate first")
+	// ErrCorrupt says that a stored key cannot be opened or understood.
+	ErrCorrupt = errors.New("a stored signing key is damaged: restore the database from a backup")
+)
+
+// Config says where a Ring keeps its keys and how long they live.
+type Config struct {
+	Store  *store.Store
+	Master Master
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: silent
+
+	// Algorithms are those of which the server always has a key; empty: ES256
+	// and RS256. They must be asymmetric, because the keys are published.
+	Algorithms []jwa.Algorithm
+
+	// Rotate is how long a key signs; zero: DefaultRotate.
+	Rotate time.Duration
+	// Ahead is how long a key is published before it signs: at least as long
+	// as anybody may cache the published set; zero: DefaultAhead.
+	Ahead time.Duration
+	// Keep is how long a key is published after it last signed: at least the
+	// longest life of what it signs and the leeway of verifiers; zero:
+	// DefaultKeep.
+	Keep time.Duration
+}
+
+// Exist reports whether the database holds sealed keys already. When it does, a
+// new master key would be of no use, and LoadMaster must not create one.
+func Exist(ctx context.Context, s *store.Store) (bool, error) {
+	found := false
+	err := s.View(ctx, func(tx *store.Tx) error {
+		_, err := tx.Setting(checkSetting)
+		if err == nil {
+			found = true
+			return nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		stored, err := tx.SigningKeys()
+		found = len(stored) > 0
+		return err
+	})
+	return found, err
+}
+
+// Open returns the ring of the server's keys, making what is missing of them:
+// all at the first start, one for each algorithm that is newly configured. It
+// may be called on several nodes at once; they end with the same keys. It
+// returns ErrMasterMismatch and ErrCorrupt.
+func Open(ctx context.Context, c Config) (*Ring, error) {
+	c, err := c.complete()
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{
+		store: c.Store, master: c.Master, now: c.Now, log: c.Logger,
+		algorithms: c.Algorithms, rotate: seconds(c.Rotate), ahead: seconds(c.Ahead), keep: seconds(c.Keep),
+	}
+	if err := r.checkMaster(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.Reload(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.fill(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (c Config) complete() (Config, error) {
+	if c.Store == nil {
+		return c, errors.New("keys: Config.Store is missing")
+	}
+	if c.Master.key == nil {
+		return c, errors.New("keys: Config.Master is missing: use LoadMaster")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if len(c.Algorithms) == 0 {
+		c.Algorithms = []jwa.Algorithm{jwa.ES256, jwa.RS256}
+	}
+	for _, a := range c.Algorithms {
+		if s, ok := a.Signature(); !ok || s.KeyType == jwa.Oct {
+			return c, fmt.Errorf("keys: %q cannot be used for the server's signing keys: name a public-key algorithm such as ES256 or RS256", a)
+		}
+	}
+	c.Algorithms = slices.Compact(slices.Sorted(slices.Values(c.Algorithms)))
+	for _, d := range []struct {
+		value *time.Duration
+		fill  time.Duration
+		name  string
+	}{{&c.Rotate, DefaultRotate, "Rotate"}, {&c.Ahead, DefaultAhead, "Ahead"}, {&c.Keep, DefaultKeep, "Keep"}} {
+		if *d.value == 0 {
+			*d.value = d.fill
+		}
+		if *d.value < time.Second {
+			return c, fmt.Errorf("keys: %s must be a second or more", d.name)
+		}
+	}
+	if c.Ahead >= c.Rotate {
+		return c, errors.New("keys: Ahead must be shorter than Rotate, for a key is published before its predecessor's time is over")
+	}
+	return c, nil
+}
+
+// checkMaster compares the master key with the check value in the database,
+// or stores one at the first start. Without it a wrong master key would show
+// only when a sealed key is opened, and could add keys that no other node can
+// read.
+func (r *Ring) checkMaster(ctx context.Context) error {
+	fresh, err := r.master.seal(purposeCheck, checkSetting, []byte(checkText))
+	if err != nil {
+		return err
+	}
+	err = r.store.Update(ctx, func(tx *store.Tx) error {
+		sealed, err := tx.Setting(checkSetting)
+		if err == nil {
+			return r.compareCheck(sealed)
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := tx.InsertSetting(checkSetting, fresh); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: system, Action: "master.use", Detail: "the first start with this database"})
+	})
+	if !errors.Is(err, store.ErrConflict) {
+		return err
+	}
+	// Another node was first in this very moment: it must be of one key with us.
+	return r.store.View(ctx, func(tx *store.Tx) error {
+		sealed, err := tx.Setting(checkSetting)
+		if err != nil {
+			return err
+		}
+		return r.compareCheck(sealed)
+	})
+}
+
+func (r *Ring) compareCheck(sealed string) error {
+	text, err := r.master.open(purposeCheck, checkSetting, sealed)
+	if err != nil || string(text) != checkText {
+		return fmt.Errorf("%w: %s is not the key that sealed the signing keys in this database; restore the right one, or set %s to it",
+			ErrMasterMismatch, r.master.origin, MasterVariable)
+	}
+	return nil
+}
+
+var system = model.Actor{Kind: model.ActorSystem}
+
+const (
+	checkSetting = "keys.master-check"
+	checkText    = "ostiary"
+)
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
