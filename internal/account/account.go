@@ -1,0 +1,157 @@
+// Package account owns people: their logins, passwords and profiles, and the
+// sessions that they are signed in with.
+//
+// A password is hashed and compared outside of transactions, and only so many
+// at once; an unknown login costs the same work as a wrong password. Whatever
+// puts somebody out (sign-out, lock, deletion, a new password) goes through
+// the store's End methods, which write the revocation log in the same
+// transaction.
+//
+// It never speaks HTTP, writes no HTML and no SQL, and does not know what a
+// token is. Who may do what to whom is for its caller to decide; the Actor that
+// each change asks for is what the audit log tells.
+package account
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// ACRPassword is the "acr" of a session that was begun with a password alone,
+// OpenID Connect Core §2. Its "amr" is "pwd", RFC 8176 §2.
+const ACRPassword = "urn:ostiary:acr:password"
+
+// What a Config that leaves them out gets.
+const (
+	DefaultIdle             = 2 * time.Hour
+	DefaultAbsolute         = 12 * time.Hour
+	DefaultRememberIdle     = 14 * 24 * time.Hour
+	DefaultRememberAbsolute = 90 * 24 * time.Hour
+	DefaultHashWait         = 3 * time.Second
+)
+
+// Errors of this package, beside ErrInvalid.
+var (
+	// ErrCredentials says that login and password do not fit, and not which.
+	ErrCredentials = errors.New("the login or the password is wrong")
+	// ErrLocked says that the account is locked; only who knows its password
+	// is told.
+	ErrLocked = errors.New("the account is locked")
+	// ErrBusy says that too many passwords are being checked; later it works.
+	ErrBusy = errors.New("too many sign-ins at once")
+	// ErrNoSession says that there is no live session of that cookie or name.
+	ErrNoSession = errors.New("no such session")
+	// ErrNoUser says that there is no such person.
+	ErrNoUser = errors.New("no such user")
+	// ErrLoginTaken says that somebody has that login already.
+	ErrLoginTaken = errors.New("the login is taken")
+	// ErrAlreadySetUp says that there is an account, so that none can be made
+	// by a setup link.
+	ErrAlreadySetUp = errors.New("the first account exists already")
+	// ErrSetupLink says that a setup link is unknown, used, replaced or expired.
+	ErrSetupLink = errors.New("the setup link is not valid")
+)
+
+// ErrInvalid says that a value from outside cannot be accepted.
+type ErrInvalid struct {
+	Field  string // "login", "password", or the name of a claim
+	Reason string // a sentence without its subject: "is too long"
+}
+
+func (e ErrInvalid) Error() string { return e.Field + " " + e.Reason }
+
+// Config says where accounts are kept and how long people stay signed in.
+type Config struct {
+	Store *store.Store
+	Now   func() time.Time // nil: time.Now
+
+	// Password is the cost of a new password hash; zero: DefaultParams.
+	// Passwords with another cost are hashed anew at the next sign-in.
+	Password Params
+
+	// A session ends when it was not used for Idle (zero: DefaultIdle) and in
+	// any case after Absolute (zero: DefaultAbsolute); one that is to be
+	// remembered has RememberIdle and RememberAbsolute.
+	Idle, Absolute, RememberIdle, RememberAbsolute time.Duration
+
+	// TokenLife is the longest life of an access token and the leeway of
+	// verifiers: so long is told that something has ended. It must be set.
+	TokenLife time.Duration
+
+	// Hashes is how many passwords are hashed at once; each takes
+	// Password.Memory. Zero: one for each processor.
+	Hashes int
+	// HashWait is how long a sign-in waits for its turn before ErrBusy; zero:
+	// DefaultHashWait.
+	HashWait time.Duration
+}
+
+// Accounts is the rule book about people. Its methods may be called from many
+// goroutines at once.
+type Accounts struct {
+	store     *store.Store
+	now       func() time.Time
+	passwords *hasher
+	life      map[bool]life // by "remember me"
+	tokenLife int64         // seconds
+}
+
+// life is how long a session lasts, in seconds.
+type life struct{ idle, absolute int64 }
+
+// New returns the accounts in c.Store. It fails when a setting makes no sense.
+func New(c Config) (*Accounts, error) {
+	if c.Store == nil {
+		return nil, errors.New("account: Config.Store is missing")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.TokenLife < time.Second {
+		return nil, errors.New("account: TokenLife must be a second or more: the longest life of an access token and the leeway")
+	}
+	lives := map[bool]life{}
+	var err error
+	if lives[false], err = newLife("", orDefault(c.Idle, DefaultIdle), orDefault(c.Absolute, DefaultAbsolute)); err != nil {
+		return nil, err
+	}
+	if lives[true], err = newLife("Remember", orDefault(c.RememberIdle, DefaultRememberIdle), orDefault(c.RememberAbsolute, DefaultRememberAbsolute)); err != nil {
+		return nil, err
+	}
+	if c.Hashes == 0 {
+		c.Hashes = runtime.GOMAXPROCS(0)
+	}
+	if c.Password == (Params{}) {
+		c.Password = DefaultParams
+	}
+	passwords, err := newHasher(c.Password, c.Hashes, orDefault(c.HashWait, DefaultHashWait))
+	if err != nil {
+		return nil, err
+	}
+	return &Accounts{store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second)}, nil
+}
+
+func newLife(name string, idle, absolute time.Duration) (life, error) {
+	if idle < 2*touchEvery {
+		// Use is written down once a minute, so a shorter idle time would end
+		// sessions that are in use.
+		return life{}, fmt.Errorf("account: %sIdle is %v and must be %v or more", name, idle, 2*touchEvery)
+	}
+	if absolute < idle {
+		return life{}, fmt.Errorf("account: %sAbsolute is %v and must not be shorter than %sIdle, %v", name, absolute, name, idle)
+	}
+	return life{idle: int64(idle / time.Second), absolute: int64(absolute / time.Second)}, nil
+}
+
+func orDefault(d, fill time.Duration) time.Duration {
+	if d == 0 {
+		return fill
+	}
+	return d
+}
+
+func (a *Accounts) unix() int64 { return a.now().Unix() }

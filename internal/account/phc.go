@@ -1,0 +1,66 @@
+package account
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// phc is a password hash in the form of the PHC string format.
+type phc struct {
+	params Params
+	salt   []byte
+	hash   []byte
+}
+
+func (p phc) String() string {
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.params.Memory, p.params.Time, p.params.Threads,
+		base64.RawStdEncoding.EncodeToString(p.salt), base64.RawStdEncoding.EncodeToString(p.hash))
+}
+
+var errPHC = errors.New("the stored password hash is damaged")
+
+// parsePHC accepts what String writes, within the bounds. Its errors hold
+// nothing of the hash.
+func parsePHC(s string) (phc, error) {
+	if len(s) > 512 || strings.ContainsAny(s, "\r\n") { // the decoder of base64 would skip those
+		return phc{}, errPHC
+	}
+	parts := strings.Split(s, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return phc{}, errPHC
+	}
+	var p phc
+	costs := strings.Split(parts[3], ",")
+	if len(costs) != 3 {
+		return phc{}, errPHC
+	}
+	var values [3]uint64
+	for i, name := range []string{"m=", "t=", "p="} {
+		text, ok := strings.CutPrefix(costs[i], name)
+		n, err := strconv.ParseUint(text, 10, 32)
+		if !ok || err != nil || strconv.FormatUint(n, 10) != text {
+			return phc{}, errPHC
+		}
+		values[i] = n
+	}
+	if values[2] > maxThreads {
+		return phc{}, errPHC
+	}
+	p.params = Params{Memory: uint32(values[0]), Time: uint32(values[1]), Threads: uint8(values[2])}
+	if p.params.check() != nil {
+		return phc{}, errPHC
+	}
+	var err error
+	if p.salt, err = base64.RawStdEncoding.Strict().DecodeString(parts[4]); err != nil || len(p.salt) < 8 || len(p.salt) > 64 {
+		return phc{}, errPHC
+	}
+	if p.hash, err = base64.RawStdEncoding.Strict().DecodeString(parts[5]); err != nil || len(p.hash) < 16 || len(p.hash) > 64 {
+		return phc{}, errPHC
+	}
+	return p, nil
+}

@@ -1,0 +1,62 @@
+package account
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/secure/precis"
+)
+
+const maxLogin = 200 // bytes, normalised
+
+// normalizeLogin brings a login into the one form in which it is stored and
+// looked for: without space around it, in lower case, with its wide letters
+// made narrow and composed, RFC 8265 §3.3. An e-mail address is a login.
+func normalizeLogin(s string) (string, error) {
+	invalid := func(reason string) (string, error) { return "", ErrInvalid{"login", reason} }
+	if len(s) > 4*maxLogin { // before any work; space and wide letters shrink
+		return invalid("is too long")
+	}
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return invalid("is missing")
+	}
+	if !utf8.ValidString(s) {
+		return invalid("is not valid UTF-8")
+	}
+	login, err := precis.UsernameCaseMapped.String(s)
+	if err != nil {
+		return invalid("has characters that a login cannot have")
+	}
+	// What is not stable under its own rule would be stored and never found.
+	if again, err := precis.UsernameCaseMapped.String(login); err != nil || again != login {
+		return invalid("has characters that a login cannot have")
+	}
+	if len(login) > maxLogin {
+		return invalid("is too long")
+	}
+	if local, domain, ok := strings.Cut(login, "@"); ok && (local == "" || domain == "" || strings.Contains(domain, "@")) {
+		return invalid(`has an "@" but is not an e-mail address`)
+	}
+	return login, nil
+}
+
+// printable makes a text that a browser sent fit to be shown: valid UTF-8, no
+// control characters, max bytes at most.
+func printable(s string, max int) string {
+	if len(s) > 4*max {
+		s = s[:4*max]
+	}
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > max {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
+}

@@ -1,0 +1,239 @@
+package account
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// NewUser is a person who shall get an account.
+type NewUser struct {
+	Login    string
+	Password model.Secret // empty: the person cannot sign in with a password
+	Admin    bool
+	Profile  model.Profile
+}
+
+// Change is what Update changes of a person; nil leaves as it is.
+type Change struct {
+	Login   *string
+	Admin   *bool
+	Profile *model.Profile // the whole of it
+}
+
+// Create adds a person. It returns ErrInvalid, ErrLoginTaken and ErrBusy.
+func (a *Accounts) Create(ctx context.Context, actor model.Actor, n NewUser) (model.User, error) {
+	user, err := a.newUser(ctx, n)
+	if err != nil {
+		return model.User{}, err
+	}
+	err = a.update(ctx, func(tx *store.Tx) error { return insertUser(tx, actor, user) })
+	if err != nil {
+		return model.User{}, err
+	}
+	return outward(user), nil
+}
+
+// newUser checks a person and hashes their password.
+func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
+	login, err := normalizeLogin(n.Login)
+	if err != nil {
+		return model.User{}, err
+	}
+	if err := checkProfile(n.Profile); err != nil {
+		return model.User{}, err
+	}
+	now := a.unix()
+	user := model.User{
+		ID:        model.UserID(model.NewID()),
+		Login:     login,
+		Status:    model.UserActive,
+		Admin:     n.Admin,
+		Profile:   n.Profile,
+		CreatedAt: now,
+		UpdatedAt: now,
+	}
+	if n.Password != "" {
+		if user.PasswordHash, err = a.passwords.hash(ctx, n.Password); err != nil {
+			return model.User{}, err
+		}
+		user.PasswordAt = now
+	}
+	return user, nil
+}
+
+func insertUser(tx *store.Tx, actor model.Actor, user model.User) error {
+	if err := tx.InsertUser(user); err != nil {
+		return err
+	}
+	return tx.Record(model.Event{Actor: actor, Action: "user.create", UserID: user.ID, Detail: "login=" + user.Login})
+}
+
+// User returns a person, or ErrNoUser.
+func (a *Accounts) User(ctx context.Context, id model.UserID) (model.User, error) {
+	return a.find(ctx, func(tx *store.Tx) (model.User, error) { return tx.User(id) })
+}
+
+// ByLogin returns the person with that login, however it is written, or
+// ErrNoUser.
+func (a *Accounts) ByLogin(ctx context.Context, login string) (model.User, error) {
+	login, err := normalizeLogin(login)
+	if err != nil {
+		return model.User{}, ErrNoUser
+	}
+	return a.find(ctx, func(tx *store.Tx) (model.User, error) { return tx.UserByLogin(login) })
+}
+
+func (a *Accounts) find(ctx context.Context, read func(*store.Tx) (model.User, error)) (model.User, error) {
+	var user model.User
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+		user, err = read(tx)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return model.User{}, ErrNoUser
+	}
+	return outward(user), err
+}
+
+// List returns at most limit people by their ID, from the one that follows
+// after.
+func (a *Accounts) List(ctx context.Context, after model.UserID, limit int) ([]model.User, error) {
+	var list []model.User
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Users(after, limit)
+		return err
+	})
+	for i := range list {
+		list[i] = outward(list[i])
+	}
+	return list, err
+}
+
+// Update changes what is known of a person. It returns ErrInvalid, ErrNoUser
+// and ErrLoginTaken.
+func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserID, c Change) (model.User, error) {
+	detail := ""
+	if c.Login != nil {
+		login, err := normalizeLogin(*c.Login)
+		if err != nil {
+			return model.User{}, err
+		}
+		c.Login = &login
+		detail += " login=" + login
+	}
+	if c.Profile != nil {
+		if err := checkProfile(*c.Profile); err != nil {
+			return model.User{}, err
+		}
+		detail += " profile"
+	}
+	if c.Admin != nil {
+		detail += map[bool]string{true: " admin=true", false: " admin=false"}[*c.Admin]
+	}
+	if detail == "" {
+		return a.User(ctx, id)
+	}
+	var user model.User
+	err := a.update(ctx, func(tx *store.Tx) (err error) {
+		if user, err = tx.User(id); err != nil {
+			return err
+		}
+		c.apply(&user)
+		user.UpdatedAt = a.unix()
+		if err := tx.UpdateUser(user); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.update", UserID: id, Detail: detail[1:]})
+	})
+	if err != nil {
+		return model.User{}, err
+	}
+	return outward(user), nil
+}
+
+func (c Change) apply(u *model.User) {
+	if c.Login != nil {
+		u.Login = *c.Login
+	}
+	if c.Admin != nil {
+		u.Admin = *c.Admin
+	}
+	if c.Profile != nil {
+		u.Profile = *c.Profile
+	}
+}
+
+// Lock keeps a person out and ends everything of theirs at once; locking again
+// ends again. It returns ErrNoUser.
+func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		if err := a.setStatus(tx, id, model.UserLocked); err != nil {
+			return err
+		}
+		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.lock", UserID: id})
+	})
+}
+
+// Unlock lets a person sign in again; what was ended stays so. It returns
+// ErrNoUser.
+func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserID) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		if err := a.setStatus(tx, id, model.UserActive); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
+	})
+}
+
+func (a *Accounts) setStatus(tx *store.Tx, id model.UserID, status model.UserStatus) error {
+	user, err := tx.User(id)
+	if err != nil {
+		return err
+	}
+	user.Status, user.UpdatedAt = status, a.unix()
+	return tx.UpdateUser(user)
+}
+
+// Delete removes a person with all they have. Everything of theirs is ended
+// first, so that their tokens die by the revocation log, which stays. It
+// returns ErrNoUser.
+func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserID) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(id)
+		if err != nil {
+			return err
+		}
+		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
+			return err
+		}
+		if err := tx.DeleteUser(id); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.delete", UserID: id, Detail: "login=" + user.Login})
+	})
+}
+
+// update runs a change of a person and gives the store's errors their names.
+func (a *Accounts) update(ctx context.Context, fn func(*store.Tx) error) error {
+	err := a.store.Update(ctx, fn)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return ErrNoUser
+	case errors.Is(err, store.ErrConflict):
+		return ErrLoginTaken
+	}
+	return err
+}
+
+// outward is a person as they leave this package: without the password hash,
+// for which nobody outside has a use.
+func outward(u model.User) model.User {
+	u.PasswordHash = ""
+	return u
+}
