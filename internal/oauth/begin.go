@@ -1,0 +1,109 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Authorization is an authorization request that has passed the checks.
+type Authorization struct {
+	Request model.Request
+	Client  model.Client
+	way     Return
+	stored  bool
+}
+
+// Refuse turns an error into the answer for this request's client.
+func (z Authorization) Refuse(e *Error) Answer { return z.way.Error(e) }
+
+// Cancel is the answer when the person says no, RFC 6749 §4.1.2.1.
+func (z Authorization) Cancel() Answer {
+	return z.Refuse(fail(AccessDenied, "The person refused"))
+}
+
+// Begin checks an authorization request against the check table. Nothing is
+// stored.
+//
+// Errors: *Error, which says itself whether it is shown or sent to the client.
+func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, error) {
+	p, fault := parse(form)
+	d := &draft{Authority: a, ctx: ctx, form: form, params: p, fault: fault}
+	for _, c := range checks {
+		if e := c.run(d); e != nil {
+			if d.way.URI != "" {
+				e.To = &d.way
+			}
+			return Authorization{}, e
+		}
+	}
+	now := a.unix()
+	return Authorization{
+		Request: model.Request{
+			ID:        model.RequestID(model.NewID()),
+			ClientID:  d.client.ID,
+			CreatedAt: now,
+			ExpiresAt: now + seconds(a.RequestLife),
+			Asked:     d.asked,
+		},
+		Client: d.client.Client,
+		way:    d.way,
+	}, nil
+}
+
+// Keep stores a request that must wait for its person, bound to the browser
+// that holds the returned secret.
+func (a *Authority) Keep(ctx context.Context, z *Authorization) (browser model.Secret, err error) {
+	browser = model.NewSecret("")
+	z.Request.BrowserHash = browser.Hash()
+	// One bounded row that expires: all that a stranger can leave behind.
+	err = a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.InsertRequest(z.Request) })
+	if err != nil {
+		return "", inner(err)
+	}
+	z.stored = true
+	return browser, nil
+}
+
+// Resume finds a waiting request. It must come from the browser that began it:
+// otherwise a link could make one person finish what another began.
+//
+// Errors: *Error, shown.
+func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser model.Secret) (Authorization, error) {
+	gone := fail(InvalidRequest, "This sign-in has ended, took too long, or was begun in another browser")
+	if id == "" || len(id) > 64 || !clean(string(id)) {
+		return Authorization{}, gone
+	}
+	var r model.Request
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { r, err = tx.Request(id); return err })
+	if errors.Is(err, store.ErrNotFound) || err == nil && (r.ExpiresAt <= a.unix() || !same(r.BrowserHash, browser.Hash())) {
+		return Authorization{}, gone
+	}
+	if err != nil {
+		return Authorization{}, inner(err)
+	}
+	c, err := a.client(ctx, r.ClientID)
+	if errors.Is(err, store.ErrNotFound) {
+		return Authorization{}, fail(UnauthorizedClient, "The application is no longer registered here")
+	}
+	if err != nil {
+		return Authorization{}, inner(err)
+	}
+	// The client may have changed since: the address is checked again before
+	// anything is sent to it.
+	if !matchRedirectURI(c.RedirectURIs, c.Native(), r.Asked.RedirectURI) {
+		return Authorization{}, fail(InvalidRequest, "The redirect_uri is no longer registered for this client")
+	}
+	return Authorization{
+		Request: r,
+		Client:  c.Client,
+		way:     Return{URI: r.Asked.RedirectURI, State: r.Asked.State, Issuer: a.Issuer},
+		stored:  true,
+	}, nil
+}
+
+// Stored reports whether the request waits in the store.
+func (z Authorization) Stored() bool { return z.stored }

@@ -1,0 +1,256 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwt"
+)
+
+// draft is an authorization request on its way down the check table.
+type draft struct {
+	*Authority
+	ctx    context.Context
+	form   url.Values
+	params params
+	fault  *Error // the first malformed or repeated parameter
+	client *client
+	asked  model.Asked
+	way    Return
+}
+
+// check is one row of the table.
+type check struct {
+	name string
+	run  func(*draft) *Error
+}
+
+// checks is the authorization endpoint: what an authorization request must
+// satisfy, in this order. Up to the row "redirect_uri" there is no address to
+// trust, and what fails is shown to the person; below it, what fails is sent to
+// the client (RFC 6749 §4.1.2.1).
+var checks = []check{
+	{"client_id", checkClientID},                       // RFC 6749 §2.2, §4.1.1
+	{"redirect_uri", checkRedirect},                    // RFC 6749 §3.1.2.3, RFC 9700 §2.1
+	{"state", checkState},                              // RFC 6749 §4.1.1
+	{"each parameter once", checkParams},               // RFC 6749 §3.1
+	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6
+	{"registration", checkRegistration},                // OpenID Connect Core §7.2.1
+	{"response_type", checkResponseType},               // RFC 6749 §3.1.1
+	{"response_mode", checkResponseMode},               // OAuth 2.0 Multiple Response Types §2.1
+	{"the client's grant", checkGrantAllowed},          // RFC 6749 §4.1.2.1
+	{"scope", checkScope},                              // RFC 6749 §3.3, OpenID Connect Core §3.1.2.1
+	{"redirect_uri with openid", checkRedirectPresent}, // OpenID Connect Core §3.1.2.1
+	{"code_challenge", checkChallenge},                 // RFC 7636 §4.3, §4.4.1
+	{"nonce", checkNonce},                              // OpenID Connect Core §3.1.2.1
+	{"prompt", checkPrompt},                            // OpenID Connect Core §3.1.2.1
+	{"max_age", checkMaxAge},                           // OpenID Connect Core §3.1.2.1
+	{"hints", checkHints},                              // OpenID Connect Core §3.1.2.1
+}
+
+// repeated reports whether a parameter comes more than once.
+func (d *draft) repeated(name string) bool { return len(d.form[name]) > 1 }
+
+func checkClientID(d *draft) *Error {
+	if d.repeated("client_id") {
+		return fail(InvalidRequest, "The parameter client_id comes more than once")
+	}
+	if !d.params.has("client_id") {
+		if d.form.Has("client_id") && d.fault != nil {
+			return d.fault
+		}
+		return fail(InvalidRequest, "The parameter client_id is missing")
+	}
+	c, err := d.Authority.client(d.ctx, model.ClientID(d.params.get("client_id")))
+	if errors.Is(err, store.ErrNotFound) {
+		return fail(UnauthorizedClient, "No application is registered here under this client_id")
+	}
+	if err != nil {
+		return inner(err).(*Error)
+	}
+	d.client = c
+	return nil
+}
+
+func checkRedirect(d *draft) *Error {
+	if d.repeated("redirect_uri") {
+		return fail(InvalidRequest, "The parameter redirect_uri comes more than once")
+	}
+	uri, registered := d.params.get("redirect_uri"), d.client.RedirectURIs
+	switch {
+	case d.form.Get("redirect_uri") != "" && uri == "":
+		return fail(InvalidRequest, "The parameter redirect_uri is malformed or too long")
+	case uri == "" && len(registered) == 1:
+		uri = registered[0] // RFC 6749 §3.1.2.3: the one that is registered
+	case uri == "":
+		return fail(InvalidRequest, "The parameter redirect_uri is missing")
+	case !matchRedirectURI(registered, d.client.Native(), uri):
+		return fail(InvalidRequest, "The redirect_uri is not registered for this client")
+	}
+	d.asked.RedirectURI, d.asked.RedirectSent = uri, d.params.has("redirect_uri")
+	d.way = Return{URI: uri, Issuer: d.Issuer}
+	return nil
+}
+
+func checkState(d *draft) *Error {
+	d.asked.State = d.params.get("state") // empty if it was malformed or repeated
+	d.way.State = d.asked.State
+	return nil
+}
+
+func checkParams(d *draft) *Error { return d.fault }
+
+func checkRequestObject(d *draft) *Error {
+	switch {
+	case d.params.has("request"):
+		return fail(RequestNotSupported, "The parameter request is not supported")
+	case d.params.has("request_uri"):
+		return fail(RequestURINotSupported, "The parameter request_uri is not supported")
+	}
+	return nil
+}
+
+func checkRegistration(d *draft) *Error {
+	if d.params.has("registration") {
+		return fail(RegistrationUnsupported, "The parameter registration is not supported")
+	}
+	return nil
+}
+
+func checkResponseType(d *draft) *Error {
+	switch d.params.get("response_type") {
+	case "":
+		return fail(InvalidRequest, "The parameter response_type is missing")
+	case "code":
+		d.asked.ResponseType = "code"
+		return nil
+	}
+	return fail(UnsupportedResponseType, "The response_type must be code")
+}
+
+func checkResponseMode(d *draft) *Error {
+	switch d.params.get("response_mode") {
+	case "", "query":
+		return nil
+	}
+	return fail(InvalidRequest, "The response_mode must be query")
+}
+
+func checkGrantAllowed(d *draft) *Error {
+	if !slices.Contains(d.client.GrantTypes, model.GrantAuthorizationCode) {
+		return fail(UnauthorizedClient, "The client is not registered for the authorization_code grant")
+	}
+	return nil
+}
+
+func checkScope(d *draft) *Error {
+	d.asked.Scope = d.params.list("scope")
+	if len(d.asked.Scope) == 0 {
+		return fail(InvalidScope, "The parameter scope is missing") // RFC 6749 §3.3
+	}
+	return allowScope(d.client.Client, d.asked.Scope)
+}
+
+func checkRedirectPresent(d *draft) *Error {
+	if !d.asked.RedirectSent && slices.Contains(d.asked.Scope, ScopeOpenID) {
+		return fail(InvalidRequest, "The parameter redirect_uri is required with the scope openid")
+	}
+	return nil
+}
+
+func checkChallenge(d *draft) *Error {
+	challenge, method := d.params.get("code_challenge"), d.params.get("code_challenge_method")
+	switch {
+	case challenge == "" && method != "":
+		return fail(InvalidRequest, "The parameter code_challenge is missing")
+	case challenge == "" && d.client.Public():
+		return fail(InvalidRequest, "A public client must send a code_challenge") // RFC 9700 §2.1.1
+	case challenge == "":
+		return nil
+	case method != "S256":
+		// RFC 7636 §4.3: without a method it is "plain", which is never taken.
+		return fail(InvalidRequest, "The code_challenge_method must be S256")
+	case !challengeSyntax(challenge):
+		return fail(InvalidRequest, "The code_challenge must be 43 characters of base64url")
+	}
+	d.asked.CodeChallenge = challenge
+	return nil
+}
+
+// challengeSyntax holds for the base64url of a SHA-256, RFC 7636 §4.2.
+func challengeSyntax(s string) bool { return len(s) == 43 && unreserved(s) }
+
+func checkNonce(d *draft) *Error {
+	d.asked.Nonce = d.params.get("nonce")
+	return nil
+}
+
+// prompts are the supported values, in the order of the specification.
+var prompts = []string{"none", "login", "consent", "select_account"}
+
+func checkPrompt(d *draft) *Error {
+	d.asked.Prompt = d.params.list("prompt")
+	for _, p := range d.asked.Prompt {
+		if !slices.Contains(prompts, p) {
+			return fail(InvalidRequest, "The prompt %s is not supported", plain(p))
+		}
+	}
+	if slices.Contains(d.asked.Prompt, "none") && len(d.asked.Prompt) > 1 {
+		return fail(InvalidRequest, "The prompt none stands alone")
+	}
+	return nil
+}
+
+func checkMaxAge(d *draft) *Error {
+	text := d.params.get("max_age")
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || text[0] == '+' {
+		return fail(InvalidRequest, "The max_age must be a number of seconds")
+	}
+	age := int64(n)
+	d.asked.MaxAge = &age
+	return nil
+}
+
+func checkHints(d *draft) *Error {
+	d.asked.LoginHint = d.params.get("login_hint")
+	d.asked.ACRValues = d.params.list("acr_values")
+	hint := d.params.get("id_token_hint")
+	if hint == "" {
+		return nil
+	}
+	claims, err := d.hint(d.ctx, hint)
+	if err != nil {
+		return fail(InvalidRequest, "The id_token_hint is not an ID token of this server")
+	}
+	d.asked.Subject = model.UserID(claims.Subject)
+	return nil
+}
+
+// hint reads an ID token of ours that a client sends back. An expired one is
+// good; a forged one, or another kind of token, is not.
+func (a *Authority) hint(ctx context.Context, token string) (idClaims, error) {
+	t, err := jwt.Verify[idClaims](ctx, token, a.Keys, jwt.VerifyOptions{
+		Algorithms:       IDAlgorithms,
+		Types:            []string{idTokenType},
+		Issuers:          []string{a.Issuer},
+		IgnoreExpiration: true,
+		Leeway:           Leeway,
+		Now:              a.Now,
+	})
+	if err != nil {
+		return idClaims{}, err
+	}
+	if t.Claims.Subject == "" || len(t.Claims.Audience) != 1 {
+		return idClaims{}, errors.New("the token names no subject or no single audience")
+	}
+	return t.Claims, nil
+}

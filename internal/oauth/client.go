@@ -1,0 +1,478 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
+)
+
+// client is a client together with what is needed to recognise it.
+type client struct {
+	model.Client
+	secrets []model.ClientSecret
+	keys    jwk.Source // nil: it has none
+}
+
+// clientLife is how long a client may be served from memory: a change made by
+// another node or by the command takes effect within it.
+const clientLife = time.Second
+
+// clientsKept bounds the memory of the cache; beyond it, it starts anew.
+const clientsKept = 10_000
+
+// clientCache keeps clients for clientLife. Key sets are kept longer, for as
+// long as the client's own settings stand, because they have a cache of their
+// own.
+type clientCache struct {
+	load func(ctx context.Context, id model.ClientID, old *client) (*client, error)
+	now  func() time.Time
+
+	mu      sync.RWMutex
+	entries map[model.ClientID]cachedClient
+}
+
+type cachedClient struct {
+	*client
+	until time.Time
+}
+
+func (c *clientCache) find(ctx context.Context, id model.ClientID) (*client, error) {
+	now := c.now()
+	c.mu.RLock()
+	e, ok := c.entries[id]
+	c.mu.RUnlock()
+	if ok && now.Before(e.until) {
+		return e.client, nil
+	}
+	found, err := c.load(ctx, id, e.client)
+	if err != nil {
+		c.forget(id)
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries == nil || len(c.entries) >= clientsKept {
+		c.entries = make(map[model.ClientID]cachedClient)
+	}
+	c.entries[id] = cachedClient{found, now.Add(clientLife)}
+	return found, nil
+}
+
+func (c *clientCache) forget(id model.ClientID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, id)
+}
+
+// client returns an enabled client; store.ErrNotFound where there is none.
+func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, error) {
+	c, err := a.clients.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if c.Disabled {
+		return nil, store.ErrNotFound
+	}
+	return c, nil
+}
+
+func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *client) (*client, error) {
+	c := &client{}
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if c.Client, err = tx.Client(id); err != nil {
+			return err
+		}
+		c.secrets, err = tx.ClientSecrets(id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if old != nil && old.JWKSURI == c.JWKSURI && string(old.JWKS) == string(c.JWKS) {
+		c.keys = old.keys
+		return c, nil
+	}
+	c.keys, err = a.clientKeys(c.ClientSettings)
+	return c, err
+}
+
+func (a *Authority) clientKeys(s model.ClientSettings) (jwk.Source, error) {
+	switch {
+	case len(s.JWKS) > 0:
+		return jwk.ParseSet(s.JWKS)
+	case s.JWKSURI != "":
+		return jwk.NewRemote(jwk.RemoteConfig{URL: s.JWKSURI, Client: a.Fetch, Now: a.Now})
+	}
+	return nil, nil
+}
+
+// InvalidClientError says which setting of a client is wrong, and why.
+type InvalidClientError struct {
+	Setting string // the JSON name
+	Reason  string
+}
+
+func (e *InvalidClientError) Error() string { return e.Setting + ": " + e.Reason }
+
+func invalid(setting, format string, args ...any) error {
+	return &InvalidClientError{setting, fmt.Sprintf(format, args...)}
+}
+
+// withDefaults fills in what an operator left open.
+func withDefaults(s model.ClientSettings) model.ClientSettings {
+	if s.ApplicationType == "" {
+		s.ApplicationType = "web" // OpenID Connect Dynamic Client Registration §2
+	}
+	if s.AuthMethod == "" {
+		s.AuthMethod = model.AuthBasic // RFC 7591 §2
+		if s.ApplicationType == "native" {
+			s.AuthMethod = model.AuthNone // RFC 8252 §8.4
+		}
+	}
+	if len(s.GrantTypes) == 0 {
+		s.GrantTypes = []string{model.GrantAuthorizationCode, model.GrantRefreshToken}
+		if len(s.RedirectURIs) == 0 {
+			s.GrantTypes = []string{model.GrantClientCredentials}
+		}
+	}
+	if len(s.Scopes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
+		s.Scopes = []string{"openid", "profile", "email", "offline_access"}
+	}
+	return s
+}
+
+// maxList bounds every list in a client's settings.
+const maxList = 100
+
+// checkClient returns an *InvalidClientError for the first setting that is wrong.
+func checkClient(s model.ClientSettings) error {
+	for _, check := range []func(model.ClientSettings) error{
+		checkClientTexts, checkClientURIs, checkClientGrants, checkClientAuthentication, checkClientLives,
+	} {
+		if err := check(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkClientTexts(s model.ClientSettings) error {
+	if !clean(s.Name) || len(s.Name) > 200 {
+		return invalid("client_name", "it must be at most 200 bytes of text")
+	}
+	if s.URI != "" {
+		if u, err := url.Parse(s.URI); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(s.URI) > 2048 {
+			return invalid("client_uri", "it must be an https URL")
+		}
+	}
+	if s.ApplicationType != "web" && s.ApplicationType != "native" {
+		return invalid("application_type", "it must be web or native")
+	}
+	lists := map[string][]string{
+		"scopes": s.Scopes, "audiences": s.Audiences, "resources": s.Resources, "redirect_uris": s.RedirectURIs,
+		"post_logout_redirect_uris": s.PostLogoutRedirectURIs, "grant_types": s.GrantTypes,
+	}
+	for name, list := range lists {
+		if len(list) > maxList {
+			return invalid(name, "at most %d are allowed", maxList)
+		}
+		for _, v := range list {
+			if v == "" || !clean(v) || len(v) > 2048 {
+				return invalid(name, "each must be 1 to 2048 bytes of text")
+			}
+		}
+	}
+	for _, scope := range s.Scopes {
+		if !scopeToken(scope) {
+			return invalid("scopes", "%q is not a scope name (RFC 6749 §3.3: no space, quote or backslash)", scope)
+		}
+	}
+	return nil
+}
+
+func checkClientURIs(s model.ClientSettings) error {
+	for name, list := range map[string][]string{"redirect_uris": s.RedirectURIs, "post_logout_redirect_uris": s.PostLogoutRedirectURIs} {
+		for _, uri := range list {
+			if err := checkRedirectURI(uri, s.ApplicationType == "native"); err != nil {
+				return invalid(name, "%q: %v", uri, err)
+			}
+		}
+	}
+	if slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) && len(s.RedirectURIs) == 0 {
+		return invalid("redirect_uris", "the authorization_code grant needs at least one")
+	}
+	return nil
+}
+
+func checkClientGrants(s model.ClientSettings) error {
+	for _, g := range s.GrantTypes {
+		if !slices.Contains([]string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantClientCredentials}, g) {
+			return invalid("grant_types", "%q is none of authorization_code, refresh_token, client_credentials", g)
+		}
+	}
+	if s.AuthMethod == model.AuthNone && slices.Contains(s.GrantTypes, model.GrantClientCredentials) {
+		return invalid("grant_types", "client_credentials is for confidential clients only") // RFC 6749 §4.4
+	}
+	return nil
+}
+
+func checkClientAuthentication(s model.ClientSettings) error {
+	if !slices.Contains(AuthMethods, s.AuthMethod) {
+		return invalid("token_endpoint_auth_method", "it must be one of %s", strings.Join(AuthMethods, ", "))
+	}
+	if len(s.JWKS) > 0 && s.JWKSURI != "" {
+		return invalid("jwks_uri", "jwks and jwks_uri must not both be set") // RFC 7591 §2
+	}
+	if s.AuthMethod == model.AuthPrivateKey && len(s.JWKS) == 0 && s.JWKSURI == "" {
+		return invalid("jwks", "private_key_jwt needs jwks or jwks_uri")
+	}
+	if len(s.JWKS) > 0 {
+		if err := checkClientKeys(s.JWKS); err != nil {
+			return err
+		}
+	}
+	if s.JWKSURI != "" {
+		if u, err := url.Parse(s.JWKSURI); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
+			return invalid("jwks_uri", "it must be an https URL")
+		}
+	}
+	if alg := jwa.Algorithm(s.IDTokenAlgorithm); alg != "" && !slices.Contains(IDAlgorithms, alg) {
+		return invalid("id_token_signed_response_alg", "it must be one of %s", join(IDAlgorithms))
+	}
+	return nil
+}
+
+func checkClientKeys(data json.RawMessage) error {
+	set, err := jwk.ParseSet(data)
+	if err != nil {
+		return invalid("jwks", "%v", err)
+	}
+	if set.Len() == 0 {
+		return invalid("jwks", "it holds no key that can be used")
+	}
+	for _, k := range set.All() {
+		if _, err := k.Public(); err != nil || k.Private() {
+			return invalid("jwks", "it must hold public keys only")
+		}
+	}
+	return nil
+}
+
+func checkClientLives(s model.ClientSettings) error {
+	for _, l := range []struct {
+		name       string
+		value, max int64
+	}{
+		{"access_token_life", s.AccessTokenLife, int64(MaxAccessLife / time.Second)},
+		{"refresh_token_idle", s.RefreshIdle, 3650 * 86400},
+		{"refresh_token_life", s.RefreshLife, 3650 * 86400},
+	} {
+		if l.value < 0 || l.value > l.max {
+			return invalid(l.name, "it must be between 0 and %d seconds", l.max)
+		}
+	}
+	return nil
+}
+
+// maxSecrets is how many live secrets a client may have, so that one can be
+// replaced without a gap.
+const maxSecrets = 2
+
+// ErrTooManySecrets is returned by AddSecret when the client has two live ones.
+var ErrTooManySecrets = errors.New("the client has two live secrets already: remove one first")
+
+// ErrNoSecret is returned where a secret is added to a client that does not use one.
+var ErrNoSecret = errors.New("the client does not authenticate with a secret")
+
+// CreateClient registers a client, under the given id if there is one. The
+// secret is returned once, and empty for a client that needs none.
+//
+// Errors: *InvalidClientError, store.ErrConflict where the id is taken.
+func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
+	s = withDefaults(s)
+	if err := checkClient(s); err != nil {
+		return model.Client{}, "", err
+	}
+	if id == "" {
+		id = model.ClientID(model.NewID())
+	}
+	if !clientIDSyntax(string(id)) {
+		return model.Client{}, "", invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
+	}
+	now := a.unix()
+	c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, ClientSettings: s}
+	var secret model.Secret
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.InsertClient(c); err != nil {
+			return err
+		}
+		secret = ""
+		if usesSecret(s.AuthMethod) {
+			secret = model.NewSecret(secretPrefix)
+			if err := tx.InsertClientSecret(a.newSecret(c.ID, secret)); err != nil {
+				return err
+			}
+		}
+		return tx.Record(model.Event{Actor: by, Action: "client.create", ClientID: c.ID})
+	})
+	if err != nil {
+		return model.Client{}, "", err
+	}
+	return c, secret, nil
+}
+
+// clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
+// a Basic header, a shell or a URL.
+func clientIDSyntax(id string) bool {
+	if id == "" || len(id) > limits["client_id"] {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if c <= 0x20 || c > 0x7e || strings.IndexByte(`"':\`, c) >= 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// secretPrefix makes a leaked client secret recognisable to scanners.
+const secretPrefix = "ost_cs_"
+
+func usesSecret(method string) bool { return method == model.AuthBasic || method == model.AuthPost }
+
+func (a *Authority) newSecret(id model.ClientID, s model.Secret) model.ClientSecret {
+	return model.ClientSecret{ID: model.SecretID(model.NewID()), ClientID: id, Hash: s.Hash(), CreatedAt: a.unix()}
+}
+
+// UpdateClient replaces the settings of a client.
+//
+// Errors: *InvalidClientError, store.ErrNotFound.
+func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
+	s = withDefaults(s)
+	if err := checkClient(s); err != nil {
+		return model.Client{}, err
+	}
+	return a.changeClient(ctx, by, id, "client.update", func(c *model.Client) { c.ClientSettings = s })
+}
+
+// DisableClient makes a client unusable, or usable again. Disabling ends every
+// grant and every token of it.
+func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.ClientID, disabled bool) (model.Client, error) {
+	action := "client.enable"
+	if disabled {
+		action = "client.disable"
+	}
+	return a.changeClient(ctx, by, id, action, func(c *model.Client) { c.Disabled = disabled })
+}
+
+func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*model.Client)) (model.Client, error) {
+	var c model.Client
+	err := a.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if c, err = tx.Client(id); err != nil {
+			return err
+		}
+		was := c.Disabled
+		change(&c)
+		c.UpdatedAt = a.unix()
+		if err := tx.UpdateClient(c); err != nil {
+			return err
+		}
+		if c.Disabled && !was {
+			if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
+				return err
+			}
+		}
+		return tx.Record(model.Event{Actor: by, Action: action, ClientID: id})
+	})
+	a.clients.forget(id)
+	return c, err
+}
+
+// DeleteClient removes a client and ends every grant and token of it.
+func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Client(id); err != nil {
+			return err
+		}
+		if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
+			return err
+		}
+		if err := tx.DeleteClient(id); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: by, Action: "client.delete", ClientID: id})
+	})
+	a.clients.forget(id)
+	return err
+}
+
+// AddSecret gives a client a further secret and returns it, once.
+//
+// Errors: store.ErrNotFound, ErrTooManySecrets, ErrNoSecret.
+func (a *Authority) AddSecret(ctx context.Context, by model.Actor, id model.ClientID) (model.ClientSecret, model.Secret, error) {
+	secret := model.NewSecret(secretPrefix)
+	row := a.newSecret(id, secret)
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		c, err := tx.Client(id)
+		if err != nil {
+			return err
+		}
+		if !usesSecret(c.AuthMethod) {
+			return ErrNoSecret
+		}
+		old, err := tx.ClientSecrets(id)
+		if err != nil {
+			return err
+		}
+		live := 0
+		for _, s := range old {
+			if s.ExpiresAt == 0 || s.ExpiresAt > a.unix() {
+				live++
+			}
+		}
+		if live >= maxSecrets {
+			return ErrTooManySecrets
+		}
+		if err := tx.InsertClientSecret(row); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: by, Action: "client.add_secret", ClientID: id, Detail: "secret=" + string(row.ID)})
+	})
+	a.clients.forget(id)
+	if err != nil {
+		return model.ClientSecret{}, "", err
+	}
+	return row, secret, nil
+}
+
+// RemoveSecret makes a secret useless at once.
+//
+// Errors: store.ErrNotFound.
+func (a *Authority) RemoveSecret(ctx context.Context, by model.Actor, id model.ClientID, secret model.SecretID) error {
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		all, err := tx.ClientSecrets(id)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(s model.ClientSecret) bool { return s.ID == secret }) {
+			return store.ErrNotFound
+		}
+		if err := tx.DeleteClientSecret(secret); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: by, Action: "client.remove_secret", ClientID: id, Detail: "secret=" + string(secret)})
+	})
+	a.clients.forget(id)
+	return err
+}

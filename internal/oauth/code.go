@@ -1,0 +1,140 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"slices"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// errCode is the one answer to every code that is not good, so that nothing can
+// be learned by trying.
+func errCode(cause error) *Error {
+	return &Error{Code: InvalidGrant, Description: "The code is not valid, was used already, or has expired", cause: cause}
+}
+
+// redeemCode exchanges a code, RFC 6749 §4.1.3. The code is used up by the
+// first client that authenticates and presents it, whatever else may be wrong:
+// a verifier cannot be guessed twice (RFC 9700 §4.5).
+func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuance, *Error) {
+	if !p.has("code") {
+		return issuance{}, fail(InvalidRequest, "The parameter code is missing")
+	}
+	hash := model.Secret(p.get("code")).Hash()
+	var out issuance
+	var refused *Error
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		out, refused = issuance{}, nil
+		code, err := tx.RedeemCode(hash, a.unix())
+		if errors.Is(err, store.ErrNotFound) {
+			refused = errCode(err)
+			return a.replayed(tx, c, hash)
+		}
+		if err != nil {
+			return err
+		}
+		grant, err := tx.Grant(code.GrantID)
+		if err != nil {
+			return err
+		}
+		if refused = a.checkCode(tx, c, code, grant, p); refused != nil {
+			return a.endGrant(tx, c, grant.ID, model.CausePolicy, "grant.refuse")
+		}
+		out = issuance{client: c, grant: grant, scope: grant.Scope, idToken: slices.Contains(grant.Scope, ScopeOpenID)}
+		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
+			if out.refresh, err = a.startRefresh(tx, c, &out.grant); err != nil {
+				return err
+			}
+		}
+		return tx.Record(model.Event{
+			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
+			Action: "code.redeem", UserID: grant.UserID, ClientID: c.ID, Detail: "grant=" + string(grant.ID),
+		})
+	})
+	if err != nil {
+		return issuance{}, inner(err).(*Error)
+	}
+	return out, refused
+}
+
+// checkCode holds a code that has just been used up to what it was issued for.
+func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) *Error {
+	if code.ClientID != c.ID {
+		return errCode(errors.New("the code was issued to another client")) // RFC 6749 §4.1.3
+	}
+	uri := p.get("redirect_uri")
+	if (code.RedirectSent || uri != "") && uri != code.RedirectURI {
+		return errCode(errors.New("the redirect_uri differs")) // RFC 6749 §4.1.3
+	}
+	if e := checkVerifier(code.CodeChallenge, p.get("code_verifier")); e != nil {
+		return e
+	}
+	if !grant.Live(a.unix()) {
+		return errCode(errors.New("the grant has ended"))
+	}
+	if !grant.Offline {
+		s, err := tx.Session(grant.SessionID)
+		if err != nil || !s.Live(a.unix()) {
+			return errCode(errors.Join(errSessionOver, err))
+		}
+	}
+	_, e := person(tx, grant.UserID)
+	return e
+}
+
+// checkVerifier proves that who redeems the code also asked for it, RFC 7636
+// §4.6. A verifier without a challenge is refused too: somebody took the
+// challenge out of the request on its way (RFC 9700 §4.8.2).
+func checkVerifier(challenge, verifier string) *Error {
+	switch {
+	case challenge == "" && verifier == "":
+		return nil
+	case challenge == "":
+		return errCode(errors.New("a code_verifier without a code_challenge"))
+	case verifier == "":
+		return errCode(errors.New("the code_verifier is missing"))
+	case len(verifier) < 43 || len(verifier) > 128 || !unreserved(verifier):
+		return errCode(errors.New("the code_verifier is not one by RFC 7636 §4.1"))
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	if !same(base64.RawURLEncoding.EncodeToString(sum[:]), challenge) {
+		return errCode(errors.New("the code_verifier does not fit the code_challenge"))
+	}
+	return nil
+}
+
+// replayed ends everything that a code brought, when the code comes a second
+// time: one of the two who presented it stole it (RFC 6749 §4.1.2). Only the
+// client that it was issued to can cause this, so nobody else can sign a
+// person out with an old code.
+func (a *Authority) replayed(tx *store.Tx, c *client, hash string) error {
+	code, err := tx.Code(hash)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (code.UsedAt == 0 || code.ClientID != c.ID) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return a.endGrant(tx, c, code.GrantID, model.CauseReuseDetected, "code.replay")
+}
+
+// endGrant ends a grant and says so in the audit log; one that has ended
+// already stays as it is.
+func (a *Authority) endGrant(tx *store.Tx, c *client, id model.GrantID, cause model.Cause, action string) error {
+	err := tx.EndGrant(id, a.ending(cause))
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return tx.Record(model.Event{
+		Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
+		Action: action, ClientID: c.ID, Detail: "grant=" + string(id) + " cause=" + string(cause),
+	})
+}
+
+// same compares two strings in constant time.
+func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,0 +1,120 @@
+package oauth
+
+import (
+	"fmt"
+	"net/url"
+)
+
+// Code is an error code of the protocol: what a program switches on.
+type Code string
+
+// The error codes, each with the clause that defines it.
+const (
+	InvalidRequest          Code = "invalid_request"           // RFC 6749 §4.1.2.1, §5.2
+	InvalidClient           Code = "invalid_client"            // RFC 6749 §5.2
+	InvalidGrant            Code = "invalid_grant"             // RFC 6749 §5.2
+	UnauthorizedClient      Code = "unauthorized_client"       // RFC 6749 §4.1.2.1, §5.2
+	UnsupportedGrantType    Code = "unsupported_grant_type"    // RFC 6749 §5.2
+	UnsupportedResponseType Code = "unsupported_response_type" // RFC 6749 §4.1.2.1
+	InvalidScope            Code = "invalid_scope"             // RFC 6749 §4.1.2.1, §5.2
+	AccessDenied            Code = "access_denied"             // RFC 6749 §4.1.2.1
+	ServerError             Code = "server_error"              // RFC 6749 §4.1.2.1
+	InvalidToken            Code = "invalid_token"             // RFC 6750 §3.1
+	InsufficientScope       Code = "insufficient_scope"        // RFC 6750 §3.1
+	LoginRequired           Code = "login_required"            // OpenID Connect Core §3.1.2.6
+	ConsentRequired         Code = "consent_required"          // OpenID Connect Core §3.1.2.6
+	InteractionRequired     Code = "interaction_required"      // OpenID Connect Core §3.1.2.6
+	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
+	RequestURINotSupported  Code = "request_uri_not_supported" // OpenID Connect Core §3.1.2.6
+	RegistrationUnsupported Code = "registration_not_supported"
+	UnsupportedTokenType    Code = "unsupported_token_type" // RFC 7009 §2.2.1
+)
+
+// Error is how a rule says no. Description is fit for anybody's eyes and
+// consists of the characters that RFC 6749 §5.2 allows; the cause is for the
+// log alone.
+type Error struct {
+	Code        Code
+	Description string
+
+	// To is the way back to the client. Where it is nil the answer is shown
+	// to the person instead, because there is no address that could be trusted
+	// (RFC 6749 §4.1.2.1).
+	To *Return
+
+	cause error
+}
+
+func (e *Error) Error() string {
+	if e.cause != nil {
+		return fmt.Sprintf("%s: %s: %v", e.Code, e.Description, e.cause)
+	}
+	return string(e.Code) + ": " + e.Description
+}
+
+func (e *Error) Unwrap() error { return e.cause }
+
+// Shown reports whether the error is for the person's eyes, not the client's.
+func (e *Error) Shown() bool { return e.To == nil }
+
+// fail makes an Error. What is put into the description must come from us, or
+// be known to consist of safe characters (see plain).
+func fail(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}
+}
+
+// plain returns s if every character of it may stand in an error description
+// (RFC 6749 §5.2: %x20-21 / %x23-5B / %x5D-7E) and it is short, and a neutral
+// word otherwise: nobody's input is ever reflected unchecked.
+func plain(s string) string {
+	if s == "" || len(s) > 64 {
+		return "value"
+	}
+	for _, c := range []byte(s) {
+		if c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return "value"
+		}
+	}
+	return s
+}
+
+// Return is the way back to a client: where the answer to an authorization
+// request goes, once client and redirect URI have been checked.
+type Return struct {
+	URI    string
+	State  string
+	Issuer string
+}
+
+// Answer is what the browser carries back to the client.
+type Answer struct {
+	Location string // complete, ready for a Location header
+}
+
+// Error builds the answer that carries e, RFC 6749 §4.1.2.1.
+func (r Return) Error(e *Error) Answer {
+	v := url.Values{"error": {string(e.Code)}}
+	if e.Description != "" {
+		v.Set("error_description", e.Description)
+	}
+	return r.answer(v)
+}
+
+func (r Return) answer(v url.Values) Answer {
+	if r.State != "" {
+		v.Set("state", r.State) // RFC 6749 §4.1.2: exactly as received
+	}
+	v.Set("iss", r.Issuer) // RFC 9207 §2
+	u, err := url.Parse(r.URI)
+	if err != nil {
+		// The URI was compared with a registered one that parses.
+		panic("oauth: unparsable redirect URI passed the checks")
+	}
+	// RFC 6749 §3.1.2: a query component of the redirect URI is retained,
+	// byte for byte: it is not parsed and written anew.
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += v.Encode()
+	return Answer{Location: u.String()}
+}

@@ -1,0 +1,142 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwt"
+)
+
+// Introspection is what an API is told about a token, RFC 7662 §2.2. Of a token
+// that is dead, unknown, or none of the caller's business it says Active:
+// false and nothing else.
+type Introspection struct {
+	Active    bool         `json:"active"`
+	Scope     string       `json:"scope,omitempty"`
+	ClientID  string       `json:"client_id,omitempty"`
+	TokenType string       `json:"token_type,omitempty"`
+	ExpiresAt int64        `json:"exp,omitempty"`
+	IssuedAt  int64        `json:"iat,omitempty"`
+	Subject   string       `json:"sub,omitempty"`
+	Audience  jwt.Audience `json:"aud,omitempty"`
+	Issuer    string       `json:"iss,omitempty"`
+	ID        string       `json:"jti,omitempty"`
+	SessionID string       `json:"sid,omitempty"`
+	GrantID   string       `json:"grant_id,omitempty"`
+	AuthTime  int64        `json:"auth_time,omitempty"` // RFC 9470 §6.2
+	ACR       string       `json:"acr,omitempty"`
+	AMR       []string     `json:"amr,omitempty"`
+}
+
+// Introspect answers whether a token is good now, whatever its own text says:
+// the revocation log has the last word.
+//
+// Errors: *Error.
+func (a *Authority) Introspect(ctx context.Context, call Call) (Introspection, error) {
+	p, e := parse(call.Form)
+	if e != nil {
+		return Introspection{}, e
+	}
+	c, e := a.authenticate(ctx, call, p)
+	if e != nil {
+		return Introspection{}, e
+	}
+	if c.Public() {
+		return Introspection{}, errNotThisClient(errors.New("a public client asked")) // RFC 7662 §2.1
+	}
+	token := p.get("token")
+	if token == "" {
+		return Introspection{}, fail(InvalidRequest, "The parameter token is missing")
+	}
+	if t, ok := parseRefresh(token); ok {
+		return a.introspectRefresh(ctx, c, t)
+	}
+	claims, err := a.accessToken(ctx, token)
+	if errors.Is(err, errDead) {
+		return Introspection{}, nil
+	}
+	if err != nil {
+		return Introspection{}, inner(err)
+	}
+	// RFC 7662 §4: only to the client that holds the token, and to the APIs
+	// that it is for.
+	mine := claims.ClientID == string(c.ID) || slices.ContainsFunc(c.Resources, func(r string) bool {
+		return slices.Contains(claims.Audience, r)
+	})
+	if !mine {
+		return Introspection{}, nil
+	}
+	return Introspection{
+		Active: true, Scope: claims.Scope, ClientID: claims.ClientID, TokenType: "Bearer",
+		ExpiresAt: claims.ExpiresAt, IssuedAt: claims.IssuedAt, Subject: claims.Subject, Audience: claims.Audience,
+		Issuer: claims.Issuer, ID: claims.ID, SessionID: claims.SessionID, GrantID: claims.GrantID,
+		AuthTime: claims.AuthTime, ACR: claims.ACR, AMR: claims.AMR,
+	}, nil
+}
+
+func (a *Authority) introspectRefresh(ctx context.Context, c *client, t refreshToken) (Introspection, error) {
+	var out Introspection
+	err := a.view(ctx, func(tx *store.Tx) error {
+		g, err := tx.Grant(t.grant)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now := a.unix()
+		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID ||
+			g.Generation != t.generation || !g.Live(now) || g.IdleAt <= now {
+			return nil
+		}
+		if !g.Offline {
+			if s, err := tx.Session(g.SessionID); err != nil || !s.Live(now) {
+				return nil
+			}
+		}
+		out = Introspection{
+			Active: true, Scope: joinScope(g.Scope), ClientID: string(g.ClientID), Subject: string(g.UserID), Issuer: a.Issuer,
+			ExpiresAt: min(g.ExpiresAt, g.IdleAt), IssuedAt: max(g.CreatedAt, g.RotatedAt),
+			SessionID: string(g.SessionID), GrantID: string(g.ID), AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR,
+		}
+		return nil
+	})
+	return out, err
+}
+
+// errDead says that a token is not good, for whatever reason.
+var errDead = errors.New("the token is not valid")
+
+// accessToken verifies an access token of ours and asks the revocation log
+// about it. It returns errDead, wrapped with the reason, for a token that is
+// not good, and another error where that cannot be found out.
+func (a *Authority) accessToken(ctx context.Context, token string) (accessClaims, error) {
+	t, err := jwt.Verify[accessClaims](ctx, token, a.Keys, jwt.VerifyOptions{
+		Types:   []string{accessTokenType},
+		Issuers: []string{a.Issuer},
+		Now:     a.Now,
+	})
+	if err != nil {
+		return accessClaims{}, errors.Join(errDead, err)
+	}
+	c := t.Claims
+	var cause model.Cause
+	var ended bool
+	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		cause, ended, err = tx.TokenEnded(store.TokenRef{
+			JTI: c.ID, SessionID: model.SessionID(c.SessionID), GrantID: model.GrantID(c.GrantID),
+			UserID: model.UserID(c.Subject), ClientID: model.ClientID(c.ClientID), IssuedAt: c.IssuedAt,
+		})
+		return err
+	})
+	if err != nil {
+		return accessClaims{}, err
+	}
+	if ended {
+		return accessClaims{}, errors.Join(errDead, errors.New("revoked: "+string(cause)))
+	}
+	return c, nil
+}

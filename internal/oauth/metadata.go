@@ -1,0 +1,106 @@
+package oauth
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/jwa"
+)
+
+// Where the endpoints stand, below the issuer.
+const (
+	PathAuthorize  = "/authorize"
+	PathToken      = "/token"
+	PathUserInfo   = "/userinfo"
+	PathIntrospect = "/introspect"
+	PathRevoke     = "/revoke"
+	PathKeys       = "/jwks"
+	PathLogout     = "/logout"
+)
+
+// IDAlgorithms are the algorithms in which ID tokens can be signed.
+var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.ES256}
+
+// Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
+// What it says is true: what is not offered is not in it.
+type Metadata struct {
+	Issuer                       string          `json:"issuer"`
+	AuthorizationEndpoint        string          `json:"authorization_endpoint"`
+	TokenEndpoint                string          `json:"token_endpoint"`
+	UserInfoEndpoint             string          `json:"userinfo_endpoint"`
+	JWKSURI                      string          `json:"jwks_uri"`
+	IntrospectionEndpoint        string          `json:"introspection_endpoint"`
+	RevocationEndpoint           string          `json:"revocation_endpoint"`
+	EndSessionEndpoint           string          `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+	ScopesSupported              []string        `json:"scopes_supported"`
+	ResponseTypesSupported       []string        `json:"response_types_supported"`
+	ResponseModesSupported       []string        `json:"response_modes_supported"`
+	GrantTypesSupported          []string        `json:"grant_types_supported"`
+	SubjectTypesSupported        []string        `json:"subject_types_supported"`
+	IDTokenAlgorithms            []jwa.Algorithm `json:"id_token_signing_alg_values_supported"`
+	TokenAuthMethods             []string        `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgorithms          []jwa.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuthMethods     []string        `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgorithms  []jwa.Algorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods        []string        `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms     []jwa.Algorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	ClaimTypesSupported          []string        `json:"claim_types_supported"`
+	ClaimsSupported              []string        `json:"claims_supported"`
+	PromptValuesSupported        []string        `json:"prompt_values_supported"`
+	CodeChallengeMethods         []string        `json:"code_challenge_methods_supported"`
+	IssInResponse                bool            `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
+	RequestParameterSupported    bool            `json:"request_parameter_supported"`
+	RequestURIParameterSupported bool            `json:"request_uri_parameter_supported"` // its default is true, so it is said
+	ClaimsParameterSupported     bool            `json:"claims_parameter_supported"`
+}
+
+// Endpoint returns the URL of one of the paths above.
+func (a *Authority) Endpoint(path string) string { return a.Issuer + path }
+
+// BasePath is the path of the issuer, "" where it has none: what every route
+// and link begins with.
+func (a *Authority) BasePath() string {
+	u, err := url.Parse(a.Issuer)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(u.EscapedPath(), "/")
+}
+
+// Metadata returns the server's description of itself.
+func (a *Authority) Metadata() Metadata {
+	confidential := []string{model.AuthBasic, model.AuthPost, model.AuthPrivateKey}
+	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
+	for _, s := range StandardScopes {
+		claims = append(claims, claimsOf[s]...)
+	}
+	return Metadata{
+		Issuer:                      a.Issuer,
+		AuthorizationEndpoint:       a.Endpoint(PathAuthorize),
+		TokenEndpoint:               a.Endpoint(PathToken),
+		UserInfoEndpoint:            a.Endpoint(PathUserInfo),
+		JWKSURI:                     a.Endpoint(PathKeys),
+		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
+		RevocationEndpoint:          a.Endpoint(PathRevoke),
+		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		ScopesSupported:             StandardScopes,
+		ResponseTypesSupported:      []string{"code"},
+		ResponseModesSupported:      []string{"query"},
+		GrantTypesSupported:         []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantClientCredentials},
+		SubjectTypesSupported:       []string{"public"},
+		IDTokenAlgorithms:           IDAlgorithms,
+		TokenAuthMethods:            AuthMethods,
+		TokenAuthAlgorithms:         AssertionAlgorithms,
+		IntrospectionAuthMethods:    confidential,
+		IntrospectionAuthAlgorithms: AssertionAlgorithms,
+		RevocationAuthMethods:       AuthMethods,
+		RevocationAuthAlgorithms:    AssertionAlgorithms,
+		ClaimTypesSupported:         []string{"normal"},
+		ClaimsSupported:             claims,
+		PromptValuesSupported:       slices.Clone(prompts),
+		CodeChallengeMethods:        []string{"S256"},
+		IssInResponse:               true,
+	}
+}

@@ -1,0 +1,131 @@
+// Package oauth is the protocol: OAuth 2.0 and OpenID Connect as rules over
+// stored facts. It owns clients and their authentication, authorization
+// requests, consents, codes, grants, tokens, and the errors that they end in.
+//
+// A sign-in runs Begin → Next → (Authenticated, Approve) → Issue; a program
+// runs Token, Introspect, Revoke, UserInfo. Every rule takes parsed input and
+// returns a value or an *Error; none of them writes HTTP, shows HTML, knows
+// SQL, or knows how people prove who they are: a session is handed in.
+package oauth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwa"
+)
+
+// Config says what an Authority works with. Store, Keys and Issuer are
+// required; a zero life takes the default given beside it.
+type Config struct {
+	Store  *store.Store
+	Keys   *keys.Ring
+	Issuer string           // https URL without query or fragment, RFC 8414 §2
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default
+	Fetch  *http.Client     // for the key sets of clients; nil: a client with a time limit
+
+	AccessAlgorithm jwa.Algorithm // of access tokens; ES256
+	AccessLife      time.Duration // of access tokens; 5 minutes
+	IDLife          time.Duration // of ID tokens; 1 hour
+	CodeLife        time.Duration // of codes; 60 seconds, which is also the most
+	RequestLife     time.Duration // of a sign-in that waits for its person; 1 hour
+	RefreshIdle     time.Duration // an unused refresh token dies; 14 days
+	RefreshLife     time.Duration // a family of refresh tokens dies; 90 days
+	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
+}
+
+// Leeway is how far clocks may differ, in both directions, where a time that
+// somebody else wrote is checked.
+const Leeway = 10 * time.Second
+
+// MaxAccessLife bounds the life of access tokens: a revocation must be
+// remembered for as long as the longest-lived of them.
+const MaxAccessLife = time.Hour
+
+// Authority applies the rules. It is safe for concurrent use.
+type Authority struct {
+	Config
+	clients    *clientCache
+	refreshKey []byte
+}
+
+// New checks the configuration and returns an Authority.
+func New(c Config) (*Authority, error) {
+	if c.Store == nil || c.Keys == nil {
+		return nil, errors.New("oauth: Store and Keys are required")
+	}
+	if err := checkIssuer(c.Issuer); err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Fetch == nil {
+		c.Fetch = &http.Client{Timeout: 5 * time.Second}
+	}
+	if c.AccessAlgorithm == "" {
+		c.AccessAlgorithm = jwa.ES256
+	}
+	for _, d := range []struct {
+		name     string
+		value    *time.Duration
+		standard time.Duration
+		most     time.Duration
+	}{
+		{"access token life", &c.AccessLife, 5 * time.Minute, MaxAccessLife},
+		{"ID token life", &c.IDLife, time.Hour, 24 * time.Hour},
+		{"code life", &c.CodeLife, time.Minute, time.Minute}, // RFC 9700 §2.1.1 and FAPI 2.0 §5.3.2.1: at most 60 s
+		{"request life", &c.RequestLife, time.Hour, 24 * time.Hour},
+		{"idle life of refresh tokens", &c.RefreshIdle, 14 * 24 * time.Hour, 3650 * 24 * time.Hour},
+		{"life of refresh tokens", &c.RefreshLife, 90 * 24 * time.Hour, 3650 * 24 * time.Hour},
+		{"race window of refresh tokens", &c.RefreshRace, 20 * time.Second, 5 * time.Minute},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+		if *d.value < time.Second || *d.value > d.most {
+			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
+		}
+	}
+	a := &Authority{Config: c, refreshKey: c.Keys.Derive("refresh token")}
+	a.clients = &clientCache{load: a.loadClient, now: c.Now}
+	return a, nil
+}
+
+func (a *Authority) unix() int64 { return a.Now().Unix() }
+
+// ending says that something ends now, and for how long that must be
+// remembered: until no access token can be alive.
+func (a *Authority) ending(cause model.Cause) store.Ending {
+	now := a.unix()
+	return store.Ending{Cause: cause, At: now, DropAt: now + int64((MaxAccessLife+Leeway)/time.Second)}
+}
+
+// update runs fn in a transaction and turns what the store says into errors of
+// the protocol, so that no rule has to.
+func (a *Authority) update(ctx context.Context, fn func(*store.Tx) error) error {
+	return inner(a.Store.Update(ctx, fn))
+}
+
+func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
+	return inner(a.Store.View(ctx, fn))
+}
+
+// inner hides an unexpected error behind server_error; an *Error passes.
+func inner(err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
+}

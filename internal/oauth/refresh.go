@@ -1,0 +1,213 @@
+package oauth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// A refresh token says which grant it belongs to and which generation of that
+// grant's family it is, under a MAC:
+//
+//	ost_rt_ <grant> . <generation> . base64url(HMAC-SHA256(key, grant ‖ salt ‖ generation))
+//
+// The key is derived from the server's master key and the salt is the grant's
+// own. So no token is stored, not even as a hash; a family is one row however
+// often it is renewed; and the successor of a token can be handed out again
+// when the answer that carried it was lost (Replay, below).
+const refreshPrefix = "ost_rt_"
+
+// maxReplays bounds how often one token is handed its successor again.
+const maxReplays = 10
+
+// seenEvery is how often, at most, the use of a refresh token is noted as use
+// of the session, in seconds.
+const seenEvery = 60
+
+type refreshToken struct {
+	grant      model.GrantID
+	generation int64
+	mac        string
+}
+
+func parseRefresh(s string) (refreshToken, bool) {
+	s, ok := strings.CutPrefix(s, refreshPrefix)
+	part := strings.Split(s, ".")
+	if !ok || len(part) != 3 || len(part[0]) > 64 {
+		return refreshToken{}, false
+	}
+	n, err := strconv.ParseInt(part[1], 36, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 36) != part[1] {
+		return refreshToken{}, false
+	}
+	return refreshToken{model.GrantID(part[0]), n, part[2]}, true
+}
+
+func (a *Authority) refreshMAC(g model.Grant, generation int64) string {
+	mac := hmac.New(sha256.New, a.refreshKey)
+	for _, part := range []string{string(g.ID), g.Salt, strconv.FormatInt(generation, 36)} {
+		mac.Write([]byte(part))
+		mac.Write([]byte{0}) // no part holds a zero byte
+	}
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+func (a *Authority) refreshSecret(g model.Grant, generation int64) model.Secret {
+	return model.Secret(refreshPrefix + string(g.ID) + "." + strconv.FormatInt(generation, 36) + "." + a.refreshMAC(g, generation))
+}
+
+// startRefresh begins the family of refresh tokens of a grant.
+func (a *Authority) startRefresh(tx *store.Tx, c *client, g *model.Grant) (model.Secret, error) {
+	now := a.unix()
+	g.Salt, g.Generation = model.NewID(), 1
+	if err := tx.StartRefresh(g.ID, g.Salt, now, a.idleAt(c, now)); err != nil {
+		return "", err
+	}
+	return a.refreshSecret(*g, 1), nil
+}
+
+func (a *Authority) idleAt(c *client, now int64) int64 {
+	if c.RefreshIdle > 0 {
+		return now + c.RefreshIdle
+	}
+	return now + seconds(a.RefreshIdle)
+}
+
+func errRefresh(cause error) *Error {
+	return &Error{Code: InvalidGrant, Description: "The refresh token is not valid, was used already, or has expired", cause: cause}
+}
+
+// redeemRefresh renews, RFC 6749 §6. Every use rotates (RFC 9700 §4.14.2).
+func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (issuance, *Error) {
+	if !p.has("refresh_token") {
+		return issuance{}, fail(InvalidRequest, "The parameter refresh_token is missing")
+	}
+	t, ok := parseRefresh(p.get("refresh_token"))
+	if !ok {
+		return issuance{}, errRefresh(errors.New("malformed"))
+	}
+	var out issuance
+	var refused *Error
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		out, refused = issuance{}, nil
+		g, err := tx.Grant(t.grant)
+		if errors.Is(err, store.ErrNotFound) {
+			refused = errRefresh(err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		scope, e := a.checkRefresh(tx, c, g, t, p)
+		if e != nil {
+			refused = e
+			return nil
+		}
+		g, refused, err = a.rotate(tx, c, g, t)
+		if err != nil || refused != nil {
+			return err
+		}
+		out = issuance{
+			client: c, grant: g, scope: scope,
+			refresh: a.refreshSecret(g, g.Generation),
+			idToken: slices.Contains(scope, ScopeOpenID),
+		}
+		return tx.Record(model.Event{
+			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
+			Action: "grant.renew", UserID: g.UserID, ClientID: c.ID, Detail: "grant=" + string(g.ID),
+		})
+	})
+	if err != nil {
+		return issuance{}, inner(err).(*Error)
+	}
+	return out, refused
+}
+
+// checkRefresh holds a refresh token to its grant and returns the scope of what
+// it renews.
+func (a *Authority) checkRefresh(tx *store.Tx, c *client, g model.Grant, t refreshToken, p params) ([]string, *Error) {
+	now := a.unix()
+	switch {
+	case g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac):
+		return nil, errRefresh(errors.New("the MAC does not fit"))
+	case g.ClientID != c.ID:
+		return nil, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
+	}
+	if _, e := person(tx, g.UserID); e != nil {
+		return nil, e
+	}
+	if !g.Live(now) || g.IdleAt <= now {
+		return nil, errRefresh(errors.New("the grant has ended"))
+	}
+	if !g.Offline {
+		s, err := tx.Session(g.SessionID)
+		if err != nil || !s.Live(now) {
+			e := fail(InvalidGrant, "The session has ended")
+			e.cause = err
+			return nil, e
+		}
+		if err := a.touch(tx, s, now); err != nil {
+			return nil, inner(err).(*Error)
+		}
+	}
+	return narrow(g.Scope, p)
+}
+
+// touch counts a renewal as use of the session, so that whoever works in an
+// application all day is not signed out of it for never visiting this server.
+func (a *Authority) touch(tx *store.Tx, s model.Session, now int64) error {
+	if now-s.SeenAt < seenEvery {
+		return nil
+	}
+	return tx.TouchSession(s.ID, now, min(s.IdleAt+now-s.SeenAt, s.ExpiresAt))
+}
+
+// narrow gives what was granted, or the part of it that is asked for: "The
+// requested scope MUST NOT include any scope not originally granted" (RFC 6749
+// §6).
+func narrow(granted []string, p params) ([]string, *Error) {
+	asked := p.list("scope")
+	if len(asked) == 0 {
+		return granted, nil
+	}
+	if more := without(asked, granted); len(more) > 0 {
+		return nil, fail(InvalidScope, "The scope %s was not granted", plain(more[0]))
+	}
+	return asked, nil
+}
+
+// rotate uses a refresh token up. Racing requests and lost answers must not
+// sign anybody out, and a stolen token must not live:
+//
+//   - the live generation rises by one;
+//   - its direct predecessor, within RefreshRace and while the successor is
+//     unused, is given the same successor again, a bounded number of times;
+//   - any other old one ends the family (RFC 9700 §4.14.2).
+//
+// That the successor is unused needs no flag: using it would have raised the
+// generation once more.
+func (a *Authority) rotate(tx *store.Tx, c *client, g model.Grant, t refreshToken) (model.Grant, *Error, error) {
+	now := a.unix()
+	next, err := tx.RotateRefresh(g.ID, t.generation, now, a.idleAt(c, now))
+	if !errors.Is(err, store.ErrNotFound) {
+		return next, nil, err
+	}
+	window := int64(a.RefreshRace / time.Second)
+	if g.Generation == t.generation+1 && now-g.RotatedAt <= window {
+		next, err = tx.ReplayRefresh(g.ID, g.Generation, maxReplays)
+		if !errors.Is(err, store.ErrNotFound) {
+			return next, nil, err
+		}
+	}
+	refused := errRefresh(errors.New("an old refresh token was used again"))
+	return model.Grant{}, refused, a.endGrant(tx, c, g.ID, model.CauseReuseDetected, "grant.reuse")
+}

@@ -1,0 +1,77 @@
+package oauth
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Revoke makes a token useless, RFC 7009. A refresh token takes its whole
+// grant with it, access tokens included (§2.1); an access token goes alone.
+// Of a token that is unknown, dead, or another client's nothing is said and
+// nothing is done (§2.2).
+//
+// Errors: *Error.
+func (a *Authority) Revoke(ctx context.Context, call Call) error {
+	p, e := parse(call.Form)
+	if e != nil {
+		return e
+	}
+	c, e := a.authenticate(ctx, call, p)
+	if e != nil {
+		return e
+	}
+	token := p.get("token")
+	if token == "" {
+		return fail(InvalidRequest, "The parameter token is missing")
+	}
+	if t, ok := parseRefresh(token); ok {
+		return a.revokeRefresh(ctx, c, t)
+	}
+	claims, err := a.accessToken(ctx, token)
+	switch {
+	case errors.Is(err, errDead):
+		return nil
+	case err != nil:
+		return inner(err)
+	case claims.ClientID != string(c.ID):
+		return nil
+	}
+	return a.update(ctx, func(tx *store.Tx) error {
+		end := a.ending(model.CauseRevoked)
+		end.DropAt = claims.ExpiresAt + seconds(Leeway)
+		if err := tx.RevokeToken(claims.ID, end); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{
+			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address},
+			Action: "token.revoke", UserID: subjectOf(claims), ClientID: c.ID, Detail: "jti=" + claims.ID,
+		})
+	})
+}
+
+func subjectOf(c accessClaims) model.UserID {
+	if c.GrantID == "" {
+		return "" // the client's own
+	}
+	return model.UserID(c.Subject)
+}
+
+func (a *Authority) revokeRefresh(ctx context.Context, c *client, t refreshToken) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		g, err := tx.Grant(t.grant)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		// Any generation will do: who holds an old one held the family.
+		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID || g.EndedAt != 0 {
+			return nil
+		}
+		return a.endGrant(tx, c, g.ID, model.CauseRevoked, "grant.revoke")
+	})
+}

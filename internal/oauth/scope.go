@@ -1,0 +1,109 @@
+package oauth
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/jwa"
+)
+
+// The scopes with a meaning of their own.
+const (
+	ScopeOpenID  = "openid"         // OpenID Connect Core §3.1.2.1
+	ScopeOffline = "offline_access" // OpenID Connect Core §11
+)
+
+// claimsOf lists the claims that each standard scope asks for, OpenID Connect
+// Core §5.4; "groups" is a custom that many applications follow.
+var claimsOf = map[string][]string{
+	"profile": {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile",
+		"picture", "website", "gender", "birthdate", "zoneinfo", "locale", "updated_at"},
+	"email":   {"email", "email_verified"},
+	"address": {"address"},
+	"phone":   {"phone_number", "phone_number_verified"},
+	"groups":  {"groups"},
+}
+
+// StandardScopes are the scopes that every installation knows.
+var StandardScopes = []string{ScopeOpenID, "profile", "email", "address", "phone", "groups", ScopeOffline}
+
+// scopeToken reports whether s is a scope-token of RFC 6749 §3.3.
+func scopeToken(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// allowScope returns the first of the scopes asked that the client is not
+// registered for.
+func allowScope(c model.Client, asked []string) *Error {
+	for _, s := range asked {
+		if !scopeToken(s) {
+			return fail(InvalidScope, "The scope is malformed") // RFC 6749 §3.3
+		}
+		if !slices.Contains(c.Scopes, s) {
+			return fail(InvalidScope, "The client may not ask for the scope %s", plain(s))
+		}
+	}
+	return nil
+}
+
+// without returns what of list is not in taken.
+func without(list, taken []string) []string {
+	var rest []string
+	for _, s := range list {
+		if !slices.Contains(taken, s) {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+func joinScope(scope []string) string { return strings.Join(scope, " ") }
+
+func join(algs []jwa.Algorithm) string {
+	var s []string
+	for _, a := range algs {
+		s = append(s, string(a))
+	}
+	return strings.Join(s, ", ")
+}
+
+// Claims returns what a person's scopes tell about them, by claim name with
+// the JSON type of OpenID Connect Core §5.1; what is empty is left out
+// (§5.3.2).
+func Claims(u model.User, scope []string) map[string]any {
+	p := u.Profile
+	all := map[string]any{
+		"name": p.Name, "family_name": p.FamilyName, "given_name": p.GivenName, "middle_name": p.MiddleName,
+		"nickname": p.Nickname, "preferred_username": p.PreferredUsername, "profile": p.Page, "picture": p.Picture,
+		"website": p.Website, "gender": p.Gender, "birthdate": p.Birthdate, "zoneinfo": p.Zoneinfo, "locale": p.Locale,
+		"updated_at": u.UpdatedAt,
+		"email":      p.Email, "phone_number": p.PhoneNumber,
+	}
+	if p.Email != "" {
+		all["email_verified"] = p.EmailVerified
+	}
+	if p.PhoneNumber != "" {
+		all["phone_number_verified"] = p.PhoneNumberVerified
+	}
+	if p.Address != nil {
+		all["address"] = p.Address
+	}
+	if len(p.Groups) > 0 {
+		all["groups"] = p.Groups
+	}
+	told := map[string]any{"sub": string(u.ID)}
+	for _, s := range scope {
+		for _, name := range claimsOf[s] {
+			if v, ok := all[name]; ok && v != "" {
+				told[name] = v
+			}
+		}
+	}
+	return told
+}

@@ -1,0 +1,119 @@
+package oauth
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Tokens is a successful answer of the token endpoint, RFC 6749 §5.1 and
+// OpenID Connect Core §3.1.3.3.
+type Tokens struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"` // seconds
+	RefreshToken string `json:"refresh_token,omitempty"`
+	IDToken      string `json:"id_token,omitempty"`
+	Scope        string `json:"scope,omitempty"`
+}
+
+// issuance is what a grant has earned: what is to be minted.
+type issuance struct {
+	client  *client
+	grant   model.Grant // zero ID: the client acts for itself
+	scope   []string    // of the access token; never more than the grant's
+	refresh model.Secret
+	idToken bool
+}
+
+// grants are the ways to earn tokens, by grant_type. Each does what is its own
+// and nothing else; what all of them need stands in Token.
+var grants = map[string]func(*Authority, context.Context, *client, params) (issuance, *Error){
+	model.GrantAuthorizationCode: (*Authority).redeemCode,        // RFC 6749 §4.1.3
+	model.GrantRefreshToken:      (*Authority).redeemRefresh,     // RFC 6749 §6
+	model.GrantClientCredentials: (*Authority).redeemCredentials, // RFC 6749 §4.4
+}
+
+// Token is the token endpoint: authenticate the client, pick the grant, redeem
+// it, mint. Redeeming is durable before anything is signed.
+//
+// Errors: *Error.
+func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
+	p, e := parse(call.Form)
+	if e != nil {
+		return Tokens{}, e
+	}
+	// 1. Authenticate the client.
+	c, e := a.authenticate(ctx, call, p)
+	if e != nil {
+		return Tokens{}, e
+	}
+	// 2. Pick the grant.
+	kind := p.get("grant_type")
+	redeem, ok := grants[kind]
+	switch {
+	case kind == "":
+		return Tokens{}, fail(InvalidRequest, "The parameter grant_type is missing")
+	case !ok:
+		return Tokens{}, fail(UnsupportedGrantType, "The grant_type %s is not supported", plain(kind))
+	case !slices.Contains(c.GrantTypes, kind):
+		return Tokens{}, fail(UnauthorizedClient, "The client is not registered for the %s grant", kind)
+	}
+	// 3. Redeem it.
+	i, e := redeem(a, ctx, c, p)
+	if e != nil {
+		return Tokens{}, e
+	}
+	// 4. Mint.
+	t, err := a.mint(i)
+	if err != nil {
+		return Tokens{}, inner(err)
+	}
+	return t, nil
+}
+
+// redeemCredentials lets a client act for itself, RFC 6749 §4.4. Without a
+// scope it gets what it is registered for.
+func (a *Authority) redeemCredentials(_ context.Context, c *client, p params) (issuance, *Error) {
+	asked := p.list("scope")
+	if len(asked) == 0 {
+		asked = without(c.Scopes, StandardScopes)
+	}
+	for _, s := range asked {
+		if slices.Contains(StandardScopes, s) {
+			return issuance{}, fail(InvalidScope, "The scope %s is about a person, and there is none", plain(s))
+		}
+	}
+	if e := allowScope(c.Client, asked); e != nil {
+		return issuance{}, e
+	}
+	return issuance{client: c, scope: asked}, nil
+}
+
+// person returns the account behind a grant if it may hold tokens. A locked
+// one is told apart, so that an application can stop asking.
+func person(tx *store.Tx, id model.UserID) (model.User, *Error) {
+	u, err := tx.User(id)
+	switch {
+	case err != nil:
+		return model.User{}, &Error{Code: InvalidGrant, Description: "The account no longer exists", cause: err}
+	case u.Status != model.UserActive:
+		return model.User{}, fail(InvalidGrant, "The account is locked")
+	}
+	return u, nil
+}
+
+// unreserved reports whether s consists of the unreserved characters of RFC
+// 3986 §2.3, the alphabet of RFC 7636 §4.1.
+func unreserved(s string) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
+		default:
+			return false
+		}
+	}
+	return true
+}
