@@ -1,0 +1,371 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed templates/*.html
+var templateFS embed.FS
+
+// Theme is what an installation may say about the look of its pages.
+type Theme struct {
+	Name string // of the installation; empty: "Ostiary"
+	Base string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
+}
+
+// contentPolicy is the Content-Security-Policy of every page. There is no
+// script on them and no inline style, so none is allowed.
+//
+// form-action is left out on purpose. Chromium applies it to the redirects that
+// follow a form's submission as well, so 'self' would stop people on the last
+// step, from here to the client's address; and that address is not known to
+// the page that holds the form. What could be injected to need it is kept out by
+// the escaping of the templates.
+const contentPolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// featurePolicy takes away what no page here uses. Passkeys
+// (publickey-credentials-get, -create) are not on the list: sign-in wants them.
+const featurePolicy = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), magnetometer=(), microphone=(), midi=(), payment=(), usb=()"
+
+// How a page stands to the window that opened it.
+const (
+	// A client may open the sign-in in a popup and wait for it. Any other
+	// value than this one would cut the popup from its opener for good, even
+	// after it has returned to the client's own address, and the client would
+	// never learn of the result.
+	openerFlow = "unsafe-none"
+	// No client has business with the pages that are ours alone.
+	openerOwn = "same-origin"
+)
+
+// pages draws every page that a browser sees. It is safe for concurrent use.
+type pages struct {
+	theme Theme
+	words messages
+	views map[string]*template.Template
+}
+
+// layoutFiles are shared by all pages; each other file in templates is one page
+// and defines pageParts.
+var (
+	layoutFiles = []string{"templates/layout.html", "templates/parts.html"}
+	pageParts   = []string{"title", "main"}
+)
+
+// newPages parses all templates. A page that lacks a part, a text or a file is
+// an error here and not the misfortune of the first visitor.
+func newPages(theme Theme) (*pages, error) {
+	return parsePages(templateFS, theme, english)
+}
+
+func parsePages(files fs.FS, theme Theme, words messages) (*pages, error) {
+	if theme.Name = tidy(theme.Name); theme.Name == "" {
+		theme.Name = "Ostiary"
+	}
+	theme.Base = strings.TrimRight(theme.Base, "/")
+	if theme.Base != "" && (theme.Base[0] != '/' || strings.HasPrefix(theme.Base, "//")) {
+		return nil, fmt.Errorf("web: the base path %q must begin with one slash", theme.Base)
+	}
+	p := &pages{theme: theme, words: words, views: map[string]*template.Template{}}
+	layout, err := template.New("layout.html").Funcs(p.funcs()).ParseFS(files, layoutFiles...)
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	for name, zero := range pageData {
+		if p.views[name], err = parseView(files, layout, name); err != nil {
+			return nil, err
+		}
+		// html/template finds its own objections at the first execution only.
+		if err := p.views[name].Execute(&bytes.Buffer{}, zero); err != nil {
+			return nil, fmt.Errorf("web: %w", err)
+		}
+	}
+	return p, nil
+}
+
+func parseView(files fs.FS, layout *template.Template, name string) (*template.Template, error) {
+	t, err := layout.Clone()
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	if t, err = t.ParseFS(files, path.Join("templates", name+".html")); err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	for _, part := range pageParts {
+		if t.Lookup(part) == nil {
+			return nil, fmt.Errorf("web: templates/%s.html does not define %q", name, part)
+		}
+	}
+	return t, nil
+}
+
+// funcs are what the templates can call.
+func (p *pages) funcs() template.FuncMap {
+	return template.FuncMap{
+		"t":            p.words.fill,
+		"rich":         p.words.rich,
+		"language":     func() string { return p.words.language },
+		"direction":    func() string { return p.words.direction },
+		"installation": func() string { return p.theme.Name },
+		"home":         func() string { return p.theme.Base + "/" },
+		"asset": func(name string) (string, error) {
+			if a := asset(name); a != "" {
+				return p.theme.Base + a, nil
+			}
+			return "", errors.New("no static file " + name)
+		},
+		"name":    tidy,
+		"initial": initial,
+		"website": website,
+		"host":    hostOf,
+	}
+}
+
+// text returns a text for the person who sent r, for the fields of pages that
+// are shown as they are (Error, Description, Hint); the pairs are words and their
+// values, as in messages.fill. An unknown key comes back as it is.
+func (p *pages) text(r *http.Request, key string, pairs ...string) string {
+	s, err := p.words.fill(key, pairs...)
+	if err != nil {
+		slog.ErrorContext(r.Context(), "text missing", "error", err)
+		return key
+	}
+	return s
+}
+
+// scopes explains scopes to the person who sent r: the standard ones (OpenID
+// Connect Core §5.4, §11) in words, all others by their names.
+func (p *pages) scopes(r *http.Request, names []string) []scopeView {
+	views := make([]scopeView, 0, len(names))
+	for _, name := range names {
+		v := scopeView{Name: name, Title: name}
+		if _, ok := p.words.text["scope."+name+".detail"]; ok {
+			v.Title, v.Detail = p.text(r, "scope."+name), p.text(r, "scope."+name+".detail")
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// draw writes a page, whole or not at all.
+func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
+	var body bytes.Buffer
+	h := w.Header()
+	if err := p.views[d.view].Execute(&body, d.data); err != nil {
+		slog.ErrorContext(r.Context(), "page not drawn", "page", d.view, "error", err)
+		body.Reset()
+		body.WriteString("internal error\n")
+		d.status = http.StatusInternalServerError
+		h.Set("Content-Type", "text/plain; charset=utf-8")
+	} else {
+		h.Set("Content-Type", "text/html; charset=utf-8")
+	}
+	h.Set("Content-Length", strconv.Itoa(body.Len()))
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Cross-Origin-Opener-Policy", d.opener)
+	h.Set("Permissions-Policy", featurePolicy)
+	h.Set("Referrer-Policy", "no-referrer") // RFC 9700 §4.2.4: addresses here hold what others must not learn
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY") // RFC 9700 §4.16, for browsers that do not know frame-ancestors
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(d.status)
+	w.Write(body.Bytes()) // a browser that went away is nobody's error
+}
+
+// drawing is one page about to be drawn.
+type drawing struct {
+	view   string
+	status int
+	opener string
+	data   any
+}
+
+// statusOr returns status, or fallback where none was given.
+func statusOr(status, fallback int) int {
+	if status == 0 {
+		return fallback
+	}
+	return status
+}
+
+// The methods below draw one page each. Actions and links are addresses as the
+// browser shall use them, with the base path; texts are shown as they are.
+
+// clientView is what a page shows of a client.
+type clientView struct {
+	Name string
+	URI  string // its own site; shown only if it is a web address
+	Host string // of the redirect URI, so that people can recognise a look-alike
+}
+
+// userView is what a page shows of the person who is signed in.
+type userView struct {
+	Name, Login, Email string
+	Admin              bool
+}
+
+// Display is the person's name, or the login of one who gave none.
+func (u userView) Display() string {
+	if u.Name != "" {
+		return u.Name
+	}
+	return u.Login
+}
+
+// Detail is what tells apart two people of the same name.
+func (u userView) Detail() string {
+	switch {
+	case u.Email != "":
+		return u.Email
+	case u.Name != u.Login && u.Name != "":
+		return u.Login
+	}
+	return ""
+}
+
+// loginPage asks who somebody is. It posts login, password, remember ("1" or
+// absent) and, from the second button, decision=cancel.
+type loginPage struct {
+	Status   int // 0: 200
+	Action   string
+	Client   clientView // zero: nobody sent them
+	Login    string     // what was typed before
+	Error    string     // empty: none
+	Remember bool
+}
+
+func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
+	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// consentPage asks whether a client may have what it wants. It posts
+// decision=allow or decision=deny.
+type consentPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView
+	User   userView
+	Scopes []scopeView
+}
+
+// scopeView is a scope in words.
+type scopeView struct{ Name, Title, Detail string }
+
+func (p *pages) consent(w http.ResponseWriter, r *http.Request, v consentPage) {
+	p.draw(w, r, drawing{view: "consent", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// errorPage tells a person what cannot be told to a client (RFC 6749 §4.1.2.1).
+type errorPage struct {
+	Status      int    // 0: 400
+	Code        string // of the protocol, as "invalid_request"
+	Description string // what is wrong, one sentence
+	Hint        string // what to do about it; empty: a general hint
+	RequestID   string // by which the log is searched
+}
+
+// Kind picks the words: the fault is not always in the request.
+func (v errorPage) Kind() string {
+	switch {
+	case v.Status >= 500:
+		return ".server"
+	case v.Status == http.StatusTooManyRequests:
+		return ".busy"
+	}
+	return ""
+}
+
+func (p *pages) error(w http.ResponseWriter, r *http.Request, v errorPage) {
+	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, data: v})
+}
+
+// signOutPage asks whether somebody really wants to sign out. It posts the
+// hidden fields and decision=signout or decision=cancel.
+type signOutPage struct {
+	Action string
+	Client clientView // zero: no client asked for it
+	User   userView
+	Hidden []hiddenField
+}
+
+// hiddenField is handed through a form unchanged.
+type hiddenField struct{ Name, Value string }
+
+func (p *pages) signOut(w http.ResponseWriter, r *http.Request, v signOutPage) {
+	p.draw(w, r, drawing{view: "signout", status: http.StatusOK, opener: openerFlow, data: v})
+}
+
+// signedOutPage is the end of a session.
+type signedOutPage struct {
+	Client clientView
+	Back   string // web address of a way back; empty: none
+}
+
+func (p *pages) signedOut(w http.ResponseWriter, r *http.Request, v signedOutPage) {
+	p.draw(w, r, drawing{view: "signedout", status: http.StatusOK, opener: openerFlow, data: v})
+}
+
+// setupPage makes the first account, the administrator's. It posts token,
+// login, name, email and password.
+type setupPage struct {
+	Status             int // 0: 200
+	Action             string
+	Token              string // from the one-time link
+	Login, Name, Email string // what was typed before
+	Error              string // empty: none
+}
+
+func (p *pages) setup(w http.ResponseWriter, r *http.Request, v setupPage) {
+	p.draw(w, r, drawing{view: "setup", status: statusOr(v.Status, http.StatusOK), opener: openerOwn, data: v})
+}
+
+// setupDonePage says that the first account is there.
+type setupDonePage struct {
+	Login  string
+	SignIn string // address of a sign-in; empty: none is offered
+}
+
+func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePage) {
+	p.draw(w, r, drawing{view: "setupdone", status: http.StatusOK, opener: openerOwn, data: v})
+}
+
+// homePage is the installation's front door.
+type homePage struct {
+	User    *userView // nil: nobody is signed in
+	SignIn  string    // address of a sign-in; empty: none is offered
+	SignOut string    // where the sign-out button posts decision=signout
+}
+
+func (p *pages) home(w http.ResponseWriter, r *http.Request, v homePage) {
+	p.draw(w, r, drawing{view: "home", status: http.StatusOK, opener: openerOwn, data: v})
+}
+
+// notFoundPage answers for an address that leads nowhere.
+type notFoundPage struct{}
+
+func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage) {
+	p.draw(w, r, drawing{view: "notfound", status: http.StatusNotFound, opener: openerOwn, data: v})
+}
+
+// pageData lists every page with data of its type.
+var pageData = map[string]any{
+	"login":     loginPage{},
+	"consent":   consentPage{},
+	"error":     errorPage{},
+	"signout":   signOutPage{},
+	"signedout": signedOutPage{},
+	"setup":     setupPage{},
+	"setupdone": setupDonePage{},
+	"home":      homePage{},
+	"notfound":  notFoundPage{},
+}

@@ -1,0 +1,499 @@
+package web
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"golang.org/x/net/html"
+)
+
+// show draws a page of the given type, whatever it is.
+func show(t *testing.T, p *pages, data any) *http.Response {
+	t.Helper()
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+	switch v := data.(type) {
+	case loginPage:
+		p.login(w, r, v)
+	case consentPage:
+		p.consent(w, r, v)
+	case errorPage:
+		p.error(w, r, v)
+	case signOutPage:
+		p.signOut(w, r, v)
+	case signedOutPage:
+		p.signedOut(w, r, v)
+	case setupPage:
+		p.setup(w, r, v)
+	case setupDonePage:
+		p.setupDone(w, r, v)
+	case homePage:
+		p.home(w, r, v)
+	case notFoundPage:
+		p.notFound(w, r, v)
+	default:
+		t.Fatalf("no method draws %T", data)
+	}
+	return w.Result()
+}
+
+func testPages(t *testing.T, theme Theme) *pages {
+	t.Helper()
+	p, err := newPages(theme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func parse(t *testing.T, r io.Reader) *html.Node {
+	t.Helper()
+	doc, err := html.Parse(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+func elements(n *html.Node) (all []*html.Node) {
+	for c := range n.Descendants() {
+		if c.Type == html.ElementNode {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func named(n *html.Node, tags ...string) (found []*html.Node) {
+	for _, e := range elements(n) {
+		if slices.Contains(tags, e.Data) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+func attr(n *html.Node, key string) string {
+	for _, a := range n.Attr {
+		if a.Key == key {
+			return a.Val
+		}
+	}
+	return ""
+}
+
+func has(n *html.Node, key string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == key })
+}
+
+func textOf(n *html.Node) string {
+	var b strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			b.WriteString(c.Data)
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+var (
+	sampleClient = clientView{Name: "Shop", URI: "https://shop.example/", Host: "shop.example"}
+	sampleUser   = userView{Name: "Anna Kovalenko", Login: "anna", Email: "anna@example.com", Admin: true}
+)
+
+// samplePages has every page at least once, and every form in each of its
+// states.
+var samplePages = []struct {
+	name     string
+	page     any
+	status   int
+	controls []string // of the one form, in order
+	text     []string // whole sentences on the page
+}{
+	{"login", loginPage{Action: "/interaction/1/login", Client: sampleClient}, 200, loginControls,
+		[]string{"Sign in to continue to Shop", "You will return to shop.example"}},
+	{"login, wrong", loginPage{Status: 422, Action: "/interaction/1/login", Client: sampleClient, Login: "anna", Error: "No."}, 422, loginControls,
+		[]string{"No."}},
+	{"login, no client", loginPage{Action: "/login"}, 200, loginControls, []string{"Sign in"}},
+	{"consent", consentPage{Action: "/interaction/1/consent", Client: sampleClient, User: sampleUser, Scopes: []scopeView{{"a", "See A", "All of it"}, {"b:read", "", ""}}}, 200,
+		[]string{"button.primary decision=allow", "button.cancel decision=deny"},
+		[]string{"Shop asks to use your account", "Anna Kovalenko", "anna@example.com", "See A", "All of it", "b:read"}},
+	{"consent, no scopes", consentPage{Client: sampleClient, User: sampleUser}, 200,
+		[]string{"button.primary decision=allow", "button.cancel decision=deny"}, nil},
+	{"error", errorPage{Code: "invalid_request", Description: "The client is unknown", RequestID: "r-1"}, 400, nil,
+		[]string{"This request is not valid", "The client is unknown", "invalid_request", "r-1"}},
+	{"error, ours", errorPage{Status: 500, Code: "server_error"}, 500, nil, []string{"Something went wrong here", "server_error"}},
+	{"error, busy", errorPage{Status: 429, Hint: "Wait."}, 429, nil, []string{"Too many requests", "Wait."}},
+	{"signout", signOutPage{Action: "/logout/confirm", Client: sampleClient, User: sampleUser, Hidden: []hiddenField{{"state", "x"}}}, 200,
+		[]string{"input[hidden] state=x", "button.primary decision=signout", "button.cancel decision=cancel"}, []string{"Sign out?", "Anna Kovalenko"}},
+	{"signedout", signedOutPage{}, 200, nil, []string{"You are signed out"}},
+	{"signedout, back", signedOutPage{Client: sampleClient, Back: "https://shop.example/"}, 200, nil, []string{"You are signed out", "Back to Shop"}},
+	{"setup", setupPage{Action: "/setup", Token: "t-1"}, 200, setupControls, []string{"Create the first account"}},
+	{"setup, wrong", setupPage{Status: 422, Action: "/setup", Token: "t-1", Error: "Too short."}, 422, setupControls, []string{"Too short."}},
+	{"setupdone", setupDonePage{Login: "anna", SignIn: "/"}, 200, nil, []string{"The account is ready"}},
+	{"home", homePage{User: &sampleUser, SignOut: "/logout/confirm"}, 200, []string{"button.primary decision=signout"}, []string{"You are signed in", "Administrator"}},
+	{"home, nobody", homePage{SignIn: "/login"}, 200, nil, []string{"Welcome", "Sign in"}},
+	{"notfound", notFoundPage{}, 404, nil, []string{"There is no such page"}},
+}
+
+var (
+	loginControls = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
+	setupControls = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
+)
+
+// TestPageContract holds what browsers, password managers and test drivers
+// rely on: names, classes and sentences.
+func TestPageContract(t *testing.T) {
+	p := testPages(t, Theme{})
+	for _, c := range samplePages {
+		t.Run(c.name, func(t *testing.T) {
+			res := show(t, p, c.page)
+			if res.StatusCode != c.status {
+				t.Errorf("status %d, want %d", res.StatusCode, c.status)
+			}
+			doc := parse(t, res.Body)
+			if got := controls(t, doc); !slices.EqualFunc(got, c.controls, sameControl) {
+				t.Errorf("controls\n%q, want\n%q", got, c.controls)
+			}
+			text := textOf(doc)
+			for _, s := range c.text {
+				if !strings.Contains(text, s) {
+					t.Errorf("%q is not on the page: %s", s, text)
+				}
+			}
+			checkAccess(t, doc)
+		})
+	}
+}
+
+// controls lists the fields and buttons of the page's form.
+func controls(t *testing.T, doc *html.Node) (list []string) {
+	forms := named(doc, "form")
+	if len(forms) > 1 {
+		t.Errorf("%d forms", len(forms))
+	}
+	for _, f := range forms {
+		if attr(f, "method") != "post" || !has(f, "action") {
+			t.Error("the form must post to an action")
+		}
+		for _, e := range named(f, "input", "button") {
+			s := e.Data + "." + attr(e, "class")
+			if e.Data == "input" {
+				s = "input[" + attr(e, "type") + "]"
+			}
+			if has(e, "name") {
+				s += " " + attr(e, "name") + "=" + attr(e, "value")
+			}
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// sameControl compares, but for what a person typed before.
+func sameControl(got, want string) bool {
+	return got == want || strings.HasSuffix(want, "=") && strings.HasPrefix(got, want)
+}
+
+// checkAccess holds what a screen reader and a keyboard need.
+func checkAccess(t *testing.T, doc *html.Node) {
+	ids := map[string]int{}
+	for _, e := range elements(doc) {
+		if has(e, "id") {
+			ids[attr(e, "id")]++
+		}
+	}
+	for id, n := range ids {
+		if n > 1 {
+			t.Errorf("id %q stands %d times", id, n)
+		}
+	}
+	labels := map[string]bool{}
+	for _, e := range named(doc, "label") {
+		labels[attr(e, "for")] = true
+	}
+	for _, e := range elements(doc) {
+		for _, ref := range strings.Fields(attr(e, "aria-describedby") + " " + attr(e, "aria-labelledby") + " " + attr(e, "for")) {
+			if ids[ref] == 0 {
+				t.Errorf("<%s> refers to %q, which is not there", e.Data, ref)
+			}
+		}
+		if e.Data == "input" && attr(e, "type") != "hidden" && !labels[attr(e, "id")] {
+			t.Errorf("input %q has no label", attr(e, "name"))
+		}
+		if attr(e, "role") == "alert" && textOf(e) == "" {
+			t.Error("an empty alert")
+		}
+	}
+	if h := named(doc, "h1"); len(h) != 1 || textOf(h[0]) == "" {
+		t.Errorf("%d h1", len(h))
+	}
+	if root := named(doc, "html"); attr(root[0], "lang") != "en" || attr(root[0], "dir") != "ltr" {
+		t.Error("the page does not say its language")
+	}
+	if title := named(doc, "title"); len(title) != 1 || !strings.HasSuffix(textOf(title[0]), " · Ostiary") {
+		t.Error("the title does not name page and installation")
+	}
+}
+
+func TestLoginForm(t *testing.T) {
+	p := testPages(t, Theme{})
+	doc := parse(t, show(t, p, loginPage{Client: sampleClient, Login: "anna", Error: "No.", Remember: true}).Body)
+	byName := map[string]*html.Node{}
+	for _, e := range named(doc, "input") {
+		byName[attr(e, "name")] = e
+	}
+	login, password := byName["login"], byName["password"]
+	if attr(login, "autocomplete") != "username" || attr(password, "autocomplete") != "current-password" {
+		t.Error("password managers are not told what the fields are")
+	}
+	if attr(login, "value") != "anna" || has(password, "value") || !has(byName["remember"], "checked") {
+		t.Error("the login and the choice are kept, the password is not")
+	}
+	for _, e := range []*html.Node{login, password} {
+		if attr(e, "aria-describedby") != "alert" || attr(e, "aria-invalid") != "true" {
+			t.Errorf("%s does not announce the error", attr(e, "name"))
+		}
+	}
+	if has(login, "autofocus") || !has(password, "autofocus") {
+		t.Error("after a wrong password the cursor belongs into that field")
+	}
+	// HTML, implicit submission: Enter presses the first submit button.
+	buttons := named(doc, "button")
+	if attr(buttons[0], "class") != "primary" || has(buttons[0], "formnovalidate") {
+		t.Error("Enter must sign in")
+	}
+	if !has(buttons[1], "formnovalidate") {
+		t.Error("cancelling must not ask for a password")
+	}
+	if title := textOf(named(doc, "title")[0]); !strings.HasPrefix(title, "Error: ") {
+		t.Errorf("title %q does not begin with the error", title)
+	}
+}
+
+func TestPageHeaders(t *testing.T) {
+	p := testPages(t, Theme{})
+	want := map[string]string{
+		"Content-Type":           "text/html; charset=utf-8",
+		"Referrer-Policy":        "no-referrer", // RFC 9700 §4.2.4
+		"X-Frame-Options":        "DENY",        // RFC 9700 §4.16
+		"X-Content-Type-Options": "nosniff",
+		"Cache-Control":          "no-store",
+		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
+			"base-uri 'none'; frame-ancestors 'none'",
+	}
+	own := []string{"setup", "setupdone", "home", "notfound"}
+	for _, c := range samplePages {
+		h := show(t, p, c.page).Header
+		for k, v := range want {
+			if h.Get(k) != v {
+				t.Errorf("%s: %s: %q, want %q", c.name, k, h.Get(k), v)
+			}
+		}
+		name, _, _ := strings.Cut(c.name, ",")
+		opener := "unsafe-none" // a sign-in in a popup must find its opener again
+		if slices.Contains(own, name) {
+			opener = "same-origin"
+		}
+		if h.Get("Cross-Origin-Opener-Policy") != opener {
+			t.Errorf("%s: Cross-Origin-Opener-Policy: %q, want %q", c.name, h.Get("Cross-Origin-Opener-Policy"), opener)
+		}
+		if !strings.Contains(h.Get("Permissions-Policy"), "camera=()") {
+			t.Errorf("%s: no Permissions-Policy", c.name)
+		}
+	}
+}
+
+// hostile are texts that break a careless page.
+var hostile = []string{
+	`<script>alert(1)</script>`,
+	`"><img src=x onerror=alert(1)>`,
+	`' onfocus=alert(1) autofocus='`,
+	`</title></textarea></style><svg onload=alert(1)>`,
+	`javascript:alert(1)`,
+	"a\r\nSet-Cookie: x=1\x00\x1b[31m",
+	"{{.Login}}{client}{host}",
+	"\u202egpj.exe\u2069\u2066",
+	"متجر الكتب", "👩‍👩‍👧‍👦🏴‍☠️", "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢", "\xff\xfe\xf0",
+	strings.Repeat("W", 300), strings.Repeat("long name ", 30),
+}
+
+// TestHostileText puts each text into every field of every page. The page must
+// have the same elements with the same attributes as for an ordinary name.
+func TestHostileText(t *testing.T) {
+	p := testPages(t, Theme{})
+	for name, zero := range pageData {
+		want := skeleton(parse(t, show(t, p, filled(zero, "Anna")).Body))
+		for _, text := range hostile {
+			body, err := io.ReadAll(show(t, p, filled(zero, text)).Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc := parse(t, strings.NewReader(string(body)))
+			if got := skeleton(doc); got != want {
+				t.Errorf("%s changes shape with %q:\n%s\nwant\n%s", name, text, got, want)
+			}
+			if strings.Contains(string(body), "<script") {
+				t.Errorf("%s lets %q through", name, text)
+			}
+			for _, e := range elements(doc) {
+				for _, a := range e.Attr {
+					if slices.Contains([]string{"href", "src", "action"}, a.Key) && strings.HasPrefix(strings.ToLower(a.Val), "javascript") {
+						t.Errorf("%s: %s=%q", name, a.Key, a.Val)
+					}
+				}
+			}
+		}
+	}
+}
+
+// filled returns a copy of a page with text in every string it holds.
+func filled(page any, text string) any {
+	v := reflect.New(reflect.TypeOf(page)).Elem()
+	fillText(v, text)
+	return v.Interface()
+}
+
+func fillText(v reflect.Value, text string) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(text)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fillText(v.Field(i), text)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fillText(v.Index(0), text)
+		fillText(v.Index(1), text)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fillText(v.Elem(), text)
+	}
+}
+
+func skeleton(doc *html.Node) string {
+	var b strings.Builder
+	for _, e := range elements(doc) {
+		fmt.Fprintf(&b, "<%s", e.Data)
+		for _, a := range e.Attr {
+			b.WriteString(" " + a.Key)
+		}
+		b.WriteString(">")
+	}
+	return b.String()
+}
+
+// TestNothingActive: no script, no inline style, nothing from another host.
+func TestNothingActive(t *testing.T) {
+	p := testPages(t, Theme{Base: "/auth"})
+	for _, c := range samplePages {
+		for _, e := range elements(parse(t, show(t, p, c.page).Body)) {
+			if slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base", "template"}, e.Data) {
+				t.Errorf("%s: <%s>", c.name, e.Data)
+			}
+			for _, a := range e.Attr {
+				if a.Key == "style" || strings.HasPrefix(a.Key, "on") || a.Key == "src" {
+					t.Errorf("%s: <%s %s=%q>", c.name, e.Data, a.Key, a.Val)
+				}
+				if e.Data == "link" && a.Key == "href" && !strings.HasPrefix(a.Val, "/auth/static/") {
+					t.Errorf("%s: %q is not below the base path", c.name, a.Val)
+				}
+			}
+		}
+	}
+}
+
+func TestClientLinks(t *testing.T) {
+	p := testPages(t, Theme{})
+	for uri, shown := range map[string]bool{
+		"https://shop.example/": true, "http://localhost:3000": true, "": false, "shop.example": false, "/relative": false, "//shop.example": false,
+		"javascript:alert(1)": false, "JavaScript://shop.example/%0aalert(1)": false, "data:text/html,x": false, "vbscript:x": false,
+		"file:///etc/passwd": false, "blob:https://shop.example/1": false, "https:": false, "https://": false, "ht\ntps://shop.example": false,
+	} {
+		c := clientView{Name: "Shop", URI: uri, Host: "shop.example"}
+		for _, page := range []any{consentPage{Client: c}, signedOutPage{Client: c, Back: uri}} {
+			var found bool
+			for _, a := range named(parse(t, show(t, p, page).Body), "a") {
+				if attr(a, "href") == "/" {
+					continue
+				}
+				found = true
+				if attr(a, "target") == "_blank" && !strings.Contains(attr(a, "rel"), "noopener") {
+					t.Errorf("%T: a new window could steer ours", page)
+				}
+			}
+			if found != shown {
+				t.Errorf("%T links to %q: %v, want %v", page, uri, found, shown)
+			}
+		}
+	}
+}
+
+func TestStartFailsOnBrokenTemplates(t *testing.T) {
+	broken := func(name, content string) fs.FS {
+		files := fstest.MapFS{}
+		for f := range pageData {
+			files["templates/"+f+".html"] = &fstest.MapFile{Data: []byte(`{{define "title"}}x{{end}}{{define "main"}}y{{end}}`)}
+		}
+		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .}}</title>{{template "main" .}}`)}
+		files["templates/parts.html"] = &fstest.MapFile{}
+		if name != "" {
+			files["templates/"+name+".html"] = &fstest.MapFile{Data: []byte(content)}
+		}
+		return files
+	}
+	if _, err := parsePages(broken("", ""), Theme{}, english); err != nil {
+		t.Fatalf("sound templates: %v", err)
+	}
+	for why, content := range map[string]string{
+		"no main":      `{{define "title"}}x{{end}}`,
+		"no title":     `{{define "main"}}x{{end}}`,
+		"syntax":       `{{define "title"}}x{{end}}{{define "main"}}{{if}}{{end}}`,
+		"no such text": `{{define "title"}}x{{end}}{{define "main"}}{{t "absent"}}{{end}}`,
+		"no such file": `{{define "title"}}x{{end}}{{define "main"}}{{asset "absent.css"}}{{end}}`,
+		"no such data": `{{define "title"}}x{{end}}{{define "main"}}{{.Absent}}{{end}}`,
+		"unsafe place": `{{define "title"}}x{{end}}{{define "main"}}<a href={{.Action}}"x>{{end}}`,
+	} {
+		if _, err := parsePages(broken("login", content), Theme{}, english); err == nil {
+			t.Errorf("%s: must not start", why)
+		}
+	}
+	files := broken("", "").(fstest.MapFS)
+	delete(files, "templates/consent.html")
+	if _, err := parsePages(files, Theme{}, english); err == nil {
+		t.Error("an absent page must not start")
+	}
+	for _, base := range []string{"auth", "//evil.test", "https://issuer.example/auth"} {
+		if _, err := newPages(Theme{Base: base}); err == nil {
+			t.Errorf("base path %q must not start", base)
+		}
+	}
+	for _, base := range []string{"", "/", "/auth", "/auth/"} {
+		if _, err := newPages(Theme{Base: base}); err != nil {
+			t.Errorf("base path %q: %v", base, err)
+		}
+	}
+}
+
+func TestThemeName(t *testing.T) {
+	p := testPages(t, Theme{Name: "ACME <b>&\u202e Co", Base: "/auth/"})
+	doc := parse(t, show(t, p, notFoundPage{}).Body)
+	if got := textOf(named(doc, "title")[0]); got != "There is no such page · ACME <b>& Co" {
+		t.Errorf("title %q", got)
+	}
+	for _, a := range named(doc, "a") {
+		if attr(a, "href") != "/auth/" {
+			t.Errorf("link %q", attr(a, "href"))
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestNamesAndHosts(t *testing.T) {
+	for in, want := range map[string]string{
+		"Shop": "Shop", "  a \n\t b ": "a b", "a\u202eb\u2066c\u200f": "abc", "\x00\x07": "",
+		strings.Repeat("é", 80): strings.Repeat("é", 80), strings.Repeat("é", 81): strings.Repeat("é", 79) + "…",
+	} {
+		if got := tidy(in); got != want {
+			t.Errorf("tidy(%q) = %q, want %q", in, got, want)
+		}
+	}
+	long := strings.Repeat("shop.example.", 40) + "evil.test"
+	for in, want := range map[string]string{
+		"shop.example": "shop.example", "127.0.0.1:8080": "127.0.0.1:8080", "https://shop.example:8443/a?b": "shop.example:8443",
+		"https://user@evil.test/shop.example": "evil.test", "com.example.app": "com.example.app",
+		long: "…" + long[len(long)-260:], // the end of a host says whose it is
+	} {
+		if got := hostOf(in); got != want {
+			t.Errorf("hostOf(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"shop": "S", "  ñ": "Ñ", "“7up”": "7", "متجر": "م", "🦊 fox": "F", "🦊": "🦊", "": "·", "\u202e": "·"} {
+		if got := initial(in); got != want {
+			t.Errorf("initial(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestScopesInWords(t *testing.T) {
+	p := testPages(t, Theme{})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, v := range p.scopes(r, []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"}) {
+		if v.Title == v.Name || v.Detail == "" {
+			t.Errorf("the scope %s is not explained", v.Name)
+		}
+	}
+	// What ends in .detail is ours to use, never a scope's name.
+	for _, name := range []string{"orders:read", "openid.detail", "", "constructor"} {
+		if v := p.scopes(r, []string{name})[0]; v != (scopeView{Name: name, Title: name}) {
+			t.Errorf("scope %q became %+v", name, v)
+		}
+	}
+}
+
+// TestTexts: each text that a template or a handler asks for exists, and no
+// text is there for nothing.
+func TestTexts(t *testing.T) {
+	var source strings.Builder
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	templates, err := filepath.Glob("templates/*.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range append(files, templates...) {
+		if f == "strings.go" || strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(data)
+	}
+	used := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?:\b(?:t|rich) |text\(r, )"([a-z_.]*[a-z])"`).FindAllStringSubmatch(source.String(), -1) {
+		used[m[1]] = true
+	}
+	for _, prefix := range []string{"error.title", "error.hint"} { // put together in error.html
+		for _, status := range []int{400, 429, 500} {
+			used[prefix+errorPage{Status: status}.Kind()] = true
+		}
+	}
+	for key := range used {
+		if english.text[key] == "" {
+			t.Errorf("there is no text %q", key)
+		}
+	}
+	for key := range english.text {
+		if !used[key] && !strings.HasPrefix(key, "scope.") {
+			t.Errorf("nobody uses the text %q", key)
+		}
+	}
+}
+
+func TestMessages(t *testing.T) {
+	m := messages{language: "en", text: map[string]string{"k": "a <b> {client} c {host}"}}
+	if s, err := m.fill("k", "client", "<x>", "host", "h"); err != nil || s != "a <b> <x> c h" {
+		t.Errorf("fill: %q, %v", s, err)
+	}
+	want := `a &lt;b&gt; <strong><bdi>&lt;x&gt;</bdi></strong> c <strong><bdi dir="ltr">{client}</bdi></strong>`
+	if s, err := m.rich("k", "client", "<x>", "host", "{client}"); err != nil || string(s) != want {
+		t.Errorf("rich: %q, %v", s, err)
+	}
+	if _, err := m.fill("absent"); err == nil {
+		t.Error("an absent text must be an error")
+	}
+	if _, err := m.fill("k", "client", "x"); err == nil {
+		t.Error("an absent value must be an error")
+	}
+}

@@ -1,0 +1,221 @@
+// Package web is the door for people: all that a browser visits. It owns the
+// pages, their templates and styles, the cookies, and the way from one page to
+// the next.
+//
+// It never decides: whether somebody may sign in is account's to say, what an
+// application may have is oauth's. Each page proves one thing, stores it by one
+// of these two, and sends the browser back to the dispatcher (proceed), which
+// asks oauth for the next step. Pages never send to pages.
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// Config says what the pages work with; all but Logger is required.
+type Config struct {
+	Accounts  *account.Accounts
+	Authority *oauth.Authority
+	Theme     Theme
+	Logger    *slog.Logger                 // nil: slog.Default
+	RequestID func(r *http.Request) string // names a request in the log and on the error page
+	Address   func(r *http.Request) string // of the person
+}
+
+// Web serves the pages.
+type Web struct {
+	Config
+	pages   *pages
+	cookies cookies
+	base    string // path of the issuer, "" at the root
+}
+
+// New returns the pages, or an error where a template is broken.
+func New(c Config) (*Web, error) {
+	if c.Accounts == nil || c.Authority == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("web: Accounts, Authority, RequestID and Address are required")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	base := c.Authority.BasePath()
+	c.Theme.Base = base
+	p, err := newPages(c.Theme)
+	if err != nil {
+		return nil, err
+	}
+	return &Web{
+		Config:  c,
+		pages:   p,
+		cookies: cookies{secure: strings.HasPrefix(c.Authority.Issuer, "https:"), base: base},
+		base:    base,
+	}, nil
+}
+
+// Handler is the site map. The base path of the issuer stands before each
+// route.
+func (s *Web) Handler() http.Handler {
+	mux := http.NewServeMux()
+	page := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+		method, path, _ := strings.Cut(pattern, " ")
+		mux.HandleFunc(method+" "+s.base+path, func(w http.ResponseWriter, r *http.Request) {
+			if err := h(w, r); err != nil {
+				s.refuse(w, r, err)
+			}
+		})
+	}
+	// Where applications send people.
+	page("GET "+oauth.PathAuthorize, s.authorize)
+	page("POST "+oauth.PathAuthorize, s.authorize)
+	page("GET "+oauth.PathLogout, s.logout)
+	page("POST "+oauth.PathLogout, s.logout)
+
+	// The steps of a sign-in.
+	page("GET /interaction/{id}", s.resume)
+	page("GET /interaction/{id}/login", s.showLogin)
+	page("POST /interaction/{id}/login", s.login)
+	page("GET /interaction/{id}/consent", s.showConsent)
+	page("POST /interaction/{id}/consent", s.consent)
+
+	// What a person visits on their own.
+	page("GET /{$}", s.home)
+	page("POST /logout/confirm", s.confirmLogout)
+	page("GET /signed-out", s.signedOut)
+	page("GET /setup", s.showSetup)
+	page("POST /setup", s.setup)
+
+	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
+	page("GET /", s.notFound)
+	return s.sameOrigin().Handler(mux)
+}
+
+// sameOrigin refuses what another site makes a browser post, but for the two
+// addresses to which other sites are meant to post: OpenID Connect Core
+// §3.1.2.1 and RP-Initiated Logout §2. Neither of them changes anything
+// without a page in between.
+func (s *Web) sameOrigin() *http.CrossOriginProtection {
+	p := http.NewCrossOriginProtection()
+	p.AddInsecureBypassPattern("POST " + s.base + oauth.PathAuthorize)
+	p.AddInsecureBypassPattern("POST " + s.base + oauth.PathLogout)
+	if u, err := url.Parse(s.Authority.Issuer); err == nil {
+		// A reverse proxy may give us another Host than the browser sees.
+		if err := p.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
+			s.Logger.Warn("the issuer is not an origin", "error", err)
+		}
+	}
+	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.pages.error(w, r, errorPage{
+			Status: http.StatusForbidden, Code: string(oauth.InvalidRequest),
+			Description: "The form was sent from another site", RequestID: s.RequestID(r),
+		})
+	}))
+	return p
+}
+
+// refuse is the one place where an error becomes what a person sees, or is
+// carried back to the application.
+func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	page := errorPage{Status: http.StatusBadRequest, RequestID: s.RequestID(r)}
+	var e *oauth.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &e) && !e.Shown():
+		s.log(r, err, e.Code)
+		redirect(w, r, e.To.Error(e).Location)
+		return
+	case errors.As(err, &e):
+		page.Code, page.Description = string(e.Code), e.Description
+	case errors.As(err, &tooLarge):
+		page.Status, page.Code, page.Description = http.StatusRequestEntityTooLarge, string(oauth.InvalidRequest), "The form is too large"
+	case errors.Is(err, errForm):
+		page.Code, page.Description = string(oauth.InvalidRequest), "The request is malformed"
+	default:
+		page.Code, page.Description = string(oauth.ServerError), "The server could not do this now; it has been logged"
+	}
+	if page.Code == string(oauth.ServerError) {
+		page.Status = http.StatusInternalServerError
+	}
+	s.log(r, err, oauth.Code(page.Code))
+	s.pages.error(w, r, page)
+}
+
+func (s *Web) log(r *http.Request, err error, code oauth.Code) {
+	level := slog.LevelInfo
+	if code == oauth.ServerError {
+		level = slog.LevelError
+	}
+	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "error", err, "request", s.RequestID(r))
+}
+
+// errForm says that a query or a body could not be read as a form.
+var errForm = errors.New("not a form")
+
+// form reads the parameters of a request. Those of a body and of the query
+// count together, so that a parameter in both is seen to come twice.
+func form(r *http.Request) (url.Values, error) {
+	err := r.ParseForm()
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, err
+	}
+	if err != nil || r.Method == http.MethodPost && !isForm(r) {
+		return nil, errors.Join(errForm, err)
+	}
+	return r.Form, nil
+}
+
+func isForm(r *http.Request) bool {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
+}
+
+// redirect sends the browser on with 303: never 307, which would make it post
+// a password again (RFC 9700 §4.12).
+func redirect(w http.ResponseWriter, _ *http.Request, to string) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// signedIn is the session behind a browser's cookie, with its person.
+type signedIn struct {
+	model.Session
+	User model.User
+}
+
+// session returns who is signed in, or nil where nobody is.
+func (s *Web) session(r *http.Request) (*signedIn, error) {
+	cookie := s.cookies.session(r)
+	if cookie == "" {
+		return nil, nil // nobody is signed in: an ordinary answer
+	}
+	session, user, err := s.Accounts.Session(r.Context(), cookie)
+	if errors.Is(err, account.ErrNoSession) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &signedIn{session, user}, nil
+}
+
+func (v *signedIn) or() *model.Session {
+	if v == nil {
+		return nil
+	}
+	return &v.Session
+}
+
+func (s *Web) actor(r *http.Request, id model.UserID) model.Actor {
+	return model.Actor{Kind: model.ActorUser, ID: string(id), Address: s.Address(r)}
+}
