@@ -1,0 +1,156 @@
+// Package api is the door for programs: all that is called with JSON or a form
+// and answered with JSON. It owns discovery, the key set, and the endpoints for
+// tokens, introspection, revocation and userinfo.
+//
+// It parses, calls one rule of oauth, and writes the answer. It never decides,
+// never shows a page, and never touches the store.
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// Config says what the endpoints work with; all but Logger is required.
+type Config struct {
+	Authority *oauth.Authority
+	Keys      KeySet
+	Logger    *slog.Logger                 // nil: slog.Default
+	RequestID func(r *http.Request) string // names a request in the log
+	Address   func(r *http.Request) string // of the caller
+}
+
+// KeySet is the published JWK set with its entity tag.
+type KeySet interface {
+	Published() (set []byte, etag string)
+}
+
+// API serves the endpoints.
+type API struct {
+	Config
+	metadata document
+}
+
+// New returns the endpoints.
+func New(c Config) (*API, error) {
+	if c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Authority, Keys, RequestID and Address are required")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	metadata, err := json.Marshal(c.Authority.Metadata())
+	if err != nil {
+		return nil, err
+	}
+	return &API{Config: c, metadata: newDocument(metadata)}, nil
+}
+
+// Route is one endpoint: what a mux needs to know of it.
+type Route struct {
+	Path    string // from the root of the host
+	Handler http.Handler
+}
+
+// Routes lists the endpoints. The paths are exact.
+func (s *API) Routes() []Route {
+	base := s.Authority.BasePath()
+	metadata := s.public(s.discovery, "GET")
+	routes := []Route{
+		// OpenID Connect Discovery §4: appended to the issuer.
+		{base + "/.well-known/openid-configuration", metadata},
+		// RFC 8414 §3.1: put between the host and the issuer's path.
+		{"/.well-known/oauth-authorization-server" + base, metadata},
+		{base + oauth.PathKeys, s.public(s.keySet, "GET")},
+		{base + oauth.PathToken, s.public(s.token, "POST")},
+		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
+		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
+		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
+	}
+	if base != "" {
+		// Some clients append the second one too, and put the first between.
+		routes = append(routes,
+			Route{base + "/.well-known/oauth-authorization-server", metadata},
+			Route{"/.well-known/openid-configuration" + base, metadata})
+	}
+	return routes
+}
+
+// endpoint answers a request, or returns why not.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+// private serves programs on servers: no browser script of another site may
+// read the answer.
+func (s *API) private(e endpoint, methods ...string) http.Handler {
+	allow := strings.Join(methods, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, m := range methods {
+			if r.Method == m || r.Method == http.MethodHead && m == http.MethodGet {
+				if err := e(w, r); err != nil {
+					s.refuse(w, r, err)
+				}
+				return
+			}
+		}
+		w.Header().Set("Allow", allow)
+		writeError(w, http.StatusMethodNotAllowed, oauth.InvalidRequest, "The method must be "+allow)
+	})
+}
+
+// public also serves scripts of any site (CORS). The wildcard never goes with
+// credentials: no cookie means anything here.
+func (s *API) public(e endpoint, methods ...string) http.Handler {
+	next := s.private(e, methods...)
+	allow := strings.Join(append(methods, http.MethodOptions), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, ETag")
+		if r.Method == http.MethodOptions {
+			h.Set("Access-Control-Allow-Methods", allow)
+			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+			h.Set("Access-Control-Max-Age", "7200")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// errBody says that a body could not be read as a form.
+var errBody = errors.New("the body is not a form")
+
+// call reads a request to an endpoint for programs. Parameters are taken from
+// the body alone: what stands in a URL ends up in logs (RFC 6749 §2.3.1).
+func (s *API) call(r *http.Request) (oauth.Call, error) {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+		return oauth.Call{}, errBody
+	}
+	if err := r.ParseForm(); err != nil {
+		return oauth.Call{}, errors.Join(errBody, err)
+	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return oauth.Call{}, errBody
+	}
+	return oauth.Call{Authorization: r.Header.Get("Authorization"), Form: r.PostForm, Address: s.Address(r)}, nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store") // RFC 6749 §5.1
+	h.Set("Pragma", "no-cache")
+	w.WriteHeader(status)
+	w.Write(append(body, '\n')) // a peer that has gone cannot be told
+	return nil
+}

@@ -1,0 +1,48 @@
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// refuse is the one place where an error becomes an answer for a program, RFC
+// 6749 §5.2.
+func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	code, description := oauth.ServerError, "The server could not do this now; it has been logged"
+	status := http.StatusBadRequest
+	var e *oauth.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		status, code, description = http.StatusRequestEntityTooLarge, oauth.InvalidRequest, "The body is larger than "+strconv.FormatInt(tooLarge.Limit, 10)+" bytes"
+	case errors.Is(err, errBody):
+		code, description = oauth.InvalidRequest, "The body must be one application/x-www-form-urlencoded form, and the Authorization header must come once"
+	case errors.As(err, &e):
+		code, description = e.Code, e.Description
+	}
+	level := slog.LevelInfo
+	switch code {
+	case oauth.ServerError:
+		status, level = http.StatusInternalServerError, slog.LevelError
+	case oauth.InvalidClient:
+		// RFC 6749 §5.2: 401, and the scheme in which the client tried.
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
+	}
+	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))
+	writeError(w, status, code, description)
+}
+
+func writeError(w http.ResponseWriter, status int, code oauth.Code, description string) {
+	body := struct {
+		Error       oauth.Code `json:"error"`
+		Description string     `json:"error_description,omitempty"`
+	}{code, description}
+	if err := writeJSON(w, status, body); err != nil {
+		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
+	}
+}
