@@ -1,0 +1,98 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
+)
+
+// Config is everything that can be set about a server. A zero field takes the
+// default given beside it.
+type Config struct {
+	Listen   string       // host:port; 127.0.0.1:8080
+	Listener net.Listener // instead of Listen
+	Issuer   string       // the public URL; http://localhost:8080
+	Name     string       // what people see; Ostiary
+
+	Data      string       // folder of the embedded database and the master key; ./data
+	Database  string       // "postgres://…"; the embedded one in Data
+	MasterKey model.Secret // 32 bytes, base64url or hex; the file master.key in Data
+
+	// ChangeIssuer accepts an issuer other than the one that the database was
+	// set up for.
+	ChangeIssuer bool
+
+	AccessLife  time.Duration // see oauth.Config for these
+	IDLife      time.Duration
+	RefreshIdle time.Duration
+	RefreshLife time.Duration
+	RefreshRace time.Duration
+
+	SessionIdle  time.Duration // see account.Config for these
+	SessionLife  time.Duration
+	RememberIdle time.Duration
+	RememberLife time.Duration
+	Password     account.Params
+	Hashes       int
+
+	KeyRotation time.Duration // see keys.Config for these
+	KeyAhead    time.Duration
+
+	Logger *slog.Logger     // nil: slog.Default
+	Now    func() time.Time // nil: time.Now
+}
+
+// SQLite's file and the master key's, below Config.Data.
+const (
+	databaseFile = "ostiary.db"
+	masterFile   = "master.key"
+)
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:8080"
+	}
+	if c.Issuer == "" {
+		c.Issuer = "http://localhost:8080"
+	}
+	if c.Name == "" {
+		c.Name = "Ostiary"
+	}
+	if c.Data == "" {
+		c.Data = "data"
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// prepare makes the data folder, readable by nobody else.
+func (c Config) prepare() error {
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		var p *fs.PathError
+		if errors.As(err, &p) {
+			err = p.Err
+		}
+		return fmt.Errorf("cannot make the data folder %s: %w: choose another with --data", c.Data, err)
+	}
+	return nil
+}
+
+func (c Config) databaseURL() string {
+	if c.Database != "" {
+		return c.Database
+	}
+	return "sqlite:" + filepath.Join(c.Data, databaseFile)
+}

@@ -1,0 +1,116 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Parts are the opened rooms of the house: what the commands that administer
+// an installation work with, and what a Server serves.
+type Parts struct {
+	Config    Config
+	Store     *store.Store
+	Keys      *keys.Ring
+	Accounts  *account.Accounts
+	Authority *oauth.Authority
+
+	stopping atomic.Bool
+}
+
+// Open opens the database and everything above it, without listening. It
+// creates the database and the keys where there are none.
+//
+// Errors are one sentence that names the setting and the cure.
+func Open(ctx context.Context, c Config) (_ *Parts, err error) {
+	c = c.withDefaults()
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	p := &Parts{Config: c}
+	if p.Store, err = store.Open(ctx, store.Config{URL: c.databaseURL(), Now: c.Now}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Store.Close())
+		}
+	}()
+	if err := p.sameIssuer(ctx); err != nil {
+		return nil, err
+	}
+	if p.Keys, err = p.openKeys(ctx); err != nil {
+		return nil, err
+	}
+	p.Accounts, err = account.New(account.Config{
+		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
+		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
+		TokenLife: oauth.MaxAccessLife + oauth.Leeway,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Authority, err = oauth.New(oauth.Config{
+		Store: p.Store, Keys: p.Keys, Issuer: c.Issuer, Now: c.Now, Logger: c.Logger,
+		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
+	exist, err := keys.Exist(ctx, p.Store)
+	if err != nil {
+		return nil, err
+	}
+	master, err := keys.LoadMaster(keys.MasterConfig{
+		Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys.Open(ctx, keys.Config{
+		Store:  p.Store,
+		Master: master,
+		Now:    p.Config.Now,
+		Logger: p.Config.Logger,
+		Rotate: p.Config.KeyRotation,
+		Ahead:  p.Config.KeyAhead,
+	})
+}
+
+// Close closes the database.
+func (p *Parts) Close() error { return p.Store.Close() }
+
+const issuerSetting = "issuer"
+
+// sameIssuer holds the configured issuer to the one that the database was set
+// up for: every token ever issued and every client's configuration names it,
+// so that changing it by accident would sign everybody out for a riddle.
+func (p *Parts) sameIssuer(ctx context.Context) error {
+	var known string
+	err := p.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		known, err = tx.Setting(issuerSetting)
+		if errors.Is(err, store.ErrNotFound) || err == nil && p.Config.ChangeIssuer {
+			known = p.Config.Issuer
+			return tx.PutSetting(issuerSetting, known)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if known != p.Config.Issuer {
+		return fmt.Errorf("the database belongs to the issuer %s, but --issuer says %s: set --issuer to the former, or start once with --change-issuer to move on purpose", known, p.Config.Issuer)
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+// Package server puts the house together: it opens the store, hands the parts
+// to each other, mounts the two doors on one mux, and runs the work that no
+// request asks for. It is the only package that knows all the others.
+//
+// It never decides anything: there is no rule of the protocol, no SQL and no
+// HTML here.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/api"
+	"github.com/ostiary/ostiary/internal/web"
+)
+
+// Limits on what a stranger may send, and how slowly.
+const (
+	maxBody       = 64 << 10 // bytes
+	maxHeader     = 64 << 10 // bytes
+	headerTimeout = 10 * time.Second
+	readTimeout   = 30 * time.Second
+	writeTimeout  = 60 * time.Second
+	idleTimeout   = 2 * time.Minute
+)
+
+// shutdownTimeout is how long requests under way may take to finish.
+const shutdownTimeout = 15 * time.Second
+
+// Server is a running Ostiary. Make it with New, then Run it.
+type Server struct {
+	*Parts
+	listener net.Listener
+	http     *http.Server
+	work     sync.WaitGroup
+}
+
+// New opens the parts and the port. Nothing is served before Run; after an
+// error nothing is left open.
+func New(ctx context.Context, c Config) (_ *Server, err error) {
+	parts, err := Open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, parts.Close())
+		}
+	}()
+	handler, err := parts.handler()
+	if err != nil {
+		return nil, err
+	}
+	listener := c.Listener
+	if listener == nil {
+		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", parts.Config.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("cannot listen on %s: %w: choose another address with --listen, or stop what uses it", parts.Config.Listen, err)
+		}
+	}
+	return &Server{
+		Parts:    parts,
+		listener: listener,
+		http: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: headerTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(parts.Config.Logger.Handler(), slog.LevelWarn),
+		},
+	}, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Handler answers every request; tests and embedding programs may call it
+// without the network.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
+
+// Run serves until ctx is done, then lets the requests under way finish and
+// closes everything. It returns nil after an orderly end.
+func (s *Server) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.work.Go(func() { s.tick(background) })
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+		s.stopping.Store(true)
+		shut, cancel := context.WithTimeout(background, shutdownTimeout)
+		err = s.http.Shutdown(shut)
+		cancel()
+	}
+	stop()
+	s.work.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return errors.Join(err, s.Parts.Close())
+}
+
+// Close frees what New opened, if Run was never called.
+func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.Close()) }
+
+// handler mounts the two doors: exact paths for programs, all the rest for
+// people.
+func (p *Parts) handler() (http.Handler, error) {
+	doors, err := web.New(web.Config{
+		Accounts: p.Accounts, Authority: p.Authority, Theme: web.Theme{Name: p.Config.Name},
+		Logger: p.Config.Logger, RequestID: requestID, Address: address,
+	})
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := api.New(api.Config{
+		Authority: p.Authority, Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", p.healthz)
+	mux.HandleFunc("GET /readyz", p.readyz)
+	for _, r := range endpoints.Routes() {
+		mux.Handle(r.Path, r.Handler)
+	}
+	mux.Handle("/", doors.Handler())
+	return p.surround(mux), nil
+}
