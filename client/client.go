@@ -1,0 +1,327 @@
+// Package client is the application's side of OAuth 2.0 and OpenID Connect: it
+// finds the authorization server, signs people in with the authorization code
+// flow, keeps them signed in, renews tokens and signs people out.
+//
+// A web application uses New and then the ready-made Login, Callback and Logout,
+// and RequireSignIn or Attach around its own pages. Those who keep sessions their
+// own way use AuthCodeURL, Exchange, Refresh, Userinfo and LogoutURL.
+//
+// Every sign-in uses PKCE (S256), state and nonce; none of them can be switched
+// off. It never shows a refresh token to a browser in readable form, never
+// follows a redirect of the authorization server's programs, and never sends a
+// browser to another site than the authorization server.
+package client
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
+)
+
+// How the client proves itself at the token endpoint, OpenID Connect Core §9.
+const (
+	AuthBasic      = "client_secret_basic"
+	AuthPost       = "client_secret_post"
+	AuthPrivateKey = "private_key_jwt"
+	AuthNone       = "none"
+)
+
+// Config says who the application is and whom it trusts.
+type Config struct {
+	Issuer   string // of the authorization server, exactly as it names itself; required
+	ClientID string // required
+
+	ClientSecret string
+	AuthMethod   string   // default AuthPrivateKey with a Key, AuthBasic with a ClientSecret, else AuthNone
+	Key          *jwk.Key // a private key, for AuthPrivateKey
+
+	RedirectURI           string   // where Callback is mounted; not needed for client credentials alone
+	PostLogoutRedirectURI string   // where people land after signing out; empty: the server's own page
+	Scopes                []string // default "openid"
+
+	// IDTokenAlgorithm is the one that this client is registered with. Default
+	// RS256, OpenID Connect Core §3.1.3.7 rule 7.
+	IDTokenAlgorithm jwa.Algorithm
+	// TrustedAudiences may stand beside ClientID in an ID token's "aud".
+	TrustedAudiences []string
+	Leeway           time.Duration // for clocks that differ; default 30 s, negative: none
+
+	HTTP   *http.Client     // transport and, if set, time limit of requests; default: 10 s
+	Now    func() time.Time // default time.Now
+	Logger *slog.Logger     // default: nothing is logged
+
+	// SessionKeys are random and of at least 32 bytes each. The first encrypts
+	// cookies, all of them decrypt, so that keys can be changed: put the new
+	// one in front and drop the old one after SessionLife. None: a random one,
+	// and people are signed out when the process ends.
+	SessionKeys [][]byte
+	// SessionLife is how long a person stays signed in at most. Default 12 h.
+	SessionLife time.Duration
+	// Store keeps sessions at the application instead of in the cookie.
+	Store Store
+	// CookieName of the session; it gets the prefix "__Host-" on https.
+	// Default: a name derived from Issuer and ClientID, so that applications on
+	// several ports of one host do not overwrite each other's.
+	CookieName string
+	// NoUserinfo leaves the userinfo endpoint unasked at sign-in: the session
+	// then knows what the ID token says.
+	NoUserinfo bool
+	// Failed answers a sign-in or sign-out that failed. Default: a plain page.
+	Failed func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Client is one application at one authorization server. It is safe for use by
+// several goroutines. Nothing is fetched before it is needed, so an application
+// starts while its authorization server is down.
+type Client struct {
+	config Config
+	http   *http.Client
+	now    func() time.Time
+	log    *slog.Logger
+	seal   *seal
+	secure bool // cookies travel over https only
+	cookie string
+
+	found    *shared[*upstream] // discovery
+	renewals *shared[Tokens]    // by hash of the refresh token
+	machine  *shared[Tokens]    // client credentials, by scope
+	ended    *once              // sessions that were signed out
+	spent    *once              // states that were used
+	last     lastGood           // the last good discovery
+}
+
+// Bounds on what is remembered.
+const (
+	maxRenewals = 10_000
+	maxEnded    = 100_000
+	maxMachine  = 64
+)
+
+// New checks c and returns a Client. It does no I/O.
+func New(c Config) (*Client, error) {
+	if err := c.fill(); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	keys := c.SessionKeys
+	if len(keys) == 0 {
+		key := make([]byte, minSessionKey)
+		rand.Read(key)
+		keys = [][]byte{key}
+	}
+	s, err := newSeal(keys)
+	if err != nil {
+		return nil, err
+	}
+	k := &Client{
+		config:   c,
+		http:     withoutRedirects(c.HTTP),
+		now:      c.Now,
+		log:      c.Logger,
+		seal:     s,
+		secure:   !strings.HasPrefix(c.RedirectURI, "http://"),
+		cookie:   c.CookieName,
+		found:    newShared[*upstream](c.Now, 1),
+		renewals: newShared[Tokens](c.Now, maxRenewals),
+		machine:  newShared[Tokens](c.Now, maxMachine),
+		ended:    newOnce(c.Now, maxEnded),
+		spent:    newOnce(c.Now, maxEnded),
+	}
+	if k.secure {
+		k.cookie = "__Host-" + k.cookie
+	}
+	return k, nil
+}
+
+// fill sets the defaults and checks every setting.
+func (c *Config) fill() error {
+	if err := checkIssuer(c.Issuer); err != nil {
+		return fmt.Errorf("Issuer: %w", err)
+	}
+	if c.ClientID == "" {
+		return errors.New("ClientID is missing")
+	}
+	if err := c.fillAuth(); err != nil {
+		return err
+	}
+	for name, uri := range map[string]string{"RedirectURI": c.RedirectURI, "PostLogoutRedirectURI": c.PostLogoutRedirectURI} {
+		if uri == "" {
+			continue
+		}
+		if err := checkWebURL(uri, true); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if len(c.Scopes) == 0 {
+		c.Scopes = []string{"openid"}
+	}
+	for _, s := range c.Scopes {
+		if !validScope(s) {
+			return fmt.Errorf("Scopes: %q is not a scope", s)
+		}
+	}
+	if c.IDTokenAlgorithm == "" {
+		c.IDTokenAlgorithm = "RS256"
+	}
+	if _, ok := c.IDTokenAlgorithm.Signature(); !ok || strings.HasPrefix(string(c.IDTokenAlgorithm), "HS") {
+		return fmt.Errorf("IDTokenAlgorithm: %q is not an algorithm of public keys", c.IDTokenAlgorithm)
+	}
+	c.fillTimes()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.CookieName == "" {
+		sum := sha256.Sum256([]byte(c.Issuer + "\x00" + c.ClientID))
+		c.CookieName = "session-" + hex.EncodeToString(sum[:4])
+	}
+	if !validToken(c.CookieName) || strings.HasPrefix(c.CookieName, "__") {
+		return fmt.Errorf("CookieName: %q is not a name for a cookie", c.CookieName)
+	}
+	if c.Failed == nil {
+		c.Failed = failed
+	}
+	return nil
+}
+
+func (c *Config) fillTimes() {
+	if c.Leeway == 0 {
+		c.Leeway = 30 * time.Second
+	}
+	c.Leeway = max(c.Leeway, 0)
+	if c.SessionLife <= 0 {
+		c.SessionLife = 12 * time.Hour
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+// fillAuth settles how the client proves itself.
+func (c *Config) fillAuth() error {
+	if c.AuthMethod == "" {
+		switch {
+		case c.Key != nil:
+			c.AuthMethod = AuthPrivateKey
+		case c.ClientSecret != "":
+			c.AuthMethod = AuthBasic
+		default:
+			c.AuthMethod = AuthNone
+		}
+	}
+	switch c.AuthMethod {
+	case AuthBasic, AuthPost:
+		if c.ClientSecret == "" {
+			return fmt.Errorf("AuthMethod %s needs a ClientSecret", c.AuthMethod)
+		}
+	case AuthPrivateKey:
+		if c.Key == nil || !c.Key.Private() {
+			return fmt.Errorf("AuthMethod %s needs a private Key", c.AuthMethod)
+		}
+	case AuthNone:
+		if c.ClientSecret != "" {
+			return fmt.Errorf("AuthMethod %s does not use a ClientSecret", c.AuthMethod)
+		}
+	default:
+		return fmt.Errorf("AuthMethod %q is not known", c.AuthMethod)
+	}
+	return nil
+}
+
+// withoutRedirects returns a client that follows no redirect: a token request
+// must not carry a secret to an address that nobody checked.
+func withoutRedirects(c *http.Client) *http.Client {
+	if c == nil {
+		c = &http.Client{Timeout: 10 * time.Second}
+	}
+	own := *c
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	own.Jar = nil
+	return &own
+}
+
+// checkIssuer: OpenID Connect Discovery §3, a URL without query and fragment.
+func checkIssuer(s string) error {
+	if err := checkWebURL(s, true); err != nil {
+		return err
+	}
+	if strings.ContainsAny(s, "?#") {
+		return errors.New("must have no query and no fragment")
+	}
+	return nil
+}
+
+// checkWebURL accepts absolute https URLs and, where loopback is true, http
+// ones to this machine.
+func checkWebURL(s string, loopback bool) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || s == "":
+		return errors.New("is missing or not a URL")
+	case u.Host == "" || u.User != nil || u.Fragment != "" || strings.Contains(s, "#"):
+		return errors.New("must be an absolute URL without user and fragment")
+	case u.Scheme == "https":
+		return nil
+	case u.Scheme == "http" && loopback && isLoopback(u.Hostname()):
+		return nil
+	default:
+		return errors.New("must be https, or http on this machine only")
+	}
+}
+
+// isLoopback recognises names and addresses of this machine, RFC 6761 §6.3.
+func isLoopback(host string) bool {
+	host = strings.ToLower(host)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	return isLoopbackAddress(host)
+}
+
+// validScope: scope-token, RFC 6749 §3.3.
+func validScope(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x21 || c > 0x7e || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// validToken: RFC 9110 §5.6.2, what a cookie's name is made of.
+func validToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// random returns 256 bits in base64url: 43 characters, which is also the
+// shortest code verifier, RFC 7636 §4.1.
+func random() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails: crypto/rand aborts the program instead
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// digest returns the SHA-256 of s in base64url.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (c *Client) signsIn() bool { return slices.Contains(c.config.Scopes, "openid") }

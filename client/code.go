@@ -1,0 +1,181 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// AuthOptions shapes one authorization request. The zero value asks for what
+// Config says.
+type AuthOptions struct {
+	Scopes    []string      // in place of Config.Scopes
+	Prompt    []string      // "none", "login", "consent", "select_account"
+	MaxAge    time.Duration // the sign-in may be so old at most; negative: it must be done now
+	ACRValues []string
+	LoginHint string
+	UILocales []string
+	ReturnTo  string     // local path of the page to go back to; default "/"
+	Extra     url.Values // further parameters; they cannot replace those of the protocol
+}
+
+// Attempt is one sign-in that has begun. Those who keep attempts their own way
+// must keep it where only this browser can bring it back, and use it once. It
+// holds a secret: the code verifier.
+type Attempt struct {
+	Issuer   string    `json:"iss"` // whom the browser was sent to
+	State    string    `json:"state"`
+	Nonce    string    `json:"nonce"`
+	Verifier string    `json:"verifier"`          // RFC 7636 §4.1
+	MaxAge   *int64    `json:"max_age,omitempty"` // seconds, as asked
+	Scopes   []string  `json:"scopes,omitempty"`
+	ReturnTo string    `json:"return_to,omitempty"`
+	Began    time.Time `json:"began"`
+}
+
+func (Attempt) String() string   { return redacted }
+func (Attempt) GoString() string { return redacted }
+
+// AuthCodeURL returns the address to send the browser to, and the Attempt that
+// Exchange needs when it comes back. Errors: ErrUnavailable, ErrIssuer,
+// ErrResponse.
+func (c *Client) AuthCodeURL(ctx context.Context, o AuthOptions) (string, Attempt, error) {
+	if c.config.RedirectURI == "" {
+		return "", Attempt{}, errors.New("client: Config.RedirectURI is missing")
+	}
+	up, err := c.discover(ctx)
+	if err != nil {
+		return "", Attempt{}, err
+	}
+	a := Attempt{Issuer: c.config.Issuer, State: random(), Nonce: random(), Verifier: random(), Scopes: o.Scopes, ReturnTo: localPath(o.ReturnTo), Began: c.now()}
+	if len(a.Scopes) == 0 {
+		a.Scopes = c.config.Scopes
+	}
+	if o.MaxAge != 0 {
+		seconds := max(int64(o.MaxAge/time.Second), 0)
+		a.MaxAge = &seconds
+	}
+	target, err := url.Parse(up.AuthorizationEndpoint)
+	if err != nil {
+		return "", Attempt{}, fmt.Errorf("client: %w: authorization_endpoint", ErrResponse)
+	}
+	q := target.Query() // RFC 6749 §3.1: the endpoint's own query stays
+	for name, values := range o.Extra {
+		q[name] = values
+	}
+	c.ask(q, a, o)
+	target.RawQuery = q.Encode()
+	return target.String(), a, nil
+}
+
+// ask sets the parameters of the request, RFC 6749 §4.1.1, RFC 7636 §4.3 and
+// OpenID Connect Core §3.1.2.1.
+func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
+	challenge := sha256.Sum256([]byte(a.Verifier))
+	q.Set("response_type", "code")
+	q.Set("client_id", c.config.ClientID)
+	q.Set("redirect_uri", c.config.RedirectURI)
+	q.Set("scope", strings.Join(a.Scopes, " "))
+	q.Set("state", a.State)
+	q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
+	q.Set("code_challenge_method", "S256")
+	if slices.Contains(a.Scopes, "openid") {
+		q.Set("nonce", a.Nonce)
+	}
+	if a.MaxAge != nil {
+		q.Set("max_age", strconv.FormatInt(*a.MaxAge, 10))
+	}
+	for name, value := range map[string]string{
+		"prompt":     strings.Join(o.Prompt, " "),
+		"acr_values": strings.Join(o.ACRValues, " "),
+		"login_hint": o.LoginHint,
+		"ui_locales": strings.Join(o.UILocales, " "),
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+}
+
+// Exchange checks an authorization response against the attempt that it must
+// belong to and exchanges its code for tokens. The identity is the zero value
+// when "openid" was not asked for.
+//
+// Errors: ErrAttempt, ErrIssuer, ErrResponse, ErrIdentity, ErrUnavailable, and
+// *Error for what the authorization server refused ("access_denied",
+// "login_required", …).
+func (c *Client) Exchange(ctx context.Context, a Attempt, response url.Values) (Tokens, Identity, error) {
+	up, err := c.discover(ctx)
+	if err != nil {
+		return Tokens{}, Identity{}, err
+	}
+	code, err := c.checkResponse(up, a, response)
+	if err != nil {
+		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
+	}
+	form := url.Values{ // RFC 6749 §4.1.3, RFC 7636 §4.5
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {c.config.RedirectURI},
+		"code_verifier": {a.Verifier},
+	}
+	t, err := c.request(ctx, up, form, a.Scopes)
+	if err != nil {
+		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
+	}
+	if !slices.Contains(a.Scopes, "openid") {
+		t.ID = "" // unasked and therefore unchecked
+		return t, Identity{}, nil
+	}
+	// OpenID Connect Core §3.1.3.3: an ID token is always part of the answer.
+	if t.ID == "" {
+		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w: no id_token", ErrResponse)
+	}
+	id, err := c.identify(ctx, up, t, expected{nonce: a.Nonce, maxAge: a.MaxAge})
+	if err != nil {
+		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
+	}
+	return t, id, nil
+}
+
+// checkResponse returns the code of an authorization response.
+func (c *Client) checkResponse(up *upstream, a Attempt, response url.Values) (string, error) {
+	// RFC 6749 §3.1: parameters must not be sent more than once.
+	for _, name := range []string{"code", "state", "iss", "error", "error_description"} {
+		if len(response[name]) > 1 {
+			return "", fmt.Errorf("%w: %s was sent twice", ErrResponse, name)
+		}
+	}
+	// RFC 6749 §10.12: the response belongs to this browser's own request.
+	if a.State == "" || subtle.ConstantTimeCompare([]byte(response.Get("state")), []byte(a.State)) != 1 {
+		return "", ErrAttempt
+	}
+	// RFC 9700 §4.4.2: nor was the browser sent to another server.
+	if a.Issuer != c.config.Issuer || c.now().Sub(a.Began) >= attemptLife {
+		return "", ErrAttempt
+	}
+	// RFC 9207 §2.4: the issuer is checked before the code, and before an
+	// error, is looked at; a mixed-up server learns nothing.
+	if iss, sent := response["iss"]; sent && iss[0] != c.config.Issuer {
+		return "", fmt.Errorf("%w: iss of the response", ErrIssuer)
+	} else if !sent && up.SendsIssuer {
+		return "", fmt.Errorf("%w: the response has no iss", ErrIssuer)
+	}
+	// RFC 6749 §4.1.2.1.
+	if named := response.Get("error"); named != "" {
+		return "", &Error{Code: printable(named, 100), Description: printable(response.Get("error_description"), 300)}
+	}
+	code := response.Get("code")
+	if code == "" {
+		return "", fmt.Errorf("%w: neither code nor error", ErrResponse)
+	}
+	return code, nil
+}

@@ -1,0 +1,75 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Tokens is what the token endpoint handed out, RFC 6749 §5.1. It prints as
+// "[redacted]".
+type Tokens struct {
+	Access    string    `json:"access_token"`
+	Refresh   string    `json:"refresh_token,omitempty"`
+	ID        string    `json:"id_token,omitempty"` // verified, as text: for id_token_hint
+	Scope     []string  `json:"scope,omitempty"`    // what was granted
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+const redacted = "[redacted]"
+
+func (Tokens) String() string       { return redacted }
+func (Tokens) GoString() string     { return redacted }
+func (Tokens) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// expires reports whether the access token is dead within the margin.
+func (t Tokens) expires(now time.Time, margin time.Duration) bool {
+	return !t.ExpiresAt.IsZero() && !now.Add(margin).Before(t.ExpiresAt)
+}
+
+// request asks the token endpoint and reads what it grants. asked is the scope
+// that holds when the answer names none, RFC 6749 §5.1.
+func (c *Client) request(ctx context.Context, up *upstream, form url.Values, asked []string) (Tokens, error) {
+	a, err := c.post(ctx, up.TokenEndpoint, form)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if a.status != http.StatusOK {
+		return Tokens{}, a.unexpected()
+	}
+	var granted struct {
+		Access  string      `json:"access_token"`
+		Type    string      `json:"token_type"`
+		Expires json.Number `json:"expires_in"`
+		Refresh string      `json:"refresh_token"`
+		ID      string      `json:"id_token"`
+		Scope   *string     `json:"scope"`
+	}
+	if err := json.Unmarshal(a.body, &granted); err != nil {
+		return Tokens{}, fmt.Errorf("%w: not a JSON object of tokens", ErrResponse)
+	}
+	if granted.Access == "" {
+		return Tokens{}, fmt.Errorf("%w: no access_token", ErrResponse)
+	}
+	// RFC 6749 §7.1: a type that is not understood must not be used.
+	if !strings.EqualFold(granted.Type, "Bearer") {
+		return Tokens{}, fmt.Errorf("%w: token_type is not Bearer", ErrResponse)
+	}
+	t := Tokens{Access: granted.Access, Refresh: granted.Refresh, ID: granted.ID, Scope: asked}
+	if granted.Scope != nil {
+		t.Scope = strings.Fields(*granted.Scope)
+	}
+	if granted.Expires != "" {
+		seconds, err := granted.Expires.Int64()
+		if err != nil || seconds < 0 || seconds > 10*365*24*3600 {
+			return Tokens{}, fmt.Errorf("%w: expires_in is not a number of seconds", ErrResponse)
+		}
+		t.ExpiresAt = c.now().Add(time.Duration(seconds) * time.Second)
+	}
+	return t, nil
+}

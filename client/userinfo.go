@@ -1,0 +1,96 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Profile is what the userinfo endpoint told about a person, OpenID Connect
+// Core §5.1.
+type Profile struct {
+	Subject           string `json:"sub"`
+	Name              string `json:"name,omitempty"`
+	GivenName         string `json:"given_name,omitempty"`
+	FamilyName        string `json:"family_name,omitempty"`
+	Nickname          string `json:"nickname,omitempty"`
+	PreferredUsername string `json:"preferred_username,omitempty"`
+	Email             string `json:"email,omitempty"`
+	EmailVerified     bool   `json:"email_verified,omitempty"`
+	Picture           string `json:"picture,omitempty"`
+	Locale            string `json:"locale,omitempty"`
+	Zoneinfo          string `json:"zoneinfo,omitempty"`
+
+	raw json.RawMessage
+}
+
+// Decode reads all that was told into v, a pointer to a struct or map.
+func (p Profile) Decode(v any) error {
+	if err := json.Unmarshal(p.raw, v); err != nil {
+		return fmt.Errorf("client: userinfo: %w", err)
+	}
+	return nil
+}
+
+// Userinfo asks who the access token's owner is. subject is that of the ID
+// token. Errors: ErrUnsupported, ErrUnavailable, ErrResponse, ErrIdentity when
+// the answer is about somebody else, *Error ("invalid_token").
+func (c *Client) Userinfo(ctx context.Context, t Tokens, subject string) (Profile, error) {
+	up, err := c.discover(ctx)
+	if err != nil {
+		return Profile{}, err
+	}
+	if up.UserinfoEndpoint == "" {
+		return Profile{}, fmt.Errorf("client: userinfo: %w", ErrUnsupported)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, up.UserinfoEndpoint, nil)
+	if err != nil {
+		return Profile{}, fmt.Errorf("client: userinfo: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+t.Access)
+	a, err := c.send(req, answerBytes)
+	if err != nil {
+		return Profile{}, fmt.Errorf("client: userinfo: %w", err)
+	}
+	if a.status != http.StatusOK {
+		return Profile{}, fmt.Errorf("client: userinfo: %w", a.unexpected())
+	}
+	p := Profile{raw: a.body}
+	if !a.isJSON() || json.Unmarshal(a.body, &p) != nil {
+		return Profile{}, fmt.Errorf("client: userinfo: %w: not a JSON object of claims", ErrResponse)
+	}
+	// OpenID Connect Core §5.3.2: without this check another person's token
+	// could be slipped in.
+	if p.Subject == "" || p.Subject != subject {
+		return Profile{}, fmt.Errorf("client: userinfo: %w: sub is not that of the ID token", ErrIdentity)
+	}
+	return p, nil
+}
+
+// learn adds to rec what userinfo tells beyond the ID token.
+func (c *Client) learn(ctx context.Context, rec *record, id Identity) error {
+	if c.config.NoUserinfo || id.Subject == "" {
+		return nil
+	}
+	p, err := c.Userinfo(ctx, rec.Tokens, id.Subject)
+	switch {
+	case errors.Is(err, ErrIdentity):
+		return err
+	case errors.Is(err, ErrUnsupported):
+		return nil
+	case err != nil:
+		// Who it is was proven; what else there is to know is decoration.
+		c.log.WarnContext(ctx, "userinfo failed, the session knows what the ID token says", "error", err)
+		return nil
+	case c.config.Store != nil:
+		rec.Profile = p.raw
+		return nil
+	}
+	// A cookie has no room for all of it.
+	if rec.Profile, err = json.Marshal(p); err != nil {
+		return fmt.Errorf("client: userinfo: %w", err)
+	}
+	return nil
+}
