@@ -1,0 +1,78 @@
+package shop
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"strconv"
+
+	"github.com/ostiary/ostiary/client"
+)
+
+//go:embed templates
+var files embed.FS
+
+var templates = func() map[string]*template.Template {
+	all := make(map[string]*template.Template)
+	for _, name := range []string{"front", "receipt", "message"} {
+		all[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+name+".html"))
+	}
+	return all
+}()
+
+// page is what templates draw.
+type page struct {
+	Title  string
+	Person string // empty: nobody is signed in
+	Note   string
+	Items  []Item
+	Lines  []Line
+	Pieces int
+	Total  Cents
+	Order  string
+}
+
+// nameOf returns what to call a person.
+func nameOf(s *client.Session) string {
+	if s == nil {
+		return ""
+	}
+	for _, name := range []string{s.Profile.Name, s.Profile.PreferredUsername, s.Profile.Email} {
+		if name != "" {
+			return name
+		}
+	}
+	return "customer " + s.Subject
+}
+
+func (s *Shop) showFront(w http.ResponseWriter, r *http.Request, status int, note string) {
+	list, total, pieces := lines(s.carts.read(r, s.owner(r)).Items)
+	s.render(w, status, "front", page{
+		Title: "Everything for the door", Person: nameOf(client.SessionFrom(r.Context())), Note: note,
+		Items: catalogue, Lines: list, Pieces: pieces, Total: total,
+	})
+}
+
+// message shows a page that says one thing.
+func (s *Shop) message(w http.ResponseWriter, r *http.Request, status int, title, sentence string) {
+	s.render(w, status, "message", page{Title: title, Person: nameOf(client.SessionFrom(r.Context())), Note: sentence})
+}
+
+// render draws the whole page before the first byte goes out, so that a failure
+// can still be told as one.
+func (s *Shop) render(w http.ResponseWriter, status int, name string, p page) {
+	var out bytes.Buffer
+	if err := templates[name].ExecuteTemplate(&out, "frame", p); err != nil {
+		s.log.Error("page not drawn", "page", name, "error", err)
+		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(out.Len()))
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "10")
+	}
+	w.WriteHeader(status)
+	out.WriteTo(w) // the status is out: nothing to do on failure
+}
