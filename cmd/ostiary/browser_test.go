@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// addresses is what "demo --json" prints.
+type addresses struct {
+	Server, Shop, API string
+	Users             []struct{ Login, Password string }
+}
+
+// TestDemoInBrowser is the whole house in one walk, with a real browser: fill
+// the cart, sign in, consent, buy, sign out. Screenshots of each page, in light
+// and dark, on a desktop and on a phone, are left in OSTIARY_TEST_ARTIFACTS.
+func TestDemoInBrowser(t *testing.T) {
+	demo := startDemo(t)
+	b := openBrowser(t)
+	b.do("the shop's front", chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#sign-in`))
+	b.screenshots("shop")
+	b.do("filling the cart",
+		chromedp.Click(`button[value="lantern"]`), chromedp.WaitVisible(`#buy`))
+	b.do("filling it further", chromedp.Click(`button[value="bell"]`))
+	b.expect(`#cart-count`, "2")
+
+	b.do("going to sign in", chromedp.Click(`#buy`), chromedp.WaitVisible(`input[name="password"]`))
+	b.screenshots("sign-in")
+	b.do("a wrong password",
+		chromedp.SendKeys(`input[name="login"]`, demo.Users[0].Login), chromedp.SendKeys(`input[name="password"]`, "wrong password"),
+		chromedp.Click(`button.primary`), chromedp.WaitVisible(`[role="alert"]`))
+	b.screenshots("sign-in-wrong")
+	b.do("the right password",
+		chromedp.SendKeys(`input[name="password"]`, demo.Users[0].Password),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
+	b.screenshots("consent")
+	b.do("consent", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#sign-out`))
+	b.screenshots("shop-signed-in")
+	b.expect(`#cart-count`, "2")
+
+	b.do("buying", chromedp.Click(`#buy`), chromedp.WaitVisible(`#receipt`))
+	b.expect(`#receipt`, "Alice Liddell")
+	b.screenshots("receipt")
+	b.do("signing out", chromedp.Click(`#sign-out`), chromedp.WaitVisible(`#sign-in`))
+	b.do("signing in again asks again", chromedp.Click(`#sign-in`), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("cancelling", chromedp.Click(`button.cancel`), chromedp.WaitVisible(`#sign-in`))
+
+	b.do("a request that is not valid", chromedp.Navigate(demo.Server+"/authorize?client_id=nobody"), chromedp.WaitVisible(`main`))
+	b.expect(`main`, "This request is not valid")
+	b.screenshots("error")
+	b.do("the server's own page", chromedp.Navigate(demo.Server+"/"), chromedp.WaitVisible(`main`))
+	b.screenshots("home")
+	b.do("signed out", chromedp.Navigate(demo.Server+"/signed-out"), chromedp.WaitVisible(`main`))
+	b.expect(`main`, "You are signed out")
+	b.screenshots("signed-out")
+}
+
+// TestTabsInBrowser opens three sign-ins in one browser and finishes them in
+// another order.
+func TestTabsInBrowser(t *testing.T) {
+	demo := startDemo(t)
+	b := openBrowser(t)
+	tabs := make([]*browser, 3)
+	for i := range tabs {
+		tabs[i] = b.tab()
+		tabs[i].do("opening", chromedp.Navigate(demo.Shop), chromedp.Click(`#sign-in`), chromedp.WaitVisible(`input[name="password"]`))
+	}
+	for n, i := range []int{2, 0, 1} {
+		tabs[i].do("signing in", front,
+			chromedp.SendKeys(`input[name="login"]`, demo.Users[1].Login), chromedp.SendKeys(`input[name="password"]`, demo.Users[1].Password),
+			chromedp.Submit(`input[name="password"]`))
+		if n == 0 {
+			tabs[i].do("consenting", chromedp.WaitVisible(`button[value="allow"]`), chromedp.Click(`button.primary`))
+		}
+		tabs[i].do("being there", chromedp.WaitVisible(`#sign-out`))
+	}
+	for _, tab := range tabs {
+		tab.do("still there", front, chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#sign-out`))
+	}
+}
+
+// front shows a tab: one that is behind another does not draw, and takes no keys.
+func front(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+	_, err := cdp.Call(ctx, t, page.BringToFront, cdp.Empty{})
+	return chromedp.Void{}, err
+}
+
+// startDemo runs the command "demo" until the test ends.
+func startDemo(t *testing.T) addresses {
+	t.Helper()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	code := make(chan int, 1)
+	go func() {
+		defer write.Close()
+		code <- run(ctx, shell{[]string{"ostiary", "--json", "demo"}, os.Stdin, write, os.Stderr, func(string) (string, bool) { return "", false }})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if got := <-code; got != 0 {
+			t.Errorf("demo ended with %d", got)
+		}
+	})
+	var a addresses
+	if err := json.NewDecoder(read).Decode(&a); err != nil {
+		t.Fatal(err)
+	}
+	go io.Copy(io.Discard, read)
+	return a
+}
+
+// browser is a tab of a headless Chromium.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+func openBrowser(t *testing.T) *browser {
+	t.Helper()
+	path := os.Getenv("OSTIARY_TEST_CHROMIUM")
+	if path == "" {
+		t.Fatal("there is no browser: run make test, which finds or installs Chromium (or set OSTIARY_TEST_CHROMIUM to its path)")
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.UserDataDir(t.TempDir()),
+	)
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("Chromium does not start: %v", err)
+	}
+	return &browser{t, ctx}
+}
+
+// tab opens a further tab of the same browser.
+func (b *browser) tab() *browser {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as this context
+		b.t.Fatal(err)
+	}
+	return &browser{b.t, ctx}
+}
+
+// patience bounds each step, also on a machine that is busy.
+const patience = 40 * time.Second
+
+func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatalf("%s: %v at %s", what, err, b.where())
+	}
+}
+
+// ask runs an action that returns something.
+func ask[T any](b *browser, what string, action chromedp.Action[T]) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
+		b.t.Fatalf("%s: %v at %s", what, err, b.where())
+	}
+	return v
+}
+
+// where says what the tab shows, for a failure.
+func (b *browser) where() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	address, err := chromedp.Run(ctx, chromedp.Location())
+	if err != nil {
+		return err.Error()
+	}
+	text, err := chromedp.Run(ctx, chromedp.Text("body"))
+	if err != nil {
+		return address
+	}
+	return address + ": " + text
+}
+
+// expect waits until an element says what it should: a click returns before
+// the page that it leads to is there.
+func (b *browser) expect(selector, want string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	var text string
+	var err error
+	for ctx.Err() == nil && !strings.Contains(text, want) {
+		// While the page changes, there may be nothing to read.
+		text, err = chromedp.Run(ctx, chromedp.Text(selector))
+	}
+	if !strings.Contains(text, want) {
+		b.t.Fatalf("%s says %q, want %q in it (%v)", selector, text, want, err)
+	}
+}
+
+// looks are how pages are photographed.
+var looks = []struct {
+	name          string
+	width, height int64
+	scheme        string
+}{
+	{"desktop-light", 1280, 860, "light"}, {"desktop-dark", 1280, 860, "dark"},
+	{"phone-light", 375, 812, "light"}, {"phone-dark", 375, 812, "dark"},
+}
+
+// screenshots photographs the page in every look. A page that is wider than
+// its window is a fault.
+func (b *browser) screenshots(name string) {
+	b.t.Helper()
+	for _, look := range looks {
+		b.do("photographing "+name, chromedp.EmulateViewport(look.width, look.height), scheme(look.scheme))
+		if ask(b, "measuring "+name, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
+			b.t.Errorf("%s is wider than %d pixels", name, look.width)
+		}
+		png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
+		folder := os.Getenv("OSTIARY_TEST_ARTIFACTS")
+		if folder == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, name+"-"+look.name+".png"), png, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	b.do("back to a desktop", chromedp.EmulateViewport(1280, 860))
+}
+
+// scheme makes the page believe that the person prefers light or dark.
+func scheme(name string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+		})
+		return err
+	})
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"database/sql"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/store/storetest"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/urfave/cli/v3"
+	_ "modernc.org/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ostiary": main})
+}
+
+// TestScripts runs the command as people do: each file below testdata/script is
+// a session in a shell, in a folder of its own.
+func TestScripts(t *testing.T) {
+	postgres := storetest.PostgresURL(t)
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PORT", freePort(t))
+			env.Setenv("POSTGRES", postgres)
+			env.Setenv("NO_COLOR", "1")
+			env.Setenv("TZ", "UTC")
+			// Cheap hashes: what they cost is tested where they are made.
+			env.Setenv("OSTIARY_PASSWORD_MEMORY", "8192")
+			env.Setenv("OSTIARY_PASSWORD_PASSES", "1")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"ready":  ready,
+			"status": status,
+			"sql":    execute,
+			"occupy": occupy,
+		},
+	})
+}
+
+// freePort returns a port that nothing listens on.
+func freePort(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// ready URL waits until a server answers with 200.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		answer, err := http.Get(args[0])
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("%s does not answer", args[0])
+}
+
+// status CODE URL checks how a page answers.
+func status(ts *testscript.TestScript, neg bool, args []string) {
+	answer, err := http.Get(args[1])
+	ts.Check(err)
+	answer.Body.Close()
+	if got := answer.Status[:3]; got != args[0] {
+		ts.Fatalf("%s answers %s, not %s", args[1], got, args[0])
+	}
+}
+
+// sql FILE STATEMENT changes a SQLite database behind everybody's back.
+func execute(ts *testscript.TestScript, neg bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	_, err = db.Exec(args[1])
+	ts.Check(err)
+}
+
+// occupy listens on $PORT until the script ends.
+func occupy(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+}
+
+// The flags of a client or a user must not be taken for a setting of the
+// server, which reads its flags by name.
+func TestNamesOfFlags(t *testing.T) {
+	everyCommand(tree(shell{getenv: os.LookupEnv}), func(c *cli.Command) {
+		for _, f := range c.Flags {
+			name := f.Names()[0]
+			if isSetting(name) && len(f.(interface{ GetEnvVars() []string }).GetEnvVars()) == 0 {
+				t.Errorf("%s --%s has the name of a setting", c.FullName(), name)
+			}
+		}
+	})
+}

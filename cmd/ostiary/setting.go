@@ -1,0 +1,266 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/server"
+	"github.com/urfave/cli/v3"
+)
+
+// settings is what an operator may say about a server.
+type settings struct {
+	server.Config
+	LogFormat, LogLevel string
+}
+
+// setting is one of them. It has one name as a flag (--session-idle), as an
+// environment variable (OSTIARY_SESSION_IDLE) and in the configuration file
+// (session-idle:), and the first of these three that says something wins.
+type setting struct {
+	name     string
+	group    string
+	usage    string
+	fallback string // what holds when nobody says anything
+	shown    string // in place of fallback in the help
+	parse    func(*settings, string) error
+}
+
+// configName is the setting that names the file, and so cannot stand in it.
+const configName = "config"
+
+const (
+	groupPlace   = "Addresses and storage"
+	groupLife    = "Lifetimes"
+	groupProtect = "Passwords and keys"
+	groupLog     = "Logs"
+)
+
+// known is the list of all settings. The lives and costs that are empty here
+// have their defaults where they are used; the help tells them.
+var known = []setting{
+	{"data", groupPlace, "`FOLDER` of the database and the master key", "data", "", text(func(s *settings) *string { return &s.Data })},
+	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", database},
+	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", address},
+	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
+	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
+
+	{"access-token-life", groupLife, "`TIME` that an access token lives", "5m", "", life(func(s *settings) *time.Duration { return &s.AccessLife })},
+	{"id-token-life", groupLife, "`TIME` that an ID token lives", "1h", "", life(func(s *settings) *time.Duration { return &s.IDLife })},
+	{"refresh-token-idle", groupLife, "`TIME` that a refresh token lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RefreshIdle })},
+	{"refresh-token-life", groupLife, "`TIME` that a chain of refresh tokens lives", "90d", "", life(func(s *settings) *time.Duration { return &s.RefreshLife })},
+	{"refresh-race", groupLife, "`TIME` in which a used refresh token yields its successor again, to requests that race", "20s", "", life(func(s *settings) *time.Duration { return &s.RefreshRace })},
+	{"session-idle", groupLife, "`TIME` that a session lives unused", "2h", "", life(func(s *settings) *time.Duration { return &s.SessionIdle })},
+	{"session-life", groupLife, "`TIME` that a session lives at most", "12h", "", life(func(s *settings) *time.Duration { return &s.SessionLife })},
+	{"remember-idle", groupLife, "`TIME` that a remembered session lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},
+	{"remember-life", groupLife, "`TIME` that a remembered session lives at most", "90d", "", life(func(s *settings) *time.Duration { return &s.RememberLife })},
+
+	{"password-memory", groupProtect, "memory of one Argon2id hash in `KIB`", "19456", "", number(7*1024, 1024*1024, func(s *settings, n int) { s.Password.Memory = uint32(n) })},
+	{"password-passes", groupProtect, "`NUMBER` of passes of an Argon2id hash over its memory", "2", "", number(1, 32, func(s *settings, n int) { s.Password.Time = uint32(n) })},
+	{"password-threads", groupProtect, "`NUMBER` of threads of an Argon2id hash", "1", "", number(1, 16, func(s *settings, n int) { s.Password.Threads = uint8(n) })},
+	{"password-hashes", groupProtect, "`NUMBER` of passwords hashed at once; 0: one for each processor", "0", "", number(0, 1024, func(s *settings, n int) { s.Hashes = n })},
+	{"key-rotate", groupProtect, "`TIME` that a key signs", "30d", "", life(func(s *settings) *time.Duration { return &s.KeyRotation })},
+	{"key-ahead", groupProtect, "`TIME` that a key is published before it signs", "24h", "", life(func(s *settings) *time.Duration { return &s.KeyAhead })},
+
+	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
+	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
+}
+
+// masterKey is the variable that may hold the key which seals all others, in
+// place of the file master.key in the data folder. A flag would show it to
+// everybody on the machine, and it does not belong into a file with settings.
+const masterKey = "OSTIARY_MASTER_KEY"
+
+func (s setting) variable() string {
+	return "OSTIARY_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+}
+
+func (s setting) flag() cli.Flag {
+	shown := s.shown
+	if shown == "" {
+		shown = s.fallback
+	}
+	return &cli.StringFlag{
+		Name: s.name, Usage: s.usage, Category: s.group, DefaultText: shown, HideDefault: shown == "",
+		Sources: cli.EnvVars(s.variable()),
+	}
+}
+
+func configFlag() cli.Flag {
+	return setting{name: configName, group: groupPlace, usage: "YAML `FILE` with settings under the names of these flags", shown: "none"}.flag()
+}
+
+// everySetting returns the flags of a command that runs a server.
+func everySetting() []cli.Flag {
+	flags := []cli.Flag{configFlag()}
+	for _, s := range known {
+		flags = append(flags, s.flag())
+	}
+	return flags
+}
+
+// places returns the flags of a command that administers a server: it needs
+// to find the server's database. All other settings still come from the
+// environment and the file, where the server has them from.
+func places() []cli.Flag {
+	flags := []cli.Flag{configFlag()}
+	for _, s := range known {
+		if slices.Contains([]string{"data", "database"}, s.name) {
+			flags = append(flags, s.flag())
+		}
+	}
+	return flags
+}
+
+// read gathers the settings from the command line, the environment and the
+// file, and returns a *usageError naming the one that is wrong.
+func (sh shell) read(c *cli.Command) (settings, error) {
+	var s settings
+	file, err := readConfig(c.String(configName))
+	if err != nil {
+		return s, err
+	}
+	for _, one := range known {
+		value, origin := sh.lookup(c, one, file)
+		if err := one.parse(&s, value); err != nil {
+			return s, usagef("%s: %v", origin, err)
+		}
+	}
+	if s.Database == "" {
+		s.Database = "sqlite:" + filepath.Join(s.Data, "ostiary.db")
+	}
+	if v, ok := sh.getenv(masterKey); ok {
+		s.MasterKey = model.Secret(v)
+	}
+	return s, nil
+}
+
+// lookup returns what was said about a setting, and where, in words for an
+// error. An empty variable says nothing: that is how a compose file passes on
+// what it was not given.
+func (sh shell) lookup(c *cli.Command, s setting, file map[string]entry) (value, origin string) {
+	if sh.flagged(s.name) && c.IsSet(s.name) {
+		return c.String(s.name), "--" + s.name
+	}
+	if v, ok := sh.getenv(s.variable()); ok && v != "" {
+		return v, s.variable()
+	}
+	if e, ok := file[s.name]; ok {
+		return e.value, e.origin
+	}
+	return s.fallback, s.name
+}
+
+// flagged reports whether the command line has the flag, for the command's
+// flags know their environment too.
+func (sh shell) flagged(name string) bool {
+	return slices.ContainsFunc(sh.args, func(a string) bool {
+		given, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		return strings.HasPrefix(a, "-") && given == name
+	})
+}
+
+func text(field func(*settings) *string) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		*field(s) = v
+		return nil
+	}
+}
+
+func choice(field func(*settings) *string, allowed ...string) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		if !slices.Contains(allowed, v) {
+			return fmt.Errorf("%q is not allowed: write one of %s", v, strings.Join(allowed, ", "))
+		}
+		*field(s) = v
+		return nil
+	}
+}
+
+func number(least, most int, set func(*settings, int)) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < least || n > most {
+			return fmt.Errorf("%q is not a whole number between %d and %d", v, least, most)
+		}
+		set(s, n)
+		return nil
+	}
+}
+
+func life(field func(*settings) *time.Duration) func(*settings, string) error {
+	return func(s *settings, v string) (err error) {
+		*field(s), err = duration(v)
+		return err
+	}
+}
+
+// duration reads a length of time of a second or more: "90s", "30m", "12h",
+// and days, "30d".
+func duration(v string) (time.Duration, error) {
+	var d time.Duration
+	var err error
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		var n int
+		n, err = strconv.Atoi(days)
+		if n > 36500 {
+			n = 36500
+		}
+		d = time.Duration(n) * 24 * time.Hour
+	} else {
+		d, err = time.ParseDuration(v)
+	}
+	if err != nil || d < time.Second {
+		return 0, fmt.Errorf("%q is not a length of time of a second or more: write one such as 90s, 30m, 12h or 30d", v)
+	}
+	return d, nil
+}
+
+// database does not repeat what it refuses, which may hold a password.
+func database(s *settings, v string) error {
+	if v != "" && !strings.HasPrefix(v, "sqlite:") && !strings.HasPrefix(v, "postgres://") && !strings.HasPrefix(v, "postgresql://") {
+		return errors.New("it must begin with sqlite: or postgres://")
+	}
+	s.Database = v
+	return nil
+}
+
+func address(s *settings, v string) error {
+	_, port, err := net.SplitHostPort(v)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 {
+		return fmt.Errorf("%q is not an address to listen on: write HOST:PORT, such as 127.0.0.1:8080 or :8080", v)
+	}
+	s.Listen = v
+	return nil
+}
+
+// issuer accepts what nobody said; the command that runs a server fills it in.
+// What is wrong must not get further, because the database keeps the issuer.
+func issuer(s *settings, v string) error {
+	u, err := url.Parse(v)
+	switch {
+	case v == "":
+		return nil
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%q is not an address: write one such as https://login.example.com", v)
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return fmt.Errorf("%q must be an https address: http is for this machine alone", v)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil: // RFC 8414 §2
+		return fmt.Errorf("%q must have no query, fragment or user name", v)
+	}
+	s.Issuer = strings.TrimRight(v, "/")
+	return nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}

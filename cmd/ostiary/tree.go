@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+)
+
+// tree returns the whole command, as one literal: each subcommand has a file
+// of its own.
+func tree(sh shell) *cli.Command {
+	root := &cli.Command{
+		Name:  "ostiary",
+		Usage: "sign-in for all your applications: an OAuth 2.0 and OpenID Connect server",
+		Description: "Start with \"ostiary demo\", or with \"ostiary serve\" for a server of your own.\n" +
+			"The other commands administer the server whose database they are pointed at; it may be running.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"},
+		},
+		Commands: []*cli.Command{
+			sh.serve(),
+			sh.demo(),
+			{
+				Name: "user", Usage: "people who can sign in", Flags: places(),
+				Commands: []*cli.Command{
+					sh.userCreate(), sh.userList(), sh.userShow(), sh.userSetPassword(),
+					sh.userLock(), sh.userUnlock(), sh.userDelete(),
+				},
+			},
+			{
+				Name: "client", Usage: "applications that can ask for tokens", Flags: places(),
+				Commands: []*cli.Command{
+					sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientDelete(),
+					{
+						Name: "secret", Usage: "the secrets of a client, at most two at a time",
+						Commands: []*cli.Command{sh.secretAdd(), sh.secretList(), sh.secretRemove()},
+					},
+				},
+			},
+			{
+				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
+				Commands: []*cli.Command{sh.keyList(), sh.keyRotate()},
+			},
+			sh.version(),
+			{Name: "help", Usage: "this text; for a command: ostiary COMMAND --help", Action: help},
+		},
+		Writer:                sh.stdout,
+		ErrWriter:             sh.stderr,
+		EnableShellCompletion: true,
+		Suggest:               true,
+		HideHelpCommand:       true, // it would hide a user whose login is "help"
+		ExitErrHandler:        func(context.Context, *cli.Command, error) {},
+		ArgValidator:          checkArguments,
+	}
+	everyCommand(root, func(c *cli.Command) {
+		c.DisableSliceFlagSeparator = true // a redirect URI may hold a comma
+		c.OnUsageError = func(_ context.Context, c *cli.Command, err error, _ bool) error {
+			return usagef("%v; see %s --help", err, c.FullName())
+		}
+	})
+	return root
+}
+
+func everyCommand(c *cli.Command, do func(*cli.Command)) {
+	do(c)
+	for _, sub := range c.Commands {
+		everyCommand(sub, do)
+	}
+}
+
+func help(_ context.Context, c *cli.Command) error { return cli.ShowRootCommandHelp(c.Root()) }
+
+// checkArguments holds a command to the arguments that it names, and a group
+// to the commands that it has.
+func checkArguments(_ context.Context, c *cli.Command) error {
+	given := c.Args().Slice()
+	if len(c.Commands) > 0 {
+		if len(given) == 0 {
+			return nil
+		}
+		var names []string
+		for _, sub := range c.VisibleCommands() {
+			names = append(names, sub.Name)
+		}
+		return usagef("%s has no command %q%s; see %s --help", c.FullName(), given[0], didYouMean(given[0], names), c.FullName())
+	}
+	wanted := strings.Fields(c.ArgsUsage)
+	switch {
+	case len(given) < len(wanted):
+		return usagef("%s needs %s; see %s --help", c.FullName(), strings.Join(wanted[len(given):], " and "), c.FullName())
+	case len(given) > len(wanted):
+		return usagef("%s does not know what to do with %q; see %s --help", c.FullName(), given[len(wanted)], c.FullName())
+	}
+	for i, argument := range given {
+		if argument == "" {
+			return usagef("%s is empty; see %s --help", wanted[i], c.FullName())
+		}
+	}
+	return nil
+}
+
+// didYouMean returns a question naming the name that resembles the given one
+// most, or nothing.
+func didYouMean(given string, names []string) string {
+	best, distance := "", 3
+	for _, name := range names {
+		if d := edits(given, name); d < distance {
+			best, distance = name, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean %q?", best)
+}
+
+// edits returns the Levenshtein distance of two short names.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := diagonal
+			if a[i-1] != b[j-1] {
+				cost++
+			}
+			diagonal = row[j]
+			row[j] = min(cost, row[j]+1, row[j-1]+1)
+		}
+	}
+	return row[len(b)]
+}

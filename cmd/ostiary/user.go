@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/urfave/cli/v3"
+)
+
+// userRecord is a person in JSON; times are unix seconds.
+type userRecord struct {
+	ID         model.UserID     `json:"id"`
+	Login      string           `json:"login"`
+	Status     model.UserStatus `json:"status"`
+	Admin      bool             `json:"admin"`
+	Profile    model.Profile    `json:"profile"`
+	CreatedAt  int64            `json:"created_at"`
+	UpdatedAt  int64            `json:"updated_at"`
+	PasswordAt int64            `json:"password_at,omitempty"`
+}
+
+func recordOf(u model.User) userRecord {
+	return userRecord{u.ID, u.Login, u.Status, u.Admin, u.Profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt}
+}
+
+func (sh shell) userCreate() *cli.Command {
+	return &cli.Command{
+		Name: "create", ArgsUsage: "LOGIN", Usage: "create a person; the password is asked for, or read from standard input",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "admin", Usage: "make them an administrator"},
+			&cli.BoolFlag{Name: "no-password", Usage: "without a password: they cannot sign in until they are given one"},
+			&cli.StringFlag{Name: "name", Usage: "their full `NAME`"},
+			&cli.StringFlag{Name: "email", Usage: "their `ADDRESS`"},
+			&cli.BoolFlag{Name: "email-verified", Usage: "the address is known to be theirs"},
+			&cli.StringSliceFlag{Name: "group", Usage: "`GROUP` that they belong to; may be repeated"},
+		},
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			c := a.command
+			var password model.Secret
+			if !c.Bool("no-password") {
+				var err error
+				if password, err = sh.password(); err != nil {
+					return err
+				}
+			}
+			u, err := a.Accounts.Create(ctx, a.actor, account.NewUser{
+				Login: c.Args().First(), Password: password, Admin: c.Bool("admin"),
+				Profile: model.Profile{
+					Name: c.String("name"), Email: c.String("email"), EmailVerified: c.Bool("email-verified"),
+					Groups: c.StringSlice("group"),
+				},
+			})
+			if err != nil {
+				return userError(c, err)
+			}
+			return sh.say(c, recordOf(u), "Created %s (%s).", u.Login, u.ID)
+		}),
+	}
+}
+
+func (sh shell) userList() *cli.Command {
+	return &cli.Command{
+		Name: "list", Usage: "list all people",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			t := table{columns: []string{"LOGIN", "NAME", "EMAIL", "STATUS", "ADMIN", "CREATED", "ID"}, empty: "There are no users."}
+			records := []userRecord{}
+			for after, more := model.UserID(""), true; more; {
+				page, err := a.Accounts.List(ctx, after, pageSize)
+				if err != nil {
+					return err
+				}
+				for _, u := range page {
+					records = append(records, recordOf(u))
+					t.rows = append(t.rows, []string{u.Login, u.Profile.Name, u.Profile.Email, string(u.Status), yes(u.Admin), when(u.CreatedAt), string(u.ID)})
+					after = u.ID
+				}
+				more = len(page) == pageSize
+			}
+			t.values = records
+			return sh.printTable(a.command, t)
+		}),
+	}
+}
+
+// pageSize is how many rows a listing asks for at a time.
+const pageSize = 500
+
+func (sh shell) userShow() *cli.Command {
+	return &cli.Command{
+		Name: "show", ArgsUsage: "LOGIN", Usage: "show what is known about a person",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			return sh.printRecord(a.command, recordOf(u),
+				field{"Login", u.Login}, field{"ID", string(u.ID)}, field{"Status", string(u.Status)}, field{"Administrator", yes(u.Admin)},
+				field{"Name", u.Profile.Name}, field{"E-mail", u.Profile.Email}, field{"E-mail verified", yes(u.Profile.EmailVerified)},
+				field{"Groups", strings.Join(u.Profile.Groups, ", ")},
+				field{"Created", when(u.CreatedAt)}, field{"Changed", when(u.UpdatedAt)}, field{"Password set", when(u.PasswordAt)})
+		}),
+	}
+}
+
+func (sh shell) userSetPassword() *cli.Command {
+	return &cli.Command{
+		Name: "set-password", ArgsUsage: "LOGIN", Usage: "give a person a new password and end their sessions",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			password, err := sh.password()
+			if err != nil {
+				return err
+			}
+			if err := a.Accounts.SetPassword(ctx, a.actor, u.ID, account.NewPassword{Password: password}); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID}, "%s has a new password and is signed out everywhere.", u.Login)
+		}),
+	}
+}
+
+func (sh shell) userLock() *cli.Command {
+	return &cli.Command{
+		Name: "lock", ArgsUsage: "LOGIN", Usage: "put a person out now, and keep them out",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			if err := a.Accounts.Lock(ctx, a.actor, u.ID); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID, "status": model.UserLocked}, "%s is locked and signed out everywhere.", u.Login)
+		}),
+	}
+}
+
+func (sh shell) userUnlock() *cli.Command {
+	return &cli.Command{
+		Name: "unlock", ArgsUsage: "LOGIN", Usage: "let a locked person sign in again",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			if err := a.Accounts.Unlock(ctx, a.actor, u.ID); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID, "status": model.UserActive}, "%s can sign in again.", u.Login)
+		}),
+	}
+}
+
+func (sh shell) userDelete() *cli.Command {
+	return &cli.Command{
+		Name: "delete", ArgsUsage: "LOGIN", Usage: "delete a person with everything that is theirs",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			if err := sh.confirm(a.command.Bool("yes"), fmt.Sprintf("Delete %s (%s) with all sessions and consents?", u.Login, u.ID)); err != nil {
+				return err
+			}
+			if err := a.Accounts.Delete(ctx, a.actor, u.ID); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID, "deleted": true}, "Deleted %s.", u.Login)
+		}),
+	}
+}
+
+// user finds the person that the argument names, by ID or by login. The ID goes
+// first: people choose logins, and nobody must be able to stand in for
+// somebody else by choosing theirs.
+func (a admin) user(ctx context.Context) (model.User, error) {
+	name := a.command.Args().First()
+	u, err := a.Accounts.User(ctx, model.UserID(name))
+	if errors.Is(err, account.ErrNoUser) {
+		u, err = a.Accounts.ByLogin(ctx, name)
+	}
+	if err != nil {
+		return model.User{}, userError(a.command, err)
+	}
+	return u, nil
+}
+
+// userError says whom an error is about, and what to do.
+func userError(c *cli.Command, err error) error {
+	name := c.Args().First()
+	var wrong account.ErrInvalid
+	switch {
+	case errors.Is(err, account.ErrNoUser):
+		return fmt.Errorf("there is no user %q: see ostiary user list", name)
+	case errors.Is(err, account.ErrLoginTaken):
+		return fmt.Errorf("there is a user %q already: choose another login", name)
+	case errors.As(err, &wrong):
+		return usagef("the %v", wrong)
+	}
+	return err
+}
