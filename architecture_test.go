@@ -1,0 +1,169 @@
+package ostiary_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is the table of ARCHITECTURE.md: a package, and which of ours it
+// may import. Packages under internal/ are named without that prefix.
+var mayImport = map[string]string{
+	"jwa":                      "–",
+	"jwk":                      "jwa, strictjson",
+	"jws":                      "jwk, jwa, strictjson",
+	"jwe":                      "jwk, jwa, strictjson",
+	"jwt":                      "jws, jwe, jwk, jwa, strictjson",
+	"resource":                 "jwt, jwk, jwa",
+	"client":                   "jwt, jwk, jwa",
+	"internal/strictjson":      "–",
+	"internal/model":           "–",
+	"internal/store":           "model",
+	"internal/store/storetest": "store, model",
+	"internal/keys":            "store, model, library",
+	"internal/signal":          "store, model, keys, library",
+	"internal/upstream":        "model, library, client",
+	"internal/mail":            "–",
+	"internal/account":         "store, model, upstream, mail",
+	"internal/oauth":           "store, model, keys, signal, library",
+	"internal/web":             "account, oauth, model",
+	"internal/api":             "oauth, account, signal, model, resource",
+	"internal/server":          "store, model, keys, signal, upstream, mail, account, oauth, web, api, library, client, resource",
+	"internal/servertest":      "server, client, account, model, store/storetest",
+	"cmd/ostiary":              "server, account, oauth, store, model, library, examples",
+	"examples/*":               "library, client, resource",
+}
+
+// groups are the words of the table that stand for several packages.
+var groups = map[string][]string{
+	"library":  {"jwa", "jwk", "jws", "jwe", "jwt"},
+	"examples": {"examples/*"},
+}
+
+// A library that is imported everywhere must bring nothing along.
+var standardOnly = []string{"jwa", "jwk", "jws", "jwe", "jwt", "resource", "client", "internal/strictjson"}
+
+// Names that say nothing about what a package owns.
+var meaningless = strings.Fields(`util utils helper helpers common base core types dto service
+	services manager lib handler handlers registry factory provider strategy misc shared`)
+
+var testsOnly = []string{"internal/servertest", "internal/store/storetest"}
+
+const module = "github.com/ostiary/ostiary"
+
+type listed struct {
+	ImportPath, Name string
+	Imports, GoFiles []string
+}
+
+func TestArchitecture(t *testing.T) {
+	for _, p := range list(t) {
+		name := rowOf(p.ImportPath)
+		row, known := mayImport[name]
+		if len(p.GoFiles) == 0 { // tests only: they may import everything
+			continue
+		}
+		if !known {
+			t.Errorf("%s is not in the table: add it there and in ARCHITECTURE.md", name)
+			continue
+		}
+		if slices.Contains(meaningless, p.Name) {
+			t.Errorf("%s: a package is named after what it owns, never %q", name, p.Name)
+		}
+		allowed := expand(row)
+		for _, imported := range p.Imports {
+			target := rowOf(imported)
+			switch {
+			case !strings.HasPrefix(imported+"/", module+"/"):
+				if slices.Contains(standardOnly, name) && strings.Contains(strings.Split(imported, "/")[0], ".") {
+					t.Errorf("%s imports %s, but uses the standard library only", name, imported)
+				}
+			case slices.Contains(testsOnly, target) && !slices.Contains(testsOnly, name):
+				t.Errorf("%s imports %s outside its tests", name, target)
+			case target != name && !slices.Contains(allowed, target):
+				t.Errorf("%s imports %s; it may import: %s", name, target, row)
+			}
+		}
+	}
+}
+
+// The document shows the table that is tested, and knows what is there.
+func TestArchitectureDocument(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	present := map[string]bool{}
+	for _, p := range list(t) {
+		present[rowOf(p.ImportPath)] = true
+	}
+	documented := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|([^|]*)\\|([^|]*)\\|").FindAllStringSubmatch(string(text), -1) {
+		name, planned := row[1], strings.Contains(row[2], "*planned*")
+		documented[name] = strings.TrimSpace(row[3])
+		if planned == present[name] {
+			t.Errorf("ARCHITECTURE.md: %s: *planned* is %v, the package exists is %v", name, planned, present[name])
+		}
+		if documented[name] != mayImport[name] {
+			t.Errorf("ARCHITECTURE.md: %s may import %q, in the test %q", name, documented[name], mayImport[name])
+		}
+	}
+	for name := range maps.Keys(mayImport) {
+		if _, ok := documented[name]; !ok {
+			t.Errorf("ARCHITECTURE.md: no row for %s", name)
+		}
+	}
+}
+
+// rowOf returns the name of a package in the table; samples share a row.
+func rowOf(importPath string) string {
+	name := strings.TrimPrefix(importPath, module+"/")
+	if strings.HasPrefix(name, "examples/") {
+		return "examples/*"
+	}
+	return name
+}
+
+func expand(row string) []string {
+	var all []string
+	for word := range strings.SplitSeq(row, ", ") {
+		names, isGroup := groups[word]
+		switch {
+		case isGroup:
+			all = append(all, names...)
+		case mayImport["internal/"+word] != "":
+			all = append(all, "internal/"+word)
+		default:
+			all = append(all, path.Clean(word))
+		}
+	}
+	return all
+}
+
+func list(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-e", "-json=ImportPath,Name,Imports,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []listed
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		switch err := d.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return packages
+		case err != nil:
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
