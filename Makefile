@@ -1,0 +1,19 @@
+# make test on a bare Debian with Go installs what it needs; see CONTRIBUTING.md.
+.DEFAULT_GOAL := build
+
+.PHONY: build run test lint bench
+
+build: ## one static binary, bin/ostiary
+	CGO_ENABLED=0 go build -trimpath -o bin/ostiary ./cmd/ostiary
+
+run: ## the server with sample applications and test users
+	go run ./cmd/ostiary demo
+
+test: ## every test, on SQLite and on a PostgreSQL of its own
+	scripts/test
+
+lint: ## gofmt, vet, staticcheck, the import table, a build for every platform
+	scripts/lint
+
+bench: ## the cost of each request and of the database
+	scripts/bench
