@@ -9,7 +9,6 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
-	"github.com/ostiary/ostiary/jwt"
 )
 
 // draft is an authorization request on its way down the check table.
@@ -238,14 +237,7 @@ func checkHints(d *draft) *Error {
 // hint reads an ID token of ours that a client sends back. An expired one is
 // good; a forged one, or another kind of token, is not.
 func (a *Authority) hint(ctx context.Context, token string) (idClaims, error) {
-	t, err := jwt.Verify[idClaims](ctx, token, a.Keys, jwt.VerifyOptions{
-		Algorithms:       IDAlgorithms,
-		Types:            []string{idTokenType},
-		Issuers:          []string{a.Issuer},
-		IgnoreExpiration: true,
-		Leeway:           Leeway,
-		Now:              a.Now,
-	})
+	t, err := a.hints.Verify(ctx, token)
 	if err != nil {
 		return idClaims{}, err
 	}

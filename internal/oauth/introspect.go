@@ -114,11 +114,7 @@ var errDead = errors.New("the token is not valid")
 // about it. It returns errDead, wrapped with the reason, for a token that is
 // not good, and another error where that cannot be found out.
 func (a *Authority) accessToken(ctx context.Context, token string) (accessClaims, error) {
-	t, err := jwt.Verify[accessClaims](ctx, token, a.Keys, jwt.VerifyOptions{
-		Types:   []string{accessTokenType},
-		Issuers: []string{a.Issuer},
-		Now:     a.Now,
-	})
+	t, err := a.access.Verify(ctx, token)
 	if err != nil {
 		return accessClaims{}, errors.Join(errDead, err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwt"
 )
 
 // Config says what an Authority works with. Store, Keys and Issuer are
@@ -54,6 +55,8 @@ type Authority struct {
 	Config
 	clients    *clientCache
 	refreshKey []byte
+	access     *jwt.Verifier[accessClaims] // of our own access tokens
+	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
 }
 
 // New checks the configuration and returns an Authority.
@@ -99,7 +102,25 @@ func New(c Config) (*Authority, error) {
 	}
 	a := &Authority{Config: c, refreshKey: c.Keys.Derive("refresh token")}
 	a.clients = &clientCache{load: a.loadClient, now: c.Now}
-	return a, nil
+	var err error
+	a.access, err = jwt.NewVerifier[accessClaims](c.Keys, jwt.VerifyOptions{
+		Algorithms: []jwa.Algorithm{c.AccessAlgorithm},
+		Types:      []string{accessTokenType},
+		Issuers:    []string{c.Issuer},
+		Now:        c.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.hints, err = jwt.NewVerifier[idClaims](c.Keys, jwt.VerifyOptions{
+		Algorithms:       IDAlgorithms,
+		Types:            []string{idTokenType},
+		Issuers:          []string{c.Issuer},
+		IgnoreExpiration: true, // an expired ID token is a good hint
+		Leeway:           Leeway,
+		Now:              c.Now,
+	})
+	return a, err
 }
 
 func (a *Authority) unix() int64 { return a.Now().Unix() }

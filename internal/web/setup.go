@@ -14,7 +14,7 @@ import (
 func (s *Web) showSetup(w http.ResponseWriter, r *http.Request) error {
 	token := r.URL.Query().Get("token")
 	if err := s.Accounts.CheckSetup(r.Context(), model.Secret(token)); err != nil {
-		return setupError(err)
+		return s.setupRefused(w, r, err)
 	}
 	s.pages.setup(w, r, setupPage{Status: http.StatusOK, Action: s.base + "/setup", Token: token})
 	return nil
@@ -40,18 +40,24 @@ func (s *Web) setup(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if err != nil {
-		return setupError(err)
+		return s.setupRefused(w, r, err)
 	}
 	s.pages.setupDone(w, r, setupDonePage{Login: f.Get("login")})
 	return nil
 }
 
-func setupError(err error) error {
+// setupRefused says why a link does not work, and where a new one comes from.
+func (s *Web) setupRefused(w http.ResponseWriter, r *http.Request, err error) error {
+	page := errorPage{Code: string(oauth.InvalidRequest), Hint: s.pages.text(r, "setup.error.hint"), RequestID: s.RequestID(r)}
 	switch {
 	case errors.Is(err, account.ErrAlreadySetUp):
-		return &oauth.Error{Code: oauth.InvalidRequest, Description: "This installation has its first account already"}
+		page.Description, page.Hint = s.pages.text(r, "setup.error.done"), s.pages.text(r, "setup.error.done.hint")
 	case errors.Is(err, account.ErrSetupLink):
-		return &oauth.Error{Code: oauth.InvalidRequest, Description: "This link was used already or has expired: start the server again for a new one"}
+		page.Description = s.pages.text(r, "setup.error.link")
+	default:
+		return err
 	}
-	return err
+	s.log(r, err, oauth.InvalidRequest)
+	s.pages.error(w, r, page)
+	return nil
 }
