@@ -180,6 +180,15 @@ var operations = map[jwa.Mode][2][]string{
 	jwa.Password:      {{"deriveKey", "deriveBits", "wrapKey"}, {"deriveKey", "deriveBits", "unwrapKey"}},
 }
 
+// Permits returns nil if the key may be used for an operation with a key
+// management algorithm, by its type, curve and size and by its members "alg", "use"
+// and "key_ops". Otherwise it returns ErrUse, or ErrPrivate for a public key that is
+// to decrypt.
+func (k *Key) Permits(alg jwa.Algorithm, op Operation) error {
+	_, err := k.management(alg, op)
+	return err
+}
+
 // management is the gate through which every use of the material for encryption
 // passes, as row is for signatures.
 func (k *Key) management(alg jwa.Algorithm, op Operation) (*jwa.KeyManagement, error) {

@@ -57,7 +57,10 @@ func (o *origin) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	select {
 	case <-time.After(delay):
-		return resp, err
+		if err != nil {
+			return nil, err
+		}
+		return resp, nil
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
 	}

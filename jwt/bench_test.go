@@ -1,7 +1,6 @@
 package jwt_test
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -14,6 +13,7 @@ import (
 	"encoding/json"
 	"hash"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,18 +88,23 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// benchmarkFloor is what no library can go below: split, decode, hash, verify.
+// benchmarkFloor is what no library can go below: a copy of the token, base64,
+// hash, signature.
 func benchmarkFloor(b *testing.B, key *jwk.Key, token string) {
-	dot := bytes.LastIndexByte([]byte(token), '.')
+	first, last := strings.IndexByte(token, '.'), strings.LastIndexByte(token, '.')
 	verify := floorVerify(b, key)
+	signature := make([]byte, 0, 512)
+	var err error
 	b.ReportAllocs()
 	for b.Loop() {
-		signature, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
-		if err != nil || !verify([]byte(token[:dot]), signature) {
-			b.Fatal("floor does not verify")
+		message := []byte(token)
+		if signature, err = base64.RawURLEncoding.AppendDecode(signature[:0], message[last+1:]); err != nil {
+			b.Fatal(err)
 		}
-		start := bytes.IndexByte([]byte(token), '.') + 1
-		if _, err := base64.RawURLEncoding.DecodeString(token[start:dot]); err != nil {
+		if !verify(message[:last], signature) {
+			b.Fatal("does not verify")
+		}
+		if _, err := base64.RawURLEncoding.AppendDecode(nil, message[first+1:last]); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -123,12 +128,11 @@ func floorVerify(b *testing.B, key *jwk.Key) func(signed, signature []byte) bool
 	case ed25519.PublicKey:
 		return func(signed, signature []byte) bool { return ed25519.Verify(public, signed, signature) }
 	}
-	mac := keyedHash(b, key)
+	mac, sum := keyedHash(b, key), make([]byte, 0, 32)
 	return func(signed, signature []byte) bool {
 		mac.Reset()
 		mac.Write(signed)
-		var sum [32]byte
-		return hmac.Equal(mac.Sum(sum[:0]), signature)
+		return hmac.Equal(mac.Sum(sum), signature)
 	}
 }
 
