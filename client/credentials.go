@@ -45,17 +45,10 @@ func (s *Credentials) Token(ctx context.Context) (string, error) {
 		if err != nil {
 			return Tokens{}, renewalRetry, fmt.Errorf("client: credentials: %w", err)
 		}
-		return t, s.c.useful(t), nil
+		if t.RenewAt.IsZero() { // unknown, RFC 6749 §5.1: asked again soon
+			return t, time.Minute, nil
+		}
+		return t, t.RenewAt.Sub(s.c.now()), nil
 	})
 	return t.Access, err
-}
-
-// useful returns how long t is handed out: not in its last moments, in which it
-// could die on the way.
-func (c *Client) useful(t Tokens) time.Duration {
-	if t.ExpiresAt.IsZero() { // unknown, RFC 6749 §5.1: asked again soon
-		return time.Minute
-	}
-	life := t.ExpiresAt.Sub(c.now())
-	return life - min(life/4, renewMargin)
 }

@@ -36,7 +36,7 @@ func (c *Client) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
 		if !ok || next.Refresh == t.Refresh {
 			break
 		}
-		if t = next; !t.expires(c.now(), renewMargin) {
+		if t = next; !reached(t.RenewAt, c.now()) {
 			return t, nil
 		}
 	}

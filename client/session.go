@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// An access token is renewed this long before it dies, so that it lives
-	// through the request it is read for.
-	renewMargin = 30 * time.Second
 	// What browsers store for one cookie, name and value together.
 	maxCookie = 4096
 	// A sealed session is never larger than this once unpacked.
@@ -38,7 +35,7 @@ type Session struct {
 // AccessToken returns the token for calls to APIs in the person's name. It fails
 // with ErrExpired when the token is dead and could not be renewed.
 func (s *Session) AccessToken() (string, error) {
-	if s.tokens.expires(s.now(), 0) {
+	if reached(s.tokens.ExpiresAt, s.now()) {
 		return "", fmt.Errorf("client: %w", ErrExpired)
 	}
 	return s.tokens.Access, nil
@@ -70,7 +67,7 @@ func (c *Client) Session(w http.ResponseWriter, r *http.Request) (*Session, erro
 		return nil, err
 	}
 	renewed := false
-	if rec.Tokens.Refresh != "" && rec.Tokens.expires(c.now(), renewMargin) {
+	if rec.Tokens.Refresh != "" && reached(rec.Tokens.RenewAt, c.now()) {
 		next, err := c.Refresh(r.Context(), rec.Tokens)
 		switch {
 		case err == nil:

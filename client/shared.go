@@ -66,7 +66,6 @@ func (s *shared[V]) run(ctx context.Context, c *call[V], fn func(context.Context
 	defer s.mu.Unlock()
 	c.value, c.err = value, err
 	c.until = s.now().Add(keep)
-	close(c.done)
 	if keep <= 0 {
 		s.forget(c)
 	} else {
@@ -77,6 +76,7 @@ func (s *shared[V]) run(ctx context.Context, c *call[V], fn func(context.Context
 		s.queue[0] = nil
 		s.queue = s.queue[1:]
 	}
+	close(c.done)
 }
 
 // forget drops c, unless a younger call has taken its place.

@@ -19,6 +19,7 @@ type Tokens struct {
 	ID        string    `json:"id_token,omitempty"` // verified, as text: for id_token_hint
 	Scope     []string  `json:"scope,omitempty"`    // what was granted
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	RenewAt   time.Time `json:"renew_at,omitzero"` // a little earlier, so that a token does not die on its way
 }
 
 const redacted = "[redacted]"
@@ -27,10 +28,11 @@ func (Tokens) String() string       { return redacted }
 func (Tokens) GoString() string     { return redacted }
 func (Tokens) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// expires reports whether the access token is dead within the margin.
-func (t Tokens) expires(now time.Time, margin time.Duration) bool {
-	return !t.ExpiresAt.IsZero() && !now.Add(margin).Before(t.ExpiresAt)
-}
+// A token is renewed this long before it dies, or a quarter of its life.
+const renewMargin = 30 * time.Second
+
+// reached reports whether a moment, if it is known, has come.
+func reached(moment, now time.Time) bool { return !moment.IsZero() && !now.Before(moment) }
 
 // request asks the token endpoint and reads what it grants. asked is the scope
 // that holds when the answer names none, RFC 6749 §5.1.
@@ -69,7 +71,9 @@ func (c *Client) request(ctx context.Context, up *upstream, form url.Values, ask
 		if err != nil || seconds < 0 || seconds > 10*365*24*3600 {
 			return Tokens{}, fmt.Errorf("%w: expires_in is not a number of seconds", ErrResponse)
 		}
-		t.ExpiresAt = c.now().Add(time.Duration(seconds) * time.Second)
+		life := time.Duration(seconds) * time.Second
+		t.ExpiresAt = c.now().Add(life)
+		t.RenewAt = t.ExpiresAt.Add(-min(life/4, renewMargin))
 	}
 	return t, nil
 }

@@ -29,7 +29,7 @@ var now = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 func clock() time.Time { return now }
 
-func generate(t *testing.T, alg jwa.Algorithm) *jwk.Key {
+func generate(t testing.TB, alg jwa.Algorithm) *jwk.Key {
 	t.Helper()
 	k, err := jwk.Generate(alg)
 	if err != nil {
@@ -38,7 +38,7 @@ func generate(t *testing.T, alg jwa.Algorithm) *jwk.Key {
 	return k
 }
 
-func newGuard(t *testing.T, keys jwk.Source, change ...func(*resource.Config)) *resource.Guard {
+func newGuard(t testing.TB, keys jwk.Source, change ...func(*resource.Config)) *resource.Guard {
 	t.Helper()
 	c := resource.Config{Issuer: issuer, Audience: audience, Keys: keys, Realm: "api", Now: clock}
 	for _, f := range change {

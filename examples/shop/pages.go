@@ -54,9 +54,14 @@ func (s *Shop) showFront(w http.ResponseWriter, r *http.Request, status int, not
 	})
 }
 
-// message shows a page that says one thing.
-func (s *Shop) message(w http.ResponseWriter, r *http.Request, status int, title, sentence string) {
-	s.render(w, status, "message", page{Title: title, Person: nameOf(client.SessionFrom(r.Context())), Note: sentence})
+// notice is a page that says one thing.
+type notice struct {
+	status          int
+	title, sentence string
+}
+
+func (s *Shop) message(w http.ResponseWriter, r *http.Request, n notice) {
+	s.render(w, n.status, "message", page{Title: n.title, Person: nameOf(client.SessionFrom(r.Context())), Note: n.sentence})
 }
 
 // render draws the whole page before the first byte goes out, so that a failure

@@ -118,16 +118,18 @@ func (s *Shop) Handler() http.Handler {
 	mux.Handle("GET /login", s.signIn.Login())
 	mux.Handle("GET /callback", s.signIn.Callback())
 	mux.Handle("POST /logout", s.signIn.Logout())
-	mux.Handle("GET /static/", http.FileServerFS(static))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.message(w, r, http.StatusNotFound, "Nothing here", "There is no such page.")
+		s.message(w, r, notice{http.StatusNotFound, "Nothing here", "There is no such page."})
 	})
 
 	protection := http.NewCrossOriginProtection()
 	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.message(w, r, http.StatusForbidden, "Not from there", "This request came from another site.")
+		s.message(w, r, notice{http.StatusForbidden, "Not from there", "This request came from another site."})
 	}))
-	return s.secured(protection.Handler(s.signIn.Attach(mux)))
+	site := http.NewServeMux()
+	site.Handle("GET /static/", http.FileServerFS(static)) // needs nobody's session
+	site.Handle("/", protection.Handler(s.signIn.Attach(mux)))
+	return s.secured(site)
 }
 
 // secured sets the headers that every answer has, and bounds what is read.
@@ -149,7 +151,7 @@ func (s *Shop) secured(next http.Handler) http.Handler {
 // failed answers a sign-in that did not work.
 func (s *Shop) failed(w http.ResponseWriter, r *http.Request, err error) {
 	status, sentence := client.Status(err)
-	s.message(w, r, status, "Signing in", sentence)
+	s.message(w, r, notice{status, "Signing in", sentence})
 }
 
 // owner says to whom the cart of a request must belong.
@@ -168,7 +170,7 @@ func (s *Shop) front(w http.ResponseWriter, r *http.Request) {
 // changeCart adds or removes one item.
 func (s *Shop) changeCart(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		s.message(w, r, http.StatusBadRequest, "That did not work", "The form could not be read.")
+		s.message(w, r, notice{http.StatusBadRequest, "That did not work", "The form could not be read."})
 		return
 	}
 	o := s.owner(r)
@@ -232,7 +234,7 @@ func (s *Shop) refused(w http.ResponseWriter, r *http.Request, err error) bool {
 	case errors.Is(err, client.ErrExpired), said && no.status == http.StatusUnauthorized && s.now().Sub(person.Began) > fresh:
 		s.begin(w, r)
 	case said && no.status == http.StatusNotFound:
-		s.message(w, r, http.StatusNotFound, "Nothing here", "There is no such order of yours.")
+		s.message(w, r, notice{http.StatusNotFound, "Nothing here", "There is no such order of yours."})
 	case said && no.status == http.StatusForbidden:
 		s.showFront(w, r, http.StatusForbidden, no.detail)
 	default:
@@ -256,5 +258,5 @@ func (s *Shop) begin(w http.ResponseWriter, r *http.Request) {
 
 func (s *Shop) oops(w http.ResponseWriter, r *http.Request, err error) {
 	s.log.ErrorContext(r.Context(), "request failed", "path", r.URL.Path, "error", err)
-	s.message(w, r, http.StatusInternalServerError, "That did not work", "Something went wrong on our side.")
+	s.message(w, r, notice{http.StatusInternalServerError, "That did not work", "Something went wrong on our side."})
 }
