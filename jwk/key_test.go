@@ -1,10 +1,12 @@
+//lint:file-ignore SA1019 keys that must be refused are made with what is deprecated
+
 package jwk_test
 
 import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // a kind of key that must be refused
+	"crypto/dsa"
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"

@@ -20,10 +20,11 @@ func decode[C any](payload string) (C, error) {
 }
 
 type person struct {
-	Name  string  `json:"name"`
-	Age   int     `json:"age,omitempty"`
-	Boss  *person `json:"boss"`
-	extra string  //nolint:unused // must be left alone
+	Name string  `json:"name"`
+	Age  int     `json:"age,omitempty"`
+	Boss *person `json:"boss"`
+	//lint:ignore U1000 the decoder must leave it alone
+	extra string
 }
 
 type named struct {
@@ -43,8 +44,9 @@ type embedding struct {
 	*Exported
 	Name    string `json:"name"` // shallower than named's
 	Ignored string `json:"-"`
-	Dash    string `json:"-,"`
-	Plain   string
+	//lint:ignore SA5008 how encoding/json spells the name "-"
+	Dash  string `json:"-,"`
+	Plain string
 }
 
 type clash struct {
