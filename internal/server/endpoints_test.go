@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store/storetest"
 )
 
 func get(t *testing.T, address string, headers ...string) servertest.Answer {
@@ -392,5 +394,94 @@ func TestHealth(t *testing.T) {
 		if a := get(t, h.Issuer+path); a.Status != http.StatusNotFound && a.Status != http.StatusMethodNotAllowed && a.Status != http.StatusBadRequest {
 			t.Errorf("%s: %d", path, a.Status)
 		}
+	}
+}
+
+// TestCORS: scripts of any site may read discovery, keys, token, userinfo and
+// revocation, never with cookies; nothing of the pages and of introspection.
+func TestCORS(t *testing.T) {
+	h := servertest.Start(t)
+	for path, allowed := range map[string]bool{
+		"/.well-known/openid-configuration": true, "/jwks": true, "/token": true, "/userinfo": true, "/revoke": true,
+		"/introspect": false, "/authorize": false, "/logout": false, "/": false,
+	} {
+		for _, origin := range []string{"https://app.example", "null"} {
+			req, _ := http.NewRequest(http.MethodOptions, h.Issuer+path, nil)
+			req.Header.Set("Origin", origin)
+			req.Header.Set("Access-Control-Request-Method", "POST")
+			req.Header.Set("Access-Control-Request-Headers", "authorization")
+			a := servertest.Do(t, req)
+			got := a.Header.Get("Access-Control-Allow-Origin")
+			if (got == "*") != allowed || !allowed && got != "" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
+				t.Errorf("%s from %s: %d %q", path, origin, a.Status, got)
+			}
+			if allowed && a.Status != http.StatusNoContent {
+				t.Errorf("%s: preflight %d", path, a.Status)
+			}
+		}
+	}
+}
+
+// TestHostHeader: the issuer comes from the configuration alone. Whatever a
+// request says about hosts changes nothing.
+func TestHostHeader(t *testing.T) {
+	h := servertest.Start(t)
+	c, _ := h.Client("shop", web)
+	for _, path := range []string{"/.well-known/openid-configuration", servertest.AuthorizePath(c), servertest.AuthorizePath(c, "prompt", "none")} {
+		req, _ := http.NewRequest(http.MethodGet, h.Issuer+path, nil)
+		req.Host = "evil.example"
+		for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "X-Original-URL"} {
+			req.Header.Set(name, "evil.example")
+		}
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || strings.Contains(string(body), "evil.example") || strings.Contains(res.Header.Get("Location"), "evil.example") {
+			t.Errorf("%s: %s %s %v", path, res.Header.Get("Location"), body, err)
+		}
+	}
+}
+
+// TestTwoNodes: a second server on the same database knows what the first one
+// does: codes, sessions, keys and revocations.
+func TestTwoNodes(t *testing.T) {
+	database := storetest.PostgresURL(t)
+	master := model.NewSecret("")
+	node := func(issuer string) *servertest.House {
+		return servertest.Start(t, func(c *server.Config) {
+			c.Database, c.MasterKey = database, master
+			if issuer != "" {
+				c.Issuer = issuer
+			}
+		})
+	}
+	one := node("")
+	two := node(one.Issuer)
+	address := "http://" + two.Addr().String()
+	one.User("olena", "correct horse battery")
+	c, secret := one.Client("shop", web)
+	at := one.Browser().SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")
+	there := *two
+	there.Issuer = address
+	a := there.Redeem(c, secret, at)
+	if a.Status != http.StatusOK || !active(one, c, secret, a.String("access_token")) {
+		t.Fatalf("redeemed on the other node: %d %s", a.Status, a.Text)
+	}
+	if again := one.Redeem(c, secret, at); again.String("error") != "invalid_grant" {
+		t.Errorf("redeemed on both: %s", again.Text)
+	}
+	if active(&there, c, secret, a.String("access_token")) {
+		t.Error("what one node revoked is active on the other")
+	}
+	if err := one.Keys.Rotate(t.Context(), servertest.Operator, true); err != nil {
+		t.Fatal(err)
+	}
+	robot, robotSecret := one.Client("robot", machine)
+	fresh := one.Call("/token", robot, robotSecret, url.Values{"grant_type": {"client_credentials"}})
+	if !active(&there, robot, robotSecret, fresh.String("access_token")) {
+		t.Error("the other node does not know the new key")
 	}
 }
