@@ -4,11 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
-	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -31,18 +29,6 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.
 	if err != nil {
 		return err
 	}
-	for attempt := 1; ; attempt++ {
-		err := bring(ctx, provider)
-		// Two processes that find a new SQLite file at the same time collide
-		// once; whoever comes second finds the work done.
-		if err == nil || errors.Is(err, ErrNewerSchema) || attempt == 3 {
-			return err
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-func bring(ctx context.Context, provider *goose.Provider) error {
 	current, target, err := provider.GetVersions(ctx)
 	if err != nil {
 		return err

@@ -28,11 +28,11 @@ func (tx *Tx) Request(id model.RequestID) (model.Request, error) {
 	return one(tx, scanRequest, `SELECT `+requestColumns+` FROM requests WHERE id = $1`, string(id))
 }
 
-// UpdateRequest writes what has been proven, SessionID and Approved, or fails
-// with ErrNotFound.
+// UpdateRequest writes what has been proven, SessionID and Approved, and
+// ExpiresAt, or fails with ErrNotFound.
 func (tx *Tx) UpdateRequest(r model.Request) error {
-	return tx.must(`UPDATE requests SET session_id = $2, approved = $3 WHERE id = $1`,
-		string(r.ID), string(r.SessionID), list(r.Approved).text())
+	return tx.must(`UPDATE requests SET session_id = $2, approved = $3, expires_at = $4 WHERE id = $1`,
+		string(r.ID), string(r.SessionID), list(r.Approved).text(), r.ExpiresAt)
 }
 
 // DeleteRequest removes a pending request. It fails with ErrNotFound, so that

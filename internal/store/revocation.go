@@ -61,7 +61,7 @@ func (tx *Tx) TokenEnded(t TokenRef) (model.Cause, bool, error) {
 		OR kind = 'subject' AND value = $4 AND cut_off >= $6
 		OR kind = 'client' AND value = $5 AND cut_off >= $6
 		OR kind = 'all' AND value = '' AND cut_off >= $6
-		ORDER BY sequence DESC LIMIT 1`,
+		ORDER BY sequence + 0 DESC LIMIT 1`, // + 0: else a planner may walk the log backwards
 		string(t.SessionID), string(t.GrantID), t.JTI, string(t.UserID), string(t.ClientID), t.IssuedAt)
 	if errors.Is(err, ErrNotFound) {
 		return "", false, nil

@@ -24,23 +24,30 @@ var dead = []struct {
 	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
+// maxRounds bounds how many batches of a kind one call of Sweep deletes.
+const maxRounds = 100
+
 // Sweep deletes what nobody can use any more at the time now: requests, links,
 // assertions and revocations when they have expired, grants (with their codes)
-// and sessions a day after they are over. It deletes at most batch rows of a kind,
-// each kind in a transaction of its own, and returns how many in all: if that
-// is batch or more, there may be more. A batch outside 1 to 1,000 is 1,000.
+// and sessions a day after they are over. It deletes at most batch rows in one
+// transaction, so that nobody waits for it long, and at most maxRounds batches
+// of a kind; what is left waits for the next call. It returns how many rows it
+// deleted. A batch outside 1 to 1,000 is 1,000.
 func (s *Store) Sweep(ctx context.Context, now int64, batch int) (int, error) {
 	total := 0
+	size := page(batch)
 	for _, d := range dead {
-		var n int64
-		err := s.run(ctx, tidy, func(tx *Tx) (err error) {
-			n, err = tx.exec(d.query, now-d.grace, page(batch))
-			return err
-		})
-		if err != nil {
-			return total, err
+		n := size
+		for round := 0; n == size && round < maxRounds; round++ {
+			err := s.run(ctx, tidy, func(tx *Tx) (err error) {
+				n, err = tx.exec(d.query, now-d.grace, size)
+				return err
+			})
+			if err != nil {
+				return total, err
+			}
+			total += int(n)
 		}
-		total += int(n)
 	}
 	return total, nil
 }

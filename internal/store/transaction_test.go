@@ -181,13 +181,11 @@ func TestPanicUndoes(t *testing.T) {
 func held(t *testing.T, s *store.Store, fn func()) {
 	t.Helper()
 	begun, free, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	var once sync.Once // the transaction may run twice
 	go func() {
 		done <- s.Upkeep(context.Background(), func(tx *store.Tx) error {
 			err := tx.PutSetting("holder", "1")
-			if begun != nil {
-				close(begun)
-				begun = nil
-			}
+			once.Do(func() { close(begun) })
 			<-free
 			return err
 		})
