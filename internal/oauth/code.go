@@ -42,8 +42,14 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 		if err != nil {
 			return err
 		}
-		if refused = a.checkCode(tx, c, code, grant, p); refused != nil {
+		session, e := a.checkCode(tx, c, code, grant, p)
+		if e != nil {
+			refused = e
 			return a.endGrant(tx, c, grant.ID, model.CausePolicy, "grant.refuse")
+		}
+		grant.ExpiresAt = a.grantEnd(c, grant, session)
+		if err := tx.ExtendGrant(grant.ID, grant.ExpiresAt); err != nil {
+			return err
 		}
 		out = issuance{client: c, grant: grant, scope: grant.Scope, idToken: slices.Contains(grant.Scope, ScopeOpenID)}
 		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
@@ -62,29 +68,28 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 	return out, refused
 }
 
-// checkCode holds a code that has just been used up to what it was issued for.
-func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) *Error {
-	if code.ClientID != c.ID {
-		return errCode(errors.New("the code was issued to another client")) // RFC 6749 §4.1.3
-	}
+// checkCode holds a code that has just been used up to what it was issued for,
+// and returns the session that it came from. That must be live: the code is a
+// minute old at most, whether or not the grant is to outlive it.
+func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) (model.Session, *Error) {
 	uri := p.get("redirect_uri")
-	if (code.RedirectSent || uri != "") && uri != code.RedirectURI {
-		return errCode(errors.New("the redirect_uri differs")) // RFC 6749 §4.1.3
+	switch {
+	case code.ClientID != c.ID:
+		return model.Session{}, errCode(errors.New("the code was issued to another client")) // RFC 6749 §4.1.3
+	case (code.RedirectSent || uri != "") && uri != code.RedirectURI:
+		return model.Session{}, errCode(errors.New("the redirect_uri differs")) // RFC 6749 §4.1.3
+	case !grant.Live(a.unix()):
+		return model.Session{}, errCode(errors.New("the grant has ended"))
 	}
 	if e := checkVerifier(code.CodeChallenge, p.get("code_verifier")); e != nil {
-		return e
+		return model.Session{}, e
 	}
-	if !grant.Live(a.unix()) {
-		return errCode(errors.New("the grant has ended"))
-	}
-	if !grant.Offline {
-		s, err := tx.Session(grant.SessionID)
-		if err != nil || !s.Live(a.unix()) {
-			return errCode(errors.Join(errSessionOver, err))
-		}
+	session, err := tx.Session(grant.SessionID)
+	if err != nil || !session.Live(a.unix()) {
+		return model.Session{}, errCode(errors.Join(errSessionOver, err))
 	}
 	_, e := person(tx, grant.UserID)
-	return e
+	return session, e
 }
 
 // checkVerifier proves that who redeems the code also asked for it, RFC 7636

@@ -77,15 +77,6 @@ var errSessionOver = errors.New("the session is over")
 
 func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant {
 	now := a.unix()
-	offline := slices.Contains(z.Request.Asked.Scope, ScopeOffline)
-	life := seconds(a.RefreshLife)
-	if z.Client.RefreshLife > 0 {
-		life = z.Client.RefreshLife
-	}
-	expires := now + life
-	if !offline {
-		expires = min(expires, session.ExpiresAt) // it ends with its session
-	}
 	return model.Grant{
 		ID:        model.GrantID(model.NewID()),
 		UserID:    session.UserID,
@@ -97,10 +88,27 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 		AuthTime:  session.AuthTime,
 		ACR:       session.ACR,
 		AMR:       session.AMR,
-		Offline:   offline,
+		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline),
 		CreatedAt: now,
-		ExpiresAt: expires,
+		ExpiresAt: now + seconds(a.CodeLife), // until the code is redeemed
 	}
+}
+
+// grantEnd is when a grant whose code has just been redeemed ends by itself:
+// with its refresh tokens, or with its one access token, and not after its
+// session unless it is to outlive it.
+func (a *Authority) grantEnd(c *client, g model.Grant, session model.Session) int64 {
+	life := a.accessLife(c)
+	if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
+		life = seconds(a.RefreshLife)
+		if c.RefreshLife > 0 {
+			life = c.RefreshLife
+		}
+	}
+	if g.Offline {
+		return a.unix() + life
+	}
+	return min(a.unix()+life, session.ExpiresAt)
 }
 
 // audience says for whom the access tokens of a client are, RFC 9068 §3: its

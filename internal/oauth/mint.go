@@ -51,15 +51,11 @@ type idClaims struct {
 // mint signs what has been earned. It touches no database.
 func (a *Authority) mint(i issuance) (Tokens, error) {
 	now := a.unix()
-	life := seconds(a.AccessLife)
-	if i.client.AccessTokenLife > 0 {
-		life = i.client.AccessTokenLife
-	}
 	access := accessClaims{
 		Issuer:    a.Issuer,
 		Subject:   string(i.client.ID), // RFC 9068 §2.2: the client, where no person is involved
 		Audience:  a.audience(i.client.Client, nil),
-		ExpiresAt: now + life,
+		ExpiresAt: now + a.accessLife(i.client),
 		IssuedAt:  now,
 		ID:        model.NewID(),
 		ClientID:  string(i.client.ID),
@@ -69,6 +65,11 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 		access.Subject, access.Audience = string(g.UserID), g.Audience
 		access.AuthTime, access.ACR, access.AMR = g.AuthTime, g.ACR, g.AMR
 		access.SessionID, access.GrantID = string(g.SessionID), string(g.ID)
+		if g.Offline {
+			// What puts the session out does not concern this token: it was
+			// granted to be used after that. Its grant is its session.
+			access.SessionID = access.GrantID
+		}
 		access.ExpiresAt = min(access.ExpiresAt, g.ExpiresAt)
 	}
 	token, err := a.Keys.Sign(a.AccessAlgorithm, accessTokenType, access)
@@ -86,6 +87,14 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 		out.IDToken, err = a.mintID(i, token, now)
 	}
 	return out, err
+}
+
+// accessLife is how long the access tokens of a client live, in seconds.
+func (a *Authority) accessLife(c *client) int64 {
+	if c.AccessTokenLife > 0 {
+		return c.AccessTokenLife
+	}
+	return seconds(a.AccessLife)
 }
 
 func (a *Authority) mintID(i issuance, accessToken string, now int64) (string, error) {

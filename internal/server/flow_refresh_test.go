@@ -183,8 +183,10 @@ func TestRefreshEnds(t *testing.T) {
 			if (renewed.Status == http.StatusOK) != row.survives {
 				t.Errorf("%s: %d %s", row.scope, renewed.Status, renewed.Text)
 			}
-			if active(h, c, secret, a.String("access_token")) {
-				t.Errorf("%s: the access token outlives its session", row.scope)
+			for _, token := range []string{a.String("access_token"), renewed.String("access_token"), renewed.String("refresh_token")} {
+				if token != "" && active(h, c, secret, token) != row.survives {
+					t.Errorf("%s: a token is active: %t", row.scope, !row.survives)
+				}
 			}
 		}
 	})

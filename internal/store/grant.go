@@ -36,6 +36,12 @@ func (tx *Tx) GrantsOf(user model.UserID) ([]model.Grant, error) {
 		ORDER BY created_at DESC, id LIMIT $3`, string(user), tx.now().Unix(), page(0))
 }
 
+// ExtendGrant makes a grant that nobody ended live until expiresAt. It fails with
+// ErrNotFound.
+func (tx *Tx) ExtendGrant(id model.GrantID, expiresAt int64) error {
+	return tx.must(`UPDATE grants SET expires_at = $2 WHERE id = $1 AND ended_at = 0`, string(id), expiresAt)
+}
+
 // StartRefresh begins the family of refresh tokens of a live grant that has
 // none: generation 1 is live until idleAt. It fails with ErrNotFound.
 func (tx *Tx) StartRefresh(id model.GrantID, salt string, now, idleAt int64) error {

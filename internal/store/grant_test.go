@@ -68,6 +68,9 @@ func TestRefresh(t *testing.T) {
 		fails(t, s, store.ErrNotFound, missing(replay(0)))
 		fails(t, s, store.ErrNotFound, start("g1", 2000)) // expired
 
+		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.ExtendGrant("g2", 3000) })
+		upkeep(t, s, func(tx *store.Tx) error { return tx.ExtendGrant("g1", 3000) })
+		g.ExpiresAt = 3000
 		upkeep(t, s, start("g1", 1000))
 		g.Salt, g.Generation, g.RotatedAt, g.IdleAt = "salt", 1, 1000, 1000+idle
 		equal(t, read(t, s, func(tx *store.Tx) (model.Grant, error) { return tx.Grant("g1") }), g)
@@ -100,6 +103,7 @@ func TestRefresh(t *testing.T) {
 		upkeep(t, s, func(tx *store.Tx) error { return tx.EndGrant("g1", store.Ending{At: 1250}) })
 		fails(t, s, store.ErrNotFound, missing(rotate("g1", 3, 1260)))
 		fails(t, s, store.ErrNotFound, missing(replay(3)))
+		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.ExtendGrant("g1", 4000) })
 
 		newGrant(t, s, model.Grant{ID: "g3", UserID: "ann", ClientID: "shop", ExpiresAt: 1100})
 		upkeep(t, s, start("g3", 1000))
