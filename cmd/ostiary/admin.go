@@ -11,7 +11,6 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
-	"github.com/ostiary/ostiary/internal/store"
 	"github.com/urfave/cli/v3"
 )
 
@@ -33,9 +32,7 @@ func (sh shell) administer(do func(context.Context, admin) error) cli.ActionFunc
 		if err := s.exists(); err != nil {
 			return err
 		}
-		if err := s.adoptIssuer(ctx); err != nil {
-			return err
-		}
+		s.MustExist = true
 		s.Logger = slog.New(slog.DiscardHandler) // what went wrong is printed, once
 		parts, err := server.Open(ctx, s.Config)
 		if err != nil {
@@ -58,29 +55,6 @@ func (s settings) exists() error {
 		return fmt.Errorf("there is no server's database at %s: correct --data or --database, or start the server once with ostiary serve", path)
 	}
 	return nil
-}
-
-// issuerSetting is the name under which the server keeps its issuer.
-const issuerSetting = "issuer"
-
-// adoptIssuer takes the issuer from the database: whoever administers a server
-// has told it once, when the server was started.
-func (s *settings) adoptIssuer(ctx context.Context) error {
-	if s.Issuer != "" {
-		return nil
-	}
-	db, err := store.Open(ctx, store.Config{URL: s.Database})
-	if err != nil {
-		return err
-	}
-	err = db.View(ctx, func(tx *store.Tx) (err error) {
-		s.Issuer, err = tx.Setting(issuerSetting)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		err = errors.New("the database is empty: start the server once with ostiary serve")
-	}
-	return errors.Join(err, db.Close())
 }
 
 // operator is whoever typed the command, for the audit log.

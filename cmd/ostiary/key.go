@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/urfave/cli/v3"
@@ -31,6 +33,36 @@ func (sh shell) keyRotate() *cli.Command {
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			if err := a.Keys.Rotate(ctx, a.actor, a.command.Bool("now")); err != nil {
 				return err
+			}
+			return sh.printKeys(a)
+		}),
+	}
+}
+
+func (sh shell) keyDrop() *cli.Command {
+	return &cli.Command{
+		Name: "drop", Usage: "take retired keys out at once: what they signed stops working, genuine or forged",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "key", Usage: "only this `KEY`"},
+			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
+		},
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			var drop []model.KeyID
+			for _, k := range keyRecords(a.Keys.List(), a.Config.Now().Unix()) {
+				if only := a.command.String("key"); only == "" && k.State == "retired" || only == string(k.ID) {
+					drop = append(drop, k.ID)
+				}
+			}
+			if len(drop) == 0 {
+				return errors.New("there is no such key: see ostiary key list")
+			}
+			if err := sh.confirm(a.command.Bool("yes"), fmt.Sprintf("Drop %d keys with all the tokens that they signed?", len(drop))); err != nil {
+				return err
+			}
+			for _, id := range drop {
+				if err := a.Keys.Drop(ctx, a.actor, id); err != nil {
+					return err
+				}
 			}
 			return sh.printKeys(a)
 		}),

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -103,7 +102,7 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 // The flags of a client or a user must not be taken for a setting of the
 // server, which reads its flags by name.
 func TestNamesOfFlags(t *testing.T) {
-	everyCommand(tree(shell{getenv: os.LookupEnv}), func(c *cli.Command) {
+	everyCommand(tree(shell{}), func(c *cli.Command) {
 		for _, f := range c.Flags {
 			name := f.Names()[0]
 			if isSetting(name) && len(f.(interface{ GetEnvVars() []string }).GetEnvVars()) == 0 {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -57,6 +58,9 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	srv, err := server.New(ctx, s.Config)
 	if err != nil {
 		return err
+	}
+	for _, name := range misspelt(os.Environ()) {
+		s.Logger.Warn("a variable in the environment is no setting", "variable", name)
 	}
 	if strings.HasPrefix(s.Issuer, "http:") {
 		s.Logger.Warn("plain http: only browsers on this machine can sign in, and their cookies are not protected", "issuer", s.Issuer)

@@ -159,6 +159,23 @@ func (sh shell) lookup(c *cli.Command, s setting, file map[string]entry) (value,
 	return s.fallback, s.name
 }
 
+// misspelt returns the variables of an environment that look like settings and
+// are none, each with what it may have been meant to be.
+func misspelt(environ []string) []string {
+	names := []string{masterKey, setting{name: configName}.variable()}
+	for _, s := range known {
+		names = append(names, s.variable())
+	}
+	var found []string
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "OSTIARY_") && !slices.Contains(names, name) {
+			found = append(found, name+didYouMean(name, names))
+		}
+	}
+	return found
+}
+
 // flagged reports whether the command line has the flag, for the command's
 // flags know their environment too.
 func (sh shell) flagged(name string) bool {

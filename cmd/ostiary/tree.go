@@ -41,7 +41,7 @@ func tree(sh shell) *cli.Command {
 			},
 			{
 				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
-				Commands: []*cli.Command{sh.keyList(), sh.keyRotate()},
+				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
 			},
 			sh.version(),
 			{Name: "help", Usage: "this text; for a command: ostiary COMMAND --help", Action: help},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
@@ -67,18 +68,22 @@ func (sh shell) userList() *cli.Command {
 		Name: "list", Usage: "list all people",
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			t := table{columns: []string{"LOGIN", "NAME", "EMAIL", "STATUS", "ADMIN", "CREATED", "ID"}, empty: "There are no users."}
-			records := []userRecord{}
+			people := []model.User{}
 			for after, more := model.UserID(""), true; more; {
 				page, err := a.Accounts.List(ctx, after, pageSize)
 				if err != nil {
 					return err
 				}
-				for _, u := range page {
-					records = append(records, recordOf(u))
-					t.rows = append(t.rows, []string{u.Login, u.Profile.Name, u.Profile.Email, string(u.Status), yes(u.Admin), when(u.CreatedAt), string(u.ID)})
-					after = u.ID
+				people = append(people, page...)
+				if more = len(page) == pageSize; more {
+					after = page[len(page)-1].ID
 				}
-				more = len(page) == pageSize
+			}
+			slices.SortFunc(people, func(a, b model.User) int { return strings.Compare(a.Login, b.Login) })
+			records := []userRecord{}
+			for _, u := range people {
+				records = append(records, recordOf(u))
+				t.rows = append(t.rows, []string{u.Login, u.Profile.Name, u.Profile.Email, string(u.Status), yes(u.Admin), when(u.CreatedAt), string(u.ID)})
 			}
 			t.values = records
 			return sh.printTable(a.command, t)

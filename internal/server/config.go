@@ -19,13 +19,16 @@ import (
 type Config struct {
 	Listen   string       // host:port; 127.0.0.1:8080
 	Listener net.Listener // instead of Listen
-	Issuer   string       // the public URL; http://localhost:8080
+	Issuer   string       // the public URL; that of the database, or http://localhost:8080
 	Name     string       // what people see; Ostiary
 
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data
 	MasterKey model.Secret // 32 bytes, base64url or hex; the file master.key in Data
 
+	// MustExist refuses a database that no server was set up on, instead of
+	// setting it up.
+	MustExist bool
 	// ChangeIssuer accepts an issuer other than the one that the database was
 	// set up for.
 	ChangeIssuer bool
@@ -50,6 +53,9 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 }
 
+// defaultIssuer is that of a new server that was told none.
+const defaultIssuer = "http://localhost:8080"
+
 // SQLite's file and the master key's, below Config.Data.
 const (
 	databaseFile = "ostiary.db"
@@ -59,9 +65,6 @@ const (
 func (c Config) withDefaults() Config {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:8080"
-	}
-	if c.Issuer == "" {
-		c.Issuer = "http://localhost:8080"
 	}
 	if c.Name == "" {
 		c.Name = "Ostiary"

@@ -58,7 +58,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Issuer: c.Issuer, Now: c.Now, Logger: c.Logger,
+		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger,
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
 	})
 	if err != nil {
@@ -93,6 +93,9 @@ func (p *Parts) Close() error { return p.Store.Close() }
 
 const issuerSetting = "issuer"
 
+// ErrEmpty says that no server was set up on the database.
+var ErrEmpty = errors.New("the database is empty: start the server once with ostiary serve")
+
 // sameIssuer holds the configured issuer to the one that the database was set
 // up for: every token ever issued and every client's configuration names it,
 // so that changing it by accident would sign everybody out for a riddle.
@@ -100,8 +103,13 @@ func (p *Parts) sameIssuer(ctx context.Context) error {
 	var known string
 	err := p.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
 		known, err = tx.Setting(issuerSetting)
-		if errors.Is(err, store.ErrNotFound) || err == nil && p.Config.ChangeIssuer {
-			known = p.Config.Issuer
+		switch {
+		case errors.Is(err, store.ErrNotFound) && p.Config.MustExist:
+			return ErrEmpty
+		case errors.Is(err, store.ErrNotFound), err == nil && p.Config.ChangeIssuer && p.Config.Issuer != "":
+			if known = p.Config.Issuer; known == "" {
+				known = defaultIssuer
+			}
 			return tx.PutSetting(issuerSetting, known)
 		}
 		return err
@@ -109,8 +117,9 @@ func (p *Parts) sameIssuer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if known != p.Config.Issuer {
+	if p.Config.Issuer != "" && p.Config.Issuer != known {
 		return fmt.Errorf("the database belongs to the issuer %s, but --issuer says %s: set --issuer to the former, or start once with --change-issuer to move on purpose", known, p.Config.Issuer)
 	}
+	p.Config.Issuer = known
 	return nil
 }

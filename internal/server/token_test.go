@@ -41,7 +41,7 @@ func TestTokenBadInput(t *testing.T) {
 	post := machine
 	post.AuthMethod = model.AuthPost
 	_, postSecret := h.Client("poster", post)
-	public, _ := h.Client("spa", spa())
+	h.Client("spa", spa())
 	s, long := secret.Reveal(), strings.Repeat("x", 9000)
 	good := "grant_type=client_credentials"
 	basic := func(id, secret string) string {
@@ -71,6 +71,8 @@ func TestTokenBadInput(t *testing.T) {
 		{"header without a colon", "Basic " + base64.StdEncoding.EncodeToString([]byte("robot")), good, 401, "invalid_client"},
 		{"long header", basic("robot", long), good, 401, "invalid_client"},
 		{"public client, grant for confidential ones", "", good + "&client_id=spa", 400, "unauthorized_client"},
+		{"public client with an empty password (RFC 6749 §2.3.1)", basic("spa", ""), "grant_type=refresh_token&refresh_token=x", 400, "invalid_grant"},
+		{"public client with a password", basic("spa", "x"), "grant_type=refresh_token&refresh_token=x", 401, "invalid_client"},
 		{"secret in the URL", "", good, 401, "invalid_client"},
 		{"assertion of an unknown type", "", good + "&client_assertion_type=x&client_assertion=y", 400, "invalid_request"},
 		{"assertion that is none", "", good + "&client_assertion=y&client_assertion_type=" + url.QueryEscape("urn:ietf:params:oauth:client-assertion-type:jwt-bearer"), 401, "invalid_client"},
@@ -138,7 +140,6 @@ func TestTokenBadInput(t *testing.T) {
 	if log := h.Log.String(); strings.Contains(log, "panic") || strings.Contains(log, s) {
 		t.Error("something panicked, or a secret was logged")
 	}
-	_ = public
 }
 
 // assertion signs what a client proves itself with, RFC 7523 §3.

@@ -1,0 +1,218 @@
+package docs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+)
+
+// browser keeps cookies, follows redirects and sends forms.
+type browser struct {
+	t    *testing.T
+	http *http.Client
+	at   *url.URL
+	body string
+}
+
+func newBrowser(t *testing.T) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &browser{t: t, http: &http.Client{Jar: jar, Timeout: 20 * time.Second}}
+}
+
+func (b *browser) get(address string) { b.took(b.http.Get(address)) }
+
+func (b *browser) took(res *http.Response, err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.at, b.body = res.Request.URL, string(body)
+}
+
+// submit fills in the form of the page (name, value, name, value, …) and presses
+// its main button.
+func (b *browser) submit(fields ...string) {
+	b.t.Helper()
+	page, err := html.Parse(strings.NewReader(b.body))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	action, form := "", url.Values{}
+	for n := range page.Descendants() {
+		attr := map[string]string{}
+		for _, a := range n.Attr {
+			attr[a.Key] = a.Val
+		}
+		main := n.Data == "button" && slices.Contains(strings.Fields(attr["class"]), "primary")
+		switch {
+		case n.Data == "form":
+			action = attr["action"]
+		case attr["name"] != "" && (n.Data == "input" && attr["type"] != "checkbox" || main):
+			form.Set(attr["name"], attr["value"])
+		}
+	}
+	if action == "" {
+		b.t.Fatalf("%s has no form:\n%s", b.at, b.body)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	to, err := b.at.Parse(action)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.took(b.http.PostForm(to.String(), form))
+}
+
+func (b *browser) shows(what string) {
+	b.t.Helper()
+	if !strings.Contains(b.body, what) {
+		b.t.Fatalf("%s does not show %q:\n%s", b.at, what, b.body)
+	}
+}
+
+// signIn does what "Sign people in" says to do in a browser, with both of its
+// programs.
+func signIn(t *testing.T, s *session) {
+	hello := "http://localhost:" + s.ports["8081"]
+	b := newBrowser(t)
+	b.get(hello + "/")
+	b.shows("Nobody is signed in")
+	b.get(hello + "/private")
+	b.submit("login", "alice", "password", "correct horse battery")
+	b.shows("Hello") // asks for consent
+	b.submit()
+	b.shows("You are ")
+	b.get(hello + "/")
+	b.shows("Hello, Alice Liddell (alice@example.com)")
+	b.submit()
+	b.shows("Nobody is signed in")
+	if b.at.String() != hello+"/" {
+		t.Errorf("signing out leads to %s", b.at)
+	}
+
+	address := regexp.MustCompile(`http://localhost:\d+/authorize\S+client_id=desk\S+`).FindString(s.logs(t))
+	b.get(address)
+	b.submit("login", "alice", "password", "correct horse battery")
+	b.submit()
+	b.shows("You can close this window.")
+	for range 100 {
+		if strings.Contains(s.logs(t), "Hello, Alice Liddell.") {
+			checkScopes(t, s)
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("the command does not greet: %s", s.logs(t))
+}
+
+// discovery is what the server says about itself.
+func discovery(t *testing.T, s *session) map[string]any {
+	t.Helper()
+	b := newBrowser(t)
+	b.get("http://localhost:" + s.ports["8080"] + "/.well-known/openid-configuration")
+	var m map[string]any
+	if err := json.Unmarshal([]byte(b.body), &m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// checkScopes holds the table of scopes and claims against the server.
+func checkScopes(t *testing.T, s *session) {
+	t.Helper()
+	m := discovery(t, s)
+	var claims, scopes []string
+	for _, row := range rows(read(t, "docs/sign-people-in.md")) {
+		scope := strings.Trim(row[0], "`")
+		if slices.Contains(m["scopes_supported"].([]any), any(scope)) {
+			scopes = append(scopes, scope)
+			claims = append(claims, spans(row[1])...)
+		}
+	}
+	if want := len(m["scopes_supported"].([]any)); len(scopes) != want {
+		t.Errorf("the table has %d scopes, the server %d", len(scopes), want)
+	}
+	// Those of the ID token are listed below the table.
+	claims = append(claims, strings.Fields("iss aud exp iat auth_time nonce acr amr sid at_hash")...)
+	for _, claim := range m["claims_supported"].([]any) {
+		if !slices.Contains(claims, claim.(string)) {
+			t.Errorf("the claim %s is missing", claim)
+		}
+	}
+	for _, claim := range claims {
+		if !slices.Contains(m["claims_supported"].([]any), any(claim)) {
+			t.Errorf("the server has no claim %s", claim)
+		}
+	}
+}
+
+// tryEndpoints holds the reference against the server: every address answers,
+// none is missing, and the limits are those that are told.
+func tryEndpoints(t *testing.T, s *session) {
+	page, issuer := read(t, "docs/endpoints.md"), "http://localhost:"+s.ports["8080"]
+	var told []string
+	for _, m := range regexp.MustCompile("`(GET|POST) (/[^` ]*)`|(GET|POST) (/[a-z./-]+)").FindAllStringSubmatch(page, -1) {
+		method, path := m[1]+m[3], m[2]+m[4]
+		told = append(told, issuer+path)
+		req, err := http.NewRequest(method, issuer+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed {
+			t.Errorf("%s %s answers %d", method, path, res.StatusCode)
+		}
+	}
+	for name, value := range discovery(t, s) {
+		if address, _ := value.(string); strings.HasPrefix(address, issuer+"/") && !slices.Contains(told, address) {
+			t.Errorf("%s, %s, is missing", name, address)
+		}
+	}
+	limits := 0
+	for _, row := range rows(page) {
+		limit, err := strconv.Atoi(row[len(row)-1])
+		if err != nil {
+			continue
+		}
+		for _, parameter := range spans(row[0]) {
+			limits++
+			res, err := http.PostForm(issuer+"/token", url.Values{parameter: {strings.Repeat("a", limit+1)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if want := fmt.Sprintf("The parameter %s is longer than %d bytes", parameter, limit); err != nil || !strings.Contains(string(answer), want) {
+				t.Errorf("%s: %s (%v)", parameter, answer, err)
+			}
+		}
+	}
+	if limits < 20 {
+		t.Errorf("the page tells %d limits only", limits)
+	}
+}
