@@ -1,0 +1,71 @@
+package server_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/ostiary/ostiary/internal/server"
+	"github.com/ostiary/ostiary/internal/servertest"
+)
+
+// TestCookiesOnHTTPS: on an https issuer the session's cookie is bound to this
+// very host ("__Host-"), and the one of a waiting request to its own pages. The
+// server stands behind a proxy that speaks TLS, so it is asked without the
+// network.
+func TestCookiesOnHTTPS(t *testing.T) {
+	h := servertest.Start(t, func(c *server.Config) { c.Issuer = "https://login.example.com" })
+	h.User("olena", "correct horse battery")
+	c, _ := h.Client("shop", web)
+	ask := func(method, path, body string, cookies ...*http.Cookie) *http.Response {
+		r := httptest.NewRequest(method, "https://login.example.com"+path, strings.NewReader(body))
+		if body != "" {
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			r.Header.Set("Sec-Fetch-Site", "same-origin")
+		}
+		for _, k := range cookies {
+			r.AddCookie(k)
+		}
+		w := httptest.NewRecorder()
+		h.Handler().ServeHTTP(w, r)
+		return w.Result()
+	}
+	begun := ask(http.MethodGet, servertest.AuthorizePath(c), "")
+	page := begun.Header.Get("Location")
+	waiting := only(t, begun)
+	if waiting.Name != "__Secure-ostiary_interaction" || waiting.Path+"/login" != page {
+		t.Errorf("cookie %s for %s", waiting, page)
+	}
+	form := url.Values{"login": {"olena"}, "password": {"correct horse battery"}}
+	session := only(t, ask(http.MethodPost, page, form.Encode(), waiting))
+	if session.Name != "__Host-ostiary_session" || session.Path != "/" || session.Domain != "" || !session.Expires.IsZero() {
+		t.Errorf("cookie %s", session)
+	}
+	form.Set("remember", "1")
+	if kept := only(t, ask(http.MethodPost, page, form.Encode(), waiting)); kept.Expires.IsZero() {
+		t.Errorf("a remembered session ends with the browser: %s", kept)
+	}
+	for _, k := range []*http.Cookie{waiting, session} {
+		if !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteLaxMode {
+			t.Errorf("cookie %s", k)
+		}
+	}
+	if hsts := begun.Header.Get("Strict-Transport-Security"); !strings.Contains(hsts, "max-age=") {
+		t.Errorf("Strict-Transport-Security %q", hsts)
+	}
+	// Somebody who can set a cookie from another place sets a second one.
+	twice := ask(http.MethodGet, servertest.AuthorizePath(c, "prompt", "none"), "", session, &http.Cookie{Name: session.Name, Value: "planted"})
+	if to := twice.Header.Get("Location"); !strings.Contains(to, "login_required") {
+		t.Errorf("two session cookies: %s", to)
+	}
+}
+
+func only(t *testing.T, res *http.Response) *http.Cookie {
+	t.Helper()
+	if len(res.Cookies()) != 1 {
+		t.Fatalf("%d %v", res.StatusCode, res.Cookies())
+	}
+	return res.Cookies()[0]
+}
