@@ -31,7 +31,8 @@ type Ring struct {
 	current             atomic.Pointer[snapshot]
 
 	reloading  sync.Mutex // an older reading must not replace a younger one
-	reloadedAt int64      // under reloading
+	reloadedAt int64      // the second of the last reading, under reloading
+	reloads    int        // readings in that second, under reloading
 }
 
 // snapshot is what the ring knows at one time. It is never changed.
@@ -124,15 +125,24 @@ func (r *Ring) Derive(label string) []byte { return r.master.derive(labelDerive 
 // goes on with what it has.
 func (r *Ring) Reload(ctx context.Context) error { return r.reload(ctx, true) }
 
-// reload reads the keys; unless it is forced, only if that was not done in this
-// second.
+// maxReloads is how often in a second an unknown kid makes the ring read the
+// database: enough to meet the key that another node made a moment ago, too few
+// for a flood of invented kids to matter.
+const maxReloads = 10
+
+// reload reads the keys; unless it is forced, only if that was not done too often
+// in this second.
 func (r *Ring) reload(ctx context.Context, force bool) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	at := r.unix()
-	if !force && r.reloadedAt == at {
+	if r.reloadedAt != at {
+		r.reloadedAt, r.reloads = at, 0
+	}
+	if !force && r.reloads >= maxReloads {
 		return nil
 	}
+	r.reloads++
 	var rows []model.SigningKey
 	err := r.store.View(ctx, func(tx *store.Tx) (err error) {
 		rows, err = tx.SigningKeys()
@@ -146,7 +156,6 @@ func (r *Ring) reload(ctx context.Context, force bool) error {
 		return err
 	}
 	r.current.Store(s)
-	r.reloadedAt = at
 	return nil
 }
 

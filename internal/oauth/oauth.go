@@ -64,7 +64,7 @@ func New(c Config) (*Authority, error) {
 	if c.Store == nil || c.Keys == nil {
 		return nil, errors.New("oauth: Store and Keys are required")
 	}
-	if err := checkIssuer(c.Issuer); err != nil {
+	if err := CheckIssuer(c.Issuer); err != nil {
 		return nil, err
 	}
 	if c.Now == nil {

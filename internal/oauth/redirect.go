@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// checkIssuer holds an issuer to RFC 8414 §2: an https URL without query or
+// CheckIssuer holds an issuer to RFC 8414 §2: an https URL without query or
 // fragment. Plain http is taken for loopback hosts only.
-func checkIssuer(issuer string) error {
+func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	switch {
 	case err != nil || u.Host == "" || u.Opaque != "":

@@ -59,7 +59,7 @@ func TestCheckIssuer(t *testing.T) {
 		"http://login.example": false, "https://login.example/": false, "https://login.example?x": false, "https://login.example#x": false,
 		"login.example": false, "": false, "https://u@login.example": false, "ftp://login.example": false,
 	} {
-		if got := checkIssuer(issuer) == nil; got != ok {
+		if got := CheckIssuer(issuer) == nil; got != ok {
 			t.Errorf("%q: %t", issuer, got)
 		}
 	}

@@ -31,6 +31,11 @@ type Parts struct {
 // Errors are one sentence that names the setting and the cure.
 func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	c = c.withDefaults()
+	if c.Issuer != "" { // before the database keeps it
+		if err := oauth.CheckIssuer(c.Issuer); err != nil {
+			return nil, err
+		}
+	}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
