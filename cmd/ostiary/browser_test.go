@@ -217,6 +217,9 @@ func (b *browser) expect(selector, want string) {
 	}
 }
 
+// settle is how long colours take to change, and a little more.
+const settle = 300 * time.Millisecond
+
 // looks are how pages are photographed.
 var looks = []struct {
 	name          string
@@ -232,7 +235,8 @@ var looks = []struct {
 func (b *browser) screenshots(name string) {
 	b.t.Helper()
 	for _, look := range looks {
-		b.do("photographing "+name, chromedp.EmulateViewport(look.width, look.height), scheme(look.scheme))
+		b.do("photographing "+name, chromedp.EmulateViewport(look.width, look.height), scheme(look.scheme),
+			chromedp.Sleep(settle))
 		if ask(b, "measuring "+name, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
 			b.t.Errorf("%s is wider than %d pixels", name, look.width)
 		}

@@ -9,8 +9,8 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store/storetest"
-	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
 )
 
 // The whole life of a key: published, signing, kept, deleted.
