@@ -61,11 +61,9 @@ func (k *Key) Encrypts(alg jwa.Algorithm, enc jwa.Encryption) bool {
 	if !ok || row.Mode != jwa.Direct {
 		return ok
 	}
-	// RFC 7518 §4.5: the secret is the key of the content encryption itself.
-	if _, bound := jwa.Encryption(k.alg).Content(); bound && k.alg != jwa.Algorithm(enc) {
-		return false
-	}
-	return len(k.secret) == content.KeySize
+	// RFC 7518 §4.5: the secret is the content encryption key. It may be bound to
+	// "dir", to this content encryption, or to nothing.
+	return len(k.secret) == content.KeySize && (k.alg == "" || k.alg == row.Name || k.alg == jwa.Algorithm(enc))
 }
 
 // manages reports whether the row is one of KeyManagement.
@@ -73,13 +71,14 @@ func (k *Key) manages(row *jwa.KeyManagement) bool {
 	if k.use != "" && k.use != UseEncryption { // RFC 7517 §4.2
 		return false
 	}
-	if _, bound := jwa.Encryption(k.alg).Content(); bound { // RFC 7517 §4.4
-		return row.Mode == jwa.Direct
+	switch k.alg { // RFC 7517 §4.4
+	case row.Name:
+		return true
+	case "":
+		return row.Mode != jwa.Password && k.fitsManagement(row) == nil
 	}
-	if k.alg != "" {
-		return k.alg == row.Name
-	}
-	return row.Mode != jwa.Password && k.fitsManagement(row) == nil
+	_, bound := jwa.Encryption(k.alg).Content()
+	return bound && row.Mode == jwa.Direct
 }
 
 // bindToEncryption checks that an algorithm for encryption which the key is
@@ -145,9 +144,11 @@ func (k *Key) leastSecret(n int) int {
 	switch {
 	case row.Mode == jwa.Password:
 		return minPasswordBytes
-	case signs || k.alg != "" && !encrypts(k.alg):
+	case encrypts(k.alg):
+		return leastAES
+	case signs || k.alg != "":
 		return minSecretBytes
-	case k.alg != "" || k.use == UseEncryption || n == leastAES || n == mediumAES:
+	case k.use == UseEncryption || n == leastAES || n == mediumAES:
 		return leastAES
 	}
 	return minSecretBytes
@@ -163,8 +164,8 @@ type Operation uint8
 
 // Operations. The zero value is none of them.
 const (
-	Encrypt Operation = iota + 1
-	Decrypt
+	ToEncrypt Operation = iota + 1
+	ToDecrypt
 )
 
 // operations are the values of "key_ops", RFC 7517 §4.3, any of which permits an
@@ -196,13 +197,13 @@ func (k *Key) management(alg jwa.Algorithm, op Operation) (*jwa.KeyManagement, e
 	if !ok || !k.manages(&row) {
 		return nil, fmt.Errorf("%w: %v does not do %.40q", ErrUse, k, string(alg))
 	}
-	if op == Decrypt && !k.Private() {
+	if op == ToDecrypt && !k.Private() {
 		return nil, fmt.Errorf("%w: a public key cannot decrypt", ErrPrivate)
 	}
-	permitting := operations[row.Mode][op-Encrypt]
+	permitting := operations[row.Mode][op-ToEncrypt]
 	// WebCrypto writes an empty list for the public half of an agreement, which
 	// does nothing by itself.
-	idle := op == Encrypt && row.Accepts(k.kind, k.curve) && len(k.ops) == 0 && k.kind != jwa.Oct && k.kind != jwa.RSA
+	idle := op == ToEncrypt && row.Accepts(k.kind, k.curve) && len(k.ops) == 0 && k.kind != jwa.Oct && k.kind != jwa.RSA
 	if !idle && !slices.ContainsFunc(permitting, k.permits) {
 		return nil, fmt.Errorf("%w: key_ops list none of %q", ErrUse, permitting)
 	}
@@ -225,7 +226,7 @@ func (k *Key) Secret(alg jwa.Algorithm, op Operation) ([]byte, error) {
 // WrapOAEP encrypts a content encryption key with RSAES-OAEP, RFC 7518 §4.3. It
 // returns ErrUse if the key is not for that.
 func (k *Key) WrapOAEP(alg jwa.Algorithm, key []byte) ([]byte, error) {
-	row, err := k.management(alg, Encrypt)
+	row, err := k.management(alg, ToEncrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +246,7 @@ func (k *Key) WrapOAEP(alg jwa.Algorithm, key []byte) ([]byte, error) {
 // crypto.Signer that is no crypto.Decrypter, and ErrDecryption for everything that
 // is wrong with the encrypted key.
 func (k *Key) UnwrapOAEP(alg jwa.Algorithm, wrapped []byte) ([]byte, error) {
-	row, err := k.management(alg, Decrypt)
+	row, err := k.management(alg, ToDecrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +267,7 @@ func (k *Key) UnwrapOAEP(alg jwa.Algorithm, wrapped []byte) ([]byte, error) {
 // ExchangeKey returns the public half of a key for ECDH-ES, for whoever makes an
 // ephemeral key on its curve. It returns ErrUse if the key is not for that.
 func (k *Key) ExchangeKey(alg jwa.Algorithm) (*ecdh.PublicKey, error) {
-	if _, err := k.management(alg, Encrypt); err != nil {
+	if _, err := k.management(alg, ToEncrypt); err != nil {
 		return nil, err
 	}
 	return k.exchangePublic()
@@ -287,22 +288,18 @@ func (k *Key) exchangePublic() (*ecdh.PublicKey, error) {
 // ephemeral key is of another curve, ErrPrivate for a public key, ErrUnsupported
 // for a crypto.Signer that is no ecdh.KeyExchanger, and ErrDecryption for a point
 // that shares nothing: one of low order on X25519 (RFC 8037 §3.2.1).
-func (k *Key) Exchange(alg jwa.Algorithm, ephemeral *Key) ([]byte, error) {
-	if _, err := k.management(alg, Decrypt); err != nil {
+func (k *Key) Exchange(alg jwa.Algorithm, ephemeral *ecdh.PublicKey) ([]byte, error) {
+	if _, err := k.management(alg, ToDecrypt); err != nil {
 		return nil, err
 	}
-	if ephemeral.kind != k.kind || ephemeral.curve != k.curve { // RFC 8725 §3.4
+	if exchangeCurves[ephemeral.Curve()] != k.curve { // RFC 8725 §3.4
 		return nil, fmt.Errorf("%w: the ephemeral key is on another curve", ErrUse)
-	}
-	peer, err := ephemeral.exchangePublic()
-	if err != nil {
-		return nil, err
 	}
 	private, err := k.exchangePrivate()
 	if err != nil {
 		return nil, err
 	}
-	shared, err := private.ECDH(peer)
+	shared, err := private.ECDH(ephemeral)
 	if err != nil {
 		return nil, ErrDecryption
 	}

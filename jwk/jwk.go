@@ -2,13 +2,14 @@
 //
 // A [Key] is immutable and knows what it may be used for: its type, curve and
 // size, and the members "alg", "use" and "key_ops" if it has them, leave a list
-// of algorithms, and with any other it neither signs nor verifies. A key that is
-// malformed, too weak or contradicts itself cannot be made at all.
+// of algorithms, and with any other it neither signs nor verifies, encrypts nor
+// decrypts. A key that is malformed, too weak or contradicts itself cannot be made
+// at all.
 //
 // Verifiers do not take keys but a [Source]: one key, a [Set], a [Remote] set
 // that is fetched and cached, or a type of your own. Printing, logging or
 // marshalling a Key shows its public half only; MarshalPrivateJSON is the one
-// way to its private half.
+// way to its private half, and Secret to that of a symmetric key.
 //
 // The package uses the network in Remote only, and never because a token or a
 // key says so: the members "x5u" and "jku" are not read.
