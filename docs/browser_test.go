@@ -154,7 +154,7 @@ func checkScopes(t *testing.T, s *session) {
 		t.Errorf("the table has %d scopes, the server %d", len(scopes), want)
 	}
 	// Those of the ID token are listed below the table.
-	claims = append(claims, strings.Fields("iss aud exp iat auth_time nonce acr amr sid at_hash")...)
+	claims = append(claims, strings.Fields("iss aud exp iat auth_time nonce acr amr sid at_hash c_hash")...)
 	for _, claim := range m["claims_supported"].([]any) {
 		if !slices.Contains(claims, claim.(string)) {
 			t.Errorf("the claim %s is missing", claim)

@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"html"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +18,9 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/servertest"
 )
 
 // addresses is what "demo --json" prints.
@@ -260,4 +267,26 @@ func scheme(name string) chromedp.Action[chromedp.Void] {
 		})
 		return err
 	})
+}
+
+// TestFormPostInBrowser: an answer in the mode form_post leaves the server by a
+// form that sends itself, and arrives at the client's address as a post.
+func TestFormPostInBrowser(t *testing.T) {
+	h := servertest.Start(t)
+	h.User("olena", "correct horse battery")
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `<!DOCTYPE html><p id="arrived">%s with a code: %t, an ID token: %t, state %s`,
+			r.Method, r.PostFormValue("code") != "", r.PostFormValue("id_token") != "", html.EscapeString(r.PostFormValue("state")))
+	}))
+	t.Cleanup(site.Close)
+	c, _ := h.Client("form", model.ClientSettings{
+		Name: "Form", FirstParty: true, RedirectURIs: []string{site.URL + "/callback"},
+		GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"code id_token"},
+	})
+	b := openBrowser(t)
+	b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c, "response_type", "code id_token", "response_mode", "form_post")),
+		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#arrived`))
+	b.expect(`#arrived`, "POST with a code: true, an ID token: true")
+	b.expect(`#arrived`, "state the-state")
 }

@@ -138,7 +138,8 @@ func clientFlags() []cli.Flag {
 		&cli.StringFlag{Name: "type", Usage: "`TYPE`: web, or native for an application on a person's machine", DefaultText: "web"},
 		&cli.StringSliceFlag{Name: "redirect-uri", Usage: "`URI` that a sign-in returns to; may be repeated"},
 		&cli.StringSliceFlag{Name: "post-logout-redirect-uri", Usage: "`URI` that a sign-out returns to; may be repeated"},
-		&cli.StringSliceFlag{Name: "grant-type", Usage: "`GRANT`: authorization_code, refresh_token, client_credentials; may be repeated", DefaultText: "the first two with --redirect-uri, the last without"},
+		&cli.StringSliceFlag{Name: "grant-type", Usage: "`GRANT`: authorization_code, implicit, refresh_token, client_credentials; may be repeated", DefaultText: "the first two with --redirect-uri, the last without"},
+		&cli.StringSliceFlag{Name: "response-type", Usage: "`TYPE` of answer that it may ask for, such as \"code\" or \"code id_token\"; all but code need the grant implicit; may be repeated", DefaultText: "code"},
 		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` that it may ask for; separated by spaces or repeated", DefaultText: "openid profile email offline_access with --redirect-uri"},
 		&cli.StringSliceFlag{Name: "audience", Usage: "`API` that its access tokens are for, a URL; may be repeated", DefaultText: "the issuer"},
 		&cli.StringSliceFlag{Name: "resource", Usage: "`API` that it is itself, whose tokens it may introspect; may be repeated"},
@@ -170,6 +171,14 @@ func changed(c *cli.Command, s model.ClientSettings) (model.ClientSettings, erro
 	} {
 		if c.IsSet(name) {
 			*target = strings.Fields(strings.Join(c.StringSlice(name), " ")) // none of them can hold a space
+		}
+	}
+	if c.IsSet("response-type") {
+		s.ResponseTypes = nil
+		for _, t := range c.StringSlice("response-type") { // each may hold spaces
+			if t != "" {
+				s.ResponseTypes = append(s.ResponseTypes, t)
+			}
 		}
 	}
 	for name, target := range map[string]*int64{"token-life": &s.AccessTokenLife, "refresh-idle": &s.RefreshIdle, "refresh-life": &s.RefreshLife} {
@@ -214,7 +223,7 @@ func clientStatus(c model.Client) string {
 func clientFields(c model.Client) []field {
 	return []field{
 		{"Name", c.Name}, {"Home page", c.URI}, {"Status", clientStatus(c)}, {"Type", c.ApplicationType},
-		{"Authentication", c.AuthMethod}, {"Grants", strings.Join(c.GrantTypes, " ")}, {"Scopes", strings.Join(c.Scopes, " ")},
+		{"Authentication", c.AuthMethod}, {"Grants", strings.Join(c.GrantTypes, " ")}, {"Answers", strings.Join(c.ResponseTypes, ", ")}, {"Scopes", strings.Join(c.Scopes, " ")},
 		{"Redirect URIs", strings.Join(c.RedirectURIs, " ")}, {"After sign-out", strings.Join(c.PostLogoutRedirectURIs, " ")},
 		{"Audiences", strings.Join(c.Audiences, " ")}, {"Is the API", strings.Join(c.Resources, " ")},
 		{"First party", yes(c.FirstParty)}, {"Keys", string(c.JWKS)}, {"Keys at", c.JWKSURI}, {"ID tokens", c.IDTokenAlgorithm},
@@ -277,7 +286,7 @@ func clientError(c *cli.Command, err error) error {
 var clientFlagOf = map[string]string{
 	"client_id": "id", "client_name": "name", "client_uri": "uri", "application_type": "type",
 	"redirect_uris": "redirect-uri", "post_logout_redirect_uris": "post-logout-redirect-uri",
-	"grant_types": "grant-type", "scopes": "scope", "audiences": "audience", "resources": "resource",
+	"grant_types": "grant-type", "response_types": "response-type", "scopes": "scope", "audiences": "audience", "resources": "resource",
 	"token_endpoint_auth_method": "auth-method", "jwks": "jwks", "jwks_uri": "jwks-uri",
 	"id_token_signed_response_alg": "id-token-algorithm", "access_token_life": "token-life",
 	"refresh_token_idle": "refresh-idle", "refresh_token_life": "refresh-life",

@@ -13,6 +13,7 @@ const (
 // Grant types, RFC 6749 §1.3 and §6.
 const (
 	GrantAuthorizationCode = "authorization_code"
+	GrantImplicit          = "implicit"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
 )
@@ -35,9 +36,10 @@ type ClientSettings struct {
 	RedirectURIs           []string        `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs []string        `json:"post_logout_redirect_uris,omitempty"`
 	GrantTypes             []string        `json:"grant_types,omitempty"`
-	Scopes                 []string        `json:"scopes,omitempty"`    // what it may ask for
-	Audiences              []string        `json:"audiences,omitempty"` // "aud" of its access tokens; empty: the issuer's own
-	Resources              []string        `json:"resources,omitempty"` // the APIs (audiences) that it stands for: whose tokens it may introspect
+	ResponseTypes          []string        `json:"response_types,omitempty"` // default: code
+	Scopes                 []string        `json:"scopes,omitempty"`         // what it may ask for
+	Audiences              []string        `json:"audiences,omitempty"`      // "aud" of its access tokens; empty: the issuer's own
+	Resources              []string        `json:"resources,omitempty"`      // the APIs (audiences) that it stands for: whose tokens it may introspect
 	AuthMethod             string          `json:"token_endpoint_auth_method"`
 	JWKS                   json.RawMessage `json:"jwks,omitempty"`
 	JWKSURI                string          `json:"jwks_uri,omitempty"`

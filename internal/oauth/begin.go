@@ -100,7 +100,7 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 	return Authorization{
 		Request: r,
 		Client:  c.Client,
-		way:     Return{URI: r.Asked.RedirectURI, State: r.Asked.State, Issuer: a.Issuer},
+		way:     Return{URI: r.Asked.RedirectURI, Mode: r.Asked.ResponseMode, State: r.Asked.State, Issuer: a.Issuer},
 		stored:  true,
 	}, nil
 }

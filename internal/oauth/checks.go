@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -36,13 +37,13 @@ type check struct {
 var checks = []check{
 	{"client_id", checkClientID},                       // RFC 6749 §2.2, §4.1.1
 	{"redirect_uri", checkRedirect},                    // RFC 6749 §3.1.2.3, RFC 9700 §2.1
-	{"state", checkState},                              // RFC 6749 §4.1.1
+	{"state and the way back", checkState},             // RFC 6749 §4.1.1
 	{"each parameter once", checkParams},               // RFC 6749 §3.1
 	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6
 	{"registration", checkRegistration},                // OpenID Connect Core §7.2.1
 	{"response_type", checkResponseType},               // RFC 6749 §3.1.1
 	{"response_mode", checkResponseMode},               // OAuth 2.0 Multiple Response Types §2.1
-	{"the client's grant", checkGrantAllowed},          // RFC 6749 §4.1.2.1
+	{"the client's types", checkTypeAllowed},           // RFC 6749 §4.1.2.1
 	{"scope", checkScope},                              // RFC 6749 §3.3, OpenID Connect Core §3.1.2.1
 	{"redirect_uri with openid", checkRedirectPresent}, // OpenID Connect Core §3.1.2.1
 	{"code_challenge", checkChallenge},                 // RFC 7636 §4.3, §4.4.1
@@ -98,7 +99,7 @@ func checkRedirect(d *draft) *Error {
 
 func checkState(d *draft) *Error {
 	d.asked.State = d.params.get("state") // empty if it was malformed or repeated
-	d.way.State = d.asked.State
+	d.way.State, d.way.Mode = d.asked.State, mode(d.params)
 	return nil
 }
 
@@ -122,35 +123,45 @@ func checkRegistration(d *draft) *Error {
 }
 
 func checkResponseType(d *draft) *Error {
-	switch d.params.get("response_type") {
-	case "":
+	if !d.params.has("response_type") {
 		return fail(InvalidRequest, "The parameter response_type is missing")
-	case "code":
-		d.asked.ResponseType = "code"
-		return nil
 	}
-	return fail(UnsupportedResponseType, "The response_type must be code")
+	d.asked.ResponseType = responseType(d.params.get("response_type"))
+	if d.asked.ResponseType == "" {
+		return fail(UnsupportedResponseType, "The response_type %s is not supported", plain(d.params.get("response_type")))
+	}
+	return nil
 }
 
 func checkResponseMode(d *draft) *Error {
-	switch d.params.get("response_mode") {
-	case "", "query":
-		return nil
+	d.asked.ResponseMode = d.way.Mode
+	switch asked := d.params.get("response_mode"); {
+	case asked != "" && asked != d.way.Mode:
+		return fail(InvalidRequest, "The response_mode %s is not supported for this response_type", plain(asked))
+	case d.way.Mode == ModeFormPost && !strings.HasPrefix(d.way.URI, "http"):
+		return fail(InvalidRequest, "A form cannot be posted to the redirect_uri")
 	}
-	return fail(InvalidRequest, "The response_mode must be query")
+	return nil
 }
 
-func checkGrantAllowed(d *draft) *Error {
-	if !slices.Contains(d.client.GrantTypes, model.GrantAuthorizationCode) {
-		return fail(UnauthorizedClient, "The client is not registered for the authorization_code grant")
+// checkTypeAllowed: tokens come through the front channel only to a client that
+// is registered for it, because there they can leak and be swapped (RFC 9700
+// §2.1.2).
+func checkTypeAllowed(d *draft) *Error {
+	if !slices.Contains(d.client.ResponseTypes, d.asked.ResponseType) {
+		return fail(UnauthorizedClient, "The client is not registered for the response_type %s", d.asked.ResponseType)
 	}
 	return nil
 }
 
 func checkScope(d *draft) *Error {
 	d.asked.Scope = d.params.list("scope")
-	if len(d.asked.Scope) == 0 {
+	switch {
+	case len(d.asked.Scope) == 0:
 		return fail(InvalidScope, "The parameter scope is missing") // RFC 6749 §3.3
+	case frontTokens(d.asked.ResponseType) && !slices.Contains(d.asked.Scope, ScopeOpenID):
+		// OpenID Connect Core §3.2.2.1, §3.3.2.1: these flows are OpenID Connect's.
+		return fail(InvalidScope, "The response_type %s needs the scope openid", d.asked.ResponseType)
 	}
 	return allowScope(d.client.Client, d.asked.Scope)
 }
@@ -186,6 +197,9 @@ func challengeSyntax(s string) bool { return len(s) == 43 && unreserved(s) }
 
 func checkNonce(d *draft) *Error {
 	d.asked.Nonce = d.params.get("nonce")
+	if d.asked.Nonce == "" && asks(d.asked.ResponseType, "id_token") {
+		return fail(InvalidRequest, "The parameter nonce is missing") // OpenID Connect Core §3.2.2.1, §3.3.2.11
+	}
 	return nil
 }
 

@@ -146,11 +146,23 @@ func withDefaults(s model.ClientSettings) model.ClientSettings {
 			s.GrantTypes = []string{model.GrantClientCredentials}
 		}
 	}
+	if len(s.ResponseTypes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
+		s.ResponseTypes = []string{"code"} // RFC 7591 §2
+	}
+	s.ResponseTypes = slices.Clone(s.ResponseTypes)
+	for i, t := range s.ResponseTypes {
+		if known := responseType(t); known != "" {
+			s.ResponseTypes[i] = known
+		}
+	}
 	if len(s.Scopes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
 		s.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
 	return s
 }
+
+// GrantTypes are the grants that a client can be registered for.
+var GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken, model.GrantClientCredentials}
 
 // maxList bounds every list in a client's settings.
 const maxList = 100
@@ -158,7 +170,7 @@ const maxList = 100
 // checkClient returns an *InvalidClientError for the first setting that is wrong.
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
-		checkClientTexts, checkClientURIs, checkClientGrants, checkClientAuthentication, checkClientLives,
+		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkClientAuthentication, checkClientLives,
 	} {
 		if err := check(s); err != nil {
 			return err
@@ -181,7 +193,7 @@ func checkClientTexts(s model.ClientSettings) error {
 	}
 	lists := map[string][]string{
 		"scopes": s.Scopes, "audiences": s.Audiences, "resources": s.Resources, "redirect_uris": s.RedirectURIs,
-		"post_logout_redirect_uris": s.PostLogoutRedirectURIs, "grant_types": s.GrantTypes,
+		"post_logout_redirect_uris": s.PostLogoutRedirectURIs, "grant_types": s.GrantTypes, "response_types": s.ResponseTypes,
 	}
 	for name, list := range lists {
 		if len(list) > maxList {
@@ -217,8 +229,8 @@ func checkClientURIs(s model.ClientSettings) error {
 
 func checkClientGrants(s model.ClientSettings) error {
 	for _, g := range s.GrantTypes {
-		if !slices.Contains([]string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantClientCredentials}, g) {
-			return invalid("grant_types", "%q is none of authorization_code, refresh_token, client_credentials", g)
+		if !slices.Contains(GrantTypes, g) {
+			return invalid("grant_types", "%q is none of %s", g, strings.Join(GrantTypes, ", "))
 		}
 	}
 	if s.AuthMethod == model.AuthNone && slices.Contains(s.GrantTypes, model.GrantClientCredentials) {

@@ -1,9 +1,6 @@
 package oauth
 
-import (
-	"fmt"
-	"net/url"
-)
+import "fmt"
 
 // Code is an error code of the protocol: what a program switches on.
 type Code string
@@ -76,45 +73,4 @@ func plain(s string) string {
 		}
 	}
 	return s
-}
-
-// Return is the way back to a client: where the answer to an authorization
-// request goes, once client and redirect URI have been checked.
-type Return struct {
-	URI    string
-	State  string
-	Issuer string
-}
-
-// Answer is what the browser carries back to the client.
-type Answer struct {
-	Location string // complete, ready for a Location header
-}
-
-// Error builds the answer that carries e, RFC 6749 §4.1.2.1.
-func (r Return) Error(e *Error) Answer {
-	v := url.Values{"error": {string(e.Code)}}
-	if e.Description != "" {
-		v.Set("error_description", e.Description)
-	}
-	return r.answer(v)
-}
-
-func (r Return) answer(v url.Values) Answer {
-	if r.State != "" {
-		v.Set("state", r.State) // RFC 6749 §4.1.2: exactly as received
-	}
-	v.Set("iss", r.Issuer) // RFC 9207 §2
-	u, err := url.Parse(r.URI)
-	if err != nil {
-		// The URI was compared with a registered one that parses.
-		panic("oauth: unparsable redirect URI passed the checks")
-	}
-	// RFC 6749 §3.1.2: a query component of the redirect URI is retained,
-	// byte for byte: it is not parsed and written anew.
-	if u.RawQuery != "" {
-		u.RawQuery += "&"
-	}
-	u.RawQuery += v.Encode()
-	return Answer{Location: u.String()}
 }

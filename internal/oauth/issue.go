@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -20,7 +21,8 @@ const codePrefix = "ost_ac_"
 const afterIssue = 30 // seconds
 
 // Issue gives the person behind the session's answer to the client: a grant,
-// and a code that stands for it. It asks Next once more, on the stored facts.
+// and what its response type asks for, a code that stands for it or tokens. It
+// asks Next once more, on the stored facts.
 //
 // Errors: *Error; with a way back where the client is to be told.
 func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Session, address string) (Answer, error) {
@@ -32,51 +34,123 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
-	secret := model.NewSecret(codePrefix)
-	grant, code := a.newGrant(z, session), a.newCode(z, secret)
-	code.GrantID = grant.ID
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		// The session may have been ended since the browser asked.
-		now, err := tx.Session(session.ID)
-		if err != nil || !now.Live(a.unix()) {
-			return errors.Join(errSessionOver, err)
-		}
-		if err := tx.InsertGrant(grant); err != nil {
-			return err
-		}
-		if err := tx.InsertCode(code); err != nil {
-			return err
-		}
-		if z.stored {
-			done := z.Request
-			done.ExpiresAt = min(done.ExpiresAt, a.unix()+afterIssue)
-			if err := tx.UpdateRequest(done); err != nil && !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
-		}
-		return tx.Record(model.Event{
-			Actor:  model.Actor{Kind: model.ActorUser, ID: string(session.UserID), Address: address},
-			Action: "grant.create", UserID: session.UserID, ClientID: z.Client.ID,
-			Detail: "grant=" + string(grant.ID) + " scope=" + joinScope(grant.Scope),
-		})
-	})
-	if errors.Is(err, errSessionOver) {
+	i := a.newIssue(z, session)
+	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.storeIssue(tx, z, &i, address) })
+	var values url.Values
+	if err == nil {
+		values, err = a.frontChannel(z, i) // signed after the commit
+	}
+	switch {
+	case errors.Is(err, errSessionOver):
 		e := fail(LoginRequired, "The session has ended")
 		e.To, e.cause = &z.way, err
 		return Answer{}, e
-	}
-	if err != nil {
+	case err != nil:
 		e := inner(err).(*Error)
 		e.To = &z.way
 		return Answer{}, e
 	}
-	return z.way.answer(url.Values{"code": {secret.Reveal()}}), nil
+	return z.way.answer(values), nil
+}
+
+// issue is what an authorization brings.
+type issue struct {
+	grant  model.Grant
+	secret model.Secret // the code; empty: none is asked for
+	code   model.Code
+	user   model.User // read only where an ID token has to tell about the person
+}
+
+func (a *Authority) newIssue(z Authorization, session model.Session) issue {
+	i := issue{grant: a.newGrant(z, session)}
+	if asks(z.Request.Asked.ResponseType, "code") {
+		i.secret = model.NewSecret(codePrefix)
+		i.code = a.newCode(z, i.secret)
+		i.code.GrantID = i.grant.ID
+	}
+	return i
+}
+
+func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address string) error {
+	// The session may have been ended since the browser asked.
+	session, err := tx.Session(i.grant.SessionID)
+	if err != nil || !session.Live(a.unix()) {
+		return errors.Join(errSessionOver, err)
+	}
+	if err := tx.InsertGrant(i.grant); err != nil {
+		return err
+	}
+	if i.secret != "" {
+		if err := tx.InsertCode(i.code); err != nil {
+			return err
+		}
+	}
+	if z.Request.Asked.ResponseType == "id_token" {
+		if i.user, err = tx.User(i.grant.UserID); err != nil {
+			return err
+		}
+	}
+	if z.stored {
+		done := z.Request
+		done.ExpiresAt = min(done.ExpiresAt, a.unix()+afterIssue)
+		if err := tx.UpdateRequest(done); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
+	return tx.Record(model.Event{
+		Actor:  model.Actor{Kind: model.ActorUser, ID: string(i.grant.UserID), Address: address},
+		Action: "grant.create", UserID: i.grant.UserID, ClientID: z.Client.ID,
+		Detail: "grant=" + string(i.grant.ID) + " scope=" + joinScope(i.grant.Scope),
+	})
+}
+
+// frontChannel makes what the browser carries to the client: a code, an access
+// token and an ID token, as the response type asks (OpenID Connect Core
+// §3.1.2.5, §3.2.2.5, §3.3.2.5).
+func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
+	asked, values := z.Request.Asked, url.Values{}
+	if i.secret != "" {
+		values.Set("code", i.secret.Reveal())
+	}
+	if !frontTokens(asked.ResponseType) {
+		return values, nil
+	}
+	of := issuance{client: &client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope}
+	now := a.unix()
+	if asks(asked.ResponseType, "token") {
+		access, expires, err := a.mintAccess(of, now)
+		if err != nil {
+			return nil, err
+		}
+		of.access = access
+		values.Set("access_token", access)
+		values.Set("token_type", "Bearer")
+		values.Set("expires_in", strconv.FormatInt(expires-now, 10))
+		values.Set("scope", joinScope(of.scope))
+	}
+	if asks(asked.ResponseType, "id_token") {
+		of.code = i.secret.Reveal()
+		if asked.ResponseType == "id_token" {
+			// OpenID Connect Core §5.4: with no access token to ask userinfo
+			// with, the ID token itself tells what the scopes allow.
+			of.claims = Claims(i.user, i.grant.Scope)
+		}
+		token, err := a.mintID(of, now)
+		if err != nil {
+			return nil, err
+		}
+		values.Set("id_token", token)
+	}
+	return values, nil
 }
 
 var errSessionOver = errors.New("the session is over")
 
 func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant {
-	now := a.unix()
+	now, life := a.unix(), seconds(a.CodeLife) // until the code is redeemed
+	if asks(z.Request.Asked.ResponseType, "token") {
+		life = max(life, a.accessLife(&client{Client: z.Client}))
+	}
 	return model.Grant{
 		ID:        model.GrantID(model.NewID()),
 		UserID:    session.UserID,
@@ -90,7 +164,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 		AMR:       session.AMR,
 		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline),
 		CreatedAt: now,
-		ExpiresAt: now + seconds(a.CodeLife), // until the code is redeemed
+		ExpiresAt: now + life,
 	}
 }
 

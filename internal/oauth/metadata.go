@@ -72,7 +72,7 @@ func (a *Authority) BasePath() string {
 // Metadata returns the server's description of itself.
 func (a *Authority) Metadata() Metadata {
 	confidential := []string{model.AuthBasic, model.AuthPost, model.AuthPrivateKey}
-	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"}
+	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
 	for _, s := range StandardScopes {
 		claims = append(claims, claimsOf[s]...)
 	}
@@ -86,9 +86,9 @@ func (a *Authority) Metadata() Metadata {
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
 		ScopesSupported:             StandardScopes,
-		ResponseTypesSupported:      []string{"code"},
-		ResponseModesSupported:      []string{"query"},
-		GrantTypesSupported:         []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantClientCredentials},
+		ResponseTypesSupported:      ResponseTypes,
+		ResponseModesSupported:      []string{ModeQuery, ModeFragment, ModeFormPost},
+		GrantTypesSupported:         GrantTypes,
 		SubjectTypesSupported:       []string{"public"},
 		IDTokenAlgorithms:           IDAlgorithms,
 		TokenAuthMethods:            AuthMethods,

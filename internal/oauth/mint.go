@@ -3,6 +3,8 @@ package oauth
 import (
 	"crypto"
 	"encoding/base64"
+	"encoding/json"
+	"maps"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/jwa"
@@ -46,11 +48,32 @@ type idClaims struct {
 	AMR       []string     `json:"amr,omitempty"`
 	SessionID string       `json:"sid,omitempty"` // OpenID Connect Front-Channel Logout §3
 	AtHash    string       `json:"at_hash,omitempty"`
+	CHash     string       `json:"c_hash,omitempty"`
 }
 
-// mint signs what has been earned. It touches no database.
+// mint signs what has been earned at the token endpoint. It touches no database.
 func (a *Authority) mint(i issuance) (Tokens, error) {
 	now := a.unix()
+	token, expires, err := a.mintAccess(i, now)
+	if err != nil {
+		return Tokens{}, err
+	}
+	out := Tokens{
+		AccessToken:  token,
+		TokenType:    "Bearer",
+		ExpiresIn:    expires - now,
+		RefreshToken: i.refresh.Reveal(),
+		Scope:        joinScope(i.scope),
+	}
+	if i.idToken {
+		i.access = token
+		out.IDToken, err = a.mintID(i, now)
+	}
+	return out, err
+}
+
+// mintAccess signs an access token and says when it expires.
+func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int64, err error) {
 	access := accessClaims{
 		Issuer:    a.Issuer,
 		Subject:   string(i.client.ID), // RFC 9068 §2.2: the client, where no person is involved
@@ -72,21 +95,8 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 		}
 		access.ExpiresAt = min(access.ExpiresAt, g.ExpiresAt)
 	}
-	token, err := a.Keys.Sign(a.AccessAlgorithm, accessTokenType, access)
-	if err != nil {
-		return Tokens{}, err
-	}
-	out := Tokens{
-		AccessToken:  token,
-		TokenType:    "Bearer",
-		ExpiresIn:    access.ExpiresAt - now,
-		RefreshToken: i.refresh.Reveal(),
-		Scope:        access.Scope,
-	}
-	if i.idToken {
-		out.IDToken, err = a.mintID(i, token, now)
-	}
-	return out, err
+	token, err = a.Keys.Sign(a.AccessAlgorithm, accessTokenType, access)
+	return token, access.ExpiresAt, err
 }
 
 // accessLife is how long the access tokens of a client live, in seconds.
@@ -97,13 +107,14 @@ func (a *Authority) accessLife(c *client) int64 {
 	return seconds(a.AccessLife)
 }
 
-func (a *Authority) mintID(i issuance, accessToken string, now int64) (string, error) {
+// mintID signs an ID token for what is issued together with it.
+func (a *Authority) mintID(i issuance, now int64) (string, error) {
 	alg := jwa.Algorithm(i.client.IDTokenAlgorithm)
 	if alg == "" {
 		alg = jwa.RS256 // OpenID Connect Dynamic Client Registration §2: the default
 	}
 	g := i.grant
-	return a.Keys.Sign(alg, idTokenType, idClaims{
+	id := idClaims{
 		Issuer:    a.Issuer,
 		Subject:   string(g.UserID),
 		Audience:  jwt.Audience{string(g.ClientID)},
@@ -114,13 +125,44 @@ func (a *Authority) mintID(i issuance, accessToken string, now int64) (string, e
 		ACR:       g.ACR,
 		AMR:       g.AMR,
 		SessionID: string(g.SessionID),
-		AtHash:    halfHash(alg, accessToken),
-	})
+		AtHash:    halfHash(alg, i.access),
+		CHash:     halfHash(alg, i.code),
+	}
+	if i.claims == nil {
+		return a.Keys.Sign(alg, idTokenType, id)
+	}
+	all, err := withClaims(id, i.claims)
+	if err != nil {
+		return "", err
+	}
+	return a.Keys.Sign(alg, idTokenType, all)
+}
+
+// withClaims adds what is told about the person to the claims of an ID token,
+// which nothing about a person can replace.
+func withClaims(id idClaims, person map[string]any) (map[string]any, error) {
+	text, err := json.Marshal(id)
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]json.RawMessage{}
+	if err := json.Unmarshal(text, &own); err != nil {
+		return nil, err
+	}
+	all := maps.Clone(person)
+	for name, value := range own {
+		all[name] = value
+	}
+	return all, nil
 }
 
 // halfHash is the left half of a hash, in the hash of the algorithm that signs:
-// "at_hash" of OpenID Connect Core §3.1.3.6.
+// "at_hash" and "c_hash" of OpenID Connect Core §3.1.3.6 and §3.3.2.11. There is
+// none of a token that is not issued.
 func halfHash(alg jwa.Algorithm, token string) string {
+	if token == "" {
+		return ""
+	}
 	hash := crypto.SHA256
 	if s, ok := alg.Signature(); ok && s.Hash != 0 {
 		hash = s.Hash

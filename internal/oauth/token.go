@@ -26,6 +26,10 @@ type issuance struct {
 	scope   []string    // of the access token; never more than the grant's
 	refresh model.Secret
 	idToken bool
+
+	// What an ID token is issued together with, and what else it tells.
+	access, code string
+	claims       map[string]any
 }
 
 // grants are the ways to earn tokens, by grant_type. Each does what is its own

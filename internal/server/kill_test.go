@@ -147,7 +147,7 @@ func (f *family) begin(ctx context.Context, a *oauth.Authority, c model.Client, 
 	if err != nil {
 		return err
 	}
-	at, err := url.Parse(answer.Location)
+	at, err := url.Parse(answer.Location())
 	if err != nil {
 		return err
 	}

@@ -57,9 +57,9 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		if err != nil {
 			return err
 		}
-		redirect(w, r, answer.Location)
+		s.send(w, r, answer)
 	default:
-		redirect(w, r, z.Refuse(e).Location)
+		s.send(w, r, z.Refuse(e))
 	}
 	return nil
 }

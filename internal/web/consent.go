@@ -36,7 +36,7 @@ func (s *Web) consent(w http.ResponseWriter, r *http.Request) error {
 		}
 		redirect(w, r, s.pageOf(z, ""))
 	case "deny":
-		redirect(w, r, z.Cancel().Location)
+		s.send(w, r, z.Cancel())
 	default:
 		return errForm
 	}

@@ -31,7 +31,7 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if f.Get("decision") == "cancel" {
-		redirect(w, r, z.Cancel().Location)
+		s.send(w, r, z.Cancel())
 		return nil
 	}
 	in, err := s.Accounts.SignIn(r.Context(), account.Attempt{

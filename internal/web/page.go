@@ -160,26 +160,34 @@ func (p *pages) scopes(r *http.Request, names []string) []scopeView {
 // draw writes a page, whole or not at all.
 func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
-	h := w.Header()
+	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy, opener: d.opener}
 	if err := p.views[d.view].Execute(&body, d.data); err != nil {
 		slog.ErrorContext(r.Context(), "page not drawn", "page", d.view, "error", err)
 		body.Reset()
 		body.WriteString("internal error\n")
 		d.status = http.StatusInternalServerError
-		h.Set("Content-Type", "text/plain; charset=utf-8")
-	} else {
-		h.Set("Content-Type", "text/html; charset=utf-8")
+		headers.kind = "text/plain; charset=utf-8"
 	}
-	h.Set("Content-Length", strconv.Itoa(body.Len()))
-	h.Set("Content-Security-Policy", contentPolicy)
-	h.Set("Cross-Origin-Opener-Policy", d.opener)
+	p.write(w, d.status, headers, body.Bytes())
+}
+
+// pageHeaders are those in which pages differ.
+type pageHeaders struct{ kind, policy, opener string }
+
+// write sends a page with the headers that all of them have.
+func (p *pages) write(w http.ResponseWriter, status int, differ pageHeaders, body []byte) {
+	h := w.Header()
+	h.Set("Content-Type", differ.kind)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Content-Security-Policy", differ.policy)
+	h.Set("Cross-Origin-Opener-Policy", differ.opener)
 	h.Set("Permissions-Policy", featurePolicy)
 	h.Set("Referrer-Policy", "no-referrer") // RFC 9700 §4.2.4: addresses here hold what others must not learn
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY") // RFC 9700 §4.16, for browsers that do not know frame-ancestors
 	h.Set("Cache-Control", "no-store")
-	w.WriteHeader(d.status)
-	w.Write(body.Bytes()) // a browser that went away is nobody's error
+	w.WriteHeader(status)
+	w.Write(body) // a browser that went away is nobody's error
 }
 
 // drawing is one page about to be drawn.

@@ -21,6 +21,7 @@ var staticFS embed.FS
 // table is not asked: it differs from machine to machine.
 var staticTypes = map[string]string{
 	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
 	".png": "image/png",
 	".svg": "image/svg+xml",
 }

@@ -140,6 +140,10 @@ var english = messages{
 		"signedout.back":      "Back to {client}",
 		"signedout.back.none": "Back",
 
+		"formpost.title":  "One moment",
+		"formpost.text":   "You are on your way back to the application. If nothing happens, continue here.",
+		"formpost.submit": "Continue",
+
 		"setup.title":           "Create the first account",
 		"setup.text":            "{installation} is running, and nobody has an account yet. The one you create here will be the administrator’s.",
 		"setup.login":           "Username",

@@ -129,7 +129,7 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &e) && !e.Shown():
 		s.log(r, err, e.Code)
-		redirect(w, r, e.To.Error(e).Location)
+		s.send(w, r, e.To.Error(e))
 		return
 	case errors.As(err, &e):
 		page.Code, page.Description = string(e.Code), e.Description

@@ -1,0 +1,72 @@
+package web
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"slices"
+
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// send carries an answer back to the client, in the mode that it asked for.
+func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
+	if a.Mode != oauth.ModeFormPost {
+		redirect(w, r, a.Location())
+		return
+	}
+	v := formPostPage{Installation: s.pages.theme.Name, Title: s.pages.text(r, "formpost.title"), Text: s.pages.text(r, "formpost.text"),
+		Submit: s.pages.text(r, "formpost.submit"), Action: a.URI, Base: s.base}
+	for name, values := range a.Params {
+		v.Fields = append(v.Fields, hiddenField{name, values[0]})
+	}
+	slices.SortFunc(v.Fields, func(a, b hiddenField) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
+	s.pages.formPost(w, r, v)
+}
+
+// formPostPage is a form that sends itself, OAuth 2.0 Form Post Response Mode §2
+// and appendix A. Where no script runs, its button does.
+type formPostPage struct {
+	Installation, Title, Text, Submit string
+	Action, Base                      string
+	Fields                            []hiddenField
+}
+
+// formPostPolicy is contentPolicy and one script of ours, the only one on any
+// page of a sign-in. form-action is left out for the reason given there.
+const formPostPolicy = contentPolicy + "; script-src 'self'"
+
+// formPostTemplate stands apart from the other pages: it is the only one with a
+// script, and is seen for an instant.
+var formPostTemplate = template.Must(template.New("formpost").Funcs(template.FuncMap{"asset": asset}).Parse(`<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<title>{{.Title}} · {{.Installation}}</title>
+<link rel="stylesheet" href="{{.Base}}{{asset "style.css"}}">
+</head>
+<body>
+<main class="card">
+<h1>{{.Title}}</h1>
+<p class="lede">{{.Text}}</p>
+<form method="post" action="{{.Action}}">
+{{range .Fields}}<input type="hidden" name="{{.Name}}" value="{{.Value}}">
+{{end}}<div class="actions"><button class="primary" type="submit">{{.Submit}}</button></div>
+</form>
+</main>
+<script src="{{.Base}}{{asset "submit.js"}}"></script>
+</body>
+</html>
+`))
+
+func (p *pages) formPost(w http.ResponseWriter, r *http.Request, v formPostPage) {
+	var body bytes.Buffer
+	if err := formPostTemplate.Execute(&body, v); err != nil {
+		p.error(w, r, errorPage{Status: http.StatusInternalServerError, Code: string(oauth.ServerError)})
+		return
+	}
+	p.write(w, http.StatusOK, pageHeaders{kind: "text/html; charset=utf-8", policy: formPostPolicy, opener: openerFlow}, body.Bytes())
+}
