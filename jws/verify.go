@@ -73,11 +73,11 @@ func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
 		return nil, fmt.Errorf("%w: no source of keys", ErrOptions)
 	}
 	if o.Algorithms != nil && len(o.Algorithms) == 0 {
-		return nil, fmt.Errorf("%w: an empty list of algorithms accepts nothing", ErrOptions)
+		return nil, fmt.Errorf("%w: %w: an empty list accepts nothing", ErrOptions, ErrAlgorithm)
 	}
 	for _, alg := range o.Algorithms {
 		if err := alg.Check(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+			return nil, fmt.Errorf("%w: %w: %w", ErrOptions, ErrAlgorithm, err)
 		}
 	}
 	// RFC 7797 §6: whoever says "b64" must decode differently, which this
@@ -251,7 +251,7 @@ func (s *scratch) signatureOf(p parts) ([]byte, error) {
 // candidates asks the source for the keys that the header may mean and keeps
 // those that do its algorithm, RFC 8725 §3.1.
 func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error) {
-	found, err := v.keys.Find(ctx, h.KeyID)
+	found, err := v.find(ctx, h)
 	switch {
 	case errors.Is(err, jwk.ErrNotFound):
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
@@ -266,11 +266,19 @@ func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error)
 	}
 	switch {
 	case len(fitting) == 0:
-		return nil, fmt.Errorf("%w: %.40q is not an algorithm of the key: %v", ErrAlgorithm, string(h.Algorithm), found[0])
+		return nil, &MismatchError{Algorithm: h.Algorithm, Key: found[0], kind: ErrAlgorithm}
 	case len(fitting) > maxCandidates:
 		return nil, fmt.Errorf("%w: it names no key, and there are %d for %s", ErrKey, len(fitting), h.Algorithm)
 	}
 	return fitting, nil
+}
+
+func (v *Verifier) find(ctx context.Context, h Header) ([]*jwk.Key, error) {
+	if choose, ok := v.keys.(KeyFunc); ok {
+		h.Critical = slices.Clone(h.Critical)
+		return choose(ctx, h)
+	}
+	return v.keys.Find(ctx, h.KeyID)
 }
 
 func allDo(keys []*jwk.Key, alg jwa.Algorithm) bool {
@@ -332,6 +340,9 @@ func DecodeUnverified(message string) (Header, []byte, error) {
 	payload, err := appendDecoded(nil, []byte(message[parts.first+1:parts.second]))
 	if err != nil {
 		return Header{}, nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	}
+	if _, err := appendDecoded(nil, []byte(message[parts.second+1:])); err != nil {
+		return Header{}, nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
 	return header, payload, nil
 }

@@ -3,6 +3,7 @@ package jwt
 import (
 	"errors"
 	"math"
+	"regexp"
 	"slices"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 // reflection, whatever type the caller has for them.
 type claims struct {
 	present   int
+	wrong     int   // those that are there with another JSON type
+	fault     error // the first of them
 	issuer    string
 	subject   string
 	id        string
@@ -45,23 +48,24 @@ type audience struct {
 
 func (a audience) includes(name string) bool { return a.one == name || slices.Contains(a.many, name) }
 
+func (a audience) matches(pattern *regexp.Regexp) bool {
+	return a.one != "" && pattern.MatchString(a.one) || slices.ContainsFunc(a.many, pattern.MatchString)
+}
+
 var (
 	errAudienceType = errors.New("aud is neither a string nor a list of strings")
+	errWrongType    = errors.New("the claim is of the wrong type")
 	errDateType     = errors.New("not a NumericDate")
 )
 
 // scanClaims validates the payload, all of it, as strict JSON, reads the claims
-// that are checked, and hands each member to visit, if there is one. Of the first
-// claim with the wrong type it tells with ErrClaims, but only if the JSON as a
-// whole is in order.
+// that are checked, and hands each member to visit, if there is one. A claim of the
+// wrong type is noted in the result and is no error here.
 func scanClaims(text string, visit func(name string, value strictjson.Value)) (claims, error) {
 	var c claims
-	var wrong error
 	s := strictjson.New(text)
 	for s.Next() {
-		if err := c.read(s.Name(), s.Value()); err != nil && wrong == nil {
-			wrong = err
-		}
+		c.read(s.Name(), s.Value())
 		if visit != nil {
 			visit(s.Name(), s.Value())
 		}
@@ -69,54 +73,54 @@ func scanClaims(text string, visit func(name string, value strictjson.Value)) (c
 	if err := s.Err(); err != nil {
 		return claims{}, &JSONWebTokenError{Message: "invalid token", Kind: ErrMalformed, Cause: err}
 	}
-	if wrong != nil {
-		return claims{}, wrong
-	}
 	return c, nil
 }
 
-func (c *claims) read(name string, value strictjson.Value) error {
+func (c *claims) read(name string, value strictjson.Value) {
 	switch name {
 	case "iss":
-		return c.text(claimIssuer, name, value, &c.issuer)
+		c.text(claimIssuer, name, value, &c.issuer)
 	case "sub":
-		return c.text(claimSubject, name, value, &c.subject)
+		c.text(claimSubject, name, value, &c.subject)
 	case "jti":
-		return c.text(claimID, name, value, &c.id)
+		c.text(claimID, name, value, &c.id)
 	case "nonce":
-		return c.text(claimNonce, name, value, &c.nonce)
+		c.text(claimNonce, name, value, &c.nonce)
 	case "exp":
-		return c.date(claimExpiresAt, name, value, &c.expiresAt)
+		c.date(claimExpiresAt, name, value, &c.expiresAt)
 	case "nbf":
-		return c.date(claimNotBefore, name, value, &c.notBefore)
+		c.date(claimNotBefore, name, value, &c.notBefore)
 	case "iat":
-		return c.date(claimIssuedAt, name, value, &c.issuedAt)
+		c.date(claimIssuedAt, name, value, &c.issuedAt)
 	case "aud":
 		var ok bool
-		if c.audience, ok = readAudience(value); !ok {
-			return invalid(ErrClaims, "invalid aud value")
-		}
-		c.present |= claimAudience
+		c.audience, ok = readAudience(value)
+		c.note(claimAudience, name, ok)
 	}
-	return nil
 }
 
-func (c *claims) text(claim int, name string, value strictjson.Value, to *string) error {
-	text, ok := value.Text()
-	if !ok {
-		return invalid(ErrClaims, "invalid %s value", name)
+// note records that a claim is there, or that it is of the wrong type.
+func (c *claims) note(claim int, name string, ok bool) {
+	if ok {
+		c.present |= claim
+		return
 	}
-	*to, c.present = text, c.present|claim
-	return nil
+	c.wrong |= claim
+	if c.fault == nil {
+		c.fault = &JSONWebTokenError{Message: "invalid " + name + " value", Kind: ErrClaims}
+	}
 }
 
-func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) error {
-	date, ok := dateOf(value)
-	if !ok {
-		return invalid(ErrClaims, "invalid %s value", name)
-	}
-	*to, c.present = date, c.present|claim
-	return nil
+func (c *claims) text(claim int, name string, value strictjson.Value, to *string) {
+	var ok bool
+	*to, ok = value.Text()
+	c.note(claim, name, ok)
+}
+
+func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) {
+	var ok bool
+	*to, ok = dateOf(value)
+	c.note(claim, name, ok)
 }
 
 func readAudience(value strictjson.Value) (audience, bool) {
@@ -124,6 +128,9 @@ func readAudience(value strictjson.Value) (audience, bool) {
 		return audience{one: one}, true
 	}
 	many, ok := value.Texts()
+	if !ok {
+		many = nil // a list with something else in it names nobody
+	}
 	return audience{many: many}, ok
 }
 

@@ -1,7 +1,6 @@
 package jwt
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 // A shape is how the type of the claims is filled.
 type shape struct {
+	text   bool    // a string: the payload as it is
 	plain  bool    // a struct: members are set as they are scanned
 	fields fields  // of the struct
 	whole  decoder // of any other type
@@ -25,7 +25,9 @@ func shapeOf(t reflect.Type) shape {
 	}
 	var made shape
 	pointer := reflect.PointerTo(t)
-	if t.Kind() == reflect.Struct && !pointer.Implements(unmarshalerType) && !pointer.Implements(textUnmarshalerType) {
+	if t == reflect.TypeFor[string]() {
+		made = shape{text: true}
+	} else if t.Kind() == reflect.Struct && !pointer.Implements(unmarshalerType) && !pointer.Implements(textUnmarshalerType) {
 		made = shape{plain: true, fields: fieldsOf(t)}
 	} else {
 		made = shape{whole: decoderOf(t)}
@@ -34,17 +36,24 @@ func shapeOf(t reflect.Type) shape {
 	return made
 }
 
-// read validates a payload and fills to with it in the same pass. The second
+// read validates a payload, of a token with this "typ", and fills to with it in the same pass. The second
 // error is that of claims which do not fit their type: it matters only once the
 // claims that the package knows have been found in order.
-func (sh shape) read(text string, to reflect.Value) (registered claims, unfit, err error) {
-	if !sh.plain {
+func (sh shape) read(typ, text string, to reflect.Value) (registered claims, unfit, err error) {
+	switch {
+	case sh.text:
+		to.SetString(text)
+		// What says that it is a JWT has claims, RFC 7519 §7.2.
+		if strings.EqualFold(typ, "JWT") || strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") {
+			registered, err = scanClaims(text, nil)
+		}
+	case !sh.plain:
 		registered, err = scanClaims(text, nil)
-		if err == nil || errors.Is(err, ErrClaims) {
+		if err == nil {
 			value, _ := strictjson.Parse(text) // was found valid just now
 			unfit = sh.whole(value, to)
 		}
-	} else {
+	default:
 		next := 0
 		registered, err = scanClaims(text, func(name string, value strictjson.Value) {
 			if i := sh.fields.find(name, next); i >= 0 {

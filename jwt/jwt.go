@@ -25,8 +25,9 @@ import (
 
 // A Token is a token that has been verified, or decoded by DecodeUnverified.
 type Token[C any] struct {
-	Header jws.Header
-	Claims C
+	Header    jws.Header
+	Claims    C
+	Signature string // the third part, in base64url
 }
 
 // Registered has the claims of RFC 7519 §4.1. Embed it in a struct with claims of
