@@ -273,6 +273,14 @@ func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error)
 	return fitting, nil
 }
 
+// Trusts reports whether the key that a message was verified with is still among
+// those that the source of keys returns for it. It is for callers that remember
+// verified messages.
+func (v *Verifier) Trusts(ctx context.Context, m Message) bool {
+	found, err := v.find(ctx, m.Header)
+	return err == nil && m.Key != nil && slices.Contains(found, m.Key)
+}
+
 func (v *Verifier) find(ctx context.Context, h Header) ([]*jwk.Key, error) {
 	if choose, ok := v.keys.(KeyFunc); ok {
 		h.Critical = slices.Clone(h.Critical)

@@ -55,6 +55,13 @@ type VerifyOptions struct {
 	IgnoreNotBefore        bool // accept a token whose "nbf" is to come
 	AllowMissingExpiration bool // accept a token without "exp", which is good for ever
 
+	// CacheSize is how many verified tokens a Verifier remembers, so that one that
+	// comes again costs no signature. Its times and all other claims are checked
+	// each time, and its key must still be found. 0 remembers none; a few
+	// thousand make sense where a signature is dear (RSA, elliptic curves) and the
+	// same client sends its token with every request.
+	CacheSize int
+
 	MaxSize int              // greatest length of a token in bytes; 0 means 64 KiB
 	Now     func() time.Time // the clock; nil means time.Now
 }
@@ -65,6 +72,7 @@ type Verifier[C any] struct {
 	signatures *jws.Verifier
 	options    VerifyOptions
 	shape      shape
+	cache      *cache[C] // nil if there is none
 }
 
 // NewVerifier makes a verifier. It returns ErrOptions if the options would accept
@@ -80,7 +88,11 @@ func NewVerifier[C any](keys jwk.Source, o VerifyOptions) (*Verifier[C], error) 
 	if err != nil {
 		return nil, o.fromSignature(err)
 	}
-	return &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}, nil
+	v := &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}
+	if o.CacheSize > 0 {
+		v.cache = newCache[C](o.CacheSize, v.shape)
+	}
+	return v, nil
 }
 
 // prepare checks options and completes them.
@@ -95,6 +107,9 @@ func (o *VerifyOptions) prepare() error {
 	}
 	if o.AudiencePatterns != nil && len(o.AudiencePatterns) == 0 || slices.Contains(o.AudiencePatterns, nil) {
 		return invalid(ErrOptions, "AudiencePatterns must not be empty or contain nil")
+	}
+	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
+		return invalid(ErrOptions, "CacheSize must be from 0 to %d", maxCacheSize)
 	}
 	if o.Nonce != "" && strings.TrimSpace(o.Nonce) == "" {
 		return invalid(ErrOptions, "nonce must be a non-empty string")
@@ -146,28 +161,48 @@ func (v *Verifier[C]) Verify(ctx context.Context, token string) (Token[C], error
 	if token == "" {
 		return Token[C]{}, invalid(ErrMalformed, "jwt must be provided")
 	}
+	if v.cache != nil {
+		return v.verifyCached(ctx, token)
+	}
+	result, _, err := v.verify(ctx, token, false)
+	return result, err
+}
+
+// A proof is what a cache keeps of a verification.
+type proof struct {
+	message    jws.Message
+	registered claims
+	payload    string
+}
+
+func (v *Verifier[C]) verify(ctx context.Context, token string, keep bool) (Token[C], proof, error) {
 	buffer := payloads.Get().(*[]byte)
 	defer keepPayload(buffer)
 	message, err := v.signatures.VerifyAppend(ctx, (*buffer)[:0], token)
 	if err != nil {
-		return Token[C]{}, v.options.fromSignature(err)
+		return Token[C]{}, proof{}, v.options.fromSignature(err)
 	}
 	*buffer = message.Payload
 	if err := v.options.checkType(message.Header.Type); err != nil {
-		return Token[C]{}, err
+		return Token[C]{}, proof{}, err
 	}
 	result := Token[C]{Header: message.Header, Signature: token[strings.LastIndexByte(token, '.')+1:]}
-	registered, unfit, err := v.shape.read(message.Header.Type, string(message.Payload), reflect.ValueOf(&result.Claims).Elem())
+	text := string(message.Payload)
+	registered, unfit, err := v.shape.read(message.Header.Type, text, reflect.ValueOf(&result.Claims).Elem())
 	if err != nil {
-		return Token[C]{}, err
+		return Token[C]{}, proof{}, err
 	}
 	if err := v.options.check(&registered); err != nil {
-		return Token[C]{}, err
+		return Token[C]{}, proof{}, err
 	}
 	if unfit != nil {
-		return Token[C]{}, unfit
+		return Token[C]{}, proof{}, unfit
 	}
-	return result, nil
+	if !keep {
+		return result, proof{}, nil
+	}
+	message.Payload = nil // the memory is somebody else's next
+	return result, proof{message, registered, text}, nil
 }
 
 // shortType is a media type as RFC 7515 §4.1.9 compares it.
@@ -271,6 +306,9 @@ func (o *VerifyOptions) checkNames(c *claims) error {
 	}
 	if o.ID != "" && c.id != o.ID { // RFC 7519 §4.1.7
 		return c.differs(claimID, ErrID, "jwt jwtid invalid. expected: %s", o.ID)
+	}
+	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
+		return invalid(ErrOptions, "CacheSize must be from 0 to %d", maxCacheSize)
 	}
 	if o.Nonce != "" && c.nonce != o.Nonce { // OpenID Connect Core §3.1.3.7
 		return c.differs(claimNonce, ErrNonce, "jwt nonce invalid. expected: %s", o.Nonce)
