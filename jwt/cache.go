@@ -104,21 +104,27 @@ func (v *Verifier[C]) verifyCached(ctx context.Context, token string) (Token[C],
 		}
 		return c.copied(e), nil
 	}
-	keep := c.comesAgain(hash, token)
-	result, proof, err := v.verify(ctx, token, keep)
-	if err != nil || !keep {
-		return result, err
+	var p *proof
+	if c.comesAgain(hash, token) {
+		p = new(proof)
 	}
-	e := &cached[C]{token: strings.Clone(token), message: proof.message, registered: proof.registered, result: result}
+	result := new(Token[C])
+	if err := v.verify(ctx, token, result, p); err != nil {
+		return Token[C]{}, err
+	}
+	if p == nil {
+		return *result, nil
+	}
+	e := &cached[C]{token: strings.Clone(token), message: p.message, registered: p.registered, result: *result}
 	e.result.Signature = e.token[len(token)-len(result.Signature):]
 	if c.again {
 		var none C
-		e.result.Claims, e.payload = none, proof.payload
+		e.result.Claims, e.payload = none, p.payload
 	} else if c.clone != nil { // the caller may change what it gets
 		c.clone(reflect.ValueOf(&e.result.Claims).Elem())
 	}
 	c.keep(hash, e)
-	return result, nil
+	return *result, nil
 }
 
 // copied is a cached token for one caller, who may do with it what it likes.

@@ -15,7 +15,7 @@
 package jwt
 
 import (
-	"encoding/json"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -53,10 +53,7 @@ type Audience []string
 
 // MarshalJSON writes a list of one as a string.
 func (a Audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
+	return appendAudience(nil, reflect.ValueOf(a)), nil
 }
 
 // UnmarshalJSON reads a string or a list of strings.

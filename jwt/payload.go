@@ -9,26 +9,39 @@ import (
 	"github.com/ostiary/ostiary/internal/strictjson"
 )
 
-// complete adds the claims of the options to the claims of the caller, and
-// refuses those that would then be there twice.
-func (s *Signer) complete(text string) ([]byte, error) {
-	registered, err := scanClaims(text, nil)
-	if err != nil {
-		return nil, &JSONWebTokenError{Message: `Expected "payload" to be a plain object.`, Kind: ErrClaims, Cause: err}
+// payload appends the payload of a token: the claims of the caller and those of the
+// options.
+func (s *Signer) payload(dst []byte, value any) ([]byte, error) {
+	var registered claims
+	dst, ok := appendStruct(dst, &registered, value)
+	if !ok {
+		var err error
+		if dst, err = appendClaims(dst, value); err != nil {
+			return dst, err
+		}
+		if registered, err = scanClaims(string(dst), nil); err != nil {
+			return dst, &JSONWebTokenError{Message: `Expected "payload" to be a plain object.`, Kind: ErrClaims, Cause: err}
+		}
 	}
+	return s.complete(dst, &registered)
+}
+
+// complete adds the claims of the options to a text that has those of the caller,
+// and refuses what would then be there twice.
+func (s *Signer) complete(text []byte, registered *claims) ([]byte, error) {
 	if fault := registered.dateFault(); fault != nil {
-		return nil, fault
+		return text, fault
 	}
 	o := &s.options
 	now := o.Now().Truncate(time.Second)
 	if registered.has(claimIssuedAt) {
 		now = registered.issuedAt
 	}
-	p := payload{present: registered.present | registered.wrong, text: make([]byte, 0, len(text)+s.room)}
+	p := payload{present: registered.present | registered.wrong}
 	if o.NoTimestamp && registered.has(claimIssuedAt) {
-		p.text = appendWithout(p.text, text, "iat")
+		p.text = appendWithout(text[:0], string(text), "iat")
 	} else {
-		p.text = append(p.text, text[:len(text)-1]...)
+		p.text = text[:len(text)-1]
 	}
 	if !o.NoTimestamp && !registered.has(claimIssuedAt) {
 		p.date(claimIssuedAt, "iat", "", now)
@@ -93,9 +106,7 @@ func (s *Signer) fix() error {
 			return &JSONWebTokenError{Message: "jwt options invalid", Kind: ErrOptions, Cause: err}
 		}
 		s.fixed = append(s.fixed, fixedClaim{c.claim, c.name, c.option, value})
-		s.room += len(value) + 8
 	}
-	s.room += 64 // for the dates
 	return nil
 }
 

@@ -61,7 +61,6 @@ type Signer struct {
 	key        *jwk.Key
 	options    SignOptions
 	fixed      []fixedClaim // Issuer, Subject, ID and Audience
-	room       int          // in bytes, for all that is added to the claims
 	textType   string       // the "typ" of a token that is not one of claims
 }
 
@@ -148,11 +147,10 @@ func (s *Signer) Sign(claims any) (string, error) {
 	if text, ok := claims.(string); ok {
 		return s.signText(text)
 	}
-	text, err := marshalClaims(claims)
-	if err != nil {
-		return "", err
-	}
-	payload, err := s.complete(text)
+	buffer := payloads.Get().(*[]byte)
+	defer keepPayload(buffer)
+	payload, err := s.payload((*buffer)[:0], claims)
+	*buffer = payload
 	if err != nil {
 		return "", err
 	}
@@ -217,26 +215,27 @@ type encoder struct {
 	json   *json.Encoder
 }
 
-// marshalClaims turns the claims into JSON text that begins and ends with a brace.
-func marshalClaims(claims any) (string, error) {
+// appendClaims appends claims as JSON text that begins and ends with a brace, if they
+// are an object.
+func appendClaims(dst []byte, claims any) ([]byte, error) {
 	switch c := claims.(type) {
 	case nil:
-		return "{}", nil
+		return append(dst, "{}"...), nil
 	case json.RawMessage:
-		return string(bytes.TrimSpace(c)), nil
+		return append(dst, bytes.TrimSpace(c)...), nil
 	case []byte:
-		return string(bytes.TrimSpace(c)), nil
+		return append(dst, bytes.TrimSpace(c)...), nil
 	}
 	e := encoders.Get().(*encoder)
 	e.buffer.Reset()
 	if err := e.json.Encode(claims); err != nil {
 		// The encoder is dropped: it keeps errors of its writer, and should
 		// not be asked whether this was one.
-		return "", &JSONWebTokenError{Message: "the payload cannot be written as JSON", Kind: ErrClaims, Cause: err}
+		return dst, &JSONWebTokenError{Message: "the payload cannot be written as JSON", Kind: ErrClaims, Cause: err}
 	}
-	text := string(bytes.TrimSpace(e.buffer.Bytes()))
+	dst = append(dst, bytes.TrimSpace(e.buffer.Bytes())...)
 	if e.buffer.Cap() <= maxKeptPayload {
 		encoders.Put(e)
 	}
-	return text, nil
+	return dst, nil
 }

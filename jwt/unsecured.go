@@ -38,11 +38,8 @@ func InsecureSignNone(claims any, o SignOptions) (string, error) {
 		if err := s.fix(); err != nil {
 			return "", err
 		}
-		text, err := marshalClaims(claims)
-		if err != nil {
-			return "", err
-		}
-		if payload, err = s.complete(text); err != nil {
+		var err error
+		if payload, err = s.payload(nil, claims); err != nil {
 			return "", err
 		}
 		if typ == "" {

@@ -164,8 +164,11 @@ func (v *Verifier[C]) Verify(ctx context.Context, token string) (Token[C], error
 	if v.cache != nil {
 		return v.verifyCached(ctx, token)
 	}
-	result, _, err := v.verify(ctx, token, false)
-	return result, err
+	result := new(Token[C])
+	if err := v.verify(ctx, token, result, nil); err != nil {
+		return Token[C]{}, err
+	}
+	return *result, nil
 }
 
 // A proof is what a cache keeps of a verification.
@@ -175,34 +178,35 @@ type proof struct {
 	payload    string
 }
 
-func (v *Verifier[C]) verify(ctx context.Context, token string, keep bool) (Token[C], proof, error) {
+// verify fills result, and proof if there is one. On error both are worthless.
+func (v *Verifier[C]) verify(ctx context.Context, token string, result *Token[C], p *proof) error {
 	buffer := payloads.Get().(*[]byte)
 	defer keepPayload(buffer)
 	message, err := v.signatures.VerifyAppend(ctx, (*buffer)[:0], token)
 	if err != nil {
-		return Token[C]{}, proof{}, v.options.fromSignature(err)
+		return v.options.fromSignature(err)
 	}
 	*buffer = message.Payload
 	if err := v.options.checkType(message.Header.Type); err != nil {
-		return Token[C]{}, proof{}, err
+		return err
 	}
-	result := Token[C]{Header: message.Header, Signature: token[strings.LastIndexByte(token, '.')+1:]}
+	result.Header, result.Signature = message.Header, token[strings.LastIndexByte(token, '.')+1:]
 	text := string(message.Payload)
 	registered, unfit, err := v.shape.read(message.Header.Type, text, reflect.ValueOf(&result.Claims).Elem())
 	if err != nil {
-		return Token[C]{}, proof{}, err
+		return err
 	}
 	if err := v.options.check(&registered); err != nil {
-		return Token[C]{}, proof{}, err
+		return err
 	}
 	if unfit != nil {
-		return Token[C]{}, proof{}, unfit
+		return unfit
 	}
-	if !keep {
-		return result, proof{}, nil
+	if p != nil {
+		message.Payload = nil // the memory is somebody else's next
+		*p = proof{message, registered, text}
 	}
-	message.Payload = nil // the memory is somebody else's next
-	return result, proof{message, registered, text}, nil
+	return nil
 }
 
 // shortType is a media type as RFC 7515 §4.1.9 compares it.

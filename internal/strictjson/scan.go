@@ -158,6 +158,32 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
+// allPlain is plain for eight bytes at once. It may say no where plain says yes,
+// and never the other way round.
+func allPlain(t string) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	_ = t[7]
+	v := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+	quote, backslash := v^ones*'"', v^ones*'\\'
+	// A byte below n sets its highest bit in v-n; so does one from 128 on, which
+	// is why those are left to plain.
+	return (v|(v-ones*' ')|(quote-ones)|(backslash-ones))&highs == 0
+}
+
+// Plain reports whether all of a text stands for itself in a JSON string: ASCII
+// without the quote, the backslash and control characters.
+func Plain(text string) bool {
+	i := 0
+	for i+8 <= len(text) && allPlain(text[i:i+8]) {
+		i += 8
+	}
+	for i < len(text) && plain[text[i]] && text[i] < 0x80 {
+		i++
+	}
+	return i == len(text)
+}
+
 // scanString validates a string and returns what is between its quotes,
 // escapes and all.
 func (s *Scanner) scanString() (raw string, escaped, ok bool) {
@@ -165,6 +191,9 @@ func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 	start := s.pos
 	for {
 		text, i := s.text, s.pos
+		for i+8 <= len(text) && allPlain(text[i:i+8]) {
+			i += 8
+		}
 		for i < len(text) && plain[text[i]] {
 			i++
 		}
