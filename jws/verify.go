@@ -1,7 +1,6 @@
 package jws
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -176,10 +175,12 @@ func cut(message string, maxSize int) (parts, error) {
 	if len(message) > maxSize {
 		return parts{}, fmt.Errorf("%w: %d bytes; at most %d are taken", ErrTooLong, len(message), maxSize)
 	}
-	if n := strings.Count(message, "."); n != 2 {
-		return parts{}, fmt.Errorf("%w: %d dots where two belong", ErrParts, n)
+	first := strings.IndexByte(message, '.')
+	second := first + 1 + strings.IndexByte(message[first+1:], '.')
+	if second <= first || strings.IndexByte(message[second+1:], '.') >= 0 {
+		return parts{}, fmt.Errorf("%w: %d dots where two belong", ErrParts, strings.Count(message, "."))
 	}
-	return parts{first: strings.IndexByte(message, '.'), second: strings.LastIndexByte(message, '.')}, nil
+	return parts{first: first, second: second}, nil
 }
 
 // scratch is memory that one verification needs and the next can use again.
@@ -320,12 +321,18 @@ var errLineBreak = errors.New("line break in base64url")
 
 // appendDecoded decodes base64url as RFC 7515 §2 defines it: no padding, no
 // other characters, no unused bits. Go's decoder skips line breaks even when
-// strict, so they are looked for first.
+// strict, which shows in the length.
 func appendDecoded(dst, encoded []byte) ([]byte, error) {
-	if bytes.IndexByte(encoded, '\n') >= 0 || bytes.IndexByte(encoded, '\r') >= 0 {
+	decoded, err := strictURL.AppendDecode(dst, encoded)
+	if err != nil {
+		return nil, err
+	}
+	// Whatever was skipped is missing. The length that a lost character could make
+	// right is never one of base64.
+	if len(encoded)%4 == 1 || len(decoded)-len(dst) != strictURL.DecodedLen(len(encoded)) {
 		return nil, errLineBreak
 	}
-	return strictURL.AppendDecode(dst, encoded)
+	return decoded, nil
 }
 
 // DecodeUnverified returns the header and the payload of a message in compact

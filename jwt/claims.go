@@ -58,69 +58,71 @@ var (
 	errDateType     = errors.New("not a NumericDate")
 )
 
-// scanClaims validates the payload, all of it, as strict JSON, reads the claims
-// that are checked, and hands each member to visit, if there is one. A claim of the
-// wrong type is noted in the result and is no error here.
-func scanClaims(text string, visit func(name string, value strictjson.Value)) (claims, error) {
-	var c claims
+// scanClaims validates the payload, all of it, as strict JSON, and reads the claims
+// that are checked. A claim of the wrong type is noted and is no error here.
+func scanClaims(text string, c *claims) error {
 	s := strictjson.New(text)
 	for s.Next() {
 		c.read(s.Name(), s.Value())
-		if visit != nil {
-			visit(s.Name(), s.Value())
-		}
 	}
-	if err := s.Err(); err != nil {
-		return claims{}, &JSONWebTokenError{Message: "invalid token", Kind: ErrMalformed, Cause: err}
+	if s.Err() != nil {
+		return malformed(s.Err())
 	}
-	return c, nil
+	return nil
 }
 
-func (c *claims) read(name string, value strictjson.Value) {
+func malformed(cause error) error {
+	return &JSONWebTokenError{Message: "invalid token", Kind: ErrMalformed, Cause: cause}
+}
+
+// read reads a member if it is one of the claims, and returns which.
+func (c *claims) read(name string, value strictjson.Value) int {
 	switch name {
 	case "iss":
-		c.text(claimIssuer, name, value, &c.issuer)
+		return c.text(claimIssuer, name, value, &c.issuer)
 	case "sub":
-		c.text(claimSubject, name, value, &c.subject)
+		return c.text(claimSubject, name, value, &c.subject)
 	case "jti":
-		c.text(claimID, name, value, &c.id)
+		return c.text(claimID, name, value, &c.id)
 	case "nonce":
-		c.text(claimNonce, name, value, &c.nonce)
+		return c.text(claimNonce, name, value, &c.nonce)
 	case "exp":
-		c.date(claimExpiresAt, name, value, &c.expiresAt)
+		return c.date(claimExpiresAt, name, value, &c.expiresAt)
 	case "nbf":
-		c.date(claimNotBefore, name, value, &c.notBefore)
+		return c.date(claimNotBefore, name, value, &c.notBefore)
 	case "iat":
-		c.date(claimIssuedAt, name, value, &c.issuedAt)
+		return c.date(claimIssuedAt, name, value, &c.issuedAt)
 	case "aud":
 		var ok bool
 		c.audience, ok = readAudience(value)
-		c.note(claimAudience, name, ok)
+		return c.note(claimAudience, name, ok)
 	}
+	return 0
 }
 
 // note records that a claim is there, or that it is of the wrong type.
-func (c *claims) note(claim int, name string, ok bool) {
+func (c *claims) note(claim int, name string, ok bool) int {
 	if ok {
 		c.present |= claim
-		return
+		return claim
 	}
 	c.wrong |= claim
 	if c.fault == nil {
 		c.fault = &JSONWebTokenError{Message: "invalid " + name + " value", Kind: ErrClaims}
 	}
+	return claim
 }
 
-func (c *claims) text(claim int, name string, value strictjson.Value, to *string) {
+func (c *claims) text(claim int, name string, value strictjson.Value, to *string) int {
 	var ok bool
 	*to, ok = value.Text()
-	c.note(claim, name, ok)
+	return c.note(claim, name, ok)
 }
 
-func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) {
+func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) int {
 	var ok bool
 	*to, ok = dateOf(value)
-	c.note(claim, name, ok)
+	return c.note(claim, name, ok)
 }
 
 func readAudience(value strictjson.Value) (audience, bool) {
@@ -136,10 +138,18 @@ func readAudience(value strictjson.Value) (audience, bool) {
 
 func audienceOf(value strictjson.Value) (Audience, bool) {
 	a, ok := readAudience(value)
-	if !ok || a.many != nil {
-		return a.many, ok
+	if !ok {
+		return nil, false
 	}
-	return Audience{a.one}, true
+	return a.list(), true
+}
+
+// list is a list of its own for every caller.
+func (a audience) list() Audience {
+	if a.many != nil {
+		return slices.Clone(a.many)
+	}
+	return Audience{a.one}
 }
 
 // maxDate is the year 9999 in seconds, the last that RFC 3339 can write.

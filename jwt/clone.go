@@ -56,7 +56,7 @@ func structCloner(t reflect.Type, depth int) (cloner, bool) {
 			continue
 		}
 		clone, ok := clonerOf(f.Type, depth+1)
-		if !ok || clone != nil && !f.IsExported() {
+		if !ok || clone != nil && !f.IsExported() && f.Type.Kind() != reflect.Struct {
 			return nil, false
 		}
 		if clone != nil {

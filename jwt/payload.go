@@ -19,7 +19,7 @@ func (s *Signer) payload(dst []byte, value any) ([]byte, error) {
 		if dst, err = appendClaims(dst, value); err != nil {
 			return dst, err
 		}
-		if registered, err = scanClaims(string(dst), nil); err != nil {
+		if err = scanClaims(string(dst), &registered); err != nil {
 			return dst, &JSONWebTokenError{Message: `Expected "payload" to be a plain object.`, Kind: ErrClaims, Cause: err}
 		}
 	}

@@ -91,7 +91,8 @@ func InsecureVerifyNone[C any](token string, o VerifyOptions) (Token[C], error) 
 		return Token[C]{}, err
 	}
 	result := Token[C]{Header: header}
-	registered, unfit, err := shapeOf(reflect.TypeFor[C]()).read(header.Type, string(payload), reflect.ValueOf(&result.Claims).Elem())
+	sh := shapeOf(reflect.TypeFor[C]())
+	registered, unfit, err := sh.read(header.Type, string(payload), reflect.ValueOf(&result.Claims).Elem())
 	for _, failed := range []error{err, o.checkOf(&registered, err), unfit} {
 		if failed != nil {
 			return Token[C]{}, failed
@@ -118,7 +119,8 @@ func mutate(claims any, payload string, noTimestamp bool) error {
 		return invalid(ErrOptions, "MutatePayload needs a map[string]any or a pointer to a struct")
 	}
 	fresh := reflect.New(v.Type().Elem()) // so that what was taken out is gone
-	_, unfit, err := shapeOf(v.Type().Elem()).read("", payload, fresh.Elem())
+	sh := shapeOf(v.Type().Elem())
+	_, unfit, err := sh.read("", payload, fresh.Elem())
 	if err == nil {
 		err = unfit
 	}

@@ -346,7 +346,8 @@ func DecodeUnverified[C any](token string) (Token[C], error) {
 		return Token[C]{}, fromSignature(err)
 	}
 	result := Token[C]{Header: header, Signature: token[strings.LastIndexByte(token, '.')+1:]}
-	_, unfit, err := shapeOf(reflect.TypeFor[C]()).read(header.Type, string(payload), reflect.ValueOf(&result.Claims).Elem())
+	sh := shapeOf(reflect.TypeFor[C]())
+	_, unfit, err := sh.read(header.Type, string(payload), reflect.ValueOf(&result.Claims).Elem())
 	if err == nil {
 		err = unfit
 	}

@@ -1,6 +1,9 @@
 package strictjson
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // scanValue validates the value at the current position and steps behind it.
 func (s *Scanner) scanValue() (Value, bool) {
@@ -158,26 +161,28 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
-// allPlain is plain for eight bytes at once. It may say no where plain says yes,
-// and never the other way round.
-func allPlain(t string) bool {
+// plainEnd steps over plain ASCII eight bytes at a time, and stops in front of the
+// eight that are not all plain, or at most seven bytes before the end.
+func plainEnd(text string, i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	_ = t[7]
-	v := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
-		uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
-	quote, backslash := v^ones*'"', v^ones*'\\'
-	// A byte below n sets its highest bit in v-n; so does one from 128 on, which
-	// is why those are left to plain.
-	return (v|(v-ones*' ')|(quote-ones)|(backslash-ones))&highs == 0
+	for ; i+8 <= len(text); i += 8 {
+		t := text[i : i+8]
+		v := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		quote, backslash := v^ones*'"', v^ones*'\\'
+		// A byte below n sets its highest bit in v-n; so does one from 128 on,
+		// which is why those are left to plain.
+		if (v|(v-ones*' ')|(quote-ones)|(backslash-ones))&highs != 0 {
+			break
+		}
+	}
+	return i
 }
 
 // Plain reports whether all of a text stands for itself in a JSON string: ASCII
 // without the quote, the backslash and control characters.
 func Plain(text string) bool {
-	i := 0
-	for i+8 <= len(text) && allPlain(text[i:i+8]) {
-		i += 8
-	}
+	i := plainEnd(text, 0)
 	for i < len(text) && plain[text[i]] && text[i] < 0x80 {
 		i++
 	}
@@ -189,12 +194,11 @@ func Plain(text string) bool {
 func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 	s.pos++
 	start := s.pos
+	var bits byte // of all that is not plain ASCII
 	for {
-		text, i := s.text, s.pos
-		for i+8 <= len(text) && allPlain(text[i:i+8]) {
-			i += 8
-		}
+		text, i := s.text, plainEnd(s.text, s.pos)
 		for i < len(text) && plain[text[i]] {
+			bits |= text[i]
 			i++
 		}
 		s.pos = i
@@ -202,6 +206,11 @@ func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 		case i == len(text):
 			return "", false, s.fail("string without an end")
 		case text[i] == '"':
+			// Only strings can have bytes of more than seven bits, so this is
+			// where a text is checked to be UTF-8.
+			if bits >= utf8.RuneSelf && !utf8.ValidString(text[start:i]) {
+				return "", false, s.fail("not UTF-8")
+			}
 			s.pos++
 			return text[start:i], escaped, true
 		case text[i] != '\\':

@@ -44,8 +44,19 @@ func (v Value) Int() (int64, bool) {
 	if v.kind != Number {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(v.text, 10, 64)
-	return n, err == nil
+	if len(v.text) > 18 || v.text[0] == '-' {
+		n, err := strconv.ParseInt(v.text, 10, 64)
+		return n, err == nil
+	}
+	var n int64
+	for i := range len(v.text) {
+		digit := v.text[i] - '0'
+		if digit > 9 { // a fraction or an exponent
+			return 0, false
+		}
+		n = 10*n + int64(digit)
+	}
+	return n, true
 }
 
 // Float returns a finite number, rounded to the nearest float64.
@@ -83,7 +94,7 @@ func (v Value) Each(visit func(Value) bool) bool {
 // Texts returns the elements of an array of strings, and false for any other
 // value. An empty array is an empty, non-nil slice.
 func (v Value) Texts() ([]string, bool) {
-	list := []string{}
+	list := make([]string, 0, 4)
 	ok := v.Each(func(element Value) bool {
 		text, ok := element.Text()
 		list = append(list, text)
