@@ -114,56 +114,90 @@ func (v *Verifier) Verify(ctx context.Context, message string) (Message, error) 
 
 // VerifyAppend is like Verify and appends the payload to dst, so that a caller
 // can reuse memory.
-//
-// The order of the steps is the security of this package.
 func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string) (Message, error) {
-	// Size and shape, before anything is copied or split.
-	parts, err := cut(message, v.options.MaxSize)
+	var m Message
+	scratch := scratches.Get().(*scratch)
+	defer scratch.release()
+	encoded, err := v.verify(ctx, &m, scratch, message)
+	if err == nil {
+		m.Payload, err = appendPayload(dst, encoded)
+	}
 	if err != nil {
 		return Message{}, err
 	}
+	return m, nil
+}
+
+// VerifyText is like Verify and returns the payload as a string, which is not checked
+// to be UTF-8. The Payload of the Message is nil.
+func (v *Verifier) VerifyText(ctx context.Context, message string) (Message, string, error) {
+	var m Message
 	scratch := scratches.Get().(*scratch)
 	defer scratch.release()
+	encoded, err := v.verify(ctx, &m, scratch, message)
+	if err == nil {
+		scratch.decoded, err = appendPayload(scratch.decoded[:0], encoded)
+	}
+	if err != nil {
+		return Message{}, "", err
+	}
+	return m, string(scratch.decoded), nil
+}
+
+// verify verifies a message and returns its payload, which is still encoded and in
+// the memory of the scratch.
+//
+// The order of the steps is the security of this package.
+func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, message string) ([]byte, error) {
+	// Size and shape, before anything is copied or split.
+	parts, err := cut(message, v.options.MaxSize)
+	if err != nil {
+		return nil, err
+	}
 	scratch.message = append(scratch.message[:0], message...)
 
 	// Strict base64url; then the header, which is read strictly and chooses
 	// nothing.
 	signature, err := scratch.signatureOf(parts)
 	if err != nil {
-		return Message{}, err
+		return nil, err
 	}
-	header, seen, err := v.header(message[:parts.first], scratch)
-	if err != nil {
-		return Message{}, err
+	var seen bool
+	if m.Header, seen, err = v.header(message[:parts.first], scratch); err != nil {
+		return nil, err
 	}
 	if len(signature) == 0 {
-		return Message{}, ErrUnsigned
+		return nil, ErrUnsigned
 	}
-	if err := v.accept(header, seen); err != nil {
-		return Message{}, err
+	if err := v.accept(m.Header, seen); err != nil {
+		return nil, err
 	}
 
 	// The key, by its name, and only if the algorithm is one of its own.
-	keys, err := v.candidates(ctx, header)
+	keys, err := v.candidates(ctx, m.Header)
 	if err != nil {
-		return Message{}, err
+		return nil, err
 	}
 
 	// The signature.
-	key, err := verifyWith(keys, header.Algorithm, scratch.message[:parts.second], signature)
-	if err != nil {
-		return Message{}, err
+	if m.Key, err = verifyWith(keys, m.Header.Algorithm, scratch.message[:parts.second], signature); err != nil {
+		return nil, err
 	}
 	if !seen {
-		v.remember(message[:parts.first], header)
+		v.remember(message[:parts.first], m.Header)
 	}
+	m.Signature = message[parts.second+1:]
 
 	// Only then the payload.
-	payload, err := appendDecoded(dst, scratch.message[parts.first+1:parts.second])
+	return scratch.message[parts.first+1 : parts.second], nil
+}
+
+func appendPayload(dst, encoded []byte) ([]byte, error) {
+	payload, err := appendDecoded(dst, encoded)
 	if err != nil {
-		return Message{}, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
 	}
-	return Message{Header: header, Payload: payload, Key: key}, nil
+	return payload, nil
 }
 
 // parts are where the two dots of a compact message are.

@@ -133,11 +133,11 @@ func (c *cache[C]) copied(e *cached[C]) Token[C] {
 		return e.result
 	}
 	result := e.result
-	claims := reflect.ValueOf(&result.Claims).Elem()
+	to := reflect.ValueOf(&result.Claims).Elem()
 	if c.clone != nil {
-		c.clone(claims)
+		c.clone(to)
 	} else { // the text was read before without an error, into the same type
-		_, _, _ = c.shape.read(e.message.Header.Type, e.payload, claims)
+		_, _ = c.shape.read(payloadText{e.message.Header.Type, e.payload}, new(claims), to)
 	}
 	return result
 }

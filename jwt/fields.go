@@ -71,29 +71,32 @@ func ownerOf(t reflect.Type, index []int) reflect.Type {
 	return t
 }
 
-// read validates a payload, of a token with this "typ", and fills to with it in the
-// same pass. The second error is that of claims which do not fit their type: it
-// matters only once the claims that the package knows have been found in order.
-func (sh *shape) read(typ, text string, to reflect.Value) (registered claims, unfit, err error) {
+// payloadText is a payload and the "typ" of the token that it came in.
+type payloadText struct{ typ, text string }
+
+// read validates a payload, and fills registered and to with it in the same pass. The
+// first error is that of claims which do not fit their type: it matters only once
+// the claims that the package knows have been found in order.
+func (sh *shape) read(p payloadText, registered *claims, to reflect.Value) (unfit, err error) {
 	switch {
 	case sh.text:
-		to.SetString(text)
+		to.SetString(p.text)
 		// What says that it is a JWT has claims, RFC 7519 §7.2.
-		if strings.EqualFold(typ, "JWT") || strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") {
-			err = scanClaims(text, &registered)
+		if strings.EqualFold(p.typ, "JWT") || strings.HasPrefix(strings.TrimLeft(p.text, " \t\r\n"), "{") {
+			err = scanClaims(p.text, registered)
 		}
 	case !sh.plain:
-		if err = scanClaims(text, &registered); err == nil {
-			value, _ := strictjson.Parse(text) // was found valid just now
+		if err = scanClaims(p.text, registered); err == nil {
+			value, _ := strictjson.Parse(p.text) // was found valid just now
 			unfit = sh.whole(value, to)
 		}
 	default:
-		unfit, err = sh.readStruct(text, &registered, to)
+		unfit, err = sh.readStruct(p.text, registered, to)
 	}
 	if unfit != nil {
 		unfit = &JSONWebTokenError{Message: "jwt claims do not fit their type", Kind: ErrClaims, Cause: unfit}
 	}
-	return registered, unfit, err
+	return unfit, err
 }
 
 // readStruct scans the claims and sets the fields of a struct on the way.

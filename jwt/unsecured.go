@@ -92,7 +92,8 @@ func InsecureVerifyNone[C any](token string, o VerifyOptions) (Token[C], error) 
 	}
 	result := Token[C]{Header: header}
 	sh := shapeOf(reflect.TypeFor[C]())
-	registered, unfit, err := sh.read(header.Type, string(payload), reflect.ValueOf(&result.Claims).Elem())
+	var registered claims
+	unfit, err := sh.read(payloadText{header.Type, string(payload)}, &registered, reflect.ValueOf(&result.Claims).Elem())
 	for _, failed := range []error{err, o.checkOf(&registered, err), unfit} {
 		if failed != nil {
 			return Token[C]{}, failed
@@ -110,17 +111,17 @@ func (o *VerifyOptions) checkOf(c *claims, unreadable error) error {
 }
 
 // mutate writes the claims of a payload into those of the caller.
-func mutate(claims any, payload string, noTimestamp bool) error {
-	if m, ok := claims.(map[string]any); ok && m != nil {
+func mutate(value any, payload string, noTimestamp bool) error {
+	if m, ok := value.(map[string]any); ok && m != nil {
 		return mutateMap(m, payload, noTimestamp)
 	}
-	v := reflect.ValueOf(claims)
+	v := reflect.ValueOf(value)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return invalid(ErrOptions, "MutatePayload needs a map[string]any or a pointer to a struct")
 	}
 	fresh := reflect.New(v.Type().Elem()) // so that what was taken out is gone
 	sh := shapeOf(v.Type().Elem())
-	_, unfit, err := sh.read("", payload, fresh.Elem())
+	unfit, err := sh.read(payloadText{text: payload}, new(claims), fresh.Elem())
 	if err == nil {
 		err = unfit
 	}

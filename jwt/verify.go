@@ -73,6 +73,9 @@ type Verifier[C any] struct {
 	options    VerifyOptions
 	shape      shape
 	cache      *cache[C] // nil if there is none
+
+	// rooms is memory for tokens while they are read, which has to be on the heap.
+	rooms sync.Pool
 }
 
 // NewVerifier makes a verifier. It returns ErrOptions if the options would accept
@@ -89,6 +92,7 @@ func NewVerifier[C any](keys jwk.Source, o VerifyOptions) (*Verifier[C], error) 
 		return nil, o.fromSignature(err)
 	}
 	v := &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}
+	v.rooms.New = func() any { return new(Token[C]) }
 	if o.CacheSize > 0 {
 		v.cache = newCache[C](o.CacheSize, v.shape)
 	}
@@ -164,11 +168,15 @@ func (v *Verifier[C]) Verify(ctx context.Context, token string) (Token[C], error
 	if v.cache != nil {
 		return v.verifyCached(ctx, token)
 	}
-	result := new(Token[C])
-	if err := v.verify(ctx, token, result, nil); err != nil {
+	room := v.rooms.Get().(*Token[C])
+	err := v.verify(ctx, token, room, nil)
+	result := *room
+	*room = Token[C]{}
+	v.rooms.Put(room)
+	if err != nil {
 		return Token[C]{}, err
 	}
-	return *result, nil
+	return result, nil
 }
 
 // A proof is what a cache keeps of a verification.
@@ -180,19 +188,16 @@ type proof struct {
 
 // verify fills result, and proof if there is one. On error both are worthless.
 func (v *Verifier[C]) verify(ctx context.Context, token string, result *Token[C], p *proof) error {
-	buffer := payloads.Get().(*[]byte)
-	defer keepPayload(buffer)
-	message, err := v.signatures.VerifyAppend(ctx, (*buffer)[:0], token)
+	message, text, err := v.signatures.VerifyText(ctx, token)
 	if err != nil {
 		return v.options.fromSignature(err)
 	}
-	*buffer = message.Payload
 	if err := v.options.checkType(message.Header.Type); err != nil {
 		return err
 	}
-	result.Header, result.Signature = message.Header, token[strings.LastIndexByte(token, '.')+1:]
-	text := string(message.Payload)
-	registered, unfit, err := v.shape.read(message.Header.Type, text, reflect.ValueOf(&result.Claims).Elem())
+	result.Header, result.Signature = message.Header, message.Signature
+	var registered claims
+	unfit, err := v.shape.read(payloadText{message.Header.Type, text}, &registered, reflect.ValueOf(&result.Claims).Elem())
 	if err != nil {
 		return err
 	}
@@ -203,7 +208,6 @@ func (v *Verifier[C]) verify(ctx context.Context, token string, result *Token[C]
 		return unfit
 	}
 	if p != nil {
-		message.Payload = nil // the memory is somebody else's next
 		*p = proof{message, registered, text}
 	}
 	return nil
@@ -347,7 +351,7 @@ func DecodeUnverified[C any](token string) (Token[C], error) {
 	}
 	result := Token[C]{Header: header, Signature: token[strings.LastIndexByte(token, '.')+1:]}
 	sh := shapeOf(reflect.TypeFor[C]())
-	_, unfit, err := sh.read(header.Type, string(payload), reflect.ValueOf(&result.Claims).Elem())
+	unfit, err := sh.read(payloadText{header.Type, string(payload)}, new(claims), reflect.ValueOf(&result.Claims).Elem())
 	if err == nil {
 		err = unfit
 	}

@@ -1,6 +1,7 @@
 package strictjson
 
 import (
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -162,7 +163,7 @@ var plain = func() (table [256]bool) {
 }()
 
 // plainEnd steps over plain ASCII eight bytes at a time, and stops in front of the
-// eight that are not all plain, or at most seven bytes before the end.
+// first byte that is something else, or at most seven bytes before the end.
 func plainEnd(text string, i int) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(text); i += 8 {
@@ -171,9 +172,10 @@ func plainEnd(text string, i int) int {
 			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
 		quote, backslash := v^ones*'"', v^ones*'\\'
 		// A byte below n sets its highest bit in v-n; so does one from 128 on,
-		// which is why those are left to plain.
-		if (v|(v-ones*' ')|(quote-ones)|(backslash-ones))&highs != 0 {
-			break
+		// which is why those are left to plain. What it borrows changes the
+		// bytes above it only, so the lowest bit is right.
+		if odd := (v | (v - ones*' ') | (quote - ones) | (backslash - ones)) & highs; odd != 0 {
+			return i + bits.TrailingZeros64(odd)/8
 		}
 	}
 	return i
@@ -194,11 +196,11 @@ func Plain(text string) bool {
 func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 	s.pos++
 	start := s.pos
-	var bits byte // of all that is not plain ASCII
+	var all byte // the bits of what plainEnd did not step over
 	for {
 		text, i := s.text, plainEnd(s.text, s.pos)
 		for i < len(text) && plain[text[i]] {
-			bits |= text[i]
+			all |= text[i]
 			i++
 		}
 		s.pos = i
@@ -208,7 +210,7 @@ func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 		case text[i] == '"':
 			// Only strings can have bytes of more than seven bits, so this is
 			// where a text is checked to be UTF-8.
-			if bits >= utf8.RuneSelf && !utf8.ValidString(text[start:i]) {
+			if all >= utf8.RuneSelf && !utf8.ValidString(text[start:i]) {
 				return "", false, s.fail("not UTF-8")
 			}
 			s.pos++

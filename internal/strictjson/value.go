@@ -94,13 +94,32 @@ func (v Value) Each(visit func(Value) bool) bool {
 // Texts returns the elements of an array of strings, and false for any other
 // value. An empty array is an empty, non-nil slice.
 func (v Value) Texts() ([]string, bool) {
+	if v.kind != Array {
+		return nil, false
+	}
 	list := make([]string, 0, 4)
-	ok := v.Each(func(element Value) bool {
-		text, ok := element.Text()
+	// The text has been validated: behind the bracket are strings with commas
+	// and white space between them, or there is something else.
+	for rest := strings.TrimLeft(v.text[1:], " \t\n\r"); rest[0] != ']'; {
+		if rest[0] != '"' {
+			return list, false
+		}
+		end, escaped := 1, false
+		for rest[end] != '"' {
+			if rest[end] == '\\' {
+				escaped = true
+				end++
+			}
+			end++
+		}
+		text := rest[1:end]
+		if escaped {
+			text = unescape(text)
+		}
 		list = append(list, text)
-		return ok
-	})
-	return list, ok
+		rest = strings.TrimLeft(rest[end+1:], " \t\n\r,")
+	}
+	return list, true
 }
 
 // unescape replaces the escapes of a validated string.
