@@ -27,6 +27,9 @@ func (k *Key) bind() error {
 			}
 		}
 	}
+	if k.pss != nil && len(k.usable) == 1 {
+		k.alg = k.usable[0].Name // so that a JWK keeps the restriction
+	}
 	if k.use != "" && k.use != UseSignature { // RFC 7517 §4.2
 		k.usable = nil
 	}
@@ -55,12 +58,12 @@ func (k *Key) fits(row jwa.Signature) error {
 	switch {
 	case row.KeyType != k.kind:
 		return fmt.Errorf("%w: %s needs a key of type %s, and this one is %s", ErrInvalid, row.Name, row.KeyType, k.kind)
-	case row.Curve != k.curve:
+	case row.Curve != k.curve && !(k.insecureCurve && row.Scheme == jwa.ECDSA):
 		return fmt.Errorf("%w: %s needs a key on %s, and this one is on %s", ErrInvalid, row.Name, row.Curve, k.curve)
-	case k.bits < row.MinKeyBits:
+	case k.bits < row.MinKeyBits && !k.insecureSize:
 		return fmt.Errorf("%w: %s needs a key of at least %d bits, and this one has %d", ErrWeak, row.Name, row.MinKeyBits, k.bits)
 	}
-	return nil
+	return k.pss.permits(row)
 }
 
 // Operations of the "key_ops" member that concern signatures, RFC 7517 §4.3.

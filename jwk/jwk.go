@@ -75,6 +75,9 @@ type Key struct {
 	exchanger ecdh.KeyExchanger // of a private key that only agrees upon others; nil for the rest
 	secret    []byte            // nil for all but a secret
 
+	insecureSize, insecureCurve bool // see Params
+	pss                         *PSS // of an RSA key that is for PSS only
+
 	usable []jwa.Signature // the algorithms it may be used with, the default first
 	macs   macs
 
@@ -150,6 +153,7 @@ func (k *Key) Public() (*Key, error) {
 	return &Key{
 		id: k.id, alg: k.alg, use: k.use, ops: publicOperations(k.ops),
 		kind: k.kind, curve: k.curve, bits: k.bits, public: k.public, usable: k.usable,
+		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss,
 	}, nil
 }
 

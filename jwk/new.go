@@ -19,6 +19,7 @@ import (
 // a millisecond; a modulus of 16 kbit costs ten times as much.
 const (
 	minRSABits     = 2048
+	leastRSABits   = 1024 // with InsecureSize
 	maxRSABits     = 8192
 	minSecretBytes = 32
 	maxSecretBytes = 8192
@@ -30,6 +31,15 @@ type Params struct {
 	ID        string        // "kid"
 	Algorithm jwa.Algorithm // "alg": binds the key to one algorithm
 	Use       string        // "use": UseSignature or UseEncryption
+
+	// InsecureSize takes keys that can be guessed or factored: a secret of any
+	// length but none, RSA from 1024 bits. Old systems have such keys; nobody should
+	// make a new one.
+	InsecureSize bool
+
+	// InsecureCurve lets a key on one NIST curve be used with the algorithms of
+	// the others, which RFC 7518 §3.4 forbids and some old systems do.
+	InsecureCurve bool
 }
 
 // New makes a key from a Go key: *rsa.PrivateKey, *rsa.PublicKey,
@@ -46,7 +56,7 @@ type Params struct {
 //
 // New returns ErrInvalid, ErrWeak or ErrUnsupported.
 func New(material any, p Params) (*Key, error) {
-	k := &Key{id: p.ID, alg: p.Algorithm, use: p.Use}
+	k := &Key{id: p.ID, alg: p.Algorithm, use: p.Use, insecureSize: p.InsecureSize, insecureCurve: p.InsecureCurve}
 	if err := k.setMaterial(material); err != nil {
 		return nil, err
 	}
@@ -75,6 +85,9 @@ func (k *Key) setMaterial(material any) error {
 		return k.setECDSA(m)
 	case ed25519.PrivateKey:
 		return k.setEd25519(m)
+	case pssMaterial:
+		k.pss = m.restriction
+		return k.setMaterial(m.key)
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 		return k.setPublic(m)
 	case *ecdh.PublicKey:
@@ -92,7 +105,7 @@ func (k *Key) setSecret(secret []byte) error {
 	switch {
 	case len(secret) == 0:
 		return fmt.Errorf("%w: an empty secret", ErrWeak)
-	case len(secret) < k.leastSecret(len(secret)):
+	case len(secret) < k.leastSecret(len(secret)) && !k.insecureSize:
 		return fmt.Errorf("%w: a secret of %d bytes; at least %d are needed", ErrWeak, len(secret), k.leastSecret(len(secret)))
 	case len(secret) > maxSecretBytes:
 		return fmt.Errorf("%w: a secret of %d bytes; at most %d are taken", ErrInvalid, len(secret), maxSecretBytes)
@@ -139,7 +152,11 @@ func (k *Key) setPublic(public crypto.PublicKey) error {
 			return fmt.Errorf("%w: nil RSA key", ErrInvalid)
 		}
 		k.kind, k.bits, k.public = jwa.RSA, p.N.BitLen(), p
-		return checkRSA(p.N, big.NewInt(int64(p.E)))
+		least := minRSABits
+		if k.insecureSize {
+			least = leastRSABits
+		}
+		return checkRSA(p.N, big.NewInt(int64(p.E)), least)
 	case *ecdsa.PublicKey:
 		if p == nil || p.Curve == nil {
 			return fmt.Errorf("%w: nil EC key", ErrInvalid)
@@ -165,12 +182,12 @@ func (k *Key) setPublic(public crypto.PublicKey) error {
 }
 
 // checkRSA refuses moduli and exponents that are no security, RFC 7518 §3.3.
-func checkRSA(n, e *big.Int) error {
+func checkRSA(n, e *big.Int, least int) error {
 	switch bits := n.BitLen(); {
 	case n.Sign() <= 0 || n.Bit(0) == 0:
 		return fmt.Errorf("%w: the RSA modulus is even", ErrInvalid)
-	case bits < minRSABits:
-		return fmt.Errorf("%w: RSA with %d bits; at least %d are needed", ErrWeak, bits, minRSABits)
+	case bits < least:
+		return fmt.Errorf("%w: RSA with %d bits; at least %d are needed", ErrWeak, bits, least)
 	case bits > maxRSABits:
 		return fmt.Errorf("%w: RSA with %d bits; at most %d are taken", ErrUnsupported, bits, maxRSABits)
 	case e.Cmp(big.NewInt(1)) <= 0 || e.Bit(0) == 0:

@@ -181,7 +181,7 @@ func (m *members) rsa() (any, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
-	if err := checkRSA(n, e); err != nil {
+	if err := checkRSA(n, e, minRSABits); err != nil {
 		return nil, err
 	}
 	public := rsa.PublicKey{N: n, E: int(e.Int64())}

@@ -3,6 +3,7 @@ package jwk
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 )
 
@@ -11,8 +12,8 @@ const maxPEMBytes = 256 << 10
 
 // pemForms are the encodings of a key in PEM, by the label of their block.
 var pemForms = map[string]func(der []byte) (any, error){
-	"PRIVATE KEY":     func(der []byte) (any, error) { return x509.ParsePKCS8PrivateKey(der) }, // RFC 5958
-	"PUBLIC KEY":      func(der []byte) (any, error) { return x509.ParsePKIXPublicKey(der) },   // RFC 5280 §4.1
+	"PRIVATE KEY":     func(der []byte) (any, error) { return parsePKCS8(der) },                // RFC 5958
+	"PUBLIC KEY":      func(der []byte) (any, error) { return parsePKIX(der) },                 // RFC 5280 §4.1
 	"RSA PRIVATE KEY": func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) }, // RFC 8017 A.1.2
 	"RSA PUBLIC KEY":  func(der []byte) (any, error) { return x509.ParsePKCS1PublicKey(der) },  // RFC 8017 A.1.1
 	"EC PRIVATE KEY":  func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },    // RFC 5915
@@ -39,14 +40,24 @@ func ParsePEM(data []byte, p Params) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	if block.Type == encryptedPEM {
+		return nil, fmt.Errorf("%w: an encrypted key; ParseEncryptedPEM reads it", ErrUnsupported)
+	}
+	return parseBlock(block, p)
+}
+
+func parseBlock(block *pem.Block, p Params) (*Key, error) {
 	parse, ok := pemForms[block.Type]
 	if !ok {
 		return nil, fmt.Errorf("%w: a PEM block labelled %.40q", ErrUnsupported, block.Type)
 	}
-	if block.Headers["DEK-Info"] != "" {
-		return nil, fmt.Errorf("%w: an encrypted PEM block", ErrUnsupported)
+	if block.Headers["DEK-Info"] != "" { // RFC 1421 §4.6.1.3; the key is derived with one round of MD5
+		return nil, fmt.Errorf("%w: a PEM block in the old encryption; convert it to PKCS #8", ErrUnsupported)
 	}
 	material, err := parse(block.Bytes)
+	if errors.Is(err, ErrUnsupported) {
+		return nil, err
+	}
 	if err != nil {
 		// The error of the parser is not wrapped: it may quote the key.
 		return nil, fmt.Errorf("%w: the PEM block labelled %q does not parse", ErrInvalid, block.Type)

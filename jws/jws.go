@@ -49,6 +49,9 @@ type Message struct {
 	Header  Header
 	Payload []byte
 	Key     *jwk.Key // the key that it was verified with
+
+	// Signature is the signature as it stands in the message, in base64url.
+	Signature string
 }
 
 // Header is the protected header of a signed message, RFC 7515 §4.1.

@@ -19,6 +19,9 @@ type SignOptions struct {
 	// EdDSA).
 	Algorithm jwa.Algorithm
 
+	// KeyID is the "kid" member. "" means that of the key, if it has one.
+	KeyID string
+
 	// Type is the "typ" member, RFC 7515 §4.1.9; "" leaves it out.
 	Type string
 
@@ -50,7 +53,10 @@ func NewSigner(key *jwk.Key, o SignOptions) (*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, err := marshalHeader(key.ID(), alg, o)
+	if o.KeyID == "" {
+		o.KeyID = key.ID()
+	}
+	raw, err := marshalHeader(alg, o)
 	if err != nil {
 		return nil, err
 	}
@@ -70,30 +76,29 @@ func algorithmOf(key *jwk.Key, asked jwa.Algorithm) (jwa.Algorithm, error) {
 	if key == nil {
 		return "", fmt.Errorf("%w: no key to sign with", ErrKey)
 	}
-	if !key.Private() {
-		return "", fmt.Errorf("%w: a public key cannot sign: %v", ErrKey, key)
-	}
 	own := key.Algorithms()
 	switch {
+	case !key.Private():
+		return "", &MismatchError{Algorithm: asked, Key: key, kind: ErrKey}
+	case asked != "" && !slices.Contains(own, asked):
+		return "", &MismatchError{Algorithm: asked, Key: key, kind: ErrKey}
 	case len(own) == 0:
 		return "", fmt.Errorf("%w: the key is not for signatures: %v", ErrKey, key)
 	case asked == "":
 		return own[0], nil
-	case !slices.Contains(own, asked):
-		return "", fmt.Errorf("%w: the key does not do %.40q: %v", ErrKey, string(asked), key)
 	}
 	return asked, nil
 }
 
 // marshalHeader writes the header, "alg" first and the members of o.Header in
 // the order of their names, so that equal options make equal bytes.
-func marshalHeader(kid string, alg jwa.Algorithm, o SignOptions) ([]byte, error) {
+func marshalHeader(alg jwa.Algorithm, o SignOptions) ([]byte, error) {
 	raw := []byte(`{"alg":`)
 	raw, err := appendJSON(raw, string(alg))
 	if err != nil {
 		return nil, err
 	}
-	for _, member := range []struct{ name, value string }{{"typ", o.Type}, {"cty", o.ContentType}, {"kid", kid}} {
+	for _, member := range []struct{ name, value string }{{"typ", o.Type}, {"cty", o.ContentType}, {"kid", o.KeyID}} {
 		if member.value == "" {
 			continue
 		}

@@ -1,7 +1,6 @@
 package jws
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -73,11 +72,11 @@ func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
 		return nil, fmt.Errorf("%w: no source of keys", ErrOptions)
 	}
 	if o.Algorithms != nil && len(o.Algorithms) == 0 {
-		return nil, fmt.Errorf("%w: an empty list of algorithms accepts nothing", ErrOptions)
+		return nil, fmt.Errorf("%w: %w: an empty list accepts nothing", ErrOptions, ErrAlgorithm)
 	}
 	for _, alg := range o.Algorithms {
 		if err := alg.Check(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrOptions, err)
+			return nil, fmt.Errorf("%w: %w: %w", ErrOptions, ErrAlgorithm, err)
 		}
 	}
 	// RFC 7797 §6: whoever says "b64" must decode differently, which this
@@ -115,56 +114,90 @@ func (v *Verifier) Verify(ctx context.Context, message string) (Message, error) 
 
 // VerifyAppend is like Verify and appends the payload to dst, so that a caller
 // can reuse memory.
-//
-// The order of the steps is the security of this package.
 func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string) (Message, error) {
-	// Size and shape, before anything is copied or split.
-	parts, err := cut(message, v.options.MaxSize)
+	var m Message
+	scratch := scratches.Get().(*scratch)
+	defer scratch.release()
+	encoded, err := v.verify(ctx, &m, scratch, message)
+	if err == nil {
+		m.Payload, err = appendPayload(dst, encoded)
+	}
 	if err != nil {
 		return Message{}, err
 	}
+	return m, nil
+}
+
+// VerifyText is like Verify and returns the payload as a string, which is not checked
+// to be UTF-8. The Payload of the Message is nil.
+func (v *Verifier) VerifyText(ctx context.Context, message string) (Message, string, error) {
+	var m Message
 	scratch := scratches.Get().(*scratch)
 	defer scratch.release()
+	encoded, err := v.verify(ctx, &m, scratch, message)
+	if err == nil {
+		scratch.decoded, err = appendPayload(scratch.decoded[:0], encoded)
+	}
+	if err != nil {
+		return Message{}, "", err
+	}
+	return m, string(scratch.decoded), nil
+}
+
+// verify verifies a message and returns its payload, which is still encoded and in
+// the memory of the scratch.
+//
+// The order of the steps is the security of this package.
+func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, message string) ([]byte, error) {
+	// Size and shape, before anything is copied or split.
+	parts, err := cut(message, v.options.MaxSize)
+	if err != nil {
+		return nil, err
+	}
 	scratch.message = append(scratch.message[:0], message...)
 
 	// Strict base64url; then the header, which is read strictly and chooses
 	// nothing.
 	signature, err := scratch.signatureOf(parts)
 	if err != nil {
-		return Message{}, err
+		return nil, err
 	}
-	header, seen, err := v.header(message[:parts.first], scratch)
-	if err != nil {
-		return Message{}, err
+	var seen bool
+	if m.Header, seen, err = v.header(message[:parts.first], scratch); err != nil {
+		return nil, err
 	}
 	if len(signature) == 0 {
-		return Message{}, ErrUnsigned
+		return nil, ErrUnsigned
 	}
-	if err := v.accept(header, seen); err != nil {
-		return Message{}, err
+	if err := v.accept(m.Header, seen); err != nil {
+		return nil, err
 	}
 
 	// The key, by its name, and only if the algorithm is one of its own.
-	keys, err := v.candidates(ctx, header)
+	keys, err := v.candidates(ctx, m.Header)
 	if err != nil {
-		return Message{}, err
+		return nil, err
 	}
 
 	// The signature.
-	key, err := verifyWith(keys, header.Algorithm, scratch.message[:parts.second], signature)
-	if err != nil {
-		return Message{}, err
+	if m.Key, err = verifyWith(keys, m.Header.Algorithm, scratch.message[:parts.second], signature); err != nil {
+		return nil, err
 	}
 	if !seen {
-		v.remember(message[:parts.first], header)
+		v.remember(message[:parts.first], m.Header)
 	}
+	m.Signature = message[parts.second+1:]
 
 	// Only then the payload.
-	payload, err := appendDecoded(dst, scratch.message[parts.first+1:parts.second])
+	return scratch.message[parts.first+1 : parts.second], nil
+}
+
+func appendPayload(dst, encoded []byte) ([]byte, error) {
+	payload, err := appendDecoded(dst, encoded)
 	if err != nil {
-		return Message{}, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
 	}
-	return Message{Header: header, Payload: payload, Key: key}, nil
+	return payload, nil
 }
 
 // parts are where the two dots of a compact message are.
@@ -176,10 +209,12 @@ func cut(message string, maxSize int) (parts, error) {
 	if len(message) > maxSize {
 		return parts{}, fmt.Errorf("%w: %d bytes; at most %d are taken", ErrTooLong, len(message), maxSize)
 	}
-	if n := strings.Count(message, "."); n != 2 {
-		return parts{}, fmt.Errorf("%w: %d dots where two belong", ErrParts, n)
+	first := strings.IndexByte(message, '.')
+	second := first + 1 + strings.IndexByte(message[first+1:], '.')
+	if second <= first || strings.IndexByte(message[second+1:], '.') >= 0 {
+		return parts{}, fmt.Errorf("%w: %d dots where two belong", ErrParts, strings.Count(message, "."))
 	}
-	return parts{first: strings.IndexByte(message, '.'), second: strings.LastIndexByte(message, '.')}, nil
+	return parts{first: first, second: second}, nil
 }
 
 // scratch is memory that one verification needs and the next can use again.
@@ -251,7 +286,7 @@ func (s *scratch) signatureOf(p parts) ([]byte, error) {
 // candidates asks the source for the keys that the header may mean and keeps
 // those that do its algorithm, RFC 8725 §3.1.
 func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error) {
-	found, err := v.keys.Find(ctx, h.KeyID)
+	found, err := v.find(ctx, h)
 	switch {
 	case errors.Is(err, jwk.ErrNotFound):
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
@@ -266,11 +301,27 @@ func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error)
 	}
 	switch {
 	case len(fitting) == 0:
-		return nil, fmt.Errorf("%w: %.40q is not an algorithm of the key: %v", ErrAlgorithm, string(h.Algorithm), found[0])
+		return nil, &MismatchError{Algorithm: h.Algorithm, Key: found[0], kind: ErrAlgorithm}
 	case len(fitting) > maxCandidates:
 		return nil, fmt.Errorf("%w: it names no key, and there are %d for %s", ErrKey, len(fitting), h.Algorithm)
 	}
 	return fitting, nil
+}
+
+// Trusts reports whether the key that a message was verified with is still among
+// those that the source of keys returns for it. It is for callers that remember
+// verified messages.
+func (v *Verifier) Trusts(ctx context.Context, m Message) bool {
+	found, err := v.find(ctx, m.Header)
+	return err == nil && m.Key != nil && slices.Contains(found, m.Key)
+}
+
+func (v *Verifier) find(ctx context.Context, h Header) ([]*jwk.Key, error) {
+	if choose, ok := v.keys.(KeyFunc); ok {
+		h.Critical = slices.Clone(h.Critical)
+		return choose(ctx, h)
+	}
+	return v.keys.Find(ctx, h.KeyID)
 }
 
 func allDo(keys []*jwk.Key, alg jwa.Algorithm) bool {
@@ -304,12 +355,18 @@ var errLineBreak = errors.New("line break in base64url")
 
 // appendDecoded decodes base64url as RFC 7515 §2 defines it: no padding, no
 // other characters, no unused bits. Go's decoder skips line breaks even when
-// strict, so they are looked for first.
+// strict, which shows in the length.
 func appendDecoded(dst, encoded []byte) ([]byte, error) {
-	if bytes.IndexByte(encoded, '\n') >= 0 || bytes.IndexByte(encoded, '\r') >= 0 {
+	decoded, err := strictURL.AppendDecode(dst, encoded)
+	if err != nil {
+		return nil, err
+	}
+	// Whatever was skipped is missing. The length that a lost character could make
+	// right is never one of base64.
+	if len(encoded)%4 == 1 || len(decoded)-len(dst) != strictURL.DecodedLen(len(encoded)) {
 		return nil, errLineBreak
 	}
-	return strictURL.AppendDecode(dst, encoded)
+	return decoded, nil
 }
 
 // DecodeUnverified returns the header and the payload of a message in compact
@@ -332,6 +389,9 @@ func DecodeUnverified(message string) (Header, []byte, error) {
 	payload, err := appendDecoded(nil, []byte(message[parts.first+1:parts.second]))
 	if err != nil {
 		return Header{}, nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	}
+	if _, err := appendDecoded(nil, []byte(message[parts.second+1:])); err != nil {
+		return Header{}, nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
 	return header, payload, nil
 }

@@ -3,6 +3,7 @@ package jwt
 import (
 	"errors"
 	"math"
+	"regexp"
 	"slices"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 // reflection, whatever type the caller has for them.
 type claims struct {
 	present   int
+	wrong     int   // those that are there with another JSON type
+	fault     error // the first of them
 	issuer    string
 	subject   string
 	id        string
@@ -45,37 +48,35 @@ type audience struct {
 
 func (a audience) includes(name string) bool { return a.one == name || slices.Contains(a.many, name) }
 
+func (a audience) matches(pattern *regexp.Regexp) bool {
+	return a.one != "" && pattern.MatchString(a.one) || slices.ContainsFunc(a.many, pattern.MatchString)
+}
+
 var (
 	errAudienceType = errors.New("aud is neither a string nor a list of strings")
+	errWrongType    = errors.New("the claim is of the wrong type")
 	errDateType     = errors.New("not a NumericDate")
 )
 
-// scanClaims validates the payload, all of it, as strict JSON, reads the claims
-// that are checked, and hands each member to visit, if there is one. Of the first
-// claim with the wrong type it tells with ErrClaims, but only if the JSON as a
-// whole is in order.
-func scanClaims(text string, visit func(name string, value strictjson.Value)) (claims, error) {
-	var c claims
-	var wrong error
+// scanClaims validates the payload, all of it, as strict JSON, and reads the claims
+// that are checked. A claim of the wrong type is noted and is no error here.
+func scanClaims(text string, c *claims) error {
 	s := strictjson.New(text)
 	for s.Next() {
-		if err := c.read(s.Name(), s.Value()); err != nil && wrong == nil {
-			wrong = err
-		}
-		if visit != nil {
-			visit(s.Name(), s.Value())
-		}
+		c.read(s.Name(), s.Value())
 	}
-	if err := s.Err(); err != nil {
-		return claims{}, &JSONWebTokenError{Message: "invalid token", Kind: ErrMalformed, Cause: err}
+	if s.Err() != nil {
+		return malformed(s.Err())
 	}
-	if wrong != nil {
-		return claims{}, wrong
-	}
-	return c, nil
+	return nil
 }
 
-func (c *claims) read(name string, value strictjson.Value) error {
+func malformed(cause error) error {
+	return &JSONWebTokenError{Message: "invalid token", Kind: ErrMalformed, Cause: cause}
+}
+
+// read reads a member if it is one of the claims, and returns which.
+func (c *claims) read(name string, value strictjson.Value) int {
 	switch name {
 	case "iss":
 		return c.text(claimIssuer, name, value, &c.issuer)
@@ -93,30 +94,35 @@ func (c *claims) read(name string, value strictjson.Value) error {
 		return c.date(claimIssuedAt, name, value, &c.issuedAt)
 	case "aud":
 		var ok bool
-		if c.audience, ok = readAudience(value); !ok {
-			return invalid(ErrClaims, "invalid aud value")
-		}
-		c.present |= claimAudience
+		c.audience, ok = readAudience(value)
+		return c.note(claimAudience, name, ok)
 	}
-	return nil
+	return 0
 }
 
-func (c *claims) text(claim int, name string, value strictjson.Value, to *string) error {
-	text, ok := value.Text()
-	if !ok {
-		return invalid(ErrClaims, "invalid %s value", name)
+// note records that a claim is there, or that it is of the wrong type.
+func (c *claims) note(claim int, name string, ok bool) int {
+	if ok {
+		c.present |= claim
+		return claim
 	}
-	*to, c.present = text, c.present|claim
-	return nil
+	c.wrong |= claim
+	if c.fault == nil {
+		c.fault = &JSONWebTokenError{Message: "invalid " + name + " value", Kind: ErrClaims}
+	}
+	return claim
 }
 
-func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) error {
-	date, ok := dateOf(value)
-	if !ok {
-		return invalid(ErrClaims, "invalid %s value", name)
-	}
-	*to, c.present = date, c.present|claim
-	return nil
+func (c *claims) text(claim int, name string, value strictjson.Value, to *string) int {
+	var ok bool
+	*to, ok = value.Text()
+	return c.note(claim, name, ok)
+}
+
+func (c *claims) date(claim int, name string, value strictjson.Value, to *time.Time) int {
+	var ok bool
+	*to, ok = dateOf(value)
+	return c.note(claim, name, ok)
 }
 
 func readAudience(value strictjson.Value) (audience, bool) {
@@ -124,15 +130,26 @@ func readAudience(value strictjson.Value) (audience, bool) {
 		return audience{one: one}, true
 	}
 	many, ok := value.Texts()
+	if !ok {
+		many = nil // a list with something else in it names nobody
+	}
 	return audience{many: many}, ok
 }
 
 func audienceOf(value strictjson.Value) (Audience, bool) {
 	a, ok := readAudience(value)
-	if !ok || a.many != nil {
-		return a.many, ok
+	if !ok {
+		return nil, false
 	}
-	return Audience{a.one}, true
+	return a.list(), true
+}
+
+// list is a list of its own for every caller.
+func (a audience) list() Audience {
+	if a.many != nil {
+		return slices.Clone(a.many)
+	}
+	return Audience{a.one}
 }
 
 // maxDate is the year 9999 in seconds, the last that RFC 3339 can write.

@@ -26,6 +26,7 @@ var decoders sync.Map // of reflect.Type to decoder
 var (
 	timeType            = reflect.TypeFor[Time]()
 	audienceType        = reflect.TypeFor[Audience]()
+	textsType           = reflect.TypeFor[[]string]()
 	numberType          = reflect.TypeFor[json.Number]()
 	unmarshalerType     = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
@@ -63,6 +64,8 @@ func compile(t reflect.Type) decoder {
 		return decodeAudience
 	case numberType:
 		return decodeNumber
+	case textsType:
+		return decodeTexts
 	}
 	switch pointer := reflect.PointerTo(t); {
 	case t.Kind() == reflect.Pointer:
@@ -109,6 +112,8 @@ func orNull(d decoder) decoder {
 		return d(value, to)
 	}
 }
+
+var errNotTexts = errors.New("a list with something else than texts in it")
 
 var errRange = errors.New("number out of range, or not an integer")
 
@@ -213,6 +218,25 @@ func pointerDecoder(t reflect.Type) decoder {
 		to.Set(fresh)
 		return nil
 	}
+}
+
+// decodeTexts is the decoder of the one kind of list that most claims have.
+func decodeTexts(value strictjson.Value, to reflect.Value) error {
+	list := to.Addr().Interface().(*[]string)
+	switch value.Kind() {
+	case strictjson.Null:
+		*list = nil
+		return nil
+	case strictjson.Array:
+	default:
+		return mismatch(value, to)
+	}
+	texts, ok := value.Texts()
+	if !ok {
+		return errNotTexts
+	}
+	*list = texts
+	return nil
 }
 
 func sliceDecoder(t reflect.Type) decoder {

@@ -116,6 +116,20 @@ var signatureErrors = []struct {
 	{jwk.ErrUse, ErrKey, "no key to use"},
 }
 
+// fromSignature adds to the table what depends on the options.
+func (o *VerifyOptions) fromSignature(err error) error {
+	var mismatch *jws.MismatchError
+	if errors.As(err, &mismatch) && errors.Is(err, jws.ErrAlgorithm) {
+		if o.Algorithms != nil || sameFamily(mismatch) {
+			return &JSONWebTokenError{Message: describeMismatch("secretOrPublicKey", mismatch), Kind: ErrAlgorithm, Cause: err}
+		}
+	}
+	if errors.Is(err, jws.ErrOptions) && errors.Is(err, jws.ErrAlgorithm) {
+		return &JSONWebTokenError{Message: "invalid algorithm", Kind: ErrOptions, Cause: err}
+	}
+	return fromSignature(err)
+}
+
 // fromSignature translates an error of package jws. One that is not in the table
 // is no fault of the token, and stays what it is.
 func fromSignature(err error) error {

@@ -1,7 +1,6 @@
 package jwt
 
 import (
-	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,12 +11,21 @@ import (
 
 // A shape is how the type of the claims is filled.
 type shape struct {
+	text   bool    // a string: the payload as it is
 	plain  bool    // a struct: members are set as they are scanned
 	fields fields  // of the struct
 	whole  decoder // of any other type
+
+	// The claims of an embedded Registered have been read when they were scanned,
+	// and need no decoder. Its fields are then not among fields.
+	embeds     bool
+	registered []int // the index of the Registered; empty if the type is one
 }
 
-var shapes sync.Map // of reflect.Type to shape
+var (
+	shapes         sync.Map // of reflect.Type to shape
+	registeredType = reflect.TypeFor[Registered]()
+)
 
 func shapeOf(t reflect.Type) shape {
 	if known, ok := shapes.Load(t); ok {
@@ -25,8 +33,11 @@ func shapeOf(t reflect.Type) shape {
 	}
 	var made shape
 	pointer := reflect.PointerTo(t)
-	if t.Kind() == reflect.Struct && !pointer.Implements(unmarshalerType) && !pointer.Implements(textUnmarshalerType) {
+	if t == reflect.TypeFor[string]() {
+		made = shape{text: true}
+	} else if t.Kind() == reflect.Struct && !pointer.Implements(unmarshalerType) && !pointer.Implements(textUnmarshalerType) {
 		made = shape{plain: true, fields: fieldsOf(t)}
+		made.setAside(t)
 	} else {
 		made = shape{whole: decoderOf(t)}
 	}
@@ -34,31 +45,99 @@ func shapeOf(t reflect.Type) shape {
 	return made
 }
 
-// read validates a payload and fills to with it in the same pass. The second
-// error is that of claims which do not fit their type: it matters only once the
-// claims that the package knows have been found in order.
-func (sh shape) read(text string, to reflect.Value) (registered claims, unfit, err error) {
-	if !sh.plain {
-		registered, err = scanClaims(text, nil)
-		if err == nil || errors.Is(err, ErrClaims) {
-			value, _ := strictjson.Parse(text) // was found valid just now
+// setAside takes the fields of an embedded Registered out, if all seven are visible
+// and no pointer is on the way.
+func (sh *shape) setAside(t reflect.Type) {
+	var rest, inner fields
+	for _, f := range sh.fields {
+		if owner := ownerOf(t, f.index); owner == registeredType && (inner == nil || slices.Equal(inner[0].index[:len(inner[0].index)-1], f.index[:len(f.index)-1])) {
+			inner = append(inner, f)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	if len(inner) == registeredType.NumField() {
+		sh.embeds, sh.registered, sh.fields = true, inner[0].index[:len(inner[0].index)-1], rest
+	}
+}
+
+// ownerOf is the struct type that a field belongs to; nil if a pointer leads there.
+func ownerOf(t reflect.Type, index []int) reflect.Type {
+	for _, n := range index[:len(index)-1] {
+		if t = t.Field(n).Type; t.Kind() != reflect.Struct {
+			return nil
+		}
+	}
+	return t
+}
+
+// payloadText is a payload and the "typ" of the token that it came in.
+type payloadText struct{ typ, text string }
+
+// read validates a payload, and fills registered and to with it in the same pass. The
+// first error is that of claims which do not fit their type: it matters only once
+// the claims that the package knows have been found in order.
+func (sh *shape) read(p payloadText, registered *claims, to reflect.Value) (unfit, err error) {
+	switch {
+	case sh.text:
+		to.SetString(p.text)
+		// What says that it is a JWT has claims, RFC 7519 §7.2.
+		if strings.EqualFold(p.typ, "JWT") || strings.HasPrefix(strings.TrimLeft(p.text, " \t\r\n"), "{") {
+			err = scanClaims(p.text, registered)
+		}
+	case !sh.plain:
+		if err = scanClaims(p.text, registered); err == nil {
+			value, _ := strictjson.Parse(p.text) // was found valid just now
 			unfit = sh.whole(value, to)
 		}
-	} else {
-		next := 0
-		registered, err = scanClaims(text, func(name string, value strictjson.Value) {
-			if i := sh.fields.find(name, next); i >= 0 {
-				next = i + 1
-				if failed := sh.fields[i].set(value, to); failed != nil && unfit == nil {
-					unfit = failed
-				}
-			}
-		})
+	default:
+		unfit, err = sh.readStruct(p.text, registered, to)
 	}
 	if unfit != nil {
 		unfit = &JSONWebTokenError{Message: "jwt claims do not fit their type", Kind: ErrClaims, Cause: unfit}
 	}
-	return registered, unfit, err
+	return unfit, err
+}
+
+// readStruct scans the claims and sets the fields of a struct on the way.
+func (sh *shape) readStruct(text string, c *claims, to reflect.Value) (unfit, err error) {
+	s := strictjson.New(text)
+	for next := 0; s.Next(); {
+		name, value := s.Name(), s.Value()
+		if claim := c.read(name, value); sh.embeds && claim&^claimNonce != 0 {
+			continue
+		}
+		i := sh.fields.find(name, next)
+		if i < 0 {
+			continue
+		}
+		next = i + 1
+		if failed := sh.fields[i].set(value, to); failed != nil && unfit == nil {
+			unfit = failed
+		}
+	}
+	if s.Err() != nil {
+		return nil, malformed(s.Err())
+	}
+	if sh.embeds {
+		if c.wrong&^claimNonce != 0 && unfit == nil {
+			unfit = c.fault
+		}
+		for _, n := range sh.registered {
+			to = to.Field(n)
+		}
+		c.fill(to.Addr().Interface().(*Registered))
+	}
+	return unfit, nil
+}
+
+// fill copies the claims.
+func (c *claims) fill(r *Registered) {
+	r.Issuer, r.Subject, r.ID = c.issuer, c.subject, c.id
+	r.ExpiresAt.Time, r.NotBefore.Time, r.IssuedAt.Time = c.expiresAt, c.notBefore, c.issuedAt
+	if c.has(claimAudience) {
+		r.Audience = c.audience.list()
+	}
 }
 
 // A field is one field of a struct that claims are decoded into, its own or that

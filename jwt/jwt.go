@@ -15,7 +15,7 @@
 package jwt
 
 import (
-	"encoding/json"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -25,8 +25,9 @@ import (
 
 // A Token is a token that has been verified, or decoded by DecodeUnverified.
 type Token[C any] struct {
-	Header jws.Header
-	Claims C
+	Header    jws.Header
+	Claims    C
+	Signature string // the third part, in base64url
 }
 
 // Registered has the claims of RFC 7519 §4.1. Embed it in a struct with claims of
@@ -52,10 +53,7 @@ type Audience []string
 
 // MarshalJSON writes a list of one as a string.
 func (a Audience) MarshalJSON() ([]byte, error) {
-	if len(a) == 1 {
-		return json.Marshal(a[0])
-	}
-	return json.Marshal([]string(a))
+	return appendAudience(nil, reflect.ValueOf(a)), nil
 }
 
 // UnmarshalJSON reads a string or a list of strings.

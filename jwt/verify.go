@@ -2,8 +2,9 @@ package jwt
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +34,14 @@ type VerifyOptions struct {
 
 	Issuers   []string // one of them must be "iss"
 	Audiences []string // one of them must be, or be in, "aud"
-	Subject   string   // must be "sub", unless it is ""
-	ID        string   // must be "jti", unless it is ""
-	Nonce     string   // must be "nonce", unless it is ""
+
+	// AudiencePatterns match audiences beside those of Audiences. A pattern
+	// that is not anchored with ^ and $ matches parts of a name.
+	AudiencePatterns []*regexp.Regexp
+
+	Subject string // must be "sub", unless it is ""
+	ID      string // must be "jti", unless it is ""
+	Nonce   string // must be "nonce", unless it is ""
 
 	// Leeway is how far clocks may be apart. 0 means not at all; the usual
 	// minute has to be asked for.
@@ -49,6 +55,13 @@ type VerifyOptions struct {
 	IgnoreNotBefore        bool // accept a token whose "nbf" is to come
 	AllowMissingExpiration bool // accept a token without "exp", which is good for ever
 
+	// CacheSize is how many verified tokens a Verifier remembers, so that one that
+	// comes again costs no signature. Its times and all other claims are checked
+	// each time, and its key must still be found. 0 remembers none; a few
+	// thousand make sense where a signature is dear (RSA, elliptic curves) and the
+	// same client sends its token with every request.
+	CacheSize int
+
 	MaxSize int              // greatest length of a token in bytes; 0 means 64 KiB
 	Now     func() time.Time // the clock; nil means time.Now
 }
@@ -59,6 +72,10 @@ type Verifier[C any] struct {
 	signatures *jws.Verifier
 	options    VerifyOptions
 	shape      shape
+	cache      *cache[C] // nil if there is none
+
+	// rooms is memory for tokens while they are read, which has to be on the heap.
+	rooms sync.Pool
 }
 
 // NewVerifier makes a verifier. It returns ErrOptions if the options would accept
@@ -67,20 +84,42 @@ func NewVerifier[C any](keys jwk.Source, o VerifyOptions) (*Verifier[C], error) 
 	if keys == nil {
 		return nil, invalid(ErrKey, "secret or public key must be provided")
 	}
+	if err := o.prepare(); err != nil {
+		return nil, err
+	}
+	signatures, err := jws.NewVerifier(keys, jws.VerifyOptions{Algorithms: o.Algorithms, MaxSize: o.MaxSize})
+	if err != nil {
+		return nil, o.fromSignature(err)
+	}
+	v := &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}
+	v.rooms.New = func() any { return new(Token[C]) }
+	if o.CacheSize > 0 {
+		v.cache = newCache[C](o.CacheSize, v.shape)
+	}
+	return v, nil
+}
+
+// prepare checks options and completes them.
+func (o *VerifyOptions) prepare() error {
 	for _, list := range []struct {
 		name   string
 		values []string
 	}{{"Types", o.Types}, {"Issuers", o.Issuers}, {"Audiences", o.Audiences}} {
 		if list.values != nil && len(list.values) == 0 || slices.Contains(list.values, "") {
-			return nil, invalid(ErrOptions, "%s must not be empty or contain an empty string", list.name)
+			return invalid(ErrOptions, "%s must not be empty or contain an empty string", list.name)
 		}
 	}
-	if o.Leeway < 0 || o.MaxAge < 0 {
-		return nil, invalid(ErrOptions, "Leeway and MaxAge must not be negative")
+	if o.AudiencePatterns != nil && len(o.AudiencePatterns) == 0 || slices.Contains(o.AudiencePatterns, nil) {
+		return invalid(ErrOptions, "AudiencePatterns must not be empty or contain nil")
 	}
-	signatures, err := jws.NewVerifier(keys, jws.VerifyOptions{Algorithms: o.Algorithms, MaxSize: o.MaxSize})
-	if err != nil {
-		return nil, fromSignature(err)
+	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
+		return invalid(ErrOptions, "CacheSize must be from 0 to %d", maxCacheSize)
+	}
+	if o.Nonce != "" && strings.TrimSpace(o.Nonce) == "" {
+		return invalid(ErrOptions, "nonce must be a non-empty string")
+	}
+	if o.Leeway < 0 || o.MaxAge < 0 {
+		return invalid(ErrOptions, "Leeway and MaxAge must not be negative")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -89,8 +128,8 @@ func NewVerifier[C any](keys jwk.Source, o VerifyOptions) (*Verifier[C], error) 
 	for i, t := range o.Types {
 		o.Types[i] = shortType(t)
 	}
-	o.Issuers, o.Audiences = slices.Clone(o.Issuers), slices.Clone(o.Audiences)
-	return &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}, nil
+	o.Issuers, o.Audiences, o.AudiencePatterns = slices.Clone(o.Issuers), slices.Clone(o.Audiences), slices.Clone(o.AudiencePatterns)
+	return nil
 }
 
 // Verify verifies one token; see [Verifier.Verify] for the errors, to which
@@ -117,36 +156,61 @@ func keepPayload(buffer *[]byte) {
 
 // Verify verifies a token in compact serialization and returns its claims. On
 // error the Token is zero. The error is a *JSONWebTokenError that wraps ErrMalformed,
-// ErrCritical, ErrAlgorithm, ErrKey, ErrSignature, ErrType, ErrClaims,
-// ErrNotYetValid, ErrExpired, ErrMissing, ErrAudience, ErrIssuer, ErrSubject,
-// ErrID or ErrNonce, and the first of them in this order; or it is the error of a
+// ErrCritical, ErrAlgorithm, ErrKey, ErrSignature, ErrType, ErrNotYetValid,
+// ErrExpired, ErrMissing, ErrAudience, ErrIssuer, ErrSubject, ErrID, ErrNonce or
+// ErrClaims, and the first of them in this order (a claim of the wrong type is
+// ErrClaims where it is looked at); or it is the error of a
 // key source that could not answer, and says nothing about the token.
 func (v *Verifier[C]) Verify(ctx context.Context, token string) (Token[C], error) {
 	if token == "" {
 		return Token[C]{}, invalid(ErrMalformed, "jwt must be provided")
 	}
-	buffer := payloads.Get().(*[]byte)
-	defer keepPayload(buffer)
-	message, err := v.signatures.VerifyAppend(ctx, (*buffer)[:0], token)
-	if err != nil {
-		return Token[C]{}, fromSignature(err)
+	if v.cache != nil {
+		return v.verifyCached(ctx, token)
 	}
-	*buffer = message.Payload
-	if err := v.options.checkType(message.Header.Type); err != nil {
-		return Token[C]{}, err
-	}
-	result := Token[C]{Header: message.Header}
-	registered, unfit, err := v.shape.read(string(message.Payload), reflect.ValueOf(&result.Claims).Elem())
+	room := v.rooms.Get().(*Token[C])
+	err := v.verify(ctx, token, room, nil)
+	result := *room
+	*room = Token[C]{}
+	v.rooms.Put(room)
 	if err != nil {
 		return Token[C]{}, err
-	}
-	if err := v.options.check(&registered); err != nil {
-		return Token[C]{}, err
-	}
-	if unfit != nil {
-		return Token[C]{}, unfit
 	}
 	return result, nil
+}
+
+// A proof is what a cache keeps of a verification.
+type proof struct {
+	message    jws.Message
+	registered claims
+	payload    string
+}
+
+// verify fills result, and proof if there is one. On error both are worthless.
+func (v *Verifier[C]) verify(ctx context.Context, token string, result *Token[C], p *proof) error {
+	message, text, err := v.signatures.VerifyText(ctx, token)
+	if err != nil {
+		return v.options.fromSignature(err)
+	}
+	if err := v.options.checkType(message.Header.Type); err != nil {
+		return err
+	}
+	result.Header, result.Signature = message.Header, message.Signature
+	var registered claims
+	unfit, err := v.shape.read(payloadText{message.Header.Type, text}, &registered, reflect.ValueOf(&result.Claims).Elem())
+	if err != nil {
+		return err
+	}
+	if err := v.options.check(&registered); err != nil {
+		return err
+	}
+	if unfit != nil {
+		return unfit
+	}
+	if p != nil {
+		*p = proof{message, registered, text}
+	}
+	return nil
 }
 
 // shortType is a media type as RFC 7515 §4.1.9 compares it.
@@ -178,10 +242,16 @@ func (o *VerifyOptions) check(c *claims) error {
 	if err := o.checkNames(c); err != nil {
 		return err
 	}
-	return o.checkAge(c, now)
+	if err := o.checkAge(c, now); err != nil {
+		return err
+	}
+	return c.fault // a claim that was not asked for is no better of the wrong type
 }
 
 func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
+	if !o.IgnoreNotBefore && c.wrong&claimNotBefore != 0 || !o.IgnoreExpiration && c.wrong&claimExpiresAt != 0 {
+		return c.wrongDate(o)
+	}
 	if !o.IgnoreNotBefore && c.has(claimNotBefore) { // RFC 7519 §4.1.5
 		if now.Add(o.Leeway).Before(c.notBefore) {
 			return &NotBeforeError{JSONWebTokenError{Message: "jwt not active", Kind: ErrNotYetValid}, c.notBefore}
@@ -202,23 +272,54 @@ func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
 	return nil
 }
 
+// wrongDate is the error for a date that is none, in the order of jsonwebtoken.
+func (c *claims) wrongDate(o *VerifyOptions) error {
+	if !o.IgnoreNotBefore && c.wrong&claimNotBefore != 0 {
+		return invalid(ErrClaims, "invalid nbf value")
+	}
+	return invalid(ErrClaims, "invalid exp value")
+}
+
+// differs is the error for a claim that is not the expected one. If it is of the
+// wrong type, that is its kind.
+func (c *claims) differs(claim int, kind error, format, expected string) error {
+	if c.wrong&claim != 0 {
+		return &JSONWebTokenError{Message: fmt.Sprintf(format, expected), Kind: ErrClaims, Cause: errWrongType}
+	}
+	return invalid(kind, format, expected)
+}
+
+func (o *VerifyOptions) checkAudience(c *claims) error {
+	if o.Audiences == nil && o.AudiencePatterns == nil || slices.ContainsFunc(o.Audiences, c.audience.includes) ||
+		slices.ContainsFunc(o.AudiencePatterns, c.audience.matches) {
+		return nil
+	}
+	expected := make([]string, 0, len(o.Audiences)+len(o.AudiencePatterns))
+	for _, pattern := range o.AudiencePatterns {
+		expected = append(expected, "/"+pattern.String()+"/")
+	}
+	expected = append(expected, o.Audiences...)
+	return c.differs(claimAudience, ErrAudience, "jwt audience invalid. expected: %s", strings.Join(expected, " or "))
+}
+
 func (o *VerifyOptions) checkNames(c *claims) error {
-	if o.Audiences != nil { // RFC 7519 §4.1.3
-		if !slices.ContainsFunc(o.Audiences, c.audience.includes) {
-			return invalid(ErrAudience, "jwt audience invalid. expected: %s", strings.Join(o.Audiences, " or "))
-		}
+	if err := o.checkAudience(c); err != nil { // RFC 7519 §4.1.3
+		return err
 	}
 	if o.Issuers != nil && !slices.Contains(o.Issuers, c.issuer) { // RFC 7519 §4.1.1
-		return invalid(ErrIssuer, "jwt issuer invalid. expected: %s", strings.Join(o.Issuers, ","))
+		return c.differs(claimIssuer, ErrIssuer, "jwt issuer invalid. expected: %s", strings.Join(o.Issuers, ","))
 	}
 	if o.Subject != "" && c.subject != o.Subject { // RFC 7519 §4.1.2
-		return invalid(ErrSubject, "jwt subject invalid. expected: %s", o.Subject)
+		return c.differs(claimSubject, ErrSubject, "jwt subject invalid. expected: %s", o.Subject)
 	}
 	if o.ID != "" && c.id != o.ID { // RFC 7519 §4.1.7
-		return invalid(ErrID, "jwt jwtid invalid. expected: %s", o.ID)
+		return c.differs(claimID, ErrID, "jwt jwtid invalid. expected: %s", o.ID)
+	}
+	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
+		return invalid(ErrOptions, "CacheSize must be from 0 to %d", maxCacheSize)
 	}
 	if o.Nonce != "" && c.nonce != o.Nonce { // OpenID Connect Core §3.1.3.7
-		return invalid(ErrNonce, "jwt nonce invalid. expected: %s", o.Nonce)
+		return c.differs(claimNonce, ErrNonce, "jwt nonce invalid. expected: %s", o.Nonce)
 	}
 	return nil
 }
@@ -248,10 +349,11 @@ func DecodeUnverified[C any](token string) (Token[C], error) {
 	if err != nil {
 		return Token[C]{}, fromSignature(err)
 	}
-	result := Token[C]{Header: header}
-	_, unfit, err := shapeOf(reflect.TypeFor[C]()).read(string(payload), reflect.ValueOf(&result.Claims).Elem())
-	if err == nil || errors.Is(err, ErrClaims) {
-		err = unfit // a claim of the wrong type is worth looking at, if C can hold it
+	result := Token[C]{Header: header, Signature: token[strings.LastIndexByte(token, '.')+1:]}
+	sh := shapeOf(reflect.TypeFor[C]())
+	unfit, err := sh.read(payloadText{header.Type, string(payload)}, new(claims), reflect.ValueOf(&result.Claims).Elem())
+	if err == nil {
+		err = unfit
 	}
 	if err != nil {
 		return Token[C]{}, err

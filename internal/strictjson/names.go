@@ -8,6 +8,7 @@ const manyNames = 24
 // each object the names are compared one by one until there are many, and then
 // by a map.
 type nameSet struct {
+	marks uint64            // of all names that were added: without its mark, a name is new
 	first [manyNames]string // so that a small object needs no allocation
 	n     int
 	more  []string
@@ -33,6 +34,14 @@ func (s *nameSet) close(base int) {
 
 // add records a name in the object that began at base; false if it is there.
 func (s *nameSet) add(base int, name string) bool {
+	mark := markOf(name)
+	if s.marks&mark == 0 && s.n < manyNames {
+		s.marks |= mark
+		s.first[s.n] = name
+		s.n++
+		return true
+	}
+	s.marks |= mark
 	if s.n <= manyNames {
 		for _, other := range s.first[base:s.n] {
 			if other == name {
@@ -55,6 +64,15 @@ func (s *nameSet) add(base int, name string) bool {
 	}
 	s.n++
 	return true
+}
+
+// markOf is one of 64 bits, for most names of one object another.
+func markOf(name string) uint64 {
+	n := len(name)
+	if n == 0 {
+		return 1
+	}
+	return 1 << ((uint(name[0])*3 + uint(name[n-1])*7 + uint(name[n/2])*13 + uint(n)) & 63)
 }
 
 func (s *nameSet) addMany(base int, name string) bool {

@@ -1,6 +1,10 @@
 package strictjson
 
-import "strings"
+import (
+	"math/bits"
+	"strings"
+	"unicode/utf8"
+)
 
 // scanValue validates the value at the current position and steps behind it.
 func (s *Scanner) scanValue() (Value, bool) {
@@ -158,14 +162,45 @@ var plain = func() (table [256]bool) {
 	return table
 }()
 
+// plainEnd steps over plain ASCII eight bytes at a time, and stops in front of the
+// first byte that is something else, or at most seven bytes before the end.
+func plainEnd(text string, i int) int {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(text); i += 8 {
+		t := text[i : i+8]
+		v := uint64(t[0]) | uint64(t[1])<<8 | uint64(t[2])<<16 | uint64(t[3])<<24 |
+			uint64(t[4])<<32 | uint64(t[5])<<40 | uint64(t[6])<<48 | uint64(t[7])<<56
+		quote, backslash := v^ones*'"', v^ones*'\\'
+		// A byte below n sets its highest bit in v-n; so does one from 128 on,
+		// which is why those are left to plain. What it borrows changes the
+		// bytes above it only, so the lowest bit is right.
+		if odd := (v | (v - ones*' ') | (quote - ones) | (backslash - ones)) & highs; odd != 0 {
+			return i + bits.TrailingZeros64(odd)/8
+		}
+	}
+	return i
+}
+
+// Plain reports whether all of a text stands for itself in a JSON string: ASCII
+// without the quote, the backslash and control characters.
+func Plain(text string) bool {
+	i := plainEnd(text, 0)
+	for i < len(text) && plain[text[i]] && text[i] < 0x80 {
+		i++
+	}
+	return i == len(text)
+}
+
 // scanString validates a string and returns what is between its quotes,
 // escapes and all.
 func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 	s.pos++
 	start := s.pos
+	var all byte // the bits of what plainEnd did not step over
 	for {
-		text, i := s.text, s.pos
+		text, i := s.text, plainEnd(s.text, s.pos)
 		for i < len(text) && plain[text[i]] {
+			all |= text[i]
 			i++
 		}
 		s.pos = i
@@ -173,6 +208,11 @@ func (s *Scanner) scanString() (raw string, escaped, ok bool) {
 		case i == len(text):
 			return "", false, s.fail("string without an end")
 		case text[i] == '"':
+			// Only strings can have bytes of more than seven bits, so this is
+			// where a text is checked to be UTF-8.
+			if all >= utf8.RuneSelf && !utf8.ValidString(text[start:i]) {
+				return "", false, s.fail("not UTF-8")
+			}
 			s.pos++
 			return text[start:i], escaped, true
 		case text[i] != '\\':

@@ -13,7 +13,6 @@ package strictjson
 import (
 	"errors"
 	"fmt"
-	"unicode/utf8"
 )
 
 // MaxDepth is how deep arrays and objects may be nested, the outermost object
@@ -84,9 +83,6 @@ func (s *Scanner) Next() bool {
 
 func (s *Scanner) first() bool {
 	s.begun = true
-	if !utf8.ValidString(s.text) {
-		return s.fail("not UTF-8")
-	}
 	s.space()
 	if s.peek() != '{' {
 		return s.fail("not an object")
@@ -225,10 +221,6 @@ func Find(text, name string) (Value, error) {
 // Parse reads a text that is one value of any kind.
 func Parse(text string) (Value, error) {
 	s := Scanner{text: text, begun: true}
-	if !utf8.ValidString(text) {
-		s.fail("not UTF-8")
-		return Value{}, s.err
-	}
 	s.space()
 	value, ok := s.scanValue()
 	s.space()

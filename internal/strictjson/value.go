@@ -44,8 +44,19 @@ func (v Value) Int() (int64, bool) {
 	if v.kind != Number {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(v.text, 10, 64)
-	return n, err == nil
+	if len(v.text) > 18 || v.text[0] == '-' {
+		n, err := strconv.ParseInt(v.text, 10, 64)
+		return n, err == nil
+	}
+	var n int64
+	for i := range len(v.text) {
+		digit := v.text[i] - '0'
+		if digit > 9 { // a fraction or an exponent
+			return 0, false
+		}
+		n = 10*n + int64(digit)
+	}
+	return n, true
 }
 
 // Float returns a finite number, rounded to the nearest float64.
@@ -83,13 +94,32 @@ func (v Value) Each(visit func(Value) bool) bool {
 // Texts returns the elements of an array of strings, and false for any other
 // value. An empty array is an empty, non-nil slice.
 func (v Value) Texts() ([]string, bool) {
-	list := []string{}
-	ok := v.Each(func(element Value) bool {
-		text, ok := element.Text()
+	if v.kind != Array {
+		return nil, false
+	}
+	list := make([]string, 0, 4)
+	// The text has been validated: behind the bracket are strings with commas
+	// and white space between them, or there is something else.
+	for rest := strings.TrimLeft(v.text[1:], " \t\n\r"); rest[0] != ']'; {
+		if rest[0] != '"' {
+			return list, false
+		}
+		end, escaped := 1, false
+		for rest[end] != '"' {
+			if rest[end] == '\\' {
+				escaped = true
+				end++
+			}
+			end++
+		}
+		text := rest[1:end]
+		if escaped {
+			text = unescape(text)
+		}
 		list = append(list, text)
-		return ok
-	})
-	return list, ok
+		rest = strings.TrimLeft(rest[end+1:], " \t\n\r,")
+	}
+	return list, true
 }
 
 // unescape replaces the escapes of a validated string.
