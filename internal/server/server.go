@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/api"
+	"github.com/ostiary/ostiary/internal/debugger"
 	"github.com/ostiary/ostiary/internal/web"
 )
 
@@ -136,6 +137,23 @@ func (p *Parts) handler() (http.Handler, error) {
 	for _, r := range endpoints.Routes() {
 		mux.Handle(r.Path, r.Handler)
 	}
+	if err := p.mountDebugger(mux); err != nil {
+		return nil, err
+	}
 	mux.Handle("/", doors.Handler())
 	return p.surround(mux), nil
+}
+
+func (p *Parts) mountDebugger(mux *http.ServeMux) error {
+	if p.Config.NoDebugger {
+		return nil
+	}
+	base := p.Authority.BasePath()
+	page, err := debugger.New(debugger.Config{Name: p.Config.Name, Base: base})
+	if err != nil {
+		return err
+	}
+	mux.Handle(base+debugger.Path, page)
+	mux.Handle(base+debugger.Path+"/", page)
+	return nil
 }
