@@ -45,6 +45,14 @@ type VerifyOptions struct {
 	// upon when the header marks them critical, RFC 7515 §4.1.11.
 	Critical []string
 
+	// Unencoded accepts payloads that are signed as they are, RFC 7797: "b64" is
+	// then understood.
+	Unencoded bool
+
+	// InsecureUnprotected accepts messages in JSON whose "alg" is in the
+	// unprotected header. Whoever passes a message on can change it there.
+	InsecureUnprotected bool
+
 	// MaxSize is the greatest length of a message in bytes. 0 means 64 KiB.
 	MaxSize int
 }
@@ -82,7 +90,7 @@ func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
 	// RFC 7797 §6: whoever says "b64" must decode differently, which this
 	// serialization does not.
 	if slices.Contains(o.Critical, "b64") {
-		return nil, fmt.Errorf("%w: b64 is not an extension that a caller can act upon", ErrOptions)
+		return nil, fmt.Errorf("%w: b64 has the option Unencoded", ErrOptions)
 	}
 	if o.MaxSize < 0 {
 		return nil, fmt.Errorf("%w: MaxSize is negative", ErrOptions)
@@ -91,6 +99,9 @@ func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
 		o.MaxSize = DefaultMaxSize
 	}
 	o.Algorithms, o.Critical = slices.Clone(o.Algorithms), slices.Clone(o.Critical)
+	if o.Unencoded {
+		o.Critical = append(o.Critical, "b64")
+	}
 	return &Verifier{keys: keys, options: o}, nil
 }
 
@@ -120,7 +131,7 @@ func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string)
 	defer scratch.release()
 	encoded, err := v.verify(ctx, &m, scratch, message)
 	if err == nil {
-		m.Payload, err = appendPayload(dst, encoded)
+		m.Payload, err = m.Header.appendPayload(dst, encoded)
 	}
 	if err != nil {
 		return Message{}, err
@@ -136,7 +147,7 @@ func (v *Verifier) VerifyText(ctx context.Context, message string) (Message, str
 	defer scratch.release()
 	encoded, err := v.verify(ctx, &m, scratch, message)
 	if err == nil {
-		scratch.decoded, err = appendPayload(scratch.decoded[:0], encoded)
+		scratch.decoded, err = m.Header.appendPayload(scratch.decoded[:0], encoded)
 	}
 	if err != nil {
 		return Message{}, "", err
@@ -192,7 +203,10 @@ func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, mes
 	return scratch.message[parts.first+1 : parts.second], nil
 }
 
-func appendPayload(dst, encoded []byte) ([]byte, error) {
+func (h *Header) appendPayload(dst, encoded []byte) ([]byte, error) {
+	if h.encoding == unencoded {
+		return append(dst, encoded...), nil
+	}
 	payload, err := appendDecoded(dst, encoded)
 	if err != nil {
 		return nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
