@@ -140,19 +140,20 @@ func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string)
 }
 
 // VerifyText is like Verify and returns the payload as a string, which is not checked
-// to be UTF-8. The Payload of the Message is nil.
-func (v *Verifier) VerifyText(ctx context.Context, message string) (Message, string, error) {
-	var m Message
+// to be UTF-8. It writes the rest into m, which is zero on error and has no Payload.
+func (v *Verifier) VerifyText(ctx context.Context, m *Message, message string) (string, error) {
+	*m = Message{}
 	scratch := scratches.Get().(*scratch)
 	defer scratch.release()
-	encoded, err := v.verify(ctx, &m, scratch, message)
+	encoded, err := v.verify(ctx, m, scratch, message)
 	if err == nil {
 		scratch.decoded, err = m.Header.appendPayload(scratch.decoded[:0], encoded)
 	}
 	if err != nil {
-		return Message{}, "", err
+		*m = Message{}
+		return "", err
 	}
-	return m, string(scratch.decoded), nil
+	return string(scratch.decoded), nil
 }
 
 // verify verifies a message and returns its payload, which is still encoded and in
