@@ -214,10 +214,10 @@ func (v *Verifier) verifyPart(ctx context.Context, p part, payload payloadOf) (M
 	if len(signature) == 0 {
 		return Message{}, ErrUnsigned
 	}
-	if err := v.accept(chosen, false); err != nil {
+	if err := v.accept(&chosen, false); err != nil {
 		return Message{}, err
 	}
-	keys, err := v.candidates(ctx, chosen)
+	keys, err := v.candidates(ctx, &chosen)
 	if err != nil {
 		return Message{}, err
 	}

@@ -98,7 +98,7 @@ func (c *cache[C]) keep(hash uint64, e *cached[C]) {
 func (v *Verifier[C]) verifyCached(ctx context.Context, token string) (Token[C], error) {
 	c := v.cache
 	hash := maphash.String(c.seed, token)
-	if e := c.find(hash, token); e != nil && v.signatures.Trusts(ctx, e.message) {
+	if e := c.find(hash, token); e != nil && v.signatures.Trusts(ctx, &e.message) {
 		if err := v.options.check(&e.registered); err != nil {
 			return Token[C]{}, err
 		}
