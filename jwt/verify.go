@@ -247,12 +247,20 @@ func (o *VerifyOptions) check(c *claims) error {
 	return c.fault // a claim that was not asked for is no better of the wrong type
 }
 
+// early reports whether a clock that is ahead of now by leeway has not reached date.
+func early(now, date time.Time, leeway time.Duration) bool {
+	if leeway != 0 {
+		now = now.Add(leeway)
+	}
+	return now.Before(date)
+}
+
 func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
 	if !o.IgnoreNotBefore && c.wrong&claimNotBefore != 0 || !o.IgnoreExpiration && c.wrong&claimExpiresAt != 0 {
 		return c.wrongDate(o)
 	}
 	if !o.IgnoreNotBefore && c.has(claimNotBefore) { // RFC 7519 §4.1.5
-		if now.Add(o.Leeway).Before(c.notBefore) {
+		if early(now, c.notBefore, o.Leeway) {
 			return &NotBeforeError{JSONWebTokenError{Message: "jwt not active", Kind: ErrNotYetValid}, c.notBefore}
 		}
 	}
@@ -265,7 +273,7 @@ func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
 		}
 		return invalid(ErrMissing, "jwt must have an expiration (exp)")
 	}
-	if !now.Add(-o.Leeway).Before(c.expiresAt) { // RFC 7519 §4.1.4
+	if !early(now, c.expiresAt, -o.Leeway) { // RFC 7519 §4.1.4
 		return expired("jwt expired", c.expiresAt)
 	}
 	return nil
@@ -330,11 +338,11 @@ func (o *VerifyOptions) checkAge(c *claims, now time.Time) error {
 	if !c.has(claimIssuedAt) {
 		return invalid(ErrMissing, "iat required when maxAge is specified")
 	}
-	if limit := c.issuedAt.Add(o.MaxAge); !now.Add(-o.Leeway).Before(limit) {
+	if limit := c.issuedAt.Add(o.MaxAge); !early(now, limit, -o.Leeway) {
 		return expired("maxAge exceeded", limit)
 	}
 	// An "iat" far ahead would make MaxAge mean nothing.
-	if now.Add(o.Leeway).Before(c.issuedAt) {
+	if early(now, c.issuedAt, o.Leeway) {
 		return &NotBeforeError{JSONWebTokenError{Message: "jwt issued in the future", Kind: ErrNotYetValid}, c.issuedAt}
 	}
 	return nil
