@@ -19,6 +19,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/ecdh"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,6 +78,8 @@ type Key struct {
 
 	insecureSize, insecureCurve bool // see Params
 	pss                         *PSS // of an RSA key that is for PSS only
+
+	chain []*x509.Certificate // of "x5c"; the first is that of this key
 
 	usable []jwa.Signature // the algorithms it may be used with, the default first
 	macs   macs
@@ -153,7 +156,7 @@ func (k *Key) Public() (*Key, error) {
 	return &Key{
 		id: k.id, alg: k.alg, use: k.use, ops: publicOperations(k.ops),
 		kind: k.kind, curve: k.curve, bits: k.bits, public: k.public, usable: k.usable,
-		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss,
+		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, chain: k.chain,
 	}, nil
 }
 

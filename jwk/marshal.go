@@ -33,6 +33,8 @@ type wire struct {
 	DQ         string        `json:"dq,omitempty"`
 	QI         string        `json:"qi,omitempty"`
 	K          string        `json:"k,omitempty"`
+	Chain      []string      `json:"x5c,omitempty"`
+	ChainHash  string        `json:"x5t#S256,omitempty"`
 }
 
 var encode = base64.RawURLEncoding.EncodeToString
@@ -87,7 +89,7 @@ func (k *Key) MarshalPrivateJSON() ([]byte, error) {
 }
 
 func (k *Key) publicWire() wire {
-	w := wire{Type: k.kind, ID: k.id, Algorithm: k.alg, Use: k.use, Operations: k.ops, Curve: k.curve}
+	w := wire{Type: k.kind, ID: k.id, Algorithm: k.alg, Use: k.use, Operations: k.ops, Curve: k.curve, Chain: k.encodedChain(), ChainHash: k.CertificateThumbprint()}
 	switch public := k.public.(type) {
 	case *rsa.PublicKey:
 		w.N, w.E = encodeInt(public.N), encodeInt(big.NewInt(int64(public.E)))

@@ -32,6 +32,10 @@ type Params struct {
 	Algorithm jwa.Algorithm // "alg": binds the key to one algorithm
 	Use       string        // "use": UseSignature or UseEncryption
 
+	// Operations are the "key_ops", RFC 7517 §4.3: "sign", "verify" and so on. Nil
+	// means that the key permits all that it can do.
+	Operations []string
+
 	// InsecureSize takes keys that can be guessed or factored: a secret of any
 	// length but none, RSA from 1024 bits. Old systems have such keys; nobody should
 	// make a new one.
@@ -56,7 +60,7 @@ type Params struct {
 //
 // New returns ErrInvalid, ErrWeak or ErrUnsupported.
 func New(material any, p Params) (*Key, error) {
-	k := &Key{id: p.ID, alg: p.Algorithm, use: p.Use, insecureSize: p.InsecureSize, insecureCurve: p.InsecureCurve}
+	k := &Key{id: p.ID, alg: p.Algorithm, use: p.Use, ops: slices.Clone(p.Operations), insecureSize: p.InsecureSize, insecureCurve: p.InsecureCurve}
 	if err := k.setMaterial(material); err != nil {
 		return nil, err
 	}

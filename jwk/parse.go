@@ -19,8 +19,9 @@ const maxKeyBytes = 64 << 10
 
 // Parse reads one JSON Web Key, RFC 7517 §4. The text must be one JSON object
 // without duplicate members, base64url without padding, coordinates of full
-// length; a private half must belong to its public half. Members that it does
-// not know are ignored (§4), "x5c", "x5t" and "x5u" among them.
+// length; a private half must belong to its public half, and a certificate in "x5c"
+// to the key. Members that it does not know are ignored (§4), "x5t" and "x5u" among
+// them.
 //
 // Parse returns ErrInvalid, ErrWeak, or, for a key that is not broken but of
 // unknown type, curve or algorithm, ErrUnsupported.
@@ -50,6 +51,9 @@ func parseKey(text string) (*Key, error) {
 	if err := k.bind(); err != nil {
 		return nil, err
 	}
+	if err := m.certificates(k); err != nil {
+		return nil, err
+	}
 	return k, nil
 }
 
@@ -62,6 +66,7 @@ type members struct {
 var known = map[string]bool{
 	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "d": true,
 	"n": true, "e": true, "p": true, "q": true, "dp": true, "dq": true, "qi": true, "oth": true, "k": true,
+	"x5c": true, "x5t#S256": true,
 }
 
 func readMembers(text string) (*members, error) {

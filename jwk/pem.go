@@ -29,7 +29,7 @@ var pemForms = map[string]func(der []byte) (any, error){
 // ParsePEM reads a key from PEM: a private key in PKCS #8, PKCS #1 or SEC 1, a
 // public key in PKIX or PKCS #1, or a certificate. Of a certificate the public
 // key is taken and nothing is verified, not even its dates; of a chain, the key
-// of the first. More than one key is an error, for which one was meant?
+// of the first. (FromCertificate keeps the certificates.) More than one key is an error, for which one was meant?
 //
 // ParsePEM returns ErrInvalid, ErrWeak or ErrUnsupported.
 func ParsePEM(data []byte, p Params) (*Key, error) {

@@ -71,7 +71,7 @@ func TestParseEncryptedPEMBoundsIterations(t *testing.T) {
 		der[at] += 2
 	}
 	der[3] += 2
-	if _, err := jwk.ParseEncryptedPEM(encrypted(der), []byte(passphrase), jwk.Params{}); !errors.Is(err, jwk.ErrUnsupported) {
+	if _, err := jwk.ParseEncryptedPEM(encrypted(der), []byte(passphrase), jwk.Params{}); !errors.Is(err, jwk.ErrUnsupported) || !strings.Contains(err.Error(), "iterations") {
 		t.Error(err)
 	}
 }
@@ -85,7 +85,7 @@ func FuzzParseEncryptedPEM(f *testing.F) {
 	f.Add(block.Bytes)
 	f.Fuzz(func(t *testing.T, der []byte) {
 		if bytes.Contains(der, []byte{2, 3}) {
-			t.Skip("a large count is slow, and nothing else")
+			return // a large count is slow, and nothing else
 		}
 		key, err := jwk.ParseEncryptedPEM(encrypted(der), []byte(passphrase), jwk.Params{})
 		if (key == nil) == (err == nil) {

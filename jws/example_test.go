@@ -3,6 +3,7 @@ package jws_test
 import (
 	"context"
 	"fmt"
+	"log"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -36,4 +37,69 @@ func Example() {
 	// Output:
 	// ES256 text/plain
 	// Deliver 40 crates to dock 7.
+}
+
+// A message in JSON with two signatures. What became of each is for the caller to
+// judge.
+func ExampleSignAll() {
+	author, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	witness, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	first, err := jws.NewSigner(author, jws.SignOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	second, err := jws.NewSigner(witness, jws.SignOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := jws.SignAll([]byte("agreed"), first, second)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	verifier, err := jws.NewVerifier(author, jws.VerifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	all, err := verifier.VerifyAll(context.Background(), message)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, signature := range all {
+		fmt.Println(signature.Err == nil)
+	}
+	// Output:
+	// true
+	// false
+}
+
+// A signature that travels apart from what it signs.
+func ExampleSigner_SignDetached() {
+	key, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jws.NewSigner(key, jws.SignOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	body := []byte(`{"amount": 10}`)
+	signature, err := signer.SignDetached(body)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	verifier, err := jws.NewVerifier(key, jws.VerifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = verifier.VerifyDetached(context.Background(), signature, body)
+	fmt.Println(err)
+	// Output: <nil>
 }

@@ -14,6 +14,18 @@ const maxHeaderText = 4 << 10
 // parseHeader reads a header, RFC 7515 §4: strict JSON, names compared exactly,
 // the members that this library uses of the right type.
 func parseHeader(raw string) (Header, error) {
+	h, err := readHeader(raw)
+	if err == nil && h.Algorithm == "" {
+		err = fmt.Errorf("%w: header: alg is missing", ErrMalformed)
+	}
+	if err != nil {
+		return Header{}, err
+	}
+	return h, nil
+}
+
+// readHeader is parseHeader for a header that may be a part of one.
+func readHeader(raw string) (Header, error) {
 	h := Header{raw: raw}
 	var err error
 	s := strictjson.New(raw)
@@ -33,7 +45,7 @@ func parseHeader(raw string) (Header, error) {
 		case "crit":
 			h.Critical, wrong = critical(value)
 		case "b64":
-			h.unencoded = true
+			h.encoding, wrong = encodingOf(value)
 		}
 		if err == nil {
 			err = wrong
@@ -45,10 +57,19 @@ func parseHeader(raw string) (Header, error) {
 	if err != nil {
 		return Header{}, err
 	}
-	if h.Algorithm == "" {
-		return Header{}, fmt.Errorf("%w: header: alg is missing", ErrMalformed)
-	}
 	return h, nil
+}
+
+// encodingOf reads "b64", RFC 7797 §3.
+func encodingOf(value strictjson.Value) (encoding, error) {
+	b64, ok := value.Bool()
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%w: header: b64 is %v and not a boolean", ErrMalformed, value.Kind())
+	case b64:
+		return saidEncoded, nil
+	}
+	return unencoded, nil
 }
 
 func headerText(name string, value strictjson.Value) (string, error) {
@@ -87,9 +108,9 @@ var registered = []string{
 // checkCritical enforces RFC 7515 §4.1.11: what is marked must be an extension,
 // be there, and be understood.
 func checkCritical(h Header, understood []string) error {
-	if h.unencoded {
-		// RFC 7797 §6: it must be in "crit", so that whoever does not know it
-		// refuses; and whoever leaves it out of "crit" is not let off.
+	// RFC 7797 §6: it must be in "crit", so that whoever does not know it refuses;
+	// and whoever leaves it out of "crit" is not let off.
+	if h.encoding != 0 && !(slices.Contains(h.Critical, "b64") && slices.Contains(understood, "b64")) {
 		return fmt.Errorf("%w: %q", ErrCritical, "b64")
 	}
 	for _, name := range h.Critical {

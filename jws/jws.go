@@ -1,5 +1,6 @@
 // Package jws signs bytes and verifies signed bytes: JSON Web Signature, RFC 7515,
-// in the compact serialization.
+// in the compact and the JSON serializations, with detached and with unencoded
+// payload (RFC 7797).
 //
 // A verifier is told which algorithms it accepts and where its keys are; the
 // header of a token chooses among them and nothing more. The checks are made in
@@ -52,6 +53,10 @@ type Message struct {
 
 	// Signature is the signature as it stands in the message, in base64url.
 	Signature string
+
+	// Unprotected is the unprotected header of a message in JSON, RFC 7515 §7.2.1, as
+	// it stands there. Nobody has vouched for a byte of it.
+	Unprotected json.RawMessage
 }
 
 // Header is the protected header of a signed message, RFC 7515 §4.1.
@@ -62,9 +67,17 @@ type Header struct {
 	ContentType string        // "cty"
 	Critical    []string      // "crit"
 
-	raw       string // the JSON text
-	unencoded bool   // it has a "b64" member, RFC 7797 §3
+	raw      string // the JSON text
+	encoding encoding
 }
+
+// encoding is what a header says of its payload in "b64", RFC 7797 §3.
+type encoding uint8
+
+const (
+	saidEncoded encoding = iota + 1 // true, which is what no "b64" at all means
+	unencoded                       // false: the payload is signed as it is
+)
 
 // Member returns the JSON text of any member of the header, and false if it has
 // none by that name. Names are compared exactly.

@@ -35,6 +35,15 @@ type SignOptions struct {
 	// Critical is the "crit" member: names of members of Header that a
 	// recipient must understand, RFC 7515 §4.1.11.
 	Critical []string
+
+	// Unencoded signs the payload as it is, RFC 7797: "b64" is false, and critical.
+	// In compact serialization such a payload is printable ASCII without dots, or
+	// detached.
+	Unencoded bool
+
+	// Unprotected is the unprotected header of messages in JSON, RFC 7515 §7.2.1,
+	// whose members must not be in the protected header, nor change what it means.
+	Unprotected map[string]any
 }
 
 // A Signer signs messages with one key and one header. It is built once and is
@@ -44,6 +53,8 @@ type Signer struct {
 	alg    jwa.Algorithm
 	prefix string // the encoded header and its dot
 	header Header
+
+	unprotected json.RawMessage
 }
 
 // NewSigner makes a signer. It returns ErrKey if the key cannot sign or is not
@@ -56,6 +67,11 @@ func NewSigner(key *jwk.Key, o SignOptions) (*Signer, error) {
 	if o.KeyID == "" {
 		o.KeyID = key.ID()
 	}
+	understood := o.Critical
+	if o.Unencoded {
+		o.Critical = append(slices.Clip(o.Critical), "b64")
+		understood = o.Critical
+	}
 	raw, err := marshalHeader(alg, o)
 	if err != nil {
 		return nil, err
@@ -64,10 +80,14 @@ func NewSigner(key *jwk.Key, o SignOptions) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	if err := checkCritical(header, o.Critical); err != nil {
+	if err := checkCritical(header, understood); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 	}
-	return &Signer{key: key, alg: alg, prefix: base64.RawURLEncoding.EncodeToString(raw) + ".", header: header}, nil
+	unprotected, err := marshalUnprotected(header, o.Unprotected)
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{key: key, alg: alg, prefix: base64.RawURLEncoding.EncodeToString(raw) + ".", header: header, unprotected: unprotected}, nil
 }
 
 // algorithmOf returns the algorithm to sign with: the one asked for if the key
@@ -112,12 +132,15 @@ func marshalHeader(alg jwa.Algorithm, o SignOptions) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if o.Unencoded {
+		raw = append(raw, `,"b64":false`...)
+	}
 	for _, name := range slices.Sorted(maps.Keys(o.Header)) {
 		switch name {
 		case "alg", "kid", "typ", "cty", "crit":
 			return nil, fmt.Errorf("%w: the header member %q has an option of its own", ErrOptions, name)
-		case "b64": // RFC 7797 §3: this serialization always encodes
-			return nil, fmt.Errorf("%w: the header member b64 is not for this serialization", ErrOptions)
+		case "b64":
+			return nil, fmt.Errorf("%w: the header member b64 has the option Unencoded", ErrOptions)
 		}
 		if raw, err = appendJSON(append(raw, ','), name); err != nil {
 			return nil, err
@@ -151,8 +174,12 @@ func Sign(payload []byte, key *jwk.Key, o SignOptions) (string, error) {
 func (s *Signer) Header() Header { return s.header }
 
 // Sign signs a payload and returns it in compact serialization, RFC 7515 §7.1. It
-// fails only if the key does: when a crypto.Signer cannot be reached.
+// fails if the key does, when a crypto.Signer cannot be reached, and with ErrOptions
+// if the options are not for this serialization.
 func (s *Signer) Sign(payload []byte) (string, error) {
+	if s.header.encoding != 0 || s.unprotected != nil {
+		return s.signOdd(payload)
+	}
 	scratch := scratches.Get().(*scratch)
 	defer scratch.release()
 	message := append(scratch.message[:0], s.prefix...)

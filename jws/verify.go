@@ -45,6 +45,14 @@ type VerifyOptions struct {
 	// upon when the header marks them critical, RFC 7515 §4.1.11.
 	Critical []string
 
+	// Unencoded accepts payloads that are signed as they are, RFC 7797: "b64" is
+	// then understood.
+	Unencoded bool
+
+	// InsecureUnprotected accepts messages in JSON whose "alg" is in the
+	// unprotected header. Whoever passes a message on can change it there.
+	InsecureUnprotected bool
+
 	// MaxSize is the greatest length of a message in bytes. 0 means 64 KiB.
 	MaxSize int
 }
@@ -82,7 +90,7 @@ func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
 	// RFC 7797 §6: whoever says "b64" must decode differently, which this
 	// serialization does not.
 	if slices.Contains(o.Critical, "b64") {
-		return nil, fmt.Errorf("%w: b64 is not an extension that a caller can act upon", ErrOptions)
+		return nil, fmt.Errorf("%w: b64 has the option Unencoded", ErrOptions)
 	}
 	if o.MaxSize < 0 {
 		return nil, fmt.Errorf("%w: MaxSize is negative", ErrOptions)
@@ -91,6 +99,9 @@ func NewVerifier(keys jwk.Source, o VerifyOptions) (*Verifier, error) {
 		o.MaxSize = DefaultMaxSize
 	}
 	o.Algorithms, o.Critical = slices.Clone(o.Algorithms), slices.Clone(o.Critical)
+	if o.Unencoded {
+		o.Critical = append(o.Critical, "b64")
+	}
 	return &Verifier{keys: keys, options: o}, nil
 }
 
@@ -120,7 +131,7 @@ func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string)
 	defer scratch.release()
 	encoded, err := v.verify(ctx, &m, scratch, message)
 	if err == nil {
-		m.Payload, err = appendPayload(dst, encoded)
+		m.Payload, err = m.Header.appendPayload(dst, encoded)
 	}
 	if err != nil {
 		return Message{}, err
@@ -129,19 +140,20 @@ func (v *Verifier) VerifyAppend(ctx context.Context, dst []byte, message string)
 }
 
 // VerifyText is like Verify and returns the payload as a string, which is not checked
-// to be UTF-8. The Payload of the Message is nil.
-func (v *Verifier) VerifyText(ctx context.Context, message string) (Message, string, error) {
-	var m Message
+// to be UTF-8. It writes the rest into m, which must be zero, is zero
+// again on error, and has no Payload.
+func (v *Verifier) VerifyText(ctx context.Context, m *Message, message string) (string, error) {
 	scratch := scratches.Get().(*scratch)
 	defer scratch.release()
-	encoded, err := v.verify(ctx, &m, scratch, message)
+	encoded, err := v.verify(ctx, m, scratch, message)
 	if err == nil {
-		scratch.decoded, err = appendPayload(scratch.decoded[:0], encoded)
+		scratch.decoded, err = m.Header.appendPayload(scratch.decoded[:0], encoded)
 	}
 	if err != nil {
-		return Message{}, "", err
+		*m = Message{}
+		return "", err
 	}
-	return m, string(scratch.decoded), nil
+	return string(scratch.decoded), nil
 }
 
 // verify verifies a message and returns its payload, which is still encoded and in
@@ -162,19 +174,19 @@ func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, mes
 	if err != nil {
 		return nil, err
 	}
-	var seen bool
-	if m.Header, seen, err = v.header(message[:parts.first], scratch); err != nil {
+	seen, err := v.header(&m.Header, message[:parts.first], scratch)
+	if err != nil {
 		return nil, err
 	}
 	if len(signature) == 0 {
 		return nil, ErrUnsigned
 	}
-	if err := v.accept(m.Header, seen); err != nil {
+	if err := v.accept(&m.Header, seen); err != nil {
 		return nil, err
 	}
 
 	// The key, by its name, and only if the algorithm is one of its own.
-	keys, err := v.candidates(ctx, m.Header)
+	keys, err := v.candidates(ctx, &m.Header)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +196,7 @@ func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, mes
 		return nil, err
 	}
 	if !seen {
-		v.remember(message[:parts.first], m.Header)
+		v.remember(message[:parts.first], &m.Header)
 	}
 	m.Signature = message[parts.second+1:]
 
@@ -192,7 +204,10 @@ func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, mes
 	return scratch.message[parts.first+1 : parts.second], nil
 }
 
-func appendPayload(dst, encoded []byte) ([]byte, error) {
+func (h *Header) appendPayload(dst, encoded []byte) ([]byte, error) {
+	if h.encoding == unencoded {
+		return append(dst, encoded...), nil
+	}
 	payload, err := appendDecoded(dst, encoded)
 	if err != nil {
 		return nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
@@ -232,37 +247,40 @@ func (s *scratch) release() {
 	}
 }
 
-// header returns the header of a message, and whether one with the very same
-// text was accepted before.
-func (v *Verifier) header(encoded string, s *scratch) (h Header, seen bool, err error) {
+// header reads the header of a message into h, and reports whether one with the very
+// same text was accepted before.
+func (v *Verifier) header(h *Header, encoded string, s *scratch) (seen bool, err error) {
 	if last := v.last.Load(); last != nil && last.encoded == encoded {
-		h = last.header
-		h.Critical = slices.Clone(h.Critical) // the caller owns what it gets
-		return h, true, nil
+		*h = last.header
+		if h.Critical != nil {
+			h.Critical = slices.Clone(h.Critical) // the caller owns what it gets
+		}
+		return true, nil
 	}
 	s.decoded, err = appendDecoded(s.decoded[:0], s.message[:len(encoded)])
 	if err != nil {
-		return Header{}, false, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+		return false, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
-	h, err = parseHeader(string(s.decoded))
-	return h, false, err
+	*h, err = parseHeader(string(s.decoded))
+	return false, err
 }
 
 // remember keeps a header that was accepted, with what the caller could change
 // in it copied.
-func (v *Verifier) remember(encoded string, h Header) {
+func (v *Verifier) remember(encoded string, h *Header) {
 	if len(encoded) <= maxSeenHeader {
-		h.Critical = slices.Clone(h.Critical)
-		v.last.Store(&seenHeader{encoded: strings.Clone(encoded), header: h})
+		kept := &seenHeader{encoded: strings.Clone(encoded), header: *h}
+		kept.header.Critical = slices.Clone(h.Critical)
+		v.last.Store(kept)
 	}
 }
 
 // accept checks what a header demands and which algorithm it names.
-func (v *Verifier) accept(h Header, seen bool) error {
+func (v *Verifier) accept(h *Header, seen bool) error {
 	if seen {
 		return nil
 	}
-	if err := checkCritical(h, v.options.Critical); err != nil {
+	if err := checkCritical(*h, v.options.Critical); err != nil {
 		return err
 	}
 	if v.options.Algorithms != nil && !slices.Contains(v.options.Algorithms, h.Algorithm) {
@@ -285,7 +303,7 @@ func (s *scratch) signatureOf(p parts) ([]byte, error) {
 
 // candidates asks the source for the keys that the header may mean and keeps
 // those that do its algorithm, RFC 8725 §3.1.
-func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error) {
+func (v *Verifier) candidates(ctx context.Context, h *Header) ([]*jwk.Key, error) {
 	found, err := v.find(ctx, h)
 	switch {
 	case errors.Is(err, jwk.ErrNotFound):
@@ -311,15 +329,16 @@ func (v *Verifier) candidates(ctx context.Context, h Header) ([]*jwk.Key, error)
 // Trusts reports whether the key that a message was verified with is still among
 // those that the source of keys returns for it. It is for callers that remember
 // verified messages.
-func (v *Verifier) Trusts(ctx context.Context, m Message) bool {
-	found, err := v.find(ctx, m.Header)
+func (v *Verifier) Trusts(ctx context.Context, m *Message) bool {
+	found, err := v.find(ctx, &m.Header)
 	return err == nil && m.Key != nil && slices.Contains(found, m.Key)
 }
 
-func (v *Verifier) find(ctx context.Context, h Header) ([]*jwk.Key, error) {
+func (v *Verifier) find(ctx context.Context, h *Header) ([]*jwk.Key, error) {
 	if choose, ok := v.keys.(KeyFunc); ok {
-		h.Critical = slices.Clone(h.Critical)
-		return choose(ctx, h)
+		header := *h
+		header.Critical = slices.Clone(h.Critical)
+		return choose(ctx, header)
 	}
 	return v.keys.Find(ctx, h.KeyID)
 }

@@ -98,46 +98,48 @@ func (c *cache[C]) keep(hash uint64, e *cached[C]) {
 func (v *Verifier[C]) verifyCached(ctx context.Context, token string) (Token[C], error) {
 	c := v.cache
 	hash := maphash.String(c.seed, token)
-	if e := c.find(hash, token); e != nil && v.signatures.Trusts(ctx, e.message) {
+	if e := c.find(hash, token); e != nil && v.signatures.Trusts(ctx, &e.message) {
 		if err := v.options.check(&e.registered); err != nil {
 			return Token[C]{}, err
 		}
-		return c.copied(e), nil
+		return v.copied(e), nil
 	}
-	var p *proof
-	if c.comesAgain(hash, token) {
-		p = new(proof)
-	}
-	result := new(Token[C])
-	if err := v.verify(ctx, token, result, p); err != nil {
+	keep := c.comesAgain(hash, token)
+	r := v.rooms.Get().(*room[C])
+	defer v.leave(r)
+	if err := v.verify(ctx, token, r); err != nil {
 		return Token[C]{}, err
 	}
-	if p == nil {
-		return *result, nil
+	if !keep {
+		return r.result, nil
 	}
-	e := &cached[C]{token: strings.Clone(token), message: p.message, registered: p.registered, result: *result}
-	e.result.Signature = e.token[len(token)-len(result.Signature):]
+	e := &cached[C]{token: strings.Clone(token), message: r.message, registered: r.registered, result: r.result}
+	e.result.Signature = e.token[len(token)-len(r.result.Signature):]
+	e.message.Signature = ""
 	if c.again {
 		var none C
-		e.result.Claims, e.payload = none, p.payload
+		e.result.Claims, e.payload = none, r.payload
 	} else if c.clone != nil { // the caller may change what it gets
 		c.clone(reflect.ValueOf(&e.result.Claims).Elem())
 	}
 	c.keep(hash, e)
-	return *result, nil
+	return r.result, nil
 }
 
 // copied is a cached token for one caller, who may do with it what it likes.
-func (c *cache[C]) copied(e *cached[C]) Token[C] {
+func (v *Verifier[C]) copied(e *cached[C]) Token[C] {
+	c := v.cache
 	if c.clone == nil && !c.again {
 		return e.result
 	}
-	result := e.result
-	to := reflect.ValueOf(&result.Claims).Elem()
+	r := v.rooms.Get().(*room[C])
+	defer v.leave(r)
+	r.result = e.result
+	to := reflect.ValueOf(&r.result.Claims).Elem()
 	if c.clone != nil {
 		c.clone(to)
 	} else { // the text was read before without an error, into the same type
-		_, _ = c.shape.read(payloadText{e.message.Header.Type, e.payload}, new(claims), to)
+		_, _ = c.shape.read(payloadText{e.message.Header.Type, e.payload}, &r.registered, to)
 	}
-	return result
+	return r.result
 }

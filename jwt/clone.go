@@ -25,6 +25,8 @@ func clonerOf(t reflect.Type, depth int) (cloner, bool) {
 		return nil, true
 	case t == audienceType:
 		return cloneAudience, true
+	case t == textsType:
+		return cloneTexts, true
 	case reflect.PointerTo(t).Implements(unmarshalerType), reflect.PointerTo(t).Implements(textUnmarshalerType):
 		return nil, false
 	}
@@ -42,6 +44,11 @@ func clonerOf(t reflect.Type, depth int) (cloner, bool) {
 func cloneAudience(v reflect.Value) {
 	a := v.Addr().Interface().(*Audience)
 	*a = slices.Clone(*a)
+}
+
+func cloneTexts(v reflect.Value) {
+	list := v.Addr().Interface().(*[]string)
+	*list = slices.Clone(*list)
 }
 
 func structCloner(t reflect.Type, depth int) (cloner, bool) {

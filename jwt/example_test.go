@@ -163,3 +163,70 @@ func ExampleDecodeUnverified() {
 	fmt.Println(decoded.Header.KeyID, decoded.Claims.Issuer)
 	// Output: 1 https://login.example.com
 }
+
+// Durations may come as text, from a configuration file, in the syntax that
+// jsonwebtoken has.
+func ExampleParseDuration() {
+	life, err := jwt.ParseDuration("2 days")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(life)
+	// Output: 48h0m0s
+}
+
+// Tokens of several issuers, each with keys of its own.
+func ExampleNewIssuersVerifier() {
+	staff, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	customers, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	verifier, err := jwt.NewIssuersVerifier[jwt.Registered](map[string]jwk.Source{
+		"https://staff.example.com":     staff,
+		"https://customers.example.com": customers,
+	}, jwt.VerifyOptions{Audiences: []string{"shop"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	o := jwt.SignOptions{Issuer: "https://staff.example.com", Audience: []string{"shop"}, ExpiresIn: time.Hour}
+	for _, key := range []*jwk.Key{staff, customers} {
+		token, err := jwt.Sign(nil, key, o)
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, err = verifier.Verify(context.Background(), token)
+		fmt.Println(err == nil)
+	}
+	// Output:
+	// true
+	// false
+}
+
+// A verifier that remembers tokens. Their times are checked on each use, and so
+// should be whatever else may end them.
+func ExampleVerifyOptions_cache() {
+	key, err := jwk.Generate(jwa.RS256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	verifier, err := jwt.NewVerifier[jwt.Registered](key, jwt.VerifyOptions{CacheSize: 4096})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := jwt.Sign(nil, key, jwt.SignOptions{Subject: "ada", ExpiresIn: time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 3 {
+		verified, err := verifier.Verify(context.Background(), token)
+		fmt.Println(verified.Claims.Subject, err)
+	}
+	// Output:
+	// ada <nil>
+	// ada <nil>
+	// ada <nil>
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -81,6 +82,9 @@ func (s *setter) duration(name string) (time.Duration, *answer) {
 	}
 	var seconds float64
 	s.set(name, &seconds)
+	if math.Abs(seconds) > 1e10 {
+		s.note(name) // no time.Duration
+	}
 	return time.Duration(seconds * float64(time.Second)), nil
 }
 

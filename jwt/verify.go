@@ -92,7 +92,7 @@ func NewVerifier[C any](keys jwk.Source, o VerifyOptions) (*Verifier[C], error) 
 		return nil, o.fromSignature(err)
 	}
 	v := &Verifier[C]{signatures: signatures, options: o, shape: shapeOf(reflect.TypeFor[C]())}
-	v.rooms.New = func() any { return new(Token[C]) }
+	v.rooms.New = func() any { return new(room[C]) }
 	if o.CacheSize > 0 {
 		v.cache = newCache[C](o.CacheSize, v.shape)
 	}
@@ -168,49 +168,48 @@ func (v *Verifier[C]) Verify(ctx context.Context, token string) (Token[C], error
 	if v.cache != nil {
 		return v.verifyCached(ctx, token)
 	}
-	room := v.rooms.Get().(*Token[C])
-	err := v.verify(ctx, token, room, nil)
-	result := *room
-	*room = Token[C]{}
-	v.rooms.Put(room)
+	r := v.rooms.Get().(*room[C])
+	err := v.verify(ctx, token, r)
+	result := r.result
+	v.leave(r)
 	if err != nil {
 		return Token[C]{}, err
 	}
 	return result, nil
 }
 
-// A proof is what a cache keeps of a verification.
-type proof struct {
+// A room is memory for one verification: a type that is filled by reflection has to be
+// on the heap, and the heap is dear.
+type room[C any] struct {
+	result     Token[C]
 	message    jws.Message
 	registered claims
 	payload    string
 }
 
-// verify fills result, and proof if there is one. On error both are worthless.
-func (v *Verifier[C]) verify(ctx context.Context, token string, result *Token[C], p *proof) error {
-	message, text, err := v.signatures.VerifyText(ctx, token)
-	if err != nil {
+// leave forgets what is in a room and keeps the room.
+func (v *Verifier[C]) leave(r *room[C]) {
+	*r = room[C]{}
+	v.rooms.Put(r)
+}
+
+// verify fills a room. On error what is in it is worthless.
+func (v *Verifier[C]) verify(ctx context.Context, token string, r *room[C]) (err error) {
+	if r.payload, err = v.signatures.VerifyText(ctx, &r.message, token); err != nil {
 		return v.options.fromSignature(err)
 	}
-	if err := v.options.checkType(message.Header.Type); err != nil {
+	if err := v.options.checkType(r.message.Header.Type); err != nil {
 		return err
 	}
-	result.Header, result.Signature = message.Header, message.Signature
-	var registered claims
-	unfit, err := v.shape.read(payloadText{message.Header.Type, text}, &registered, reflect.ValueOf(&result.Claims).Elem())
+	r.result.Header, r.result.Signature = r.message.Header, r.message.Signature
+	unfit, err := v.shape.read(payloadText{r.message.Header.Type, r.payload}, &r.registered, reflect.ValueOf(&r.result.Claims).Elem())
 	if err != nil {
 		return err
 	}
-	if err := v.options.check(&registered); err != nil {
+	if err := v.options.check(&r.registered); err != nil {
 		return err
 	}
-	if unfit != nil {
-		return unfit
-	}
-	if p != nil {
-		*p = proof{message, registered, text}
-	}
-	return nil
+	return unfit
 }
 
 // shortType is a media type as RFC 7515 §4.1.9 compares it.
@@ -248,12 +247,20 @@ func (o *VerifyOptions) check(c *claims) error {
 	return c.fault // a claim that was not asked for is no better of the wrong type
 }
 
+// early reports whether a clock that is ahead of now by leeway has not reached date.
+func early(now, date time.Time, leeway time.Duration) bool {
+	if leeway != 0 {
+		now = now.Add(leeway)
+	}
+	return now.Before(date)
+}
+
 func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
 	if !o.IgnoreNotBefore && c.wrong&claimNotBefore != 0 || !o.IgnoreExpiration && c.wrong&claimExpiresAt != 0 {
 		return c.wrongDate(o)
 	}
 	if !o.IgnoreNotBefore && c.has(claimNotBefore) { // RFC 7519 §4.1.5
-		if now.Add(o.Leeway).Before(c.notBefore) {
+		if early(now, c.notBefore, o.Leeway) {
 			return &NotBeforeError{JSONWebTokenError{Message: "jwt not active", Kind: ErrNotYetValid}, c.notBefore}
 		}
 	}
@@ -266,7 +273,7 @@ func (o *VerifyOptions) checkTimes(c *claims, now time.Time) error {
 		}
 		return invalid(ErrMissing, "jwt must have an expiration (exp)")
 	}
-	if !now.Add(-o.Leeway).Before(c.expiresAt) { // RFC 7519 §4.1.4
+	if !early(now, c.expiresAt, -o.Leeway) { // RFC 7519 §4.1.4
 		return expired("jwt expired", c.expiresAt)
 	}
 	return nil
@@ -331,11 +338,11 @@ func (o *VerifyOptions) checkAge(c *claims, now time.Time) error {
 	if !c.has(claimIssuedAt) {
 		return invalid(ErrMissing, "iat required when maxAge is specified")
 	}
-	if limit := c.issuedAt.Add(o.MaxAge); !now.Add(-o.Leeway).Before(limit) {
+	if limit := c.issuedAt.Add(o.MaxAge); !early(now, limit, -o.Leeway) {
 		return expired("maxAge exceeded", limit)
 	}
 	// An "iat" far ahead would make MaxAge mean nothing.
-	if now.Add(o.Leeway).Before(c.issuedAt) {
+	if early(now, c.issuedAt, o.Leeway) {
 		return &NotBeforeError{JSONWebTokenError{Message: "jwt issued in the future", Kind: ErrNotYetValid}, c.issuedAt}
 	}
 	return nil

@@ -2,7 +2,7 @@ package strictjson
 
 // manyNames is from how many members of one object on names are kept in a map:
 // comparing each with each would let 64 KiB of tiny members cost a second.
-const manyNames = 24
+const manyNames = 16
 
 // nameSet holds the names of all objects that are open, the innermost last. Of
 // each object the names are compared one by one until there are many, and then

@@ -112,12 +112,9 @@ func (s *Scanner) member() bool {
 	if !ok {
 		return false
 	}
-	value, ok := s.scanValue()
-	if !ok {
-		return false
-	}
-	s.name, s.value = name, value
-	return true
+	s.name = name
+	s.value, ok = s.scanValue()
+	return ok
 }
 
 // memberName reads a name and its colon, and records it among the names of the

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/strictjson"
 )
@@ -212,6 +213,7 @@ func FuzzScanner(f *testing.F) {
 	} {
 		f.Add(text)
 	}
+	f.Add(`{"a":["x","\\"",["y"],"é"],"b":[ "x" , "y" ],"c":[]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		got := map[string]string{}
 		s := strictjson.New(text)
@@ -224,6 +226,10 @@ func FuzzScanner(f *testing.F) {
 		if s.Err() != nil {
 			return
 		}
+		if !utf8.ValidString(text) {
+			t.Fatal("not UTF-8")
+		}
+		checkTexts(t, text)
 		var want map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(text), &want); err != nil {
 			t.Fatalf("encoding/json: %v", err)
@@ -249,6 +255,47 @@ func BenchmarkScan(b *testing.B) {
 	for b.Loop() {
 		if err := strictjson.Valid(text); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// checkTexts holds Texts against what Each and encoding/json say of the same lists.
+func checkTexts(t *testing.T, text string) {
+	t.Helper()
+	s := strictjson.New(text)
+	for s.Next() {
+		if s.Value().Kind() != strictjson.Array {
+			continue
+		}
+		all := s.Value().Each(func(v strictjson.Value) bool { return v.Kind() == strictjson.String })
+		got, ok := s.Value().Texts()
+		var want []string
+		err := json.Unmarshal([]byte(s.Value().Raw()), &want)
+		if ok != all || ok && (err != nil || !slices.Equal(got, want)) {
+			t.Fatalf("%s: %q, %v; want %q", s.Value().Raw(), got, ok, want)
+		}
+	}
+}
+
+// Bytes that are not UTF-8 are found wherever they are, however long the text.
+func TestNotUTF8(t *testing.T) {
+	for n := range 40 {
+		for _, text := range []string{"{\"a\":\"%s\"}", "{\"%s\":1}", "{\"a\":[{\"b\":\"%s\"}]}"} {
+			for _, bad := range []string{"\xff", "\xc3", "\xed\xa0\x80", "\x80"} {
+				for _, at := range []string{strings.Repeat("x", n) + bad, bad + strings.Repeat("x", n), strings.Repeat("é", n) + bad} {
+					if err := strictjson.Valid(strings.Replace(text, "%s", at, 1)); !errors.Is(err, strictjson.ErrSyntax) {
+						t.Fatalf("%q: %v", at, err)
+					}
+				}
+			}
+			if err := strictjson.Valid(strings.Replace(text, "%s", strings.Repeat("é", n+1), 1)); err != nil {
+				t.Fatal("good twin:", err)
+			}
+		}
+	}
+	for _, text := range []string{"\xff{}", "{}\xff", "{\xff}", "{\"a\":\xff}"} {
+		if err := strictjson.Valid(text); err == nil {
+			t.Errorf("%q", text)
 		}
 	}
 }
