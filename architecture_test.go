@@ -26,6 +26,7 @@ var mayImport = map[string]string{
 	"resource":                 "jwt, jwk, jwa",
 	"client":                   "jwt, jwk, jwa",
 	"internal/strictjson":      "–",
+	"internal/debugger":        "–",
 	"internal/model":           "–",
 	"internal/store":           "model",
 	"internal/store/storetest": "store, model",
@@ -37,9 +38,9 @@ var mayImport = map[string]string{
 	"internal/oauth":           "store, model, keys, signal, library",
 	"internal/web":             "account, oauth, model",
 	"internal/api":             "oauth, account, signal, model, resource",
-	"internal/server":          "store, model, keys, signal, upstream, mail, account, oauth, web, api, library, client, resource",
+	"internal/server":          "store, model, keys, signal, upstream, mail, account, oauth, web, api, debugger, library, client, resource",
 	"internal/servertest":      "server, client, account, model, store/storetest",
-	"cmd/ostiary":              "server, account, oauth, store, model, library, examples",
+	"cmd/ostiary":              "server, account, oauth, store, model, debugger, library, examples",
 	"examples/*":               "library, client, resource",
 }
 

@@ -41,6 +41,9 @@ var documents = []document{
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/operate.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
+	{path: "docs/debugger.md"},
+	{path: "docs/command-jwt.md"},
+	{path: "docs/library.md"},
 }
 
 // shopClient is the registration that the page of the sample shop describes.

@@ -266,7 +266,7 @@ func write(file, text string) string {
 }
 
 // staying recognises a command that keeps its terminal until it is interrupted.
-var staying = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)((?:\./)?ostiary (?:serve|demo)[^|&]*|go run [^|&]*)$`)
+var staying = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)((?:\./)?ostiary (?:serve|demo|debugger)[^|&]*|go run [^|&]*)$`)
 
 // commands makes a script of the lines that somebody types.
 func commands(text string) string {

@@ -52,6 +52,7 @@ var known = []setting{
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", address},
 	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
+	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 
 	{"access-token-life", groupLife, "`TIME` that an access token lives", "5m", "", life(func(s *settings) *time.Duration { return &s.AccessLife })},
 	{"id-token-life", groupLife, "`TIME` that an ID token lives", "1h", "", life(func(s *settings) *time.Duration { return &s.IDLife })},
@@ -198,6 +199,16 @@ func choice(field func(*settings) *string, allowed ...string) func(*settings, st
 			return fmt.Errorf("%q is not allowed: write one of %s", v, strings.Join(allowed, ", "))
 		}
 		*field(s) = v
+		return nil
+	}
+}
+
+func onOrOff(set func(*settings, bool)) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		if v != "on" && v != "off" {
+			return fmt.Errorf("%q is neither on nor off", v)
+		}
+		set(s, v == "on")
 		return nil
 	}
 }
