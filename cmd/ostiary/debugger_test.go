@@ -70,6 +70,10 @@ func TestDebuggerReads(t *testing.T) {
 	b.put("token", soon)
 	b.expect(`#shape`, "no problems")
 	b.expect(`#problems`, "It expired")
+	// A thumbprint may hold what begins a comment in SQL.
+	b.put("token", must[string](t)(jwt.Sign(map[string]any{"aud": "x"}, newKey(t, "HS256"), jwt.SignOptions{KeyID: "a--b", ExpiresIn: time.Hour})))
+	b.expect(`#header-view`, "a--b")
+	b.expect(`#shape`, "no problems")
 	b.put("token", shown)
 
 	// The same for a pointer.

@@ -32,7 +32,7 @@ export function ofHeader(token) {
   }
   const kid = header.get('kid')
   if (kid !== undefined && typeof kid !== 'string') bad('"kid" is not a string.', 'RFC 7515 §4.1.4')
-  else if (kid && /\.\.[\\/]|['"`;<>|\u0000-\u001f]|--|^\//.test(kid)) warn('"kid" looks like a path, a query or a command. It must be compared with known names, and nothing else.', `${current} §3.10`)
+  else if (kid && /\.\.[\\/]|['"`;<>|\u0000-\u001f]|\s--|^\//.test(kid)) warn('"kid" looks like a path, a query or a command. It must be compared with known names, and nothing else.', `${current} §3.10`)
   for (const name of ['typ', 'cty']) {
     if (header.has(name) && typeof header.get(name) !== 'string') bad(`"${name}" is not a string.`, 'RFC 7519 §5')
   }
