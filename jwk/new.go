@@ -234,7 +234,8 @@ func curveNamed(name jwa.Curve) (namedCurve, bool) {
 }
 
 // Generate makes a fresh private key or secret for an algorithm, bound to it
-// and to its use, with its thumbprint as identifier. RSA keys have 2048 bits:
+// and to its use, with its thumbprint as identifier, or a random one for a
+// secret. RSA keys have 2048 bits:
 // they live for months in a rotation, and 3072 bits would triple the cost of
 // every signature. Secrets are as long as the hash, or as the algorithm wants its
 // key. Keys for ECDH-ES are on P-256. The name of a content encryption is an
@@ -248,6 +249,12 @@ func Generate(alg jwa.Algorithm) (*Key, error) {
 	k, err := New(material, Params{Algorithm: alg, Use: use})
 	if err != nil {
 		return nil, err
+	}
+	if k.Type() == jwa.Oct {
+		// RFC 7638 §7: the thumbprint of a secret says something of the secret,
+		// and a kid stands in every header.
+		k.id = rand.Text()
+		return k, nil
 	}
 	k.id = k.Thumbprint()
 	return k, nil

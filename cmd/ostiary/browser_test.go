@@ -106,6 +106,13 @@ func front(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 // startDemo runs the command "demo" until the test ends.
 func startDemo(t *testing.T) addresses {
 	t.Helper()
+	return start[addresses](t, "demo")
+}
+
+// start runs a command that goes on until the test ends, and returns what it
+// prints first, as JSON.
+func start[T any](t *testing.T, command string) (printed T) {
+	t.Helper()
 	read, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -114,20 +121,19 @@ func startDemo(t *testing.T) addresses {
 	code := make(chan int, 1)
 	go func() {
 		defer write.Close()
-		code <- run(ctx, shell{[]string{"ostiary", "--json", "demo"}, os.Stdin, write, os.Stderr, func(string) (string, bool) { return "", false }})
+		code <- run(ctx, shell{[]string{"ostiary", "--json", command}, os.Stdin, write, os.Stderr, func(string) (string, bool) { return "", false }})
 	}()
 	t.Cleanup(func() {
 		cancel()
 		if got := <-code; got != 0 {
-			t.Errorf("demo ended with %d", got)
+			t.Errorf("%s ended with %d", command, got)
 		}
 	})
-	var a addresses
-	if err := json.NewDecoder(read).Decode(&a); err != nil {
+	if err := json.NewDecoder(read).Decode(&printed); err != nil {
 		t.Fatal(err)
 	}
 	go io.Copy(io.Discard, read)
-	return a
+	return printed
 }
 
 // browser is a tab of a headless Chromium.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -27,28 +25,7 @@ type bench struct {
 // startDebugger runs the command "debugger" until the test ends.
 func startDebugger(t *testing.T) string {
 	t.Helper()
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	code := make(chan int, 1)
-	go func() {
-		defer write.Close()
-		code <- run(ctx, shell{[]string{"ostiary", "--json", "debugger"}, os.Stdin, write, os.Stderr, func(string) (string, bool) { return "", false }})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if got := <-code; got != 0 {
-			t.Errorf("debugger ended with %d", got)
-		}
-	})
-	var printed struct{ Debugger string }
-	if err := json.NewDecoder(read).Decode(&printed); err != nil {
-		t.Fatal(err)
-	}
-	go io.Copy(io.Discard, read)
-	return printed.Debugger
+	return start[struct{ Debugger string }](t, "debugger").Debugger
 }
 
 func openBench(t *testing.T, address string) *bench {
