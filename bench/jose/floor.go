@@ -85,6 +85,8 @@ func floorSign(k *keyPair, token string) func() error {
 }
 
 // kept keeps the compiler from leaving the work out.
+//
+//lint:ignore U1000 it is written, and that is enough
 var kept string
 
 func signerOf(k *keyPair) func(message []byte) ([]byte, error) {
