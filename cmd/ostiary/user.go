@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,29 +33,22 @@ func recordOf(u model.User) userRecord {
 func (sh shell) userCreate() *cli.Command {
 	return &cli.Command{
 		Name: "create", ArgsUsage: "LOGIN", Usage: "create a person; the password is asked for, or read from standard input",
-		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "admin", Usage: "make them an administrator"},
-			&cli.BoolFlag{Name: "no-password", Usage: "without a password: they cannot sign in until they are given one"},
-			&cli.StringFlag{Name: "name", Usage: "their full `NAME`"},
-			&cli.StringFlag{Name: "email", Usage: "their `ADDRESS`"},
-			&cli.BoolFlag{Name: "email-verified", Usage: "the address is known to be theirs"},
-			&cli.StringSliceFlag{Name: "group", Usage: "`GROUP` that they belong to; may be repeated"},
-		},
+		Flags: append(userFlags(),
+			&cli.BoolFlag{Name: "no-password", Usage: "without a password: they cannot sign in until they are given one"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
+			profile, err := changedProfile(c, model.Profile{})
+			if err != nil {
+				return err
+			}
 			var password model.Secret
 			if !c.Bool("no-password") {
-				var err error
 				if password, err = sh.password(); err != nil {
 					return err
 				}
 			}
 			u, err := a.Accounts.Create(ctx, a.actor, account.NewUser{
-				Login: c.Args().First(), Password: password, Admin: c.Bool("admin"),
-				Profile: model.Profile{
-					Name: c.String("name"), Email: c.String("email"), EmailVerified: c.Bool("email-verified"),
-					Groups: c.StringSlice("group"),
-				},
+				Login: c.Args().First(), Password: password, Admin: c.Bool("admin"), Profile: profile,
 			})
 			if err != nil {
 				return userError(c, err)
@@ -61,6 +56,83 @@ func (sh shell) userCreate() *cli.Command {
 			return sh.say(c, recordOf(u), "Created %s (%s).", u.Login, u.ID)
 		}),
 	}
+}
+
+func (sh shell) userUpdate() *cli.Command {
+	return &cli.Command{
+		Name: "update", ArgsUsage: "LOGIN", Usage: "change what is known about a person: what is given, the rest stays",
+		Flags: append(userFlags(), &cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"}),
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			c := a.command
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			profile, err := changedProfile(c, u.Profile)
+			if err != nil {
+				return err
+			}
+			change := account.Change{Profile: &profile}
+			if c.IsSet("login") {
+				login := c.String("login")
+				change.Login = &login
+			}
+			if c.IsSet("admin") {
+				admin := c.Bool("admin")
+				change.Admin = &admin
+			}
+			if u, err = a.Accounts.Update(ctx, a.actor, u.ID, change); err != nil {
+				return userError(c, err)
+			}
+			return sh.say(c, recordOf(u), "Changed %s (%s).", u.Login, u.ID)
+		}),
+	}
+}
+
+// userFlags are what can be said about a person. The claims that have no flag
+// of their own stand in the file of --profile.
+func userFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "admin", Usage: "they are an administrator; --admin=false takes it back"},
+		&cli.StringFlag{Name: "profile", Usage: "JSON `FILE` with their claims, named as in OpenID Connect; it replaces those that are known", TakesFile: true},
+		&cli.StringFlag{Name: "name", Usage: "their full `NAME`"},
+		&cli.StringFlag{Name: "email", Usage: "their `ADDRESS`"},
+		&cli.BoolFlag{Name: "email-verified", Usage: "the address is known to be theirs"},
+		&cli.StringSliceFlag{Name: "group", Usage: "`GROUP` that they belong to; may be repeated"},
+	}
+}
+
+// changedProfile returns a profile with what the command line says about it: the
+// file first, and the flags over it.
+func changedProfile(c *cli.Command, p model.Profile) (model.Profile, error) {
+	if path := c.String("profile"); path != "" {
+		data, err := readBounded(path)
+		if err != nil {
+			return p, usagef("--profile: %v", err)
+		}
+		p = model.Profile{}
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&p); err != nil {
+			return p, usagef("--profile: %s must be one JSON object of claims such as {\"phone_number\": \"+380441234567\"}: %v", path, err)
+		}
+	}
+	if c.IsSet("name") {
+		p.Name = c.String("name")
+	}
+	if c.IsSet("email") {
+		if p.Email != c.String("email") {
+			p.EmailVerified = false // another address is not known to be theirs
+		}
+		p.Email = c.String("email")
+	}
+	if c.IsSet("email-verified") {
+		p.EmailVerified = c.Bool("email-verified")
+	}
+	if c.IsSet("group") {
+		p.Groups = slices.DeleteFunc(slices.Clone(c.StringSlice("group")), func(g string) bool { return g == "" })
+	}
+	return p, nil
 }
 
 func (sh shell) userList() *cli.Command {

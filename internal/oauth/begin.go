@@ -68,19 +68,23 @@ func (a *Authority) Keep(ctx context.Context, z *Authorization) (browser model.S
 	return browser, nil
 }
 
+// errGone says that a request waits no more, or not for this browser.
+func errGone() *Error {
+	return fail(InvalidRequest, "This sign-in has ended, took too long, or was begun in another browser")
+}
+
 // Resume finds a waiting request. It must come from the browser that began it:
 // otherwise a link could make one person finish what another began.
 //
 // Errors: *Error, shown.
 func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser model.Secret) (Authorization, error) {
-	gone := fail(InvalidRequest, "This sign-in has ended, took too long, or was begun in another browser")
 	if id == "" || len(id) > 64 || !clean(string(id)) {
-		return Authorization{}, gone
+		return Authorization{}, errGone()
 	}
 	var r model.Request
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { r, err = tx.Request(id); return err })
 	if errors.Is(err, store.ErrNotFound) || err == nil && (r.ExpiresAt <= a.unix() || !same(r.BrowserHash, browser.Hash())) {
-		return Authorization{}, gone
+		return Authorization{}, errGone()
 	}
 	if err != nil {
 		return Authorization{}, inner(err)

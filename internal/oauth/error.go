@@ -24,7 +24,6 @@ const (
 	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
 	RequestURINotSupported  Code = "request_uri_not_supported" // OpenID Connect Core §3.1.2.6
 	RegistrationUnsupported Code = "registration_not_supported"
-	UnsupportedTokenType    Code = "unsupported_token_type" // RFC 7009 §2.2.1
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and

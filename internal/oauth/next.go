@@ -114,6 +114,9 @@ func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Se
 func (a *Authority) Authenticated(ctx context.Context, z *Authorization, session model.Session) error {
 	z.Request.SessionID, z.Request.Approved = session.ID, nil
 	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(z.Request) })
+	if errors.Is(err, store.ErrNotFound) {
+		return errGone()
+	}
 	return inner(err)
 }
 
@@ -122,7 +125,11 @@ func (a *Authority) Authenticated(ctx context.Context, z *Authorization, session
 func (a *Authority) Approve(ctx context.Context, z *Authorization, session model.Session, address string) error {
 	z.Request.SessionID, z.Request.Approved = session.ID, z.Request.Asked.Scope
 	return a.update(ctx, func(tx *store.Tx) error {
-		if err := tx.UpdateRequest(z.Request); err != nil {
+		err := tx.UpdateRequest(z.Request)
+		if errors.Is(err, store.ErrNotFound) {
+			return errGone()
+		}
+		if err != nil {
 			return err
 		}
 		consent, err := tx.Consent(session.UserID, z.Client.ID)

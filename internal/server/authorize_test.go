@@ -264,6 +264,12 @@ func TestPagesAreProtected(t *testing.T) {
 			t.Errorf("%d", got.Status)
 		}
 	})
+	t.Run("a password in the address is not taken", func(t *testing.T) {
+		form := url.Values{"login": {"olena"}, "password": {"correct horse battery"}}
+		if got := b.Post(p.URL.String()+"?"+form.Encode(), url.Values{}); got.Status != http.StatusUnprocessableEntity {
+			t.Errorf("%d %s", got.Status, got.URL)
+		}
+	})
 	t.Run("wrong password and unknown user look the same", func(t *testing.T) {
 		wrong := p.Submit("primary", "login", "olena", "password", "wrong password here")
 		unknown := p.Submit("primary", "login", "nobody", "password", "wrong password here")

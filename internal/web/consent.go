@@ -25,7 +25,7 @@ func (s *Web) consent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !here {
 		return err
 	}
-	f, err := form(r)
+	f, err := pageForm(r)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/oauth"
 )
@@ -15,21 +16,21 @@ func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
 		redirect(w, r, a.Location())
 		return
 	}
-	v := formPostPage{Installation: s.pages.theme.Name, Title: s.pages.text(r, "formpost.title"), Text: s.pages.text(r, "formpost.text"),
+	v := formPostPage{Language: s.pages.words.language, Installation: s.pages.theme.Name, Title: s.pages.text(r, "formpost.title"), Text: s.pages.text(r, "formpost.text"),
 		Submit: s.pages.text(r, "formpost.submit"), Action: a.URI, Base: s.base}
 	for name, values := range a.Params {
 		v.Fields = append(v.Fields, hiddenField{name, values[0]})
 	}
-	slices.SortFunc(v.Fields, func(a, b hiddenField) int { return bytes.Compare([]byte(a.Name), []byte(b.Name)) })
+	slices.SortFunc(v.Fields, func(a, b hiddenField) int { return strings.Compare(a.Name, b.Name) })
 	s.pages.formPost(w, r, v)
 }
 
 // formPostPage is a form that sends itself, OAuth 2.0 Form Post Response Mode §2
 // and appendix A. Where no script runs, its button does.
 type formPostPage struct {
-	Installation, Title, Text, Submit string
-	Action, Base                      string
-	Fields                            []hiddenField
+	Language, Installation, Title, Text, Submit string
+	Action, Base                                string
+	Fields                                      []hiddenField
 }
 
 // formPostPolicy is contentPolicy and one script of ours, the only one on any
@@ -39,7 +40,7 @@ const formPostPolicy = contentPolicy + "; script-src 'self'"
 // formPostTemplate stands apart from the other pages: it is the only one with a
 // script, and is seen for an instant.
 var formPostTemplate = template.Must(template.New("formpost").Funcs(template.FuncMap{"asset": asset}).Parse(`<!DOCTYPE html>
-<html lang="en">
+<html lang="{{.Language}}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">

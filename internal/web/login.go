@@ -26,7 +26,7 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := form(r)
+	f, err := pageForm(r)
 	if err != nil {
 		return err
 	}

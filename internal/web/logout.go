@@ -50,7 +50,7 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 var logoutFields = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"}
 
 func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
-	f, err := form(r)
+	f, err := pageForm(r)
 	if err != nil {
 		return err
 	}

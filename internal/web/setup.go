@@ -22,7 +22,7 @@ func (s *Web) showSetup(w http.ResponseWriter, r *http.Request) error {
 
 // setup creates the first account, an administrator.
 func (s *Web) setup(w http.ResponseWriter, r *http.Request) error {
-	f, err := form(r)
+	f, err := pageForm(r)
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,15 @@ func form(r *http.Request) (url.Values, error) {
 	return r.Form, nil
 }
 
+// pageForm reads what a form of ours sends, which is all in the body: what stands
+// in an address is in histories and logs, and a password there is not taken.
+func pageForm(r *http.Request) (url.Values, error) {
+	if _, err := form(r); err != nil {
+		return nil, err
+	}
+	return r.PostForm, nil
+}
+
 func isForm(r *http.Request) bool {
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	return strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded")
