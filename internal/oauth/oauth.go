@@ -11,6 +11,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -65,7 +66,7 @@ func New(c Config) (*Authority, error) {
 		return nil, errors.New("oauth: Store and Keys are required")
 	}
 	if err := CheckIssuer(c.Issuer); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the issuer %w", err)
 	}
 	if c.Now == nil {
 		c.Now = time.Now

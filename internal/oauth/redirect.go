@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -9,18 +10,19 @@ import (
 )
 
 // CheckIssuer holds an issuer to RFC 8414 §2: an https URL without query or
-// fragment. Plain http is taken for loopback hosts only.
+// fragment. Plain http is taken for loopback hosts only. The error begins with
+// the issuer in quotes.
 func CheckIssuer(issuer string) error {
 	u, err := url.Parse(issuer)
 	switch {
-	case err != nil || u.Host == "" || u.Opaque != "":
-		return errors.New("the issuer must be an absolute URL such as https://login.example.com")
-	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-		return errors.New("the issuer must be an https URL (http is for localhost only)")
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%q is not an address: write one such as https://login.example.com", issuer)
+	case u.Scheme == "http" && !loopback(u.Hostname()):
+		return fmt.Errorf("%q must be an https address: http is for this machine alone", issuer)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil:
-		return errors.New("the issuer must have no query, fragment or user name")
+		return fmt.Errorf("%q must have no query, fragment or user name", issuer)
 	case strings.HasSuffix(issuer, "/"):
-		return errors.New("the issuer must not end with a slash")
+		return fmt.Errorf("%q must not end with a slash", issuer)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	c = c.withDefaults()
 	if c.Issuer != "" { // before the database keeps it
 		if err := oauth.CheckIssuer(c.Issuer); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("the issuer %w", err)
 		}
 	}
 	if err := c.prepare(); err != nil {
