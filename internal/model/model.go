@@ -28,8 +28,16 @@ type (
 	KeyID     string // the "kid" of a signing key
 )
 
-// NewID returns 128 random bits as 22 characters of base64url.
-func NewID() string { return random(16) }
+// NewID returns 128 random bits as 22 characters of base64url, of which the
+// first is never "-": an identifier is typed at the command, where that begins
+// a flag.
+func NewID() string {
+	for {
+		if id := random(16); id[0] != '-' {
+			return id
+		}
+	}
+}
 
 // Secret is a value that must not be seen: a password, a cookie, a token. It
 // prints and marshals as "[redacted]"; Reveal is the one way to its text.
