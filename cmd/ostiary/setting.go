@@ -1,9 +1,11 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -38,10 +40,11 @@ type setting struct {
 const configName = "config"
 
 const (
-	groupPlace   = "Addresses and storage"
-	groupLife    = "Lifetimes"
-	groupProtect = "Passwords and keys"
-	groupLog     = "Logs"
+	groupPlace    = "Addresses and storage"
+	groupOutgoing = "Requests to applications"
+	groupLife     = "Lifetimes"
+	groupProtect  = "Passwords and keys"
+	groupLog      = "Logs"
 )
 
 // known is the list of all settings. The lives and costs that are empty here
@@ -53,6 +56,9 @@ var known = []setting{
 	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
+
+	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
+	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
 
 	{"access-token-life", groupLife, "`TIME` that an access token lives", "5m", "", life(func(s *settings) *time.Duration { return &s.AccessLife })},
 	{"id-token-life", groupLife, "`TIME` that an ID token lives", "1h", "", life(func(s *settings) *time.Duration { return &s.IDLife })},
@@ -267,6 +273,36 @@ func address(s *settings, v string) error {
 		return fmt.Errorf("%q is not an address to listen on: write HOST:PORT, such as 127.0.0.1:8080 or :8080", v)
 	}
 	s.Listen = v
+	return nil
+}
+
+// networks reads a list of address ranges.
+func networks(s *settings, v string) error {
+	for _, text := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a network: write one such as 10.1.0.0/16 or fd00:1::/32", text)
+		}
+		s.OutgoingAllow = append(s.OutgoingAllow, p.Masked())
+	}
+	return nil
+}
+
+// authorities reads certificates that are trusted beside the system's.
+func authorities(s *settings, path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := readBounded(path)
+	if err != nil {
+		return err
+	}
+	if s.OutgoingRoots, err = x509.SystemCertPool(); err != nil {
+		s.OutgoingRoots = x509.NewCertPool()
+	}
+	if !s.OutgoingRoots.AppendCertsFromPEM(data) {
+		return fmt.Errorf("%s holds no certificate: it must be PEM", path)
+	}
 	return nil
 }
 

@@ -28,26 +28,65 @@ type Client struct {
 	ClientSettings
 }
 
-// ClientSettings is what an operator says about a client.
+// ClientSettings is what is registered about a client: by an operator, or by
+// whoever may register one (OpenID Connect Dynamic Client Registration §2, RFC
+// 7591 §2).
 type ClientSettings struct {
-	Name                   string          `json:"client_name,omitempty"`
-	URI                    string          `json:"client_uri,omitempty"`
-	ApplicationType        string          `json:"application_type,omitempty"` // "web" or "native"
-	RedirectURIs           []string        `json:"redirect_uris,omitempty"`
-	PostLogoutRedirectURIs []string        `json:"post_logout_redirect_uris,omitempty"`
-	GrantTypes             []string        `json:"grant_types,omitempty"`
-	ResponseTypes          []string        `json:"response_types,omitempty"` // default: code
-	Scopes                 []string        `json:"scopes,omitempty"`         // what it may ask for
-	Audiences              []string        `json:"audiences,omitempty"`      // "aud" of its access tokens; empty: the issuer's own
-	Resources              []string        `json:"resources,omitempty"`      // the APIs (audiences) that it stands for: whose tokens it may introspect
-	AuthMethod             string          `json:"token_endpoint_auth_method"`
-	JWKS                   json.RawMessage `json:"jwks,omitempty"`
-	JWKSURI                string          `json:"jwks_uri,omitempty"`
-	IDTokenAlgorithm       string          `json:"id_token_signed_response_alg,omitempty"` // default RS256
-	FirstParty             bool            `json:"first_party,omitempty"`                  // consent is not asked
-	AccessTokenLife        int64           `json:"access_token_life,omitempty"`            // seconds; 0: the server's
-	RefreshIdle            int64           `json:"refresh_token_idle,omitempty"`           // seconds; 0: the server's
-	RefreshLife            int64           `json:"refresh_token_life,omitempty"`           // seconds; 0: the server's
+	// What people see.
+	Name        string   `json:"client_name,omitempty"`
+	URI         string   `json:"client_uri,omitempty"`
+	LogoURI     string   `json:"logo_uri,omitempty"`
+	PolicyURI   string   `json:"policy_uri,omitempty"`
+	TermsURI    string   `json:"tos_uri,omitempty"`
+	Contacts    []string `json:"contacts,omitempty"`
+	InitiateURI string   `json:"initiate_login_uri,omitempty"` // OpenID Connect Core §4
+
+	SoftwareID      string `json:"software_id,omitempty"`
+	SoftwareVersion string `json:"software_version,omitempty"`
+
+	// What it may ask for, and where the answers go.
+	ApplicationType        string   `json:"application_type,omitempty"` // "web" or "native"
+	RedirectURIs           []string `json:"redirect_uris,omitempty"`
+	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`
+	GrantTypes             []string `json:"grant_types,omitempty"`
+	ResponseTypes          []string `json:"response_types,omitempty"` // default: code
+	Scopes                 []string `json:"scopes,omitempty"`         // what it may ask for
+	Audiences              []string `json:"audiences,omitempty"`      // "aud" of its access tokens; empty: the issuer's own
+	Resources              []string `json:"resources,omitempty"`      // the APIs (audiences) that it stands for: whose tokens it may introspect
+
+	// How it proves itself.
+	AuthMethod    string          `json:"token_endpoint_auth_method"`
+	AuthAlgorithm string          `json:"token_endpoint_auth_signing_alg,omitempty"` // of its assertions; empty: any that fits
+	JWKS          json.RawMessage `json:"jwks,omitempty"`
+	JWKSURI       string          `json:"jwks_uri,omitempty"`
+
+	// Its authorization requests.
+	RequestObjectAlgorithm string   `json:"request_object_signing_alg,omitempty"` // empty: any that fits
+	RequestURIs            []string `json:"request_uris,omitempty"`
+	RequireRequestObject   bool     `json:"require_signed_request_object,omitempty"` // RFC 9101 §10.5
+	DefaultMaxAge          *int64   `json:"default_max_age,omitempty"`               // seconds
+	RequireAuthTime        bool     `json:"require_auth_time,omitempty"`
+	DefaultACRValues       []string `json:"default_acr_values,omitempty"`
+
+	// What is told about people, and in which form.
+	SubjectType         string `json:"subject_type,omitempty"` // "public" (default) or "pairwise"
+	SectorURI           string `json:"sector_identifier_uri,omitempty"`
+	IDTokenAlgorithm    string `json:"id_token_signed_response_alg,omitempty"` // default RS256
+	IDTokenEncryption   string `json:"id_token_encrypted_response_alg,omitempty"`
+	IDTokenContent      string `json:"id_token_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+	UserInfoAlgorithm   string `json:"userinfo_signed_response_alg,omitempty"`    // empty: plain JSON
+	UserInfoEncryption  string `json:"userinfo_encrypted_response_alg,omitempty"`
+	UserInfoContent     string `json:"userinfo_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+	FrontchannelURI     string `json:"frontchannel_logout_uri,omitempty"`
+	FrontchannelSession bool   `json:"frontchannel_logout_session_required,omitempty"`
+	BackchannelURI      string `json:"backchannel_logout_uri,omitempty"`
+	BackchannelSession  bool   `json:"backchannel_logout_session_required,omitempty"`
+
+	// What an operator alone decides.
+	FirstParty      bool  `json:"first_party,omitempty"`        // consent is not asked
+	AccessTokenLife int64 `json:"access_token_life,omitempty"`  // seconds; 0: the server's
+	RefreshIdle     int64 `json:"refresh_token_idle,omitempty"` // seconds; 0: the server's
+	RefreshLife     int64 `json:"refresh_token_life,omitempty"` // seconds; 0: the server's
 }
 
 // Public reports whether the client cannot keep a secret, RFC 6749 §2.1.

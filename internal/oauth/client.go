@@ -2,10 +2,7 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +10,6 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
-	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 )
 
@@ -115,186 +111,6 @@ func (a *Authority) clientKeys(s model.ClientSettings) (jwk.Source, error) {
 		return jwk.NewRemote(jwk.RemoteConfig{URL: s.JWKSURI, Client: a.Fetch, Now: a.Now})
 	}
 	return nil, nil
-}
-
-// InvalidClientError says which setting of a client is wrong, and why.
-type InvalidClientError struct {
-	Setting string // the JSON name
-	Reason  string
-}
-
-func (e *InvalidClientError) Error() string { return e.Setting + ": " + e.Reason }
-
-func invalid(setting, format string, args ...any) error {
-	return &InvalidClientError{setting, fmt.Sprintf(format, args...)}
-}
-
-// withDefaults fills in what an operator left open.
-func withDefaults(s model.ClientSettings) model.ClientSettings {
-	if s.ApplicationType == "" {
-		s.ApplicationType = "web" // OpenID Connect Dynamic Client Registration §2
-	}
-	if s.AuthMethod == "" {
-		s.AuthMethod = model.AuthBasic // RFC 7591 §2
-		if s.ApplicationType == "native" {
-			s.AuthMethod = model.AuthNone // RFC 8252 §8.4
-		}
-	}
-	if len(s.GrantTypes) == 0 {
-		s.GrantTypes = []string{model.GrantAuthorizationCode, model.GrantRefreshToken}
-		if len(s.RedirectURIs) == 0 {
-			s.GrantTypes = []string{model.GrantClientCredentials}
-		}
-	}
-	if len(s.ResponseTypes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
-		s.ResponseTypes = []string{"code"} // RFC 7591 §2
-	}
-	s.ResponseTypes = slices.Clone(s.ResponseTypes)
-	for i, t := range s.ResponseTypes {
-		if known := responseType(t); known != "" {
-			s.ResponseTypes[i] = known
-		}
-	}
-	if len(s.Scopes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
-		s.Scopes = []string{"openid", "profile", "email", "offline_access"}
-	}
-	return s
-}
-
-// GrantTypes are the grants that a client can be registered for.
-var GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken, model.GrantClientCredentials}
-
-// maxList bounds every list in a client's settings.
-const maxList = 100
-
-// checkClient returns an *InvalidClientError for the first setting that is wrong.
-func checkClient(s model.ClientSettings) error {
-	for _, check := range []func(model.ClientSettings) error{
-		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkClientAuthentication, checkClientLives,
-	} {
-		if err := check(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func checkClientTexts(s model.ClientSettings) error {
-	if !clean(s.Name) || len(s.Name) > 200 {
-		return invalid("client_name", "it must be at most 200 bytes of text")
-	}
-	if s.URI != "" {
-		if u, err := url.Parse(s.URI); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(s.URI) > 2048 {
-			return invalid("client_uri", "it must be an https URL")
-		}
-	}
-	if s.ApplicationType != "web" && s.ApplicationType != "native" {
-		return invalid("application_type", "it must be web or native")
-	}
-	lists := map[string][]string{
-		"scopes": s.Scopes, "audiences": s.Audiences, "resources": s.Resources, "redirect_uris": s.RedirectURIs,
-		"post_logout_redirect_uris": s.PostLogoutRedirectURIs, "grant_types": s.GrantTypes, "response_types": s.ResponseTypes,
-	}
-	for name, list := range lists {
-		if len(list) > maxList {
-			return invalid(name, "at most %d are allowed", maxList)
-		}
-		for _, v := range list {
-			if v == "" || !clean(v) || len(v) > 2048 {
-				return invalid(name, "each must be 1 to 2048 bytes of text")
-			}
-		}
-	}
-	for _, scope := range s.Scopes {
-		if !scopeToken(scope) {
-			return invalid("scopes", "%q is not a scope name (RFC 6749 §3.3: no space, quote or backslash)", scope)
-		}
-	}
-	return nil
-}
-
-func checkClientURIs(s model.ClientSettings) error {
-	for name, list := range map[string][]string{"redirect_uris": s.RedirectURIs, "post_logout_redirect_uris": s.PostLogoutRedirectURIs} {
-		for _, uri := range list {
-			if err := checkRedirectURI(uri, s.ApplicationType == "native"); err != nil {
-				return invalid(name, "%q: %v", uri, err)
-			}
-		}
-	}
-	if slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) && len(s.RedirectURIs) == 0 {
-		return invalid("redirect_uris", "the authorization_code grant needs at least one")
-	}
-	return nil
-}
-
-func checkClientGrants(s model.ClientSettings) error {
-	for _, g := range s.GrantTypes {
-		if !slices.Contains(GrantTypes, g) {
-			return invalid("grant_types", "%q is none of %s", g, strings.Join(GrantTypes, ", "))
-		}
-	}
-	if s.AuthMethod == model.AuthNone && slices.Contains(s.GrantTypes, model.GrantClientCredentials) {
-		return invalid("grant_types", "client_credentials is for confidential clients only") // RFC 6749 §4.4
-	}
-	return nil
-}
-
-func checkClientAuthentication(s model.ClientSettings) error {
-	if !slices.Contains(AuthMethods, s.AuthMethod) {
-		return invalid("token_endpoint_auth_method", "it must be one of %s", strings.Join(AuthMethods, ", "))
-	}
-	if len(s.JWKS) > 0 && s.JWKSURI != "" {
-		return invalid("jwks_uri", "jwks and jwks_uri must not both be set") // RFC 7591 §2
-	}
-	if s.AuthMethod == model.AuthPrivateKey && len(s.JWKS) == 0 && s.JWKSURI == "" {
-		return invalid("jwks", "private_key_jwt needs jwks or jwks_uri")
-	}
-	if len(s.JWKS) > 0 {
-		if err := checkClientKeys(s.JWKS); err != nil {
-			return err
-		}
-	}
-	if s.JWKSURI != "" {
-		if u, err := url.Parse(s.JWKSURI); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
-			return invalid("jwks_uri", "it must be an https URL")
-		}
-	}
-	if alg := jwa.Algorithm(s.IDTokenAlgorithm); alg != "" && !slices.Contains(IDAlgorithms, alg) {
-		return invalid("id_token_signed_response_alg", "it must be one of %s", join(IDAlgorithms))
-	}
-	return nil
-}
-
-func checkClientKeys(data json.RawMessage) error {
-	set, err := jwk.ParseSet(data)
-	if err != nil {
-		return invalid("jwks", "%v", err)
-	}
-	if set.Len() == 0 {
-		return invalid("jwks", "it holds no key that can be used")
-	}
-	for _, k := range set.All() {
-		if _, err := k.Public(); err != nil || k.Private() {
-			return invalid("jwks", "it must hold public keys only")
-		}
-	}
-	return nil
-}
-
-func checkClientLives(s model.ClientSettings) error {
-	for _, l := range []struct {
-		name       string
-		value, max int64
-	}{
-		{"access_token_life", s.AccessTokenLife, int64(MaxAccessLife / time.Second)},
-		{"refresh_token_idle", s.RefreshIdle, 3650 * 86400},
-		{"refresh_token_life", s.RefreshLife, 3650 * 86400},
-	} {
-		if l.value < 0 || l.value > l.max {
-			return invalid(l.name, "it must be between 0 and %d seconds", l.max)
-		}
-	}
-	return nil
 }
 
 // maxSecrets is how many live secrets a client may have, so that one can be

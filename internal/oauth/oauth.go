@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -31,7 +32,7 @@ type Config struct {
 	Issuer string           // https URL without query or fragment, RFC 8414 §2
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default
-	Fetch  *http.Client     // for the key sets of clients; nil: a client with a time limit
+	Fetch  *http.Client     // for what clients name by URL; nil: one that reaches public addresses only
 
 	AccessAlgorithm jwa.Algorithm // of access tokens; ES256
 	AccessLife      time.Duration // of access tokens; 5 minutes
@@ -75,7 +76,7 @@ func New(c Config) (*Authority, error) {
 		c.Logger = slog.Default()
 	}
 	if c.Fetch == nil {
-		c.Fetch = &http.Client{Timeout: 5 * time.Second}
+		c.Fetch = fetch.New(fetch.Config{})
 	}
 	if c.AccessAlgorithm == "" {
 		c.AccessAlgorithm = jwa.ES256

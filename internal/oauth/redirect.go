@@ -27,6 +27,12 @@ func CheckIssuer(issuer string) error {
 	return nil
 }
 
+// Loopback reports whether a URL is one of this very machine.
+func Loopback(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && loopback(u.Hostname())
+}
+
 // loopback reports whether host names this very machine. Subdomains of
 // localhost are loopback by RFC 6761 §6.3 and in every browser.
 func loopback(host string) bool {

@@ -1,11 +1,13 @@
 package server
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -34,6 +36,13 @@ type Config struct {
 	// ChangeIssuer accepts an issuer other than the one that the database was
 	// set up for.
 	ChangeIssuer bool
+
+	// OutgoingAllow names internal networks to which the server may go where a
+	// client sends it: for key sets, request objects, logout. Loopback belongs to
+	// them where the issuer is on loopback itself.
+	OutgoingAllow []netip.Prefix
+	// OutgoingRoots are the authorities that it trusts there; nil: the system's.
+	OutgoingRoots *x509.CertPool
 
 	AccessLife  time.Duration // see oauth.Config for these
 	IDLife      time.Duration

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/store"
@@ -63,13 +67,22 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger,
+		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: p.outgoing(),
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// outgoing is the client for addresses that clients name.
+func (p *Parts) outgoing() *http.Client {
+	allow := p.Config.OutgoingAllow
+	if oauth.Loopback(p.Config.Issuer) {
+		allow = append(slices.Clone(allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	}
+	return fetch.New(fetch.Config{Allow: allow, Roots: p.Config.OutgoingRoots})
 }
 
 func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
