@@ -2,6 +2,8 @@ package interop
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"testing"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -70,6 +72,99 @@ func verifyID(t *testing.T, provider *oidc.Provider, client string, tokens *oaut
 		t.Error(err)
 	}
 	return id
+}
+
+// TestGoOIDCFront: the hybrid flow, in which coreos/go-oidc verifies both ID
+// tokens and the hash of the access token that came with the first; once through
+// the fragment and once by a form, where the party's server reads it.
+func TestGoOIDCFront(t *testing.T) {
+	for _, mode := range []string{"fragment", "form_post"} {
+		t.Run(mode, func(t *testing.T) {
+			w := newWorld(t, model.ClientSettings{
+				ResponseTypes: []string{"code id_token token"},
+				GrantTypes:    []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken},
+			})
+			ctx := context.Background()
+			provider, err := oidc.NewProvider(ctx, w.Issuer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := oauth2.Config{
+				ClientID: string(w.client.ID), ClientSecret: w.secret.Reveal(), Endpoint: provider.Endpoint(),
+				RedirectURL: w.client.RedirectURIs[0], Scopes: []string{oidc.ScopeOpenID, "email"},
+			}
+			var posted url.Values
+			w.mux.HandleFunc("POST /callback", func(_ http.ResponseWriter, r *http.Request) {
+				if err := r.ParseForm(); err != nil {
+					t.Error(err)
+				}
+				posted = r.PostForm
+			})
+			start := config.AuthCodeURL("state", oidc.Nonce("nonce"), oauth2.SetAuthURLParam("response_type", "code id_token token"),
+				oauth2.SetAuthURLParam("response_mode", mode))
+			b := w.Browser()
+			answer := posted
+			if mode == "form_post" {
+				w.visit(t, b.Roam(), start)
+				answer = posted
+			} else if answer, err = url.ParseQuery(b.SignIn(start, login, password).Fragment); err != nil {
+				t.Fatal(err)
+			}
+			front, err := provider.Verifier(&oidc.Config{ClientID: config.ClientID}).Verify(ctx, answer.Get("id_token"))
+			if err != nil || front.Nonce != "nonce" || answer.Get("state") != "state" || answer.Get("iss") != w.Issuer {
+				t.Fatalf("%v: %+v %v", err, front, answer)
+			}
+			if err := front.VerifyAccessToken(answer.Get("access_token")); err != nil {
+				t.Error(err)
+			}
+			tokens, err := config.Exchange(ctx, answer.Get("code"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if back := verifyID(t, provider, config.ClientID, tokens); back.Subject != front.Subject {
+				t.Errorf("two people: %s, %s", front.Subject, back.Subject)
+			}
+		})
+	}
+}
+
+// TestGoOIDCLogout: the party knows where to send a person who signs out, and
+// the session is over afterwards.
+func TestGoOIDCLogout(t *testing.T) {
+	w := newWorld(t, model.ClientSettings{})
+	ctx := context.Background()
+	provider, err := oidc.NewProvider(ctx, w.Issuer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var metadata struct {
+		EndSession string `json:"end_session_endpoint"`
+	}
+	if err := provider.Claims(&metadata); err != nil || metadata.EndSession == "" {
+		t.Fatalf("%v %+v", err, metadata)
+	}
+	config := oauth2.Config{
+		ClientID: string(w.client.ID), ClientSecret: w.secret.Reveal(), Endpoint: provider.Endpoint(),
+		RedirectURL: w.client.RedirectURIs[0], Scopes: []string{oidc.ScopeOpenID},
+	}
+	b := w.Browser()
+	tokens, err := config.Exchange(ctx, b.SignIn(config.AuthCodeURL("state"), login, password).Query().Get("code"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at := b.Get(config.AuthCodeURL("state", oauth2.SetAuthURLParam("prompt", "none"))).Left; at == nil || !at.Query().Has("code") {
+		t.Fatalf("no single sign-on before: %v", at)
+	}
+	out := url.Values{
+		"id_token_hint": {tokens.Extra("id_token").(string)}, "state": {"bye"},
+		"post_logout_redirect_uri": {w.client.PostLogoutRedirectURIs[0]},
+	}
+	if at := b.Get(metadata.EndSession + "?" + out.Encode()).Left; at == nil || at.String() != w.client.PostLogoutRedirectURIs[0]+"?state=bye" {
+		t.Fatalf("sent to %v", at)
+	}
+	if at := b.Get(config.AuthCodeURL("state", oauth2.SetAuthURLParam("prompt", "none"))).Left; at == nil || at.Query().Get("error") != "login_required" {
+		t.Errorf("signed in still: %v", at)
+	}
 }
 
 // TestGoOIDCRefusals: the errors arrive as x/oauth2 understands them.

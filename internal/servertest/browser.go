@@ -92,9 +92,12 @@ func (b *Browser) Post(address string, form url.Values) *Page {
 	return b.Do(req)
 }
 
-// Do sends any request.
+// Do sends any request, as one that is to be shown.
 func (b *Browser) Do(req *http.Request) *Page {
 	b.t.Helper()
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+	}
 	res, err := b.client.Do(req)
 	if err != nil {
 		b.t.Fatal(err)
