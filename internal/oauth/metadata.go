@@ -20,8 +20,9 @@ const (
 	PathLogout     = "/logout"
 )
 
-// IDAlgorithms are the algorithms in which ID tokens can be signed.
-var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.ES256}
+// IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
+// be signed; the first is the default of ID tokens.
+var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.PS256, jwa.ES256, jwa.EdDSA}
 
 // Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
 // What it says is true: what is not offered is not in it.

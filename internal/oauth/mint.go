@@ -163,8 +163,8 @@ func halfHash(alg jwa.Algorithm, token string) string {
 	if token == "" {
 		return ""
 	}
-	hash := crypto.SHA256
-	if s, ok := alg.Signature(); ok && s.Hash != 0 {
+	hash := crypto.SHA512 // EdDSA: what Ed25519 hashes with inside (OpenID Connect Token Hash Algorithms)
+	if s, _ := alg.Signature(); s.Hash != 0 {
 		hash = s.Hash
 	}
 	h := hash.New()
