@@ -132,6 +132,9 @@ func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.Cl
 	if err := checkClient(s); err != nil {
 		return model.Client{}, "", err
 	}
+	if err := a.checkReady(s); err != nil {
+		return model.Client{}, "", err
+	}
 	if id == "" {
 		id = model.ClientID(model.NewID())
 	}
@@ -189,6 +192,9 @@ func (a *Authority) newSecret(id model.ClientID, s model.Secret) model.ClientSec
 func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
 	s = withDefaults(s)
 	if err := checkClient(s); err != nil {
+		return model.Client{}, err
+	}
+	if err := a.checkReady(s); err != nil {
 		return model.Client{}, err
 	}
 	return a.changeClient(ctx, by, id, "client.update", func(c *model.Client) { c.ClientSettings = s })

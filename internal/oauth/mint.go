@@ -16,6 +16,7 @@ import (
 const (
 	accessTokenType = "at+jwt" // RFC 9068 §2.1
 	idTokenType     = "JWT"
+	userInfoType    = "userinfo+jwt"
 )
 
 // accessClaims is an access token, RFC 9068 §2.2.
@@ -107,11 +108,20 @@ func (a *Authority) accessLife(c *client) int64 {
 	return seconds(a.AccessLife)
 }
 
-// mintID signs an ID token for what is issued together with it.
+// mintID makes an ID token for what is issued together with it: signed, and then
+// encrypted where the client is registered for that (OpenID Connect Core §2, §10).
 func (a *Authority) mintID(i issuance, now int64) (string, error) {
+	token, err := a.signID(i, now)
+	if err != nil || i.client.IDTokenEncryption == "" {
+		return token, err
+	}
+	return i.to.seal(token)
+}
+
+func (a *Authority) signID(i issuance, now int64) (string, error) {
 	alg := jwa.Algorithm(i.client.IDTokenAlgorithm)
 	if alg == "" {
-		alg = jwa.RS256 // OpenID Connect Dynamic Client Registration §2: the default
+		alg = IDAlgorithms[0] // OpenID Connect Dynamic Client Registration §2: RS256
 	}
 	g := i.grant
 	id := idClaims{
