@@ -94,6 +94,9 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	if err != nil || !session.Live(a.unix()) {
 		return errors.Join(errSessionOver, err)
 	}
+	if i.grant.Subject, err = a.subject(tx, z.Client, i.grant.UserID); err != nil {
+		return err
+	}
 	if err := tx.InsertGrant(i.grant); err != nil {
 		return err
 	}

@@ -95,7 +95,7 @@ func (a *Authority) Metadata() Metadata {
 		ResponseTypesSupported:      ResponseTypes,
 		ResponseModesSupported:      []string{ModeQuery, ModeFragment, ModeFormPost},
 		GrantTypesSupported:         GrantTypes,
-		SubjectTypesSupported:       []string{"public"},
+		SubjectTypesSupported:       SubjectTypes,
 		IDTokenAlgorithms:           IDAlgorithms,
 		IDTokenEncryption:           EncryptionAlgorithms,
 		IDTokenContent:              ContentEncryptions,

@@ -34,6 +34,10 @@ type accessClaims struct {
 	AMR       []string     `json:"amr,omitempty"`
 	SessionID string       `json:"sid,omitempty"`      // a revoked session is known by it
 	GrantID   string       `json:"grant_id,omitempty"` // a revoked grant is known by it
+
+	// SubjectType is "pairwise" where "sub" is not the account: that is found by
+	// the grant.
+	SubjectType string `json:"subject_type,omitempty"`
 }
 
 // idClaims is an ID token, OpenID Connect Core §2 and §3.1.3.6.
@@ -86,7 +90,14 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 		Scope:     joinScope(i.scope),
 	}
 	if g := i.grant; g.ID != "" {
-		access.Subject, access.Audience = string(g.UserID), g.Audience
+		sub, pairwise, err := i.sub()
+		if err != nil {
+			return "", 0, err
+		}
+		if pairwise {
+			access.SubjectType = model.SubjectPairwise
+		}
+		access.Subject, access.Audience = sub, g.Audience
 		access.AuthTime, access.ACR, access.AMR = g.AuthTime, g.ACR, g.AMR
 		access.SessionID, access.GrantID = string(g.SessionID), string(g.ID)
 		if g.Offline {
@@ -123,10 +134,14 @@ func (a *Authority) signID(i issuance, now int64) (string, error) {
 	if alg == "" {
 		alg = IDAlgorithms[0] // OpenID Connect Dynamic Client Registration §2: RS256
 	}
+	sub, _, err := i.sub()
+	if err != nil {
+		return "", err
+	}
 	g := i.grant
 	id := idClaims{
 		Issuer:    a.Issuer,
-		Subject:   string(g.UserID),
+		Subject:   sub,
 		Audience:  jwt.Audience{string(g.ClientID)},
 		ExpiresAt: now + seconds(a.IDLife),
 		IssuedAt:  now,

@@ -50,7 +50,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	var u model.User
 	var gone *Error
 	err = a.view(ctx, func(tx *store.Tx) error {
-		u, gone = person(tx, model.UserID(claims.Subject))
+		u, gone = person(tx, claims.user)
 		return nil
 	})
 	if err != nil {
