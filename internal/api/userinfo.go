@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 
@@ -16,7 +17,7 @@ func (s *API) userInfo(w http.ResponseWriter, r *http.Request) error {
 		s.challenge(w, r, e)
 		return nil
 	}
-	claims, err := s.Authority.UserInfo(r.Context(), token)
+	info, err := s.Authority.UserInfo(r.Context(), token)
 	if errors.As(err, &e) && e.Code != oauth.ServerError {
 		s.challenge(w, r, e)
 		return nil
@@ -24,7 +25,14 @@ func (s *API) userInfo(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, claims)
+	if info.JWT != "" {
+		h := w.Header()
+		h.Set("Content-Type", "application/jwt") // OpenID Connect Core §5.3.2
+		h.Set("Cache-Control", "no-store")
+		io.WriteString(w, info.JWT) // a peer that has gone cannot be told
+		return nil
+	}
+	return writeJSON(w, http.StatusOK, info.Claims)
 }
 
 // errNoToken says that a request carries no credentials at all.

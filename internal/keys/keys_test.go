@@ -3,6 +3,7 @@ package keys
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -172,7 +173,10 @@ func TestFirstStart(t *testing.T) {
 		if found, err := Exist(t.Context(), s); !found || err != nil {
 			t.Fatalf("after the first start: %v, %v", found, err)
 		}
-		for _, alg := range []jwa.Algorithm{jwa.ES256, jwa.RS256} {
+		for _, alg := range []jwa.Algorithm{jwa.EdDSA, jwa.ES256, jwa.PS256, jwa.RS256} {
+			if !n.Ready(alg) {
+				t.Errorf("%s is not ready at the first start", alg)
+			}
 			token, err := n.Sign(alg, "at+jwt", map[string]any{"sub": "ada"})
 			n.ok(err)
 			got, err := jwt.Verify[jwt.Registered](t.Context(), token, n, jwt.VerifyOptions{
@@ -183,7 +187,7 @@ func TestFirstStart(t *testing.T) {
 				t.Errorf("%s: %+v", alg, got.Claims)
 			}
 		}
-		if _, err := n.Sign(jwa.EdDSA, "JWT", nil); !errors.Is(err, ErrNoKey) {
+		if _, err := n.Sign(jwa.ES384, "JWT", nil); !errors.Is(err, ErrNoKey) || n.Ready(jwa.ES384) {
 			t.Errorf("an algorithm that is not configured: %v", err)
 		}
 
@@ -194,7 +198,7 @@ func TestFirstStart(t *testing.T) {
 			t.Error("another start made other keys")
 		}
 		again.tick()
-		if want := []string{"master.use", "key.create", "key.create"}; !slices.Equal(n.actions(), want) {
+		if want := []string{"master.use", "key.create", "key.create", "key.create", "key.create"}; !slices.Equal(n.actions(), want) {
 			t.Errorf("events %v, want %v", n.actions(), want)
 		}
 		for _, k := range n.List() {
@@ -210,18 +214,23 @@ func TestPublished(t *testing.T) {
 	text, tag := n.Published()
 	var set struct{ Keys []map[string]any }
 	n.ok(json.Unmarshal(text, &set))
-	if len(set.Keys) != 2 {
+	if len(set.Keys) != 4 {
 		t.Fatalf("published %s", text)
 	}
+	kinds := map[any]any{}
 	for _, k := range set.Keys {
 		for _, member := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} { // RFC 7518 §6.2.2, §6.3.2, §6.4.1
 			if _, ok := k[member]; ok {
 				t.Errorf("the private member %q is published", member)
 			}
 		}
-		if k["use"] != "sig" || k["kid"] == "" || k["alg"] != map[any]any{"EC": "ES256", "RSA": "RS256"}[k["kty"]] {
+		if k["use"] != "sig" || k["kid"] == "" {
 			t.Errorf("published %v", k)
 		}
+		kinds[k["alg"]] = k["kty"]
+	}
+	if want := map[any]any{"EdDSA": "OKP", "ES256": "EC", "PS256": "RSA", "RS256": "RSA"}; !maps.Equal(kinds, want) {
+		t.Errorf("published %v, want %v", kinds, want)
 	}
 	if len(tag) < 18 || tag[0] != '"' || tag[len(tag)-1] != '"' || strings.ContainsAny(tag[1:len(tag)-1], "\" \\") {
 		t.Errorf("RFC 9110 §8.8.3: the entity tag is %s", tag)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -114,6 +115,25 @@ func (r *Ring) List() []model.SigningKey {
 		list = append(list, row)
 	}
 	return list
+}
+
+// settle is after how many seconds every node publishes a key that one of them
+// has made: each of them follows every two.
+const settle = 5
+
+// Ready reports whether what is signed in an algorithm can be verified by whoever
+// fetches the keys, from any node. It is not so for a moment after an upgrade has
+// brought a new algorithm; the keys of a first start are ready at once, because
+// nobody has fetched any before.
+func (r *Ring) Ready(alg jwa.Algorithm) bool {
+	entries, first, found := r.current.Load().entries, int64(math.MaxInt64), false
+	for _, e := range entries {
+		if e.row.Algorithm == string(alg) {
+			first, found = min(first, e.row.CreatedAt), true
+		}
+	}
+	younger := slices.ContainsFunc(entries, func(e entry) bool { return e.row.CreatedAt < first })
+	return found && (!younger || first+settle <= r.unix())
 }
 
 // Derive returns 32 bytes for one use that label names, from the master key:

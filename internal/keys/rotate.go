@@ -2,8 +2,10 @@ package keys
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -283,26 +285,37 @@ func (r *Ring) change(ctx context.Context, fn func(*change) error) error {
 	return r.Reload(ctx)
 }
 
-// generate makes and seals a key for each algorithm; its times are not set.
+// generate makes and seals a key for each algorithm, all at the same time; their
+// times are not set.
 func (r *Ring) generate(algorithms []jwa.Algorithm) ([]model.SigningKey, error) {
-	var list []model.SigningKey
-	for _, alg := range algorithms {
-		key, err := jwk.Generate(alg)
-		if err != nil {
-			return nil, err
-		}
-		text, err := key.MarshalPrivateJSON()
-		if err != nil {
-			return nil, err
-		}
-		sealed, err := r.master.seal(purposeSigningKey, key.ID(), text)
-		clear(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, model.SigningKey{ID: model.KeyID(key.ID()), Algorithm: string(alg), Sealed: sealed})
+	list := make([]model.SigningKey, len(algorithms))
+	errs := make([]error, len(algorithms))
+	var group sync.WaitGroup
+	for i, alg := range algorithms {
+		group.Go(func() { list[i], errs[i] = r.generateOne(alg) })
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return list, nil
+}
+
+func (r *Ring) generateOne(alg jwa.Algorithm) (model.SigningKey, error) {
+	key, err := jwk.Generate(alg)
+	if err != nil {
+		return model.SigningKey{}, err
+	}
+	text, err := key.MarshalPrivateJSON()
+	if err != nil {
+		return model.SigningKey{}, err
+	}
+	sealed, err := r.master.seal(purposeSigningKey, key.ID(), text)
+	clear(text)
+	if err != nil {
+		return model.SigningKey{}, err
+	}
+	return model.SigningKey{ID: model.KeyID(key.ID()), Algorithm: string(alg), Sealed: sealed}, nil
 }
 
 func (s *snapshot) rows() []model.SigningKey {

@@ -183,22 +183,35 @@ func TestDrop(t *testing.T) {
 	})
 }
 
+// A program that knows more algorithms than the one before it adds the keys that
+// are missing. They are ready when every node has had the time to publish them,
+// and signing with the others goes on as it was.
 func TestNewAlgorithm(t *testing.T) {
-	s, m, c := storetest.SQLite(t), newMaster(t), newClock()
-	old := openNode(t, s, m, c)
-	signer := old.signer()
-	c.advance(time.Hour)
-	n := openWith(t, c, Config{Store: s, Master: m, Algorithms: []jwa.Algorithm{jwa.EdDSA, jwa.ES256, jwa.EdDSA}})
-	if _, err := n.Sign(jwa.EdDSA, "JWT", nil); err != nil {
-		t.Error(err)
-	}
-	if n.signer() != signer || len(n.published()) != 2 {
-		t.Errorf("keys %v", n.List())
-	}
-	old.tick() // a node with the older configuration publishes all the same
-	if len(old.published()) != 2 {
-		t.Errorf("keys %v", old.List())
-	}
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		m, c := newMaster(t), newClock()
+		old := openNode(t, storetest.Open(t, url), m, c)
+		signer := old.signer()
+		c.advance(time.Hour)
+		n := openWith(t, c, Config{Store: storetest.Open(t, url), Master: m})
+		if n.Ready(jwa.EdDSA) || n.Ready(jwa.PS256) || !n.Ready(jwa.ES256) {
+			t.Error("ready before the other node can have published the key")
+		}
+		if _, err := n.Sign(jwa.EdDSA, "JWT", nil); err != nil {
+			t.Error(err)
+		}
+		if n.signer() != signer || len(n.published()) != 4 {
+			t.Errorf("keys %v", n.List())
+		}
+		c.advance(settle * time.Second)
+		old.tick() // a node with the older configuration publishes all the same
+		if len(old.published()) != 4 || !n.Ready(jwa.EdDSA) || !n.Ready(jwa.PS256) {
+			t.Errorf("keys %v", old.List())
+		}
+		n.ok(n.Rotate(t.Context(), operator, true))
+		if !n.Ready(jwa.EdDSA) {
+			t.Error("a new key makes an old algorithm unready")
+		}
+	})
 }
 
 // together runs fn on both nodes at the same time.
@@ -238,8 +251,8 @@ func TestTwoNodesStart(t *testing.T) {
 				t.Errorf("nodes have different keys: %s and %s", set, other)
 			}
 		}
-		if n := len(nodes[0].List()); n != 2 {
-			t.Errorf("%d keys, want 2", n)
+		if n := len(nodes[0].List()); n != 4 {
+			t.Errorf("%d keys, want 4", n)
 		}
 	})
 }

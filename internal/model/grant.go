@@ -6,6 +6,7 @@ package model
 type Grant struct {
 	ID        GrantID
 	UserID    UserID
+	Subject   string // how a pairwise client knows the person; empty: by UserID
 	ClientID  ClientID
 	SessionID SessionID
 	Scope     []string

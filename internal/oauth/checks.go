@@ -10,6 +10,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwk"
 )
 
 // draft is an authorization request on its way down the check table.
@@ -240,23 +241,37 @@ func checkHints(d *draft) *Error {
 	if hint == "" {
 		return nil
 	}
-	claims, err := d.hint(d.ctx, hint)
-	if err != nil {
+	claims, user, err := d.hint(d.ctx, hint)
+	switch {
+	case errors.Is(err, errNoHint):
 		return fail(InvalidRequest, "The id_token_hint is not an ID token of this server")
+	case err != nil:
+		return inner(err).(*Error)
+	case claims.Audience[0] != string(d.client.ID):
+		// Two clients that know a person by two subjects could otherwise find
+		// out with prompt=none that both are of the same.
+		return fail(InvalidRequest, "The id_token_hint was issued to another client")
 	}
-	d.asked.Subject = model.UserID(claims.Subject)
+	d.asked.Subject = user
 	return nil
 }
 
-// hint reads an ID token of ours that a client sends back. An expired one is
-// good; a forged one, or another kind of token, is not.
-func (a *Authority) hint(ctx context.Context, token string) (idClaims, error) {
+var errNoHint = errors.New("not an ID token of ours")
+
+// hint reads an ID token of ours that a client sends back, and finds the account
+// that it is about. An expired one is good; a forged one, or another kind of
+// token, is errNoHint.
+func (a *Authority) hint(ctx context.Context, token string) (idClaims, model.UserID, error) {
 	t, err := a.hints.Verify(ctx, token)
+	if errors.Is(err, jwk.ErrUnavailable) {
+		return idClaims{}, "", err
+	}
 	if err != nil {
-		return idClaims{}, err
+		return idClaims{}, "", errors.Join(errNoHint, err)
 	}
 	if t.Claims.Subject == "" || len(t.Claims.Audience) != 1 {
-		return idClaims{}, errors.New("the token names no subject or no single audience")
+		return idClaims{}, "", errors.Join(errNoHint, errors.New("the token names no subject or no single audience"))
 	}
-	return t.Claims, nil
+	user, err := a.known(ctx, t.Claims.Subject)
+	return t.Claims, user, err
 }

@@ -132,6 +132,9 @@ func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.Cl
 	if err := checkClient(s); err != nil {
 		return model.Client{}, "", err
 	}
+	if err := a.checkSurroundings(ctx, model.ClientSettings{}, s); err != nil {
+		return model.Client{}, "", err
+	}
 	if id == "" {
 		id = model.ClientID(model.NewID())
 	}
@@ -183,7 +186,18 @@ func (a *Authority) newSecret(id model.ClientID, s model.Secret) model.ClientSec
 	return model.ClientSecret{ID: model.SecretID(model.NewID()), ClientID: id, Hash: s.Hash(), CreatedAt: a.unix()}
 }
 
-// UpdateClient replaces the settings of a client.
+// checkSurroundings checks what the new settings of a client say about the world
+// outside them.
+func (a *Authority) checkSurroundings(ctx context.Context, old, s model.ClientSettings) error {
+	if err := a.checkReady(s); err != nil {
+		return err
+	}
+	return a.checkSector(ctx, old, s)
+}
+
+// UpdateClient replaces the settings of a client. If it is to know people by
+// another kind of subject, what it holds of them ends: it would tell two of one
+// person.
 //
 // Errors: *InvalidClientError, store.ErrNotFound.
 func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
@@ -191,7 +205,26 @@ func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.C
 	if err := checkClient(s); err != nil {
 		return model.Client{}, err
 	}
-	return a.changeClient(ctx, by, id, "client.update", func(c *model.Client) { c.ClientSettings = s })
+	old, err := a.stored(ctx, id)
+	if err != nil {
+		return model.Client{}, err
+	}
+	if err := a.checkSurroundings(ctx, old.ClientSettings, s); err != nil {
+		return model.Client{}, err
+	}
+	return a.changeClient(ctx, by, id, "client.update", func(c *model.Client) error {
+		if err := keepSector(c.ClientSettings, s); err != nil {
+			return err
+		}
+		c.ClientSettings = s
+		return nil
+	})
+}
+
+// stored returns a client as the database has it, disabled or not.
+func (a *Authority) stored(ctx context.Context, id model.ClientID) (c model.Client, err error) {
+	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { c, err = tx.Client(id); return err })
+	return c, err
 }
 
 // DisableClient makes a client unusable, or usable again. Disabling ends every
@@ -201,22 +234,28 @@ func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.
 	if disabled {
 		action = "client.disable"
 	}
-	return a.changeClient(ctx, by, id, action, func(c *model.Client) { c.Disabled = disabled })
+	return a.changeClient(ctx, by, id, action, func(c *model.Client) error {
+		c.Disabled = disabled
+		return nil
+	})
 }
 
-func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*model.Client)) (model.Client, error) {
+func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*model.Client) error) (model.Client, error) {
 	var c model.Client
 	err := a.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		if c, err = tx.Client(id); err != nil {
 			return err
 		}
-		was := c.Disabled
-		change(&c)
+		was := c
+		if err := change(&c); err != nil {
+			return err
+		}
 		c.UpdatedAt = a.unix()
 		if err := tx.UpdateClient(c); err != nil {
 			return err
 		}
-		if c.Disabled && !was {
+		pairwise := func(c model.Client) bool { return c.SubjectType == model.SubjectPairwise }
+		if c.Disabled && !was.Disabled || pairwise(c) != pairwise(was) {
 			if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
 				return err
 			}

@@ -97,8 +97,12 @@ func (a *Authority) introspectRefresh(ctx context.Context, c *client, t refreshT
 				return nil
 			}
 		}
+		sub, _, err := issuance{client: c, grant: g}.sub()
+		if err != nil {
+			return err
+		}
 		out = Introspection{
-			Active: true, Scope: joinScope(g.Scope), ClientID: string(g.ClientID), Subject: string(g.UserID), Issuer: a.Issuer,
+			Active: true, Scope: joinScope(g.Scope), ClientID: string(g.ClientID), Subject: sub, Issuer: a.Issuer,
 			ExpiresAt: min(g.ExpiresAt, g.IdleAt), IssuedAt: max(g.CreatedAt, g.RotatedAt),
 			SessionID: string(g.SessionID), GrantID: string(g.ID), AuthTime: g.AuthTime, ACR: g.ACR, AMR: g.AMR,
 		}
@@ -110,29 +114,54 @@ func (a *Authority) introspectRefresh(ctx context.Context, c *client, t refreshT
 // errDead says that a token is not good, for whatever reason.
 var errDead = errors.New("the token is not valid")
 
+// bearer is an access token of ours that is good.
+type bearer struct {
+	accessClaims
+	user model.UserID // whose it is, which "sub" need not tell; empty: the client's own
+}
+
 // accessToken verifies an access token of ours and asks the revocation log
 // about it. It returns errDead, wrapped with the reason, for a token that is
 // not good, and another error where that cannot be found out.
-func (a *Authority) accessToken(ctx context.Context, token string) (accessClaims, error) {
+func (a *Authority) accessToken(ctx context.Context, token string) (bearer, error) {
 	t, err := a.access.Verify(ctx, token)
 	if err != nil {
-		return accessClaims{}, errors.Join(errDead, err)
+		return bearer{}, errors.Join(errDead, err)
 	}
-	c := t.Claims
+	b := bearer{accessClaims: t.Claims}
 	var cause model.Cause
 	var ended bool
 	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if b.user, err = owner(tx, t.Claims); err != nil {
+			return err
+		}
 		cause, ended, err = tx.TokenEnded(store.TokenRef{
-			JTI: c.ID, SessionID: model.SessionID(c.SessionID), GrantID: model.GrantID(c.GrantID),
-			UserID: model.UserID(c.Subject), ClientID: model.ClientID(c.ClientID), IssuedAt: c.IssuedAt,
+			JTI: b.ID, SessionID: model.SessionID(b.SessionID), GrantID: model.GrantID(b.GrantID),
+			UserID: b.user, ClientID: model.ClientID(b.ClientID), IssuedAt: b.IssuedAt,
 		})
 		return err
 	})
 	if err != nil {
-		return accessClaims{}, err
+		return bearer{}, err
 	}
 	if ended {
-		return accessClaims{}, errors.Join(errDead, errors.New("revoked: "+string(cause)))
+		return bearer{}, errors.Join(errDead, errors.New("revoked: "+string(cause)))
 	}
-	return c, nil
+	return b, nil
+}
+
+// owner finds whose an access token is. The subject of a pairwise client does not
+// tell, and its grant does; where that is gone, so is what it gave.
+func owner(tx *store.Tx, c accessClaims) (model.UserID, error) {
+	switch {
+	case c.GrantID == "":
+		return "", nil // the client's own
+	case c.SubjectType != model.SubjectPairwise:
+		return model.UserID(c.Subject), nil
+	}
+	g, err := tx.Grant(model.GrantID(c.GrantID))
+	if errors.Is(err, store.ErrNotFound) {
+		return "", errors.Join(errDead, errors.New("the grant is gone"))
+	}
+	return g.UserID, err
 }

@@ -35,6 +35,12 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		return Answer{}, e
 	}
 	i := a.newIssue(z, session)
+	if asks(z.Request.Asked.ResponseType, "id_token") && z.Client.IDTokenEncryption != "" {
+		if e := a.findRecipient(ctx, z, &i); e != nil {
+			e.To = &z.way
+			return Answer{}, e
+		}
+	}
 	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.storeIssue(tx, z, &i, address) })
 	var values url.Values
 	if err == nil {
@@ -59,6 +65,17 @@ type issue struct {
 	secret model.Secret // the code; empty: none is asked for
 	code   model.Code
 	user   model.User // read only where an ID token has to tell about the person
+	to     recipient  // of an ID token that is encrypted
+}
+
+// findRecipient finds the key for an ID token before anything is stored.
+func (a *Authority) findRecipient(ctx context.Context, z Authorization, i *issue) (e *Error) {
+	c, err := a.client(ctx, z.Client.ID)
+	if err != nil {
+		return inner(err).(*Error)
+	}
+	i.to, e = a.recipient(ctx, c, z.Client.IDTokenEncryption, z.Client.IDTokenContent)
+	return e
 }
 
 func (a *Authority) newIssue(z Authorization, session model.Session) issue {
@@ -76,6 +93,9 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	session, err := tx.Session(i.grant.SessionID)
 	if err != nil || !session.Live(a.unix()) {
 		return errors.Join(errSessionOver, err)
+	}
+	if i.grant.Subject, err = a.subject(tx, z.Client, i.grant.UserID); err != nil {
+		return err
 	}
 	if err := tx.InsertGrant(i.grant); err != nil {
 		return err
@@ -115,7 +135,7 @@ func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
 	if !frontTokens(asked.ResponseType) {
 		return values, nil
 	}
-	of := issuance{client: &client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope}
+	of := issuance{client: &client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, to: i.to}
 	now := a.unix()
 	if asks(asked.ResponseType, "token") {
 		access, expires, err := a.mintAccess(of, now)

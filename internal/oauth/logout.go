@@ -32,7 +32,10 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 	var l Logout
 	id := model.ClientID(p.get("client_id"))
 	if hint := p.get("id_token_hint"); hint != "" {
-		claims, err := a.hint(ctx, hint)
+		claims, user, err := a.hint(ctx, hint)
+		if err != nil && !errors.Is(err, errNoHint) {
+			return Logout{}, inner(err)
+		}
 		if err != nil {
 			return Logout{}, &Error{Code: InvalidRequest, Description: "The id_token_hint is not an ID token of this server", cause: err}
 		}
@@ -40,7 +43,7 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 		if id != "" && id != aud {
 			return Logout{}, fail(InvalidRequest, "The client_id and the id_token_hint differ") // §2
 		}
-		id, l.SessionID, l.UserID = aud, model.SessionID(claims.SessionID), model.UserID(claims.Subject)
+		id, l.SessionID, l.UserID = aud, model.SessionID(claims.SessionID), user
 	}
 	to := p.get("post_logout_redirect_uri")
 	if id == "" {

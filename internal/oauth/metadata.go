@@ -20,40 +20,46 @@ const (
 	PathLogout     = "/logout"
 )
 
-// IDAlgorithms are the algorithms in which ID tokens can be signed.
-var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.ES256}
+// IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
+// be signed; the first is the default of ID tokens.
+var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.PS256, jwa.ES256, jwa.EdDSA}
 
 // Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
 // What it says is true: what is not offered is not in it.
 type Metadata struct {
-	Issuer                       string          `json:"issuer"`
-	AuthorizationEndpoint        string          `json:"authorization_endpoint"`
-	TokenEndpoint                string          `json:"token_endpoint"`
-	UserInfoEndpoint             string          `json:"userinfo_endpoint"`
-	JWKSURI                      string          `json:"jwks_uri"`
-	IntrospectionEndpoint        string          `json:"introspection_endpoint"`
-	RevocationEndpoint           string          `json:"revocation_endpoint"`
-	EndSessionEndpoint           string          `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
-	ScopesSupported              []string        `json:"scopes_supported"`
-	ResponseTypesSupported       []string        `json:"response_types_supported"`
-	ResponseModesSupported       []string        `json:"response_modes_supported"`
-	GrantTypesSupported          []string        `json:"grant_types_supported"`
-	SubjectTypesSupported        []string        `json:"subject_types_supported"`
-	IDTokenAlgorithms            []jwa.Algorithm `json:"id_token_signing_alg_values_supported"`
-	TokenAuthMethods             []string        `json:"token_endpoint_auth_methods_supported"`
-	TokenAuthAlgorithms          []jwa.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
-	IntrospectionAuthMethods     []string        `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionAuthAlgorithms  []jwa.Algorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
-	RevocationAuthMethods        []string        `json:"revocation_endpoint_auth_methods_supported"`
-	RevocationAuthAlgorithms     []jwa.Algorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	ClaimTypesSupported          []string        `json:"claim_types_supported"`
-	ClaimsSupported              []string        `json:"claims_supported"`
-	PromptValuesSupported        []string        `json:"prompt_values_supported"`
-	CodeChallengeMethods         []string        `json:"code_challenge_methods_supported"`
-	IssInResponse                bool            `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
-	RequestParameterSupported    bool            `json:"request_parameter_supported"`
-	RequestURIParameterSupported bool            `json:"request_uri_parameter_supported"` // its default is true, so it is said
-	ClaimsParameterSupported     bool            `json:"claims_parameter_supported"`
+	Issuer                       string           `json:"issuer"`
+	AuthorizationEndpoint        string           `json:"authorization_endpoint"`
+	TokenEndpoint                string           `json:"token_endpoint"`
+	UserInfoEndpoint             string           `json:"userinfo_endpoint"`
+	JWKSURI                      string           `json:"jwks_uri"`
+	IntrospectionEndpoint        string           `json:"introspection_endpoint"`
+	RevocationEndpoint           string           `json:"revocation_endpoint"`
+	EndSessionEndpoint           string           `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+	ScopesSupported              []string         `json:"scopes_supported"`
+	ResponseTypesSupported       []string         `json:"response_types_supported"`
+	ResponseModesSupported       []string         `json:"response_modes_supported"`
+	GrantTypesSupported          []string         `json:"grant_types_supported"`
+	SubjectTypesSupported        []string         `json:"subject_types_supported"`
+	IDTokenAlgorithms            []jwa.Algorithm  `json:"id_token_signing_alg_values_supported"`
+	IDTokenEncryption            []jwa.Algorithm  `json:"id_token_encryption_alg_values_supported"`
+	IDTokenContent               []jwa.Encryption `json:"id_token_encryption_enc_values_supported"`
+	UserInfoAlgorithms           []jwa.Algorithm  `json:"userinfo_signing_alg_values_supported"`
+	UserInfoEncryption           []jwa.Algorithm  `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoContent              []jwa.Encryption `json:"userinfo_encryption_enc_values_supported"`
+	TokenAuthMethods             []string         `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgorithms          []jwa.Algorithm  `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuthMethods     []string         `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgorithms  []jwa.Algorithm  `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods        []string         `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms     []jwa.Algorithm  `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+	ClaimTypesSupported          []string         `json:"claim_types_supported"`
+	ClaimsSupported              []string         `json:"claims_supported"`
+	PromptValuesSupported        []string         `json:"prompt_values_supported"`
+	CodeChallengeMethods         []string         `json:"code_challenge_methods_supported"`
+	IssInResponse                bool             `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
+	RequestParameterSupported    bool             `json:"request_parameter_supported"`
+	RequestURIParameterSupported bool             `json:"request_uri_parameter_supported"` // its default is true, so it is said
+	ClaimsParameterSupported     bool             `json:"claims_parameter_supported"`
 }
 
 // Endpoint returns the URL of one of the paths above.
@@ -89,8 +95,13 @@ func (a *Authority) Metadata() Metadata {
 		ResponseTypesSupported:      ResponseTypes,
 		ResponseModesSupported:      []string{ModeQuery, ModeFragment, ModeFormPost},
 		GrantTypesSupported:         GrantTypes,
-		SubjectTypesSupported:       []string{"public"},
+		SubjectTypesSupported:       SubjectTypes,
 		IDTokenAlgorithms:           IDAlgorithms,
+		IDTokenEncryption:           EncryptionAlgorithms,
+		IDTokenContent:              ContentEncryptions,
+		UserInfoAlgorithms:          IDAlgorithms,
+		UserInfoEncryption:          EncryptionAlgorithms,
+		UserInfoContent:             ContentEncryptions,
 		TokenAuthMethods:            AuthMethods,
 		TokenAuthAlgorithms:         AssertionAlgorithms,
 		IntrospectionAuthMethods:    confidential,

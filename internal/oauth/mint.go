@@ -16,6 +16,7 @@ import (
 const (
 	accessTokenType = "at+jwt" // RFC 9068 §2.1
 	idTokenType     = "JWT"
+	userInfoType    = "userinfo+jwt"
 )
 
 // accessClaims is an access token, RFC 9068 §2.2.
@@ -33,6 +34,10 @@ type accessClaims struct {
 	AMR       []string     `json:"amr,omitempty"`
 	SessionID string       `json:"sid,omitempty"`      // a revoked session is known by it
 	GrantID   string       `json:"grant_id,omitempty"` // a revoked grant is known by it
+
+	// SubjectType is "pairwise" where "sub" is not the account: that is found by
+	// the grant.
+	SubjectType string `json:"subject_type,omitempty"`
 }
 
 // idClaims is an ID token, OpenID Connect Core §2 and §3.1.3.6.
@@ -85,7 +90,14 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 		Scope:     joinScope(i.scope),
 	}
 	if g := i.grant; g.ID != "" {
-		access.Subject, access.Audience = string(g.UserID), g.Audience
+		sub, pairwise, err := i.sub()
+		if err != nil {
+			return "", 0, err
+		}
+		if pairwise {
+			access.SubjectType = model.SubjectPairwise
+		}
+		access.Subject, access.Audience = sub, g.Audience
 		access.AuthTime, access.ACR, access.AMR = g.AuthTime, g.ACR, g.AMR
 		access.SessionID, access.GrantID = string(g.SessionID), string(g.ID)
 		if g.Offline {
@@ -107,16 +119,29 @@ func (a *Authority) accessLife(c *client) int64 {
 	return seconds(a.AccessLife)
 }
 
-// mintID signs an ID token for what is issued together with it.
+// mintID makes an ID token for what is issued together with it: signed, and then
+// encrypted where the client is registered for that (OpenID Connect Core §2, §10).
 func (a *Authority) mintID(i issuance, now int64) (string, error) {
+	token, err := a.signID(i, now)
+	if err != nil || i.client.IDTokenEncryption == "" {
+		return token, err
+	}
+	return i.to.seal(token)
+}
+
+func (a *Authority) signID(i issuance, now int64) (string, error) {
 	alg := jwa.Algorithm(i.client.IDTokenAlgorithm)
 	if alg == "" {
-		alg = jwa.RS256 // OpenID Connect Dynamic Client Registration §2: the default
+		alg = IDAlgorithms[0] // OpenID Connect Dynamic Client Registration §2: RS256
+	}
+	sub, _, err := i.sub()
+	if err != nil {
+		return "", err
 	}
 	g := i.grant
 	id := idClaims{
 		Issuer:    a.Issuer,
-		Subject:   string(g.UserID),
+		Subject:   sub,
 		Audience:  jwt.Audience{string(g.ClientID)},
 		ExpiresAt: now + seconds(a.IDLife),
 		IssuedAt:  now,
@@ -163,8 +188,8 @@ func halfHash(alg jwa.Algorithm, token string) string {
 	if token == "" {
 		return ""
 	}
-	hash := crypto.SHA256
-	if s, ok := alg.Signature(); ok && s.Hash != 0 {
+	hash := crypto.SHA512 // EdDSA: what Ed25519 hashes with inside (OpenID Connect Token Hash Algorithms)
+	if s, _ := alg.Signature(); s.Hash != 0 {
 		hash = s.Hash
 	}
 	h := hash.New()

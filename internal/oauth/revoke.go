@@ -47,16 +47,9 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 		}
 		return tx.Record(model.Event{
 			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address},
-			Action: "token.revoke", UserID: subjectOf(claims), ClientID: c.ID, Detail: "jti=" + claims.ID,
+			Action: "token.revoke", UserID: claims.user, ClientID: c.ID, Detail: "jti=" + claims.ID,
 		})
 	})
-}
-
-func subjectOf(c accessClaims) model.UserID {
-	if c.GrantID == "" {
-		return "" // the client's own
-	}
-	return model.UserID(c.Subject)
 }
 
 func (a *Authority) revokeRefresh(ctx context.Context, c *client, t refreshToken) error {

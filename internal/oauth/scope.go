@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/jwa"
 )
 
 // The scopes with a meaning of their own.
@@ -65,7 +64,7 @@ func without(list, taken []string) []string {
 
 func joinScope(scope []string) string { return strings.Join(scope, " ") }
 
-func join(algs []jwa.Algorithm) string {
+func join[T ~string](algs []T) string {
 	var s []string
 	for _, a := range algs {
 		s = append(s, string(a))
@@ -75,7 +74,7 @@ func join(algs []jwa.Algorithm) string {
 
 // Claims returns what a person's scopes tell about them, by claim name with
 // the JSON type of OpenID Connect Core §5.1; what is empty is left out
-// (§5.3.2).
+// (§5.3.2). Who they are ("sub") depends on who asks, and is not among them.
 func Claims(u model.User, scope []string) map[string]any {
 	p := u.Profile
 	all := map[string]any{
@@ -97,7 +96,7 @@ func Claims(u model.User, scope []string) map[string]any {
 	if len(p.Groups) > 0 {
 		all["groups"] = p.Groups
 	}
-	told := map[string]any{"sub": string(u.ID)}
+	told := map[string]any{}
 	for _, s := range scope {
 		for _, name := range claimsOf[s] {
 			if v, ok := all[name]; ok && v != "" {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 )
 
@@ -54,7 +53,7 @@ func withDefaults(s model.ClientSettings) model.ClientSettings {
 	if len(s.Scopes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
 		s.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
-	return s
+	return withEncryptionDefaults(s)
 }
 
 // GrantTypes are the grants that a client can be registered for.
@@ -67,6 +66,7 @@ const maxList = 100
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
 		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkClientAuthentication, checkClientLives,
+		checkClientAnswers, checkClientSubject,
 	} {
 		if err := check(s); err != nil {
 			return err
@@ -162,9 +162,6 @@ func checkClientAuthentication(s model.ClientSettings) error {
 		if u, err := url.Parse(s.JWKSURI); err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())) {
 			return invalid("jwks_uri", "it must be an https URL")
 		}
-	}
-	if alg := jwa.Algorithm(s.IDTokenAlgorithm); alg != "" && !slices.Contains(IDAlgorithms, alg) {
-		return invalid("id_token_signed_response_alg", "it must be one of %s", join(IDAlgorithms))
 	}
 	return nil
 }

@@ -27,9 +27,11 @@ type issuance struct {
 	refresh model.Secret
 	idToken bool
 
-	// What an ID token is issued together with, and what else it tells.
+	// What an ID token is issued together with, what else it tells, and to whom
+	// it is encrypted.
 	access, code string
 	claims       map[string]any
+	to           recipient
 }
 
 // grants are the ways to earn tokens, by grant_type. Each does what is its own
@@ -41,7 +43,8 @@ var grants = map[string]func(*Authority, context.Context, *client, params) (issu
 }
 
 // Token is the token endpoint: authenticate the client, pick the grant, redeem
-// it, mint. Redeeming is durable before anything is signed.
+// it, mint. Redeeming is durable before anything is signed, and begins when all
+// that comes from elsewhere is there.
 //
 // Errors: *Error.
 func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
@@ -65,11 +68,18 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	case !slices.Contains(c.GrantTypes, kind):
 		return Tokens{}, fail(UnauthorizedClient, "The client is not registered for the %s grant", kind)
 	}
+	var to recipient
+	if kind != model.GrantClientCredentials {
+		if to, e = a.idRecipient(ctx, c); e != nil {
+			return Tokens{}, e
+		}
+	}
 	// 3. Redeem it.
 	i, e := redeem(a, ctx, c, p)
 	if e != nil {
 		return Tokens{}, e
 	}
+	i.to = to
 	// 4. Mint.
 	t, err := a.mint(i)
 	if err != nil {

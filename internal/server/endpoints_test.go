@@ -95,7 +95,7 @@ func TestKeySet(t *testing.T) {
 		}
 		kids[k["kid"]] = true
 	}
-	if len(kids) != 2 || res.Header.Get("Content-Type") != "application/jwk-set+json" || !strings.Contains(res.Header.Get("Cache-Control"), "max-age") {
+	if len(kids) != 4 || res.Header.Get("Content-Type") != "application/jwk-set+json" || !strings.Contains(res.Header.Get("Cache-Control"), "max-age") {
 		t.Errorf("%d keys, %v", len(kids), res.Header)
 	}
 }
@@ -120,7 +120,7 @@ func TestRotation(t *testing.T) {
 	if kid(old) == kid(fresh) {
 		t.Error("the new key does not sign")
 	}
-	if keySet(t, h).Len() < 3 || !active(h, c, secret, old.String("access_token")) {
+	if keySet(t, h).Len() < 8 || !active(h, c, secret, old.String("access_token")) {
 		t.Error("the old key is gone too early")
 	}
 }

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,9 +42,11 @@ func keySet(t *testing.T, h *servertest.House) *jwk.Set {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	body := make([]byte, 64<<10)
-	n, _ := res.Body.Read(body)
-	set, err := jwk.ParseSet(body[:n])
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := jwk.ParseSet(body)
 	if err != nil {
 		t.Fatal(err)
 	}

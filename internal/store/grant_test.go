@@ -15,7 +15,7 @@ func newGrant(t *testing.T, s *store.Store, g model.Grant) {
 func TestGrant(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		g := model.Grant{
-			ID: "g1", UserID: "ann", ClientID: "shop", SessionID: "s1", Scope: []string{"openid", "a"}, Audience: []string{"https://api.example"},
+			ID: "g1", UserID: "ann", Subject: "someone", ClientID: "shop", SessionID: "s1", Scope: []string{"openid", "a"}, Audience: []string{"https://api.example"},
 			Nonce: "n", AuthTime: 1, ACR: "x", AMR: []string{"pwd"}, Offline: true, CreatedAt: 2, ExpiresAt: now() + 60,
 			Salt: "salt", Generation: 4, RotatedAt: 5, Replays: 6, IdleAt: 7,
 		}
