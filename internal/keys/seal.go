@@ -10,11 +10,16 @@ import (
 	"strings"
 )
 
-// What is sealed, and so bound into its sealing: what was stored for one
-// purpose cannot be moved to the place of another.
+// A Purpose says what is sealed, and is bound into the sealing: what was stored
+// for one purpose cannot be moved to the place of another.
+type Purpose string
+
+// The purposes. None holds a zero byte.
 const (
-	purposeCheck      = "check"
-	purposeSigningKey = "signing-key"
+	PurposeClientSecret Purpose = "client-secret" // under the id of the secret
+
+	purposeCheck      Purpose = "check"
+	purposeSigningKey Purpose = "signing-key"
 )
 
 // The labels keep the uses of the master key apart: none begins with another.
@@ -25,11 +30,26 @@ const (
 
 const sealPrefix = "v1." // names the scheme, so that there can be another
 
-var errSealed = errors.New("cannot be opened")
+// ErrSealed says that something sealed cannot be opened.
+var ErrSealed = errors.New("cannot be opened")
 
-// seal encrypts text with AES-256-GCM under a random nonce. A key made of
-// random nonces is good for 2^32 messages; a server seals a few dozen a year.
-func (m Master) seal(purpose, id string, text []byte) (string, error) {
+// Seal encrypts what must be stored and read again, for one purpose and under
+// the identifier of its row.
+func (r *Ring) Seal(purpose Purpose, id string, text []byte) (string, error) {
+	return r.master.seal(purpose, id, text)
+}
+
+// Unseal returns what Seal was given. It returns ErrSealed for what was sealed
+// for another purpose, under another identifier or by another master key, or
+// was changed since.
+func (r *Ring) Unseal(purpose Purpose, id, sealed string) ([]byte, error) {
+	return r.master.open(purpose, id, sealed)
+}
+
+// seal encrypts text with AES-256-GCM under a random nonce. A key used with
+// random nonces is good for 2^32 messages; a server seals a few dozen keys a
+// year, and one secret for each client that needs it.
+func (m Master) seal(purpose Purpose, id string, text []byte) (string, error) {
 	aead, err := m.aead()
 	if err != nil {
 		return "", err
@@ -37,28 +57,29 @@ func (m Master) seal(purpose, id string, text []byte) (string, error) {
 	return sealPrefix + base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, text, binding(purpose, id))), nil
 }
 
-func (m Master) open(purpose, id, sealed string) ([]byte, error) {
+func (m Master) open(purpose Purpose, id, sealed string) ([]byte, error) {
 	aead, err := m.aead()
 	if err != nil {
 		return nil, err
 	}
 	encoded, ok := strings.CutPrefix(sealed, sealPrefix)
 	if !ok {
-		return nil, errSealed
+		return nil, ErrSealed
 	}
 	data, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		return nil, errSealed
+		return nil, ErrSealed
 	}
 	text, err := aead.Open(nil, nil, data, binding(purpose, id))
 	if err != nil {
-		return nil, errSealed
+		return nil, ErrSealed
 	}
 	return text, nil
 }
 
-// binding is the additional data: purpose and identifier hold no zero byte.
-func binding(purpose, id string) []byte { return []byte(purpose + "\x00" + id) }
+// binding is the additional data. A purpose holds no zero byte, so it ends at
+// the first one.
+func binding(purpose Purpose, id string) []byte { return []byte(string(purpose) + "\x00" + id) }
 
 func (m Master) aead() (cipher.AEAD, error) {
 	block, err := aes.NewCipher(m.derive(labelSeal))

@@ -2,6 +2,7 @@ package keys
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 )
@@ -31,9 +32,10 @@ func TestSeal(t *testing.T) {
 	flipped := mustDecode(t, sealed)
 	flipped[len(flipped)-1] ^= 1
 	for _, row := range []struct {
-		name            string
-		by              Master
-		purpose, id, in string
+		name    string
+		by      Master
+		purpose Purpose
+		id, in  string
 	}{
 		{"another master key", other, "purpose", "id", sealed},
 		{"another purpose", m, "other", "id", sealed},
@@ -50,4 +52,26 @@ func TestSeal(t *testing.T) {
 			t.Errorf("%s: opened", row.name)
 		}
 	}
+}
+
+// TestSealForOthers: what the ring seals for other packages opens on every node
+// with the master key, in its place, and nowhere else.
+func TestSealForOthers(t *testing.T) {
+	eachPair(t, func(a, b node) {
+		sealed, err := a.Seal(PurposeClientSecret, "id", []byte("text"))
+		if err != nil || strings.Contains(string(mustDecode(a.t, sealed)), "text") {
+			a.t.Fatalf("%q, %v", sealed, err)
+		}
+		if text, err := b.Unseal(PurposeClientSecret, "id", sealed); err != nil || string(text) != "text" {
+			a.t.Errorf("%q, %v", text, err)
+		}
+		for name, open := range map[string]func() ([]byte, error){
+			"another purpose": func() ([]byte, error) { return b.Unseal(purposeSigningKey, "id", sealed) },
+			"another row":     func() ([]byte, error) { return b.Unseal(PurposeClientSecret, "other", sealed) },
+		} {
+			if text, err := open(); !errors.Is(err, ErrSealed) || text != nil {
+				a.t.Errorf("%s: %q, %v", name, text, err)
+			}
+		}
+	})
 }

@@ -6,8 +6,10 @@ import "encoding/json"
 const (
 	AuthBasic      = "client_secret_basic"
 	AuthPost       = "client_secret_post"
+	AuthSecretJWT  = "client_secret_jwt"
 	AuthPrivateKey = "private_key_jwt"
-	AuthNone       = "none" // a public client
+	AuthTLS        = "tls_client_auth" // RFC 8705 §2.1
+	AuthNone       = "none"            // a public client
 )
 
 // Grant types, RFC 6749 §1.3 and §6.
@@ -16,6 +18,12 @@ const (
 	GrantImplicit          = "implicit"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+)
+
+// Whom an assertion of a client may be meant for, RFC 7523 §3(3).
+const (
+	AudienceIssuer   = "issuer"   // the issuer alone, as one string
+	AudienceEndpoint = "endpoint" // also the token endpoint, and the endpoint that is called
 )
 
 // Client is an application that may ask for tokens. The JSON names are those
@@ -60,6 +68,10 @@ type ClientSettings struct {
 	JWKS          json.RawMessage `json:"jwks,omitempty"`
 	JWKSURI       string          `json:"jwks_uri,omitempty"`
 
+	// AssertionAudience says whom its assertions may name as their audience:
+	// AudienceIssuer or AudienceEndpoint, the default.
+	AssertionAudience string `json:"assertion_audience,omitempty"`
+
 	// Its authorization requests.
 	RequestObjectAlgorithm string   `json:"request_object_signing_alg,omitempty"` // empty: any that fits
 	RequestURIs            []string `json:"request_uris,omitempty"`
@@ -101,6 +113,7 @@ type ClientSecret struct {
 	ID        SecretID
 	ClientID  ClientID
 	Hash      string // Secret.Hash of it
+	Sealed    string // itself, under the master key; empty: its client does not sign with it
 	CreatedAt int64
 	ExpiresAt int64 // 0: never
 }

@@ -7,28 +7,10 @@ import (
 	"errors"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
-	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwt"
 )
-
-// AuthMethods are the ways in which a client may prove itself.
-var AuthMethods = []string{model.AuthBasic, model.AuthPost, model.AuthPrivateKey, model.AuthNone}
-
-// AssertionAlgorithms are the algorithms in which a client may sign.
-var AssertionAlgorithms = []jwa.Algorithm{
-	jwa.ES256, jwa.ES384, jwa.ES512, jwa.EdDSA, jwa.PS256, jwa.PS384, jwa.PS512, jwa.RS256, jwa.RS384, jwa.RS512,
-}
-
-// assertionType is the one "client_assertion_type", RFC 7523 §2.2.
-const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-// maxAssertionLife bounds how far ahead an assertion may expire: its "jti" has
-// to be remembered until then.
-const maxAssertionLife = time.Hour
 
 // Call is a request of a program to one of the endpoints for programs.
 type Call struct {
@@ -37,9 +19,10 @@ type Call struct {
 	Address       string // of the caller, for the audit log
 }
 
-// credentials is what a call presents as proof of the client.
+// credentials is what a call presents as proof of the client: a secret by one of
+// the two methods for it, an assertion, or nothing (the method none).
 type credentials struct {
-	method    string
+	method    string // empty with an assertion: the client's registration says which kind it must be
 	id        model.ClientID
 	secret    model.Secret
 	assertion string
@@ -51,9 +34,9 @@ func errNotThisClient(cause error) *Error {
 	return &Error{Code: InvalidClient, Description: "Client authentication failed", cause: cause}
 }
 
-// authenticate finds the client of a call and holds it to its one registered
-// method, RFC 6749 §2.3 and §3.2.1.
-func (a *Authority) authenticate(ctx context.Context, call Call, p params) (*client, *Error) {
+// authenticate finds the client of a call to the endpoint with a path and holds
+// it to its one registered method, RFC 6749 §2.3 and §3.2.1.
+func (a *Authority) authenticate(ctx context.Context, call Call, path string, p params) (*client, *Error) {
 	cred, e := present(call.Authorization, p)
 	if e != nil {
 		return nil, e
@@ -66,16 +49,18 @@ func (a *Authority) authenticate(ctx context.Context, call Call, p params) (*cli
 	if err != nil {
 		return nil, inner(err).(*Error)
 	}
-	if c.AuthMethod != cred.method {
-		return nil, errNotThisClient(errors.New("the client is registered for " + c.AuthMethod + " and came with " + cred.method))
-	}
 	switch {
+	case cred.assertion != "" && method(c.AuthMethod).algorithms != nil:
+		err = a.checkAssertion(ctx, c, path, cred.assertion)
+	case cred.assertion != "" || c.AuthMethod != cred.method:
+		err = errors.New("the client is registered for " + c.AuthMethod + " and came with something else")
 	case usesSecret(cred.method):
 		err = a.checkSecret(c, cred.secret)
-	case cred.method == model.AuthPrivateKey:
-		err = a.checkAssertion(ctx, c, cred.assertion)
 	}
-	if err != nil {
+	switch e := (*Error)(nil); {
+	case errors.As(err, &e):
+		return nil, e
+	case err != nil:
 		return nil, errNotThisClient(err)
 	}
 	return c, nil
@@ -147,25 +132,12 @@ func basic(header string) (credentials, bool) {
 	return credentials{method: model.AuthBasic, id: model.ClientID(id), secret: model.Secret(secret)}, true
 }
 
-// assertion reads RFC 7521 §4.2. The client is named by the assertion's "sub",
-// which is taken unverified: it only says whose keys to verify with.
-func assertion(p params) (credentials, *Error) {
-	if p.get("client_assertion_type") != assertionType {
-		return credentials{}, fail(InvalidRequest, "The client_assertion_type must be %s", assertionType)
-	}
-	t, err := jwt.DecodeUnverified[jwt.Registered](p.get("client_assertion"))
-	if err != nil {
-		return credentials{}, errNotThisClient(err)
-	}
-	return credentials{method: model.AuthPrivateKey, id: model.ClientID(t.Claims.Subject), assertion: p.get("client_assertion")}, nil
-}
-
 func (a *Authority) checkSecret(c *client, s model.Secret) error {
 	hash := []byte(s.Hash())
 	ok := 0
 	for _, row := range c.secrets {
 		same := subtle.ConstantTimeCompare(hash, []byte(row.Hash))
-		if row.ExpiresAt == 0 || row.ExpiresAt > a.unix() {
+		if row.live(a.unix()) {
 			ok |= same
 		}
 	}
@@ -173,37 +145,4 @@ func (a *Authority) checkSecret(c *client, s model.Secret) error {
 		return errors.New("wrong client secret")
 	}
 	return nil
-}
-
-// checkAssertion verifies a client's assertion, RFC 7523 §3 and OpenID Connect
-// Core §9, and uses it up.
-func (a *Authority) checkAssertion(ctx context.Context, c *client, token string) error {
-	if c.keys == nil {
-		return errors.New("the client has no keys")
-	}
-	now, mine := a.Now(), []string{a.Issuer, a.Endpoint(PathToken)}
-	t, err := jwt.Verify[jwt.Registered](ctx, token, c.keys, jwt.VerifyOptions{
-		Algorithms: AssertionAlgorithms,
-		Issuers:    []string{string(c.ID)}, // RFC 7523 §3(1)
-		Subject:    string(c.ID),           // RFC 7523 §3(2)
-		Audiences:  mine,                   // RFC 7523 §3(3)
-		Leeway:     Leeway,
-		Now:        a.Now,
-	})
-	switch {
-	case err != nil:
-		return err
-	case len(without(t.Claims.Audience, mine)) > 0:
-		// Nobody else's audience beside ours: an assertion that another server
-		// takes too is one that it may have asked for, to use it here.
-		return errors.New("the assertion is for somebody else, too")
-	case t.Claims.ExpiresAt.After(now.Add(maxAssertionLife + Leeway)):
-		return errors.New("the assertion expires too far ahead")
-	case t.Claims.ID == "" || len(t.Claims.ID) > 256 || !clean(t.Claims.ID):
-		return errors.New("the assertion has no usable jti") // OpenID Connect Core §9: REQUIRED
-	}
-	// The use is stored before anything is issued and shared by all nodes.
-	return a.Store.Upkeep(ctx, func(tx *store.Tx) error {
-		return tx.UseAssertion(c.ID, t.Claims.ID, t.Claims.ExpiresAt.Add(Leeway).Unix())
-	})
 }

@@ -2,8 +2,6 @@ package oauth
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,9 +14,17 @@ import (
 // client is a client together with what is needed to recognise it.
 type client struct {
 	model.Client
-	secrets []model.ClientSecret
+	secrets []clientSecret
 	keys    jwk.Source // nil: it has none
 }
+
+// clientSecret is a secret together with the key that it is.
+type clientSecret struct {
+	model.ClientSecret
+	key *jwk.Key // nil: the client does not sign with it
+}
+
+func (s clientSecret) live(now int64) bool { return s.ExpiresAt == 0 || s.ExpiresAt > now }
 
 // clientLife is how long a client may be served from memory: a change made by
 // another node or by the command takes effect within it.
@@ -85,15 +91,25 @@ func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, err
 
 func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *client) (*client, error) {
 	c := &client{}
+	var secrets []model.ClientSecret
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if c.Client, err = tx.Client(id); err != nil {
 			return err
 		}
-		c.secrets, err = tx.ClientSecrets(id)
+		secrets, err = tx.ClientSecrets(id)
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	for _, row := range secrets {
+		s := clientSecret{ClientSecret: row}
+		if c.AuthMethod == model.AuthSecretJWT && row.Sealed != "" {
+			if s.key, err = a.secretKey(row); err != nil {
+				return nil, err
+			}
+		}
+		c.secrets = append(c.secrets, s)
 	}
 	if old != nil && old.JWKSURI == c.JWKSURI && string(old.JWKS) == string(c.JWKS) {
 		c.keys = old.keys
@@ -108,20 +124,16 @@ func (a *Authority) clientKeys(s model.ClientSettings) (jwk.Source, error) {
 	case len(s.JWKS) > 0:
 		return jwk.ParseSet(s.JWKS)
 	case s.JWKSURI != "":
-		return jwk.NewRemote(jwk.RemoteConfig{URL: s.JWKSURI, Client: a.Fetch, Now: a.Now})
+		return jwk.NewRemote(jwk.RemoteConfig{URL: s.JWKSURI, Client: a.Fetch, Now: a.Now, MinInterval: keysInterval})
 	}
 	return nil, nil
 }
 
-// maxSecrets is how many live secrets a client may have, so that one can be
-// replaced without a gap.
-const maxSecrets = 2
-
-// ErrTooManySecrets is returned by AddSecret when the client has two live ones.
-var ErrTooManySecrets = errors.New("the client has two live secrets already: remove one first")
-
-// ErrNoSecret is returned where a secret is added to a client that does not use one.
-var ErrNoSecret = errors.New("the client does not authenticate with a secret")
+// keysInterval is the least time between two looks at a client's key set. A
+// client that signs with a new key waits no longer than this, whatever unknown
+// keys somebody else has named in its place a moment before; and its server is
+// asked no more often.
+const keysInterval = 30 * time.Second
 
 // CreateClient registers a client, under the given id if there is one. The
 // secret is returned once, and empty for a client that needs none.
@@ -143,15 +155,20 @@ func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.Cl
 	}
 	now := a.unix()
 	c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, ClientSettings: s}
+	var row model.ClientSecret
 	var secret model.Secret
+	if usesSecret(s.AuthMethod) {
+		var err error
+		if row, secret, err = a.newSecret(c); err != nil {
+			return model.Client{}, "", err
+		}
+	}
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.InsertClient(c); err != nil {
 			return err
 		}
-		secret = ""
-		if usesSecret(s.AuthMethod) {
-			secret = model.NewSecret(secretPrefix)
-			if err := tx.InsertClientSecret(a.newSecret(c.ID, secret)); err != nil {
+		if secret != "" {
+			if err := tx.InsertClientSecret(row); err != nil {
 				return err
 			}
 		}
@@ -175,15 +192,6 @@ func clientIDSyntax(id string) bool {
 		}
 	}
 	return true
-}
-
-// secretPrefix makes a leaked client secret recognisable to scanners.
-const secretPrefix = "ost_cs_"
-
-func usesSecret(method string) bool { return method == model.AuthBasic || method == model.AuthPost }
-
-func (a *Authority) newSecret(id model.ClientID, s model.Secret) model.ClientSecret {
-	return model.ClientSecret{ID: model.SecretID(model.NewID()), ClientID: id, Hash: s.Hash(), CreatedAt: a.unix()}
 }
 
 // checkSurroundings checks what the new settings of a client say about the world
@@ -279,66 +287,6 @@ func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.C
 			return err
 		}
 		return tx.Record(model.Event{Actor: by, Action: "client.delete", ClientID: id})
-	})
-	a.clients.forget(id)
-	return err
-}
-
-// AddSecret gives a client a further secret and returns it, once.
-//
-// Errors: store.ErrNotFound, ErrTooManySecrets, ErrNoSecret.
-func (a *Authority) AddSecret(ctx context.Context, by model.Actor, id model.ClientID) (model.ClientSecret, model.Secret, error) {
-	secret := model.NewSecret(secretPrefix)
-	row := a.newSecret(id, secret)
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		c, err := tx.Client(id)
-		if err != nil {
-			return err
-		}
-		if !usesSecret(c.AuthMethod) {
-			return ErrNoSecret
-		}
-		old, err := tx.ClientSecrets(id)
-		if err != nil {
-			return err
-		}
-		live := 0
-		for _, s := range old {
-			if s.ExpiresAt == 0 || s.ExpiresAt > a.unix() {
-				live++
-			}
-		}
-		if live >= maxSecrets {
-			return ErrTooManySecrets
-		}
-		if err := tx.InsertClientSecret(row); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: by, Action: "client.add_secret", ClientID: id, Detail: "secret=" + string(row.ID)})
-	})
-	a.clients.forget(id)
-	if err != nil {
-		return model.ClientSecret{}, "", err
-	}
-	return row, secret, nil
-}
-
-// RemoveSecret makes a secret useless at once.
-//
-// Errors: store.ErrNotFound.
-func (a *Authority) RemoveSecret(ctx context.Context, by model.Actor, id model.ClientID, secret model.SecretID) error {
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		all, err := tx.ClientSecrets(id)
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(all, func(s model.ClientSecret) bool { return s.ID == secret }) {
-			return store.ErrNotFound
-		}
-		if err := tx.DeleteClientSecret(secret); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: by, Action: "client.remove_secret", ClientID: id, Detail: "secret=" + string(secret)})
 	})
 	a.clients.forget(id)
 	return err

@@ -40,7 +40,7 @@ func (a *Authority) Introspect(ctx context.Context, call Call) (Introspection, e
 	if e != nil {
 		return Introspection{}, e
 	}
-	c, e := a.authenticate(ctx, call, p)
+	c, e := a.authenticate(ctx, call, PathIntrospect, p)
 	if e != nil {
 		return Introspection{}, e
 	}

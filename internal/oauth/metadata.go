@@ -77,7 +77,8 @@ func (a *Authority) BasePath() string {
 
 // Metadata returns the server's description of itself.
 func (a *Authority) Metadata() Metadata {
-	confidential := []string{model.AuthBasic, model.AuthPost, model.AuthPrivateKey}
+	confidential := offered(func(m authMethod) bool { return m.name != model.AuthNone })
+	signed := slices.Concat(AssertionAlgorithms, secretAlgorithms)
 	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
 	for _, s := range StandardScopes {
 		claims = append(claims, claimsOf[s]...)
@@ -103,11 +104,11 @@ func (a *Authority) Metadata() Metadata {
 		UserInfoEncryption:          EncryptionAlgorithms,
 		UserInfoContent:             ContentEncryptions,
 		TokenAuthMethods:            AuthMethods,
-		TokenAuthAlgorithms:         AssertionAlgorithms,
+		TokenAuthAlgorithms:         signed,
 		IntrospectionAuthMethods:    confidential,
-		IntrospectionAuthAlgorithms: AssertionAlgorithms,
+		IntrospectionAuthAlgorithms: signed,
 		RevocationAuthMethods:       AuthMethods,
-		RevocationAuthAlgorithms:    AssertionAlgorithms,
+		RevocationAuthAlgorithms:    signed,
 		ClaimTypesSupported:         []string{"normal"},
 		ClaimsSupported:             claims,
 		PromptValuesSupported:       slices.Clone(prompts),

@@ -19,7 +19,7 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	if e != nil {
 		return e
 	}
-	c, e := a.authenticate(ctx, call, p)
+	c, e := a.authenticate(ctx, call, PathRevoke, p)
 	if e != nil {
 		return e
 	}

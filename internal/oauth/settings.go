@@ -65,7 +65,7 @@ const maxList = 100
 // checkClient returns an *InvalidClientError for the first setting that is wrong.
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
-		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkClientAuthentication, checkClientLives,
+		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkClientLives,
 		checkClientAnswers, checkClientSubject,
 	} {
 		if err := check(s); err != nil {
@@ -144,9 +144,6 @@ func checkClientGrants(s model.ClientSettings) error {
 }
 
 func checkClientAuthentication(s model.ClientSettings) error {
-	if !slices.Contains(AuthMethods, s.AuthMethod) {
-		return invalid("token_endpoint_auth_method", "it must be one of %s", strings.Join(AuthMethods, ", "))
-	}
 	if len(s.JWKS) > 0 && s.JWKSURI != "" {
 		return invalid("jwks_uri", "jwks and jwks_uri must not both be set") // RFC 7591 §2
 	}

@@ -53,7 +53,7 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 		return Tokens{}, e
 	}
 	// 1. Authenticate the client.
-	c, e := a.authenticate(ctx, call, p)
+	c, e := a.authenticate(ctx, call, PathToken, p)
 	if e != nil {
 		return Tokens{}, e
 	}

@@ -1,10 +1,8 @@
 package server_test
 
 import (
-	"database/sql"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -132,19 +130,8 @@ func TestAuthorizeBadInput(t *testing.T) {
 	}
 }
 
-// requests counts the rows that waiting requests take in the database file.
-func requests(t *testing.T, h *servertest.House) (n int) {
-	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(h.Config.Data, "ostiary.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if err := db.QueryRow("SELECT count(*) FROM requests").Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
+// requests counts the requests that wait in the database file.
+func requests(t *testing.T, h *servertest.House) int { return rows(t, h, "requests") }
 
 // TestAuthorizeLarge: a megabyte is refused by its size, wherever it stands.
 func TestAuthorizeLarge(t *testing.T) {

@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
-	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwk"
-	"github.com/ostiary/ostiary/jwt"
 )
 
 // machine is a client that acts for itself.
@@ -140,74 +136,6 @@ func TestTokenBadInput(t *testing.T) {
 	if log := h.Log.String(); strings.Contains(log, "panic") || strings.Contains(log, s) {
 		t.Error("something panicked, or a secret was logged")
 	}
-}
-
-// assertion signs what a client proves itself with, RFC 7523 §3.
-func assertion(t *testing.T, key *jwk.Key, o jwt.SignOptions, claims map[string]any) string {
-	t.Helper()
-	token, err := jwt.Sign(claims, key, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return token
-}
-
-// TestPrivateKeyJWT: OpenID Connect Core §9, RFC 7523 §3. Each fault has the
-// first row as its good twin.
-func TestPrivateKeyJWT(t *testing.T) {
-	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		key, err := jwk.Generate(jwa.ES256)
-		if err != nil {
-			t.Fatal(err)
-		}
-		foreign, _ := jwk.Generate(jwa.ES256)
-		set, _ := jwk.NewSet(key)
-		keys, _ := json.Marshal(set)
-		s := machine
-		s.AuthMethod, s.JWKS = model.AuthPrivateKey, keys
-		h.Client("signer", s)
-		now := h.Clock.Now().Unix()
-		used := model.NewID()
-		for _, row := range []struct {
-			name   string
-			key    *jwk.Key
-			change map[string]any // nil values remove
-			ok     bool
-		}{
-			{"issuer as audience", key, map[string]any{"jti": used}, true},
-			{"token endpoint as audience", key, map[string]any{"aud": h.Issuer + "/token"}, true},
-			{"jti used before", key, map[string]any{"jti": used}, false},
-			{"jti missing", key, map[string]any{"jti": nil}, false},
-			{"another audience", key, map[string]any{"aud": "https://other.example"}, false},
-			{"two audiences", key, map[string]any{"aud": []string{h.Issuer, "https://other.example"}}, false},
-			{"no audience", key, map[string]any{"aud": nil}, false},
-			{"expired", key, map[string]any{"exp": now - 60}, false},
-			{"no exp", key, map[string]any{"exp": nil}, false},
-			{"exp a day ahead", key, map[string]any{"exp": now + 86400}, false},
-			{"nbf ahead", key, map[string]any{"nbf": now + 120}, false},
-			{"iss of another", key, map[string]any{"iss": "other"}, false},
-			{"no iss", key, map[string]any{"iss": nil}, false},
-			{"sub of another", key, map[string]any{"sub": "robot"}, false},
-			{"another key", foreign, nil, false},
-		} {
-			t.Run(row.name, func(t *testing.T) {
-				claims := map[string]any{"iss": "signer", "sub": "signer", "aud": h.Issuer, "exp": now + 60, "jti": model.NewID()}
-				for name, v := range row.change {
-					claims[name] = v
-					if v == nil {
-						delete(claims, name)
-					}
-				}
-				a := h.Call("/token", model.Client{}, "", url.Values{
-					"grant_type": {"client_credentials"}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
-					"client_assertion": {assertion(t, row.key, jwt.SignOptions{NoTimestamp: true}, claims)},
-				})
-				if (a.Status == http.StatusOK) != row.ok || !row.ok && a.String("error") != "invalid_client" {
-					t.Errorf("%d %s", a.Status, a.Text)
-				}
-			})
-		}
-	})
 }
 
 // TestSecretRotation: two live secrets at once, so that one can be replaced

@@ -48,18 +48,18 @@ func (tx *Tx) DeleteClient(id model.ClientID) error {
 	return tx.must(`DELETE FROM clients WHERE id = $1`, string(id))
 }
 
-const secretColumns = `id, client_id, hash, created_at, expires_at`
+const secretColumns = `id, client_id, hash, sealed, created_at, expires_at`
 
 func scanSecret(row scanner) (s model.ClientSecret, err error) {
-	err = row.Scan((*string)(&s.ID), (*string)(&s.ClientID), &s.Hash, &s.CreatedAt, &s.ExpiresAt)
+	err = row.Scan((*string)(&s.ID), (*string)(&s.ClientID), &s.Hash, &s.Sealed, &s.CreatedAt, &s.ExpiresAt)
 	return s, err
 }
 
 // InsertClientSecret adds a secret to a client that exists. It fails with
 // ErrConflict if its ID is known.
 func (tx *Tx) InsertClientSecret(s model.ClientSecret) error {
-	return tx.insert(`INSERT INTO client_secrets (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		string(s.ID), string(s.ClientID), s.Hash, s.CreatedAt, s.ExpiresAt)
+	return tx.insert(`INSERT INTO client_secrets (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		string(s.ID), string(s.ClientID), s.Hash, s.Sealed, s.CreatedAt, s.ExpiresAt)
 }
 
 // ClientSecrets lists the secrets of a client, expired or not, the oldest

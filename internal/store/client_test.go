@@ -62,7 +62,7 @@ func TestClientsPages(t *testing.T) {
 
 func TestClientSecrets(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
-		first := model.ClientSecret{ID: "x1", ClientID: "shop", Hash: "h1", CreatedAt: 1, ExpiresAt: 9}
+		first := model.ClientSecret{ID: "x1", ClientID: "shop", Hash: "h1", Sealed: "v1.x", CreatedAt: 1, ExpiresAt: 9}
 		second := model.ClientSecret{ID: "x0", ClientID: "shop", Hash: "h2", CreatedAt: 2}
 		list := func(tx *store.Tx) ([]model.ClientSecret, error) { return tx.ClientSecrets("shop") }
 		equal(t, read(t, s, list), []model.ClientSecret(nil))
