@@ -67,6 +67,9 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 	}
 	if i.idToken {
 		i.access = token
+		if wanted := i.grant.Claims.IDToken; wanted != nil {
+			i.claims = Claims(i.user, nil, wanted)
+		}
 		out.IDToken, err = a.mintID(i, now)
 	}
 	return out, err
@@ -77,7 +80,7 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 	access := accessClaims{
 		Issuer:    a.Issuer,
 		Subject:   string(i.client.ID), // RFC 9068 §2.2: the client, where no person is involved
-		Audience:  a.audience(i.client.Client, nil),
+		Audience:  i.audience,
 		ExpiresAt: now + a.accessLife(i.client),
 		IssuedAt:  now,
 		ID:        model.NewID(),
@@ -85,7 +88,7 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 		Scope:     joinScope(i.scope),
 	}
 	if g := i.grant; g.ID != "" {
-		access.Subject, access.Audience = string(g.UserID), g.Audience
+		access.Subject = string(g.UserID)
 		access.AuthTime, access.ACR, access.AMR = g.AuthTime, g.ACR, g.AMR
 		access.SessionID, access.GrantID = string(g.SessionID), string(g.ID)
 		if g.Offline {

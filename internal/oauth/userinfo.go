@@ -10,8 +10,8 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// UserInfo tells what the scopes of an access token allow about its person,
-// OpenID Connect Core §5.3.
+// UserInfo tells what the scopes of an access token allow about its person, and
+// what its grant was asked for one by one, OpenID Connect Core §5.3.
 //
 // Errors: *Error with InvalidToken or InsufficientScope (RFC 6750 §3.1).
 func (a *Authority) UserInfo(ctx context.Context, token string) (map[string]any, error) {
@@ -29,10 +29,19 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (map[string]any,
 	if !slices.Contains(scope, ScopeOpenID) {
 		return nil, fail(InsufficientScope, "The scope openid is required") // OpenID Connect Core §5.3.1
 	}
+	var grant model.Grant
 	var u model.User
 	var gone *Error
-	err = a.view(ctx, func(tx *store.Tx) error {
-		u, gone = person(tx, model.UserID(claims.Subject))
+	err = a.view(ctx, func(tx *store.Tx) (err error) {
+		grant, err = tx.Grant(model.GrantID(claims.GrantID))
+		if errors.Is(err, store.ErrNotFound) {
+			gone = &Error{Description: "The access token expired, was revoked, or is not valid", cause: err}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		u, gone = person(tx, grant.UserID)
 		return nil
 	})
 	if err != nil {
@@ -41,5 +50,5 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (map[string]any,
 	if gone != nil {
 		return nil, &Error{Code: InvalidToken, Description: gone.Description, cause: gone}
 	}
-	return Claims(u, scope), nil
+	return Claims(u, scope, grant.Claims.UserInfo), nil
 }
