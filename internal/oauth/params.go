@@ -116,11 +116,16 @@ func sound(name, value string) *Error {
 	if limit, ok := limits[name]; ok && len(value) > limit {
 		return fail(InvalidRequest, "The parameter %s is longer than %d bytes", name, limit)
 	}
+	if name == "claims" {
+		value = blanks.Replace(value) // JSON may be written in several lines
+	}
 	if !clean(value) {
 		return fail(InvalidRequest, "The parameter %s is not plain UTF-8 text", plain(name))
 	}
 	return nil
 }
+
+var blanks = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
 
 // clean reports whether s is UTF-8 without control characters.
 func clean(s string) bool {
