@@ -260,7 +260,7 @@ func TestCarriers(t *testing.T) {
 			page = page.Submit("primary", "login", "olena", "password", password)
 		}
 	}
-	if !strings.HasSuffix(page.URL.Path, "/consent") || !strings.Contains(page.Body, "phone number") {
+	if !strings.HasSuffix(page.URL.Path, "/consent") || !strings.Contains(page.Body, "Phone number") {
 		t.Errorf("%s", page.URL)
 	}
 }

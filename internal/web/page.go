@@ -12,6 +12,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 //go:embed templates/*.html
@@ -167,7 +169,9 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 	for _, name := range names {
 		words = append(words, p.text(r, "claim."+name))
 	}
-	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: strings.Join(words, p.text(r, "consent.claims.and"))}}
+	list := strings.Join(words, p.text(r, "consent.claims.and"))
+	first, size := utf8.DecodeRuneInString(list)
+	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: string(unicode.ToUpper(first)) + list[size:]}}
 }
 
 // draw writes a page, whole or not at all.

@@ -60,7 +60,7 @@ func TestClaimsInWords(t *testing.T) {
 	p := testPages(t, Theme{})
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	got := p.claims(r, []string{"birthdate", "phone_number"})
-	if len(got) != 1 || got[0].Title != "See some details about you" || got[0].Detail != "date of birth, phone number" {
+	if len(got) != 1 || got[0].Title != "See some details about you" || got[0].Detail != "Date of birth, phone number" {
 		t.Errorf("%+v", got)
 	}
 	if got := p.claims(r, nil); got != nil {
