@@ -11,6 +11,7 @@ type Grant struct {
 	SessionID SessionID
 	Scope     []string
 	Audience  []string
+	Claims    ClaimsRequest // told beside what the scopes tell
 	Nonce     string
 	AuthTime  int64
 	ACR       string

@@ -13,7 +13,7 @@ type Request struct {
 
 	// What the pages have proven.
 	SessionID SessionID // the person signed in for this very request
-	Approved  []string  // the scopes that the person agreed to
+	Approved  []string  // the scopes that the person agreed to, and with them to the rest of what was asked
 }
 
 // Asked is the content of an authorization request, RFC 6749 §4.1.1 and OpenID
@@ -30,8 +30,13 @@ type Asked struct {
 	Prompt        []string `json:"prompt,omitempty"`
 	MaxAge        *int64   `json:"max_age,omitempty"` // seconds
 	LoginHint     string   `json:"login_hint,omitempty"`
-	ACRValues     []string `json:"acr_values,omitempty"`
-	Subject       UserID   `json:"subject,omitempty"` // from a valid id_token_hint
+	ACRValues     []string `json:"acr_values,omitempty"`   // wished for
+	ACRRequired   []string `json:"acr_required,omitempty"` // one of them must be reached; empty: any
+	Subject       UserID   `json:"subject,omitempty"`      // nobody else will do; from a valid id_token_hint or the claim sub
+	Display       string   `json:"display,omitempty"`      // "popup" or "touch"; empty: a page
+	Resources     []string `json:"resources,omitempty"`    // RFC 8707; empty: all that the client may reach
+
+	Claims ClaimsRequest `json:"claims,omitzero"`
 }
 
 // Consent is what a person has allowed a client, once and for later.
@@ -39,5 +44,6 @@ type Consent struct {
 	UserID    UserID
 	ClientID  ClientID
 	Scope     []string
+	Claims    []string // allowed one by one, beside what the scopes tell
 	GrantedAt int64
 }

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
-	"github.com/ostiary/ostiary/jwk"
 )
 
 // draft is an authorization request on its way down the check table.
@@ -47,11 +45,15 @@ var checks = []check{
 	{"the client's types", checkTypeAllowed},           // RFC 6749 §4.1.2.1
 	{"scope", checkScope},                              // RFC 6749 §3.3, OpenID Connect Core §3.1.2.1
 	{"redirect_uri with openid", checkRedirectPresent}, // OpenID Connect Core §3.1.2.1
+	{"resource", checkResources},                       // RFC 8707 §2.1
 	{"code_challenge", checkChallenge},                 // RFC 7636 §4.3, §4.4.1
 	{"nonce", checkNonce},                              // OpenID Connect Core §3.1.2.1
 	{"prompt", checkPrompt},                            // OpenID Connect Core §3.1.2.1
 	{"max_age", checkMaxAge},                           // OpenID Connect Core §3.1.2.1
+	{"acr_values", checkACRValues},                     // OpenID Connect Core §3.1.2.1
+	{"display", checkDisplay},                          // OpenID Connect Core §3.1.2.1
 	{"hints", checkHints},                              // OpenID Connect Core §3.1.2.1
+	{"claims", checkClaims},                            // OpenID Connect Core §5.5
 }
 
 // repeated reports whether a parameter comes more than once.
@@ -207,71 +209,31 @@ func checkNonce(d *draft) *Error {
 // prompts are the supported values, in the order of the specification.
 var prompts = []string{"none", "login", "consent", "select_account"}
 
+// displays are the looks of the pages, OpenID Connect Core §3.1.2.1. "wap" and
+// what is unknown get the page, which asks nothing of a browser.
+var displays = []string{"page", "popup", "touch"}
+
+func checkDisplay(d *draft) *Error {
+	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
+		d.asked.Display = asked
+	}
+	return nil
+}
+
 func checkPrompt(d *draft) *Error {
 	d.asked.Prompt = d.params.list("prompt")
 	for _, p := range d.asked.Prompt {
+		// Initiating User Registration §4.1: a value that is not supported is an
+		// error, and the description names it.
 		if !slices.Contains(prompts, p) {
 			return fail(InvalidRequest, "The prompt %s is not supported", plain(p))
 		}
+	}
+	if len(strings.Fields(d.params.get("prompt"))) != len(d.asked.Prompt) {
+		return fail(InvalidRequest, "The parameter prompt names a value twice")
 	}
 	if slices.Contains(d.asked.Prompt, "none") && len(d.asked.Prompt) > 1 {
 		return fail(InvalidRequest, "The prompt none stands alone")
 	}
 	return nil
-}
-
-func checkMaxAge(d *draft) *Error {
-	text := d.params.get("max_age")
-	if text == "" {
-		return nil
-	}
-	n, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || text[0] == '+' {
-		return fail(InvalidRequest, "The max_age must be a number of seconds")
-	}
-	age := int64(n)
-	d.asked.MaxAge = &age
-	return nil
-}
-
-func checkHints(d *draft) *Error {
-	d.asked.LoginHint = d.params.get("login_hint")
-	d.asked.ACRValues = d.params.list("acr_values")
-	hint := d.params.get("id_token_hint")
-	if hint == "" {
-		return nil
-	}
-	claims, user, err := d.hint(d.ctx, hint)
-	switch {
-	case errors.Is(err, errNoHint):
-		return fail(InvalidRequest, "The id_token_hint is not an ID token of this server")
-	case err != nil:
-		return inner(err).(*Error)
-	case claims.Audience[0] != string(d.client.ID):
-		// Two clients that know a person by two subjects could otherwise find
-		// out with prompt=none that both are of the same.
-		return fail(InvalidRequest, "The id_token_hint was issued to another client")
-	}
-	d.asked.Subject = user
-	return nil
-}
-
-var errNoHint = errors.New("not an ID token of ours")
-
-// hint reads an ID token of ours that a client sends back, and finds the account
-// that it is about. An expired one is good; a forged one, or another kind of
-// token, is errNoHint.
-func (a *Authority) hint(ctx context.Context, token string) (idClaims, model.UserID, error) {
-	t, err := a.hints.Verify(ctx, token)
-	if errors.Is(err, jwk.ErrUnavailable) {
-		return idClaims{}, "", err
-	}
-	if err != nil {
-		return idClaims{}, "", errors.Join(errNoHint, err)
-	}
-	if t.Claims.Subject == "" || len(t.Claims.Audience) != 1 {
-		return idClaims{}, "", errors.Join(errNoHint, errors.New("the token names no subject or no single audience"))
-	}
-	user, err := a.known(ctx, t.Claims.Subject)
-	return t.Claims, user, err
 }

@@ -42,7 +42,11 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 		if err != nil {
 			return err
 		}
-		session, e := a.checkCode(tx, c, code, grant, p)
+		session, user, e := a.checkCode(tx, c, code, grant, p)
+		var aud []string
+		if e == nil {
+			aud, e = a.target(p.all("resource"), grant.Scope, grant.Audience) // RFC 8707 §2.2
+		}
 		if e != nil {
 			refused = e
 			return a.endGrant(tx, c, grant.ID, model.CausePolicy, "grant.refuse")
@@ -51,7 +55,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 		if err := tx.ExtendGrant(grant.ID, grant.ExpiresAt); err != nil {
 			return err
 		}
-		out = issuance{client: c, grant: grant, scope: grant.Scope, idToken: slices.Contains(grant.Scope, ScopeOpenID)}
+		out = issuance{client: c, grant: grant, scope: grant.Scope, audience: aud, idToken: slices.Contains(grant.Scope, ScopeOpenID), user: user}
 		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
 			if out.refresh, err = a.startRefresh(tx, c, &out.grant); err != nil {
 				return err
@@ -69,27 +73,27 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 }
 
 // checkCode holds a code that has just been used up to what it was issued for,
-// and returns the session that it came from. That must be live: the code is a
+// and returns the session and the person that it came from. That must be live: the code is a
 // minute old at most, whether or not the grant is to outlive it.
-func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) (model.Session, *Error) {
+func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) (model.Session, model.User, *Error) {
 	uri := p.get("redirect_uri")
 	switch {
 	case code.ClientID != c.ID:
-		return model.Session{}, errCode(errors.New("the code was issued to another client")) // RFC 6749 §4.1.3
+		return model.Session{}, model.User{}, errCode(errors.New("the code was issued to another client")) // RFC 6749 §4.1.3
 	case (code.RedirectSent || uri != "") && uri != code.RedirectURI:
-		return model.Session{}, errCode(errors.New("the redirect_uri differs")) // RFC 6749 §4.1.3
+		return model.Session{}, model.User{}, errCode(errors.New("the redirect_uri differs")) // RFC 6749 §4.1.3
 	case !grant.Live(a.unix()):
-		return model.Session{}, errCode(errors.New("the grant has ended"))
+		return model.Session{}, model.User{}, errCode(errors.New("the grant has ended"))
 	}
 	if e := checkVerifier(code.CodeChallenge, p.get("code_verifier")); e != nil {
-		return model.Session{}, e
+		return model.Session{}, model.User{}, e
 	}
 	session, err := tx.Session(grant.SessionID)
 	if err != nil || !session.Live(a.unix()) {
-		return model.Session{}, errCode(errors.Join(errSessionOver, err))
+		return model.Session{}, model.User{}, errCode(errors.Join(errSessionOver, err))
 	}
-	_, e := person(tx, grant.UserID)
-	return session, e
+	user, e := person(tx, grant.UserID)
+	return session, user, e
 }
 
 // checkVerifier proves that who redeems the code also asked for it, RFC 7636

@@ -24,6 +24,8 @@ const (
 	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
 	RequestURINotSupported  Code = "request_uri_not_supported" // OpenID Connect Core §3.1.2.6
 	RegistrationUnsupported Code = "registration_not_supported"
+	UnmetAuthentication     Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
+	InvalidTarget           Code = "invalid_target"                    // RFC 8707 §2
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and

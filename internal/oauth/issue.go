@@ -34,12 +34,13 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
-	i := a.newIssue(z, session)
-	if asks(z.Request.Asked.ResponseType, "id_token") && z.Client.IDTokenEncryption != "" {
-		if e := a.findRecipient(ctx, z, &i); e != nil {
-			e.To = &z.way
-			return Answer{}, e
-		}
+	i, e := a.newIssue(z, session)
+	if e == nil && asks(z.Request.Asked.ResponseType, "id_token") && z.Client.IDTokenEncryption != "" {
+		e = a.findRecipient(ctx, z, &i)
+	}
+	if e != nil {
+		e.To = &z.way
+		return Answer{}, e
 	}
 	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.storeIssue(tx, z, &i, address) })
 	var values url.Values
@@ -78,14 +79,18 @@ func (a *Authority) findRecipient(ctx context.Context, z Authorization, i *issue
 	return e
 }
 
-func (a *Authority) newIssue(z Authorization, session model.Session) issue {
+func (a *Authority) newIssue(z Authorization, session model.Session) (issue, *Error) {
 	i := issue{grant: a.newGrant(z, session)}
+	var e *Error
+	if i.grant.Audience, e = a.target(z.Request.Asked.Resources, i.grant.Scope, a.audience(z.Client, i.grant.Scope)); e != nil {
+		return issue{}, e // the client's APIs have changed since it asked
+	}
 	if asks(z.Request.Asked.ResponseType, "code") {
 		i.secret = model.NewSecret(codePrefix)
 		i.code = a.newCode(z, i.secret)
 		i.code.GrantID = i.grant.ID
 	}
-	return i
+	return i, nil
 }
 
 func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address string) error {
@@ -105,7 +110,7 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 			return err
 		}
 	}
-	if z.Request.Asked.ResponseType == "id_token" {
+	if z.Request.Asked.ResponseType == "id_token" || i.grant.Claims.IDToken != nil {
 		if i.user, err = tx.User(i.grant.UserID); err != nil {
 			return err
 		}
@@ -120,7 +125,7 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	return tx.Record(model.Event{
 		Actor:  model.Actor{Kind: model.ActorUser, ID: string(i.grant.UserID), Address: address},
 		Action: "grant.create", UserID: i.grant.UserID, ClientID: z.Client.ID,
-		Detail: "grant=" + string(i.grant.ID) + " scope=" + joinScope(i.grant.Scope),
+		Detail: "grant=" + string(i.grant.ID) + " " + detail(i.grant.Scope, z.Claims()),
 	})
 }
 
@@ -135,7 +140,7 @@ func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
 	if !frontTokens(asked.ResponseType) {
 		return values, nil
 	}
-	of := issuance{client: &client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, to: i.to}
+	of := issuance{client: &client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, to: i.to}
 	now := a.unix()
 	if asks(asked.ResponseType, "token") {
 		access, expires, err := a.mintAccess(of, now)
@@ -153,7 +158,9 @@ func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
 		if asked.ResponseType == "id_token" {
 			// OpenID Connect Core §5.4: with no access token to ask userinfo
 			// with, the ID token itself tells what the scopes allow.
-			of.claims = Claims(i.user, i.grant.Scope)
+			of.claims = Claims(i.user, i.grant.Scope, i.grant.Claims.IDToken)
+		} else if wanted := i.grant.Claims.IDToken; wanted != nil {
+			of.claims = Claims(i.user, nil, wanted)
 		}
 		token, err := a.mintID(of, now)
 		if err != nil {
@@ -177,7 +184,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 		ClientID:  z.Client.ID,
 		SessionID: session.ID,
 		Scope:     z.Request.Asked.Scope,
-		Audience:  a.audience(z.Client, z.Request.Asked.Scope),
+		Claims:    z.Request.Asked.Claims,
 		Nonce:     z.Request.Asked.Nonce,
 		AuthTime:  session.AuthTime,
 		ACR:       session.ACR,
@@ -203,16 +210,6 @@ func (a *Authority) grantEnd(c *client, g model.Grant, session model.Session) in
 		return a.unix() + life
 	}
 	return min(a.unix()+life, session.ExpiresAt)
-}
-
-// audience says for whom the access tokens of a client are, RFC 9068 §3: its
-// APIs, and this server itself where there is something to ask it (userinfo).
-func (a *Authority) audience(c model.Client, scope []string) []string {
-	aud := slices.Clone(c.Audiences)
-	if len(aud) == 0 || slices.Contains(scope, ScopeOpenID) {
-		aud = append(aud, a.Issuer)
-	}
-	return unique(aud)
 }
 
 func (a *Authority) newCode(z Authorization, secret model.Secret) model.Code {

@@ -55,6 +55,9 @@ type Metadata struct {
 	ClaimTypesSupported          []string         `json:"claim_types_supported"`
 	ClaimsSupported              []string         `json:"claims_supported"`
 	PromptValuesSupported        []string         `json:"prompt_values_supported"`
+	ACRValuesSupported           []string         `json:"acr_values_supported,omitempty"`
+	DisplayValuesSupported       []string         `json:"display_values_supported"`
+	UILocalesSupported           []string         `json:"ui_locales_supported"`
 	CodeChallengeMethods         []string         `json:"code_challenge_methods_supported"`
 	IssInResponse                bool             `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	RequestParameterSupported    bool             `json:"request_parameter_supported"`
@@ -80,9 +83,7 @@ func (a *Authority) Metadata() Metadata {
 	confidential := offered(func(m authMethod) bool { return m.name != model.AuthNone })
 	signed := slices.Concat(AssertionAlgorithms, secretAlgorithms)
 	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
-	for _, s := range StandardScopes {
-		claims = append(claims, claimsOf[s]...)
-	}
+	claims = append(claims, StandardClaims()...)
 	return Metadata{
 		Issuer:                      a.Issuer,
 		AuthorizationEndpoint:       a.Endpoint(PathAuthorize),
@@ -112,7 +113,11 @@ func (a *Authority) Metadata() Metadata {
 		ClaimTypesSupported:         []string{"normal"},
 		ClaimsSupported:             claims,
 		PromptValuesSupported:       slices.Clone(prompts),
+		ACRValuesSupported:          slices.Clone(a.ACRValues),
+		DisplayValuesSupported:      slices.Clone(displays),
+		UILocalesSupported:          []string{"en"},
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
+		ClaimsParameterSupported:    true,
 	}
 }

@@ -72,6 +72,9 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 	}
 	if i.idToken {
 		i.access = token
+		if wanted := i.grant.Claims.IDToken; wanted != nil {
+			i.claims = Claims(i.user, nil, wanted)
+		}
 		out.IDToken, err = a.mintID(i, now)
 	}
 	return out, err
@@ -82,7 +85,7 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 	access := accessClaims{
 		Issuer:    a.Issuer,
 		Subject:   string(i.client.ID), // RFC 9068 §2.2: the client, where no person is involved
-		Audience:  a.audience(i.client.Client, nil),
+		Audience:  i.audience,
 		ExpiresAt: now + a.accessLife(i.client),
 		IssuedAt:  now,
 		ID:        model.NewID(),
@@ -97,7 +100,7 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 		if pairwise {
 			access.SubjectType = model.SubjectPairwise
 		}
-		access.Subject, access.Audience = sub, g.Audience
+		access.Subject = sub
 		access.AuthTime, access.ACR, access.AMR = g.AuthTime, g.ACR, g.AMR
 		access.SessionID, access.GrantID = string(g.SessionID), string(g.ID)
 		if g.Offline {

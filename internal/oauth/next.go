@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -26,6 +27,7 @@ type Situation struct {
 	Request model.Request
 	Session *model.Session // nil: nobody is signed in
 	Consent []string       // the scopes that this person allowed this client before
+	Claims  []string       // the claims that they allowed it one by one
 }
 
 // Next decides the next step. It is a pure function: the same situation has the
@@ -37,6 +39,9 @@ func Next(s Situation) (Step, *Error) {
 		// OpenID Connect Core §3.1.2.2: never an answer about somebody else. A
 		// third sign-in page would not explain itself.
 		return StepRefuse, fail(LoginRequired, "Another person signed in than the one that was asked for")
+	}
+	if s.unmet() && s.Request.SessionID == s.Session.ID {
+		return StepRefuse, errUnmetACR()
 	}
 	if s.needsLogin() {
 		if silent {
@@ -71,6 +76,9 @@ func (s Situation) needsLogin() bool {
 	if s.Request.SessionID == s.Session.ID {
 		return false // they signed in for this very request
 	}
+	if s.unmet() {
+		return true // OpenID Connect Core §5.5.1.1: another way to sign in may do
+	}
 	// OpenID Connect Core §3.1.2.1: prompt=login, prompt=select_account, max_age.
 	// The sign-in page is also where another account is chosen.
 	fresh := slices.Contains(asked.Prompt, "login") || slices.Contains(asked.Prompt, "select_account")
@@ -78,6 +86,13 @@ func (s Situation) needsLogin() bool {
 	// a max_age of 0 asks for a new sign-in, like prompt=login.
 	stale := asked.MaxAge != nil && s.Now-s.Session.AuthTime >= *asked.MaxAge
 	return fresh || stale
+}
+
+// unmet reports whether the person is signed in, but in none of the ways that
+// are required.
+func (s Situation) unmet() bool {
+	required := s.Request.Asked.ACRRequired
+	return s.Session != nil && len(required) > 0 && !slices.Contains(required, s.Session.ACR)
 }
 
 func (s Situation) needsConsent() bool {
@@ -89,7 +104,12 @@ func (s Situation) needsConsent() bool {
 	if slices.Contains(asked.Prompt, "consent") {
 		return true // OpenID Connect Core §3.1.2.1: even if it was given before
 	}
-	return !s.Client.FirstParty && len(without(asked.Scope, s.Consent)) > 0
+	if s.Client.FirstParty {
+		return false
+	}
+	// What a scope tells that was allowed before needs no further word.
+	claims := single(asked.Claims, slices.Concat(asked.Scope, s.Consent))
+	return len(without(asked.Scope, s.Consent)) > 0 || len(without(claims, s.Claims)) > 0
 }
 
 // Next gathers the situation of a request and decides its next step.
@@ -104,7 +124,7 @@ func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Se
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return StepRefuse, inner(err).(*Error)
 		}
-		s.Consent = consent.Scope
+		s.Consent, s.Claims = consent.Scope, consent.Claims
 	}
 	return Next(s)
 }
@@ -136,14 +156,25 @@ func (a *Authority) Approve(ctx context.Context, z *Authorization, session model
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		scope := append(slices.Clone(consent.Scope), without(z.Request.Approved, consent.Scope)...)
-		err = tx.PutConsent(model.Consent{UserID: session.UserID, ClientID: z.Client.ID, Scope: scope, GrantedAt: a.unix()})
+		err = tx.PutConsent(model.Consent{
+			UserID: session.UserID, ClientID: z.Client.ID, GrantedAt: a.unix(),
+			Scope:  append(slices.Clone(consent.Scope), without(z.Request.Approved, consent.Scope)...),
+			Claims: append(slices.Clone(consent.Claims), without(z.Claims(), consent.Claims)...),
+		})
 		if err != nil {
 			return err
 		}
 		return tx.Record(model.Event{
 			Actor:  model.Actor{Kind: model.ActorUser, ID: string(session.UserID), Address: address},
-			Action: "consent.give", UserID: session.UserID, ClientID: z.Client.ID, Detail: "scope=" + joinScope(z.Request.Approved),
+			Action: "consent.give", UserID: session.UserID, ClientID: z.Client.ID, Detail: detail(z.Request.Approved, z.Claims()),
 		})
 	})
+}
+
+// detail says in the audit log what was allowed.
+func detail(scope, claims []string) string {
+	if len(claims) == 0 {
+		return "scope=" + joinScope(scope)
+	}
+	return "scope=" + joinScope(scope) + " claims=" + strings.Join(claims, " ")
 }

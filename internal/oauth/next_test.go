@@ -11,12 +11,15 @@ import (
 func TestNext(t *testing.T) {
 	const now = 1_000_000
 	zero, hour := int64(0), int64(3600)
-	session := &model.Session{ID: "s", UserID: "u", AuthTime: now - 100, IdleAt: now + 10, ExpiresAt: now + 10}
+	session := &model.Session{ID: "s", UserID: "u", AuthTime: now - 100, ACR: "pwd", IdleAt: now + 10, ExpiresAt: now + 10}
 	ended := *session
 	ended.EndedAt = now - 1
 	idle := *session
 	idle.IdleAt = now
 	all := []string{"openid", "email"}
+	one := func(name string) model.ClaimsRequest {
+		return model.ClaimsRequest{UserInfo: model.WantedClaims{name: nil}}
+	}
 	asked := func(a model.Asked) model.Request {
 		a.Scope = all
 		return model.Request{Asked: a}
@@ -65,11 +68,26 @@ func TestNext(t *testing.T) {
 		{"hint for another person", asked(model.Asked{Subject: "v"}), session, all, false, StepLogin, ""},
 		{"hint for another person, prompt=none", asked(model.Asked{Subject: "v", Prompt: []string{"none"}}), session, all, false, StepRefuse, LoginRequired},
 		{"hint for another person, who was not it after all", proven(asked(model.Asked{Subject: "v"})), session, all, false, StepRefuse, LoginRequired},
+
+		{"the required acr is reached", asked(model.Asked{ACRRequired: []string{"x", "pwd"}}), session, all, false, StepIssue, ""},
+		{"the required acr is not reached yet", asked(model.Asked{ACRRequired: []string{"x"}}), session, all, false, StepLogin, ""},
+		{"the required acr, nobody", asked(model.Asked{ACRRequired: []string{"x"}}), nil, all, false, StepLogin, ""},
+		{"the required acr is not reached, prompt=none", asked(model.Asked{ACRRequired: []string{"x"}, Prompt: []string{"none"}}), session, all, false, StepRefuse, LoginRequired},
+		{"the required acr was not reached after all", proven(asked(model.Asked{ACRRequired: []string{"x"}})), session, all, false, StepRefuse, UnmetAuthentication},
+		{"another acr is wished for", asked(model.Asked{ACRValues: []string{"x"}}), session, all, false, StepIssue, ""},
+
+		{"a claim that a scope asked for tells", asked(model.Asked{Claims: one("email")}), session, all, false, StepIssue, ""},
+		{"a claim that a scope allowed before tells", asked(model.Asked{Claims: one("name")}), session, append(all, "profile"), false, StepIssue, ""},
+		{"a claim beside the scopes", asked(model.Asked{Claims: one("name")}), session, all, false, StepConsent, ""},
+		{"a claim beside the scopes, first party", asked(model.Asked{Claims: one("name")}), session, all, true, StepIssue, ""},
+		{"a claim beside the scopes, prompt=none", asked(model.Asked{Claims: one("name"), Prompt: []string{"none"}}), session, all, false, StepRefuse, ConsentRequired},
+		{"a claim beside the scopes, approved on the page", proven(asked(model.Asked{Claims: one("name")}), all...), session, nil, false, StepIssue, ""},
+		{"a claim that was allowed by itself before", asked(model.Asked{Claims: one("phone_number")}), session, all, false, StepIssue, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			client := model.Client{}
 			client.FirstParty = row.first
-			step, e := Next(Situation{Now: now, Client: client, Request: row.request, Session: row.session, Consent: row.consent})
+			step, e := Next(Situation{Now: now, Client: client, Request: row.request, Session: row.session, Consent: row.consent, Claims: []string{"phone_number"}})
 			var code Code
 			if e != nil {
 				code = e.Code

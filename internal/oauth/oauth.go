@@ -34,6 +34,8 @@ type Config struct {
 	Logger *slog.Logger     // nil: slog.Default
 	Fetch  *http.Client     // for what clients name by URL; nil: one that reaches public addresses only
 
+	ACRValues []string // how people can prove who they are here ("acr"), the usual one first
+
 	AccessAlgorithm jwa.Algorithm // of access tokens; ES256
 	AccessLife      time.Duration // of access tokens; 5 minutes
 	IDLife          time.Duration // of ID tokens; 1 hour

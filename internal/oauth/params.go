@@ -22,7 +22,11 @@ var limits = map[string]int{
 	"max_age":               16,
 	"login_hint":            320,
 	"acr_values":            1024,
+	"claims":                8192,
+	"display":               16,
 	"ui_locales":            256,
+	"claims_locales":        256,
+	"resource":              2048,
 	"code":                  256,
 	"refresh_token":         512,
 	"grant_type":            128,
@@ -39,7 +43,8 @@ var limits = map[string]int{
 var repeatable = map[string]bool{"resource": true} // RFC 8707 §2
 
 // params are the parameters of one request, each of which is known to come
-// once at most, to be well-formed, and to keep its limit, or is not there.
+// once at most, to be well-formed, and to keep its limit, or is not there. The
+// values of a repeatable one stand in one text, each on a line of its own.
 type params map[string]string
 
 func (p params) get(name string) string { return p[name] }
@@ -48,6 +53,11 @@ func (p params) has(name string) bool { _, ok := p[name]; return ok }
 
 // list splits a space-separated parameter, dropping what comes twice.
 func (p params) list(name string) []string { return unique(strings.Fields(p[name])) }
+
+// all returns the values of a repeatable parameter, each once.
+func (p params) all(name string) []string {
+	return unique(strings.FieldsFunc(p[name], func(c rune) bool { return c == '\n' })) // no value holds one
+}
 
 // parse takes what is sound from a form and returns the first fault found, by
 // the order of names, so that the answer does not depend on map order.
@@ -70,22 +80,52 @@ func parse(form url.Values) (params, *Error) {
 }
 
 func (p params) take(name string, values []string) *Error {
-	if len(values) > 1 && !repeatable[name] {
+	if repeatable[name] {
+		return p.takeAll(name, values)
+	}
+	if len(values) > 1 {
 		return fail(InvalidRequest, "The parameter %s comes more than once", plain(name))
 	}
 	if len(values) == 0 || values[0] == "" {
 		return nil
 	}
-	value := values[0]
+	if e := sound(name, values[0]); e != nil {
+		return e
+	}
+	p[name] = values[0]
+	return nil
+}
+
+// takeAll takes a repeatable parameter.
+func (p params) takeAll(name string, values []string) *Error {
+	if len(values) > maxRepeated {
+		return fail(InvalidRequest, "The parameter %s comes more than %d times", name, maxRepeated)
+	}
+	for _, value := range values {
+		if e := sound(name, value); e != nil {
+			return e
+		}
+	}
+	if all := strings.Trim(strings.Join(values, "\n"), "\n"); all != "" {
+		p[name] = all
+	}
+	return nil
+}
+
+func sound(name, value string) *Error {
 	if limit, ok := limits[name]; ok && len(value) > limit {
 		return fail(InvalidRequest, "The parameter %s is longer than %d bytes", name, limit)
+	}
+	if name == "claims" {
+		value = blanks.Replace(value) // JSON may be written in several lines
 	}
 	if !clean(value) {
 		return fail(InvalidRequest, "The parameter %s is not plain UTF-8 text", plain(name))
 	}
-	p[name] = value
 	return nil
 }
+
+var blanks = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
 
 // clean reports whether s is UTF-8 without control characters.
 func clean(s string) bool {

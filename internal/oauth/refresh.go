@@ -107,7 +107,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (iss
 		if err != nil {
 			return err
 		}
-		scope, e := a.checkRefresh(tx, c, g, t, p)
+		renewed, e := a.checkRefresh(tx, c, g, t, p)
 		if e != nil {
 			refused = e
 			return nil
@@ -116,11 +116,8 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (iss
 		if err != nil || refused != nil {
 			return err
 		}
-		out = issuance{
-			client: c, grant: g, scope: scope,
-			refresh: a.refreshSecret(g, g.Generation),
-			idToken: slices.Contains(scope, ScopeOpenID),
-		}
+		out = renewed
+		out.grant, out.refresh = g, a.refreshSecret(g, g.Generation)
 		return tx.Record(model.Event{
 			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
 			Action: "grant.renew", UserID: g.UserID, ClientID: c.ID, Detail: "grant=" + string(g.ID),
@@ -132,34 +129,40 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (iss
 	return out, refused
 }
 
-// checkRefresh holds a refresh token to its grant and returns the scope of what
-// it renews.
-func (a *Authority) checkRefresh(tx *store.Tx, c *client, g model.Grant, t refreshToken, p params) ([]string, *Error) {
+// checkRefresh holds a refresh token to its grant and returns what it earns, but
+// for its successor.
+func (a *Authority) checkRefresh(tx *store.Tx, c *client, g model.Grant, t refreshToken, p params) (issuance, *Error) {
 	now := a.unix()
 	switch {
 	case g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac):
-		return nil, errRefresh(errors.New("the MAC does not fit"))
+		return issuance{}, errRefresh(errors.New("the MAC does not fit"))
 	case g.ClientID != c.ID:
-		return nil, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
+		return issuance{}, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
 	}
-	if _, e := person(tx, g.UserID); e != nil {
-		return nil, e
+	user, e := person(tx, g.UserID)
+	if e != nil {
+		return issuance{}, e
 	}
 	if !g.Live(now) || g.IdleAt <= now {
-		return nil, errRefresh(errors.New("the grant has ended"))
+		return issuance{}, errRefresh(errors.New("the grant has ended"))
 	}
 	if !g.Offline {
 		s, err := tx.Session(g.SessionID)
 		if err != nil || !s.Live(now) {
 			e := fail(InvalidGrant, "The session has ended")
 			e.cause = err
-			return nil, e
+			return issuance{}, e
 		}
 		if err := a.touch(tx, s, now); err != nil {
-			return nil, inner(err).(*Error)
+			return issuance{}, inner(err).(*Error)
 		}
 	}
-	return narrow(g.Scope, p)
+	scope, e := narrow(g.Scope, p)
+	if e != nil {
+		return issuance{}, e
+	}
+	aud, e := a.target(p.all("resource"), scope, g.Audience) // RFC 8707 §2.2
+	return issuance{client: c, scope: scope, audience: aud, idToken: slices.Contains(scope, ScopeOpenID), user: user}, e
 }
 
 // touch counts a renewal as use of the session, so that whoever works in an

@@ -27,6 +27,16 @@ var claimsOf = map[string][]string{
 // StandardScopes are the scopes that every installation knows.
 var StandardScopes = []string{ScopeOpenID, "profile", "email", "address", "phone", "groups", ScopeOffline}
 
+// StandardClaims lists the claims about a person that the server knows, in the
+// order of the scopes that tell them.
+func StandardClaims() []string {
+	var all []string
+	for _, s := range StandardScopes {
+		all = append(all, claimsOf[s]...)
+	}
+	return all
+}
+
 // scopeToken reports whether s is a scope-token of RFC 6749 §3.3.
 func scopeToken(s string) bool {
 	for _, c := range []byte(s) {
@@ -72,10 +82,11 @@ func join[T ~string](algs []T) string {
 	return strings.Join(s, ", ")
 }
 
-// Claims returns what a person's scopes tell about them, by claim name with
-// the JSON type of OpenID Connect Core §5.1; what is empty is left out
-// (§5.3.2). Who they are ("sub") depends on who asks, and is not among them.
-func Claims(u model.User, scope []string) map[string]any {
+// Claims returns what scopes tell about a person, and what is wanted one by one,
+// by claim name with the JSON type of OpenID Connect Core §5.1; what is empty is
+// left out (§5.3.2), and so is what has none of the values that are wanted. Who
+// they are ("sub") depends on who asks, and is not among them.
+func Claims(u model.User, scope []string, wanted model.WantedClaims) map[string]any {
 	p := u.Profile
 	all := map[string]any{
 		"name": p.Name, "family_name": p.FamilyName, "given_name": p.GivenName, "middle_name": p.MiddleName,
@@ -102,6 +113,11 @@ func Claims(u model.User, scope []string) map[string]any {
 			if v, ok := all[name]; ok && v != "" {
 				told[name] = v
 			}
+		}
+	}
+	for name, values := range wanted {
+		if v, ok := all[name]; ok && v != "" && acceptable(v, values) {
+			told[name] = v
 		}
 	}
 	return told

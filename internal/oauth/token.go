@@ -25,7 +25,10 @@ type issuance struct {
 	grant   model.Grant // zero ID: the client acts for itself
 	scope   []string    // of the access token; never more than the grant's
 	refresh model.Secret
-	idToken bool
+	// audience of the access token; never more than the grant's, or the client's
+	audience []string
+	idToken  bool
+	user     model.User // whom an ID token is about; read only where it tells about them
 
 	// What an ID token is issued together with, what else it tells, and to whom
 	// it is encrypted.
@@ -103,7 +106,8 @@ func (a *Authority) redeemCredentials(_ context.Context, c *client, p params) (i
 	if e := allowScope(c.Client, asked); e != nil {
 		return issuance{}, e
 	}
-	return issuance{client: c, scope: asked}, nil
+	aud, e := a.target(p.all("resource"), asked, a.audience(c.Client, nil))
+	return issuance{client: c, scope: asked, audience: aud}, e
 }
 
 // person returns the account behind a grant if it may hold tokens. A locked

@@ -21,8 +21,8 @@ type UserInfo struct {
 	JWT    string // empty: in JSON
 }
 
-// UserInfo tells what the scopes of an access token allow about its person,
-// OpenID Connect Core §5.3.
+// UserInfo tells what the scopes of an access token allow about its person, and
+// what its grant was asked for one by one, OpenID Connect Core §5.3.
 //
 // Errors: *Error with InvalidToken or InsufficientScope (RFC 6750 §3.1).
 func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error) {
@@ -47,9 +47,18 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	if err != nil {
 		return UserInfo{}, inner(err)
 	}
+	var grant model.Grant
 	var u model.User
 	var gone *Error
-	err = a.view(ctx, func(tx *store.Tx) error {
+	err = a.view(ctx, func(tx *store.Tx) (err error) {
+		grant, err = tx.Grant(model.GrantID(claims.GrantID))
+		if errors.Is(err, store.ErrNotFound) {
+			gone = &Error{Description: "The access token expired, was revoked, or is not valid", cause: err}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 		u, gone = person(tx, claims.user)
 		return nil
 	})
@@ -59,7 +68,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	if gone != nil {
 		return UserInfo{}, &Error{Code: InvalidToken, Description: gone.Description, cause: gone}
 	}
-	told := Claims(u, scope)
+	told := Claims(u, scope, grant.Claims.UserInfo)
 	told["sub"] = claims.Subject // §5.3.2: the one of the ID token
 	return a.dress(ctx, c, told)
 }

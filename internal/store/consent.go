@@ -2,10 +2,10 @@ package store
 
 import "github.com/ostiary/ostiary/internal/model"
 
-const consentColumns = `user_id, client_id, scope, granted_at`
+const consentColumns = `user_id, client_id, scope, claims, granted_at`
 
 func scanConsent(row scanner) (c model.Consent, err error) {
-	err = row.Scan((*string)(&c.UserID), (*string)(&c.ClientID), (*list)(&c.Scope), &c.GrantedAt)
+	err = row.Scan((*string)(&c.UserID), (*string)(&c.ClientID), (*list)(&c.Scope), (*list)(&c.Claims), &c.GrantedAt)
 	return c, err
 }
 
@@ -17,9 +17,9 @@ func (tx *Tx) Consent(user model.UserID, client model.ClientID) (model.Consent, 
 
 // PutConsent writes what a person allows a client, in place of what was there.
 func (tx *Tx) PutConsent(c model.Consent) error {
-	_, err := tx.exec(`INSERT INTO consents (`+consentColumns+`) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, granted_at = excluded.granted_at`,
-		string(c.UserID), string(c.ClientID), list(c.Scope).text(), c.GrantedAt)
+	_, err := tx.exec(`INSERT INTO consents (`+consentColumns+`) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (user_id, client_id) DO UPDATE SET scope = excluded.scope, claims = excluded.claims, granted_at = excluded.granted_at`,
+		string(c.UserID), string(c.ClientID), list(c.Scope).text(), list(c.Claims).text(), c.GrantedAt)
 	return err
 }
 

@@ -2,12 +2,12 @@ package store
 
 import "github.com/ostiary/ostiary/internal/model"
 
-const grantColumns = `id, user_id, client_id, session_id, scope, audience, nonce, auth_time, acr, amr, offline,
+const grantColumns = `id, user_id, client_id, session_id, scope, audience, claims, nonce, auth_time, acr, amr, offline,
 	created_at, expires_at, ended_at, end_cause, salt, generation, rotated_at, replays, idle_at, subject`
 
 func scanGrant(row scanner) (g model.Grant, err error) {
 	err = row.Scan((*string)(&g.ID), (*string)(&g.UserID), (*string)(&g.ClientID), (*string)(&g.SessionID),
-		(*list)(&g.Scope), (*list)(&g.Audience), &g.Nonce, &g.AuthTime, &g.ACR, (*list)(&g.AMR), &g.Offline,
+		(*list)(&g.Scope), (*list)(&g.Audience), document{&g.Claims}, &g.Nonce, &g.AuthTime, &g.ACR, (*list)(&g.AMR), &g.Offline,
 		&g.CreatedAt, &g.ExpiresAt, &g.EndedAt, (*string)(&g.EndCause),
 		&g.Salt, &g.Generation, &g.RotatedAt, &g.Replays, &g.IdleAt, &g.Subject)
 	return g, err
@@ -16,10 +16,14 @@ func scanGrant(row scanner) (g model.Grant, err error) {
 // InsertGrant adds a grant of a person to a client, who both exist. It fails
 // with ErrConflict if its ID is known.
 func (tx *Tx) InsertGrant(g model.Grant) error {
+	claims, err := document{g.Claims}.text()
+	if err != nil {
+		return err
+	}
 	return tx.insert(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21) ON CONFLICT DO NOTHING`,
+		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING`,
 		string(g.ID), string(g.UserID), string(g.ClientID), string(g.SessionID),
-		list(g.Scope).text(), list(g.Audience).text(), g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
+		list(g.Scope).text(), list(g.Audience).text(), claims, g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
 		g.CreatedAt, g.ExpiresAt, g.EndedAt, string(g.EndCause),
 		g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt, g.Subject)
 }

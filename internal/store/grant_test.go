@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -16,7 +17,8 @@ func TestGrant(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		g := model.Grant{
 			ID: "g1", UserID: "ann", Subject: "someone", ClientID: "shop", SessionID: "s1", Scope: []string{"openid", "a"}, Audience: []string{"https://api.example"},
-			Nonce: "n", AuthTime: 1, ACR: "x", AMR: []string{"pwd"}, Offline: true, CreatedAt: 2, ExpiresAt: now() + 60,
+			Claims: model.ClaimsRequest{UserInfo: model.WantedClaims{"name": nil, "email": {json.RawMessage(`"a b"`), json.RawMessage("1")}}},
+			Nonce:  "n", AuthTime: 1, ACR: "x", AMR: []string{"pwd"}, Offline: true, CreatedAt: 2, ExpiresAt: now() + 60,
 			Salt: "salt", Generation: 4, RotatedAt: 5, Replays: 6, IdleAt: 7,
 		}
 		get := func(tx *store.Tx) (model.Grant, error) { return tx.Grant("g1") }

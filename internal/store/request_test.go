@@ -14,7 +14,8 @@ func TestRequest(t *testing.T) {
 			ID: "r1", BrowserHash: "b", ClientID: "shop", CreatedAt: 1, ExpiresAt: 2,
 			Asked: model.Asked{
 				RedirectURI: "https://a.example/cb?x=<1>&y", ResponseType: "code", Scope: []string{"openid"},
-				State: "a b\u2028", MaxAge: &age, Prompt: []string{"login"},
+				State: "a b\u2028", MaxAge: &age, Prompt: []string{"login"}, ACRRequired: []string{"x"}, Resources: []string{"https://api.example"},
+				Claims: model.ClaimsRequest{IDToken: model.WantedClaims{"name": nil}},
 			},
 		}
 		get := func(tx *store.Tx) (model.Request, error) { return tx.Request("r1") }
@@ -49,7 +50,7 @@ func TestConsent(t *testing.T) {
 		for _, c := range []model.Consent{shop, bank, {UserID: "bob", ClientID: "shop"}} {
 			upkeep(t, s, func(tx *store.Tx) error { return tx.PutConsent(c) })
 		}
-		shop.Scope, shop.GrantedAt = []string{"openid", "email"}, 2
+		shop.Scope, shop.Claims, shop.GrantedAt = []string{"openid", "email"}, []string{"name"}, 2
 		upkeep(t, s, func(tx *store.Tx) error { return tx.PutConsent(shop) })
 		equal(t, read(t, s, get), shop)
 		of := func(tx *store.Tx) ([]model.Consent, error) { return tx.ConsentsOf("ann") }

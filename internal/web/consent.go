@@ -13,7 +13,8 @@ func (s *Web) showConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.pages.consent(w, r, consentPage{
 		Status: http.StatusOK, Action: s.pageOf(z, "/consent"), Client: clientOf(z),
-		User: userOf(who.User), Scopes: s.pages.scopes(r, z.Request.Asked.Scope),
+		User: userOf(who.User), Display: z.Request.Asked.Display,
+		Scopes: append(s.pages.scopes(r, z.Request.Asked.Scope), s.pages.claims(r, z.Claims())...),
 	})
 	return nil
 }

@@ -16,6 +16,7 @@ func (s *Web) showLogin(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.pages.login(w, r, loginPage{
 		Status: http.StatusOK, Action: s.pageOf(z, "/login"), Client: clientOf(z), Login: z.Request.Asked.LoginHint,
+		Display: z.Request.Asked.Display,
 	})
 	return nil
 }
@@ -57,6 +58,7 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 	page := loginPage{
 		Status: http.StatusUnprocessableEntity, Action: s.pageOf(z, "/login"), Client: clientOf(z),
 		Login: r.PostForm.Get("login"), Remember: r.PostForm.Get("remember") != "",
+		Display: z.Request.Asked.Display,
 	}
 	switch {
 	case errors.Is(err, account.ErrCredentials):

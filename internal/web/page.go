@@ -12,6 +12,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 //go:embed templates/*.html
@@ -157,6 +159,21 @@ func (p *pages) scopes(r *http.Request, names []string) []scopeView {
 	return views
 }
 
+// claims explains the claims that a client asks for one by one, OpenID Connect
+// Core §5.5, as one thing more beside the scopes.
+func (p *pages) claims(r *http.Request, names []string) []scopeView {
+	if len(names) == 0 {
+		return nil
+	}
+	var words []string
+	for _, name := range names {
+		words = append(words, p.text(r, "claim."+name))
+	}
+	list := strings.Join(words, p.text(r, "consent.claims.and"))
+	first, size := utf8.DecodeRuneInString(list)
+	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: string(unicode.ToUpper(first)) + list[size:]}}
+}
+
 // draw writes a page, whole or not at all.
 func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
@@ -250,6 +267,7 @@ type loginPage struct {
 	Login    string     // what was typed before
 	Error    string     // empty: none
 	Remember bool
+	Display  string // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
 }
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
@@ -259,11 +277,12 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 // consentPage asks whether a client may have what it wants. It posts
 // decision=allow or decision=deny.
 type consentPage struct {
-	Status int // 0: 200
-	Action string
-	Client clientView
-	User   userView
-	Scopes []scopeView
+	Status  int // 0: 200
+	Action  string
+	Client  clientView
+	User    userView
+	Scopes  []scopeView
+	Display string // as that of loginPage
 }
 
 // scopeView is a scope in words.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ostiary/ostiary/internal/oauth"
 )
 
 func TestNamesAndHosts(t *testing.T) {
@@ -52,6 +54,39 @@ func TestScopesInWords(t *testing.T) {
 	}
 }
 
+// TestClaimsInWords: what an application asks to know one by one is one line of
+// words.
+func TestClaimsInWords(t *testing.T) {
+	p := testPages(t, Theme{})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	got := p.claims(r, []string{"birthdate", "phone_number"})
+	if len(got) != 1 || got[0].Title != "See some details about you" || got[0].Detail != "Date of birth, phone number" {
+		t.Errorf("%+v", got)
+	}
+	if got := p.claims(r, nil); got != nil {
+		t.Errorf("no claims became %+v", got)
+	}
+	for _, name := range oauth.StandardClaims() {
+		if v := p.claims(r, []string{name})[0]; v.Detail == "claim."+name {
+			t.Errorf("the claim %s is not explained", name)
+		}
+	}
+}
+
+// TestDisplay: the look that a client asks for is a class of the page, and
+// ordinary pages have none (OpenID Connect Core §3.1.2.1).
+func TestDisplay(t *testing.T) {
+	p := testPages(t, Theme{})
+	for _, display := range []string{"", "popup", "touch"} {
+		for _, page := range []any{loginPage{Display: display}, consentPage{Display: display}} {
+			doc := parse(t, show(t, p, page).Body)
+			if got := attr(named(doc, "body")[0], "class"); got != display {
+				t.Errorf("%T with display %q: class %q", page, display, got)
+			}
+		}
+	}
+}
+
 // TestTexts: each text that a template or a handler asks for exists, and no
 // text is there for nothing.
 func TestTexts(t *testing.T) {
@@ -82,6 +117,9 @@ func TestTexts(t *testing.T) {
 		for _, status := range []int{400, 429, 500} {
 			used[prefix+errorPage{Status: status}.Kind()] = true
 		}
+	}
+	for _, name := range oauth.StandardClaims() { // put together in pages.claims
+		used["claim."+name] = true
 	}
 	for key := range used {
 		if english.text[key] == "" {

@@ -1,0 +1,74 @@
+package oauth
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
+
+// maxAge bounds max_age and default_max_age, in seconds: what fits 32 bits.
+const maxAge = 1<<32 - 1
+
+// checkMaxAge reads how long ago the sign-in may be. Where the request does not
+// say, the registration does (OpenID Connect Dynamic Client Registration §2).
+func checkMaxAge(d *draft) *Error {
+	text := d.params.get("max_age")
+	if text == "" {
+		d.asked.MaxAge = d.client.DefaultMaxAge
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || text[0] == '+' {
+		return fail(InvalidRequest, "The max_age must be a number of seconds")
+	}
+	age := int64(n)
+	d.asked.MaxAge = &age
+	return nil
+}
+
+// checkACRValues reads how people would best prove who they are: a wish, which
+// never fails (OpenID Connect Core §5.5.1.1). "The acr_values_supported" says what
+// there is; the ID token says what it was.
+func checkACRValues(d *draft) *Error {
+	d.asked.ACRValues = d.params.list("acr_values")
+	if len(d.asked.ACRValues) == 0 {
+		d.asked.ACRValues = d.client.DefaultACRValues // OpenID Connect Dynamic Client Registration §2
+	}
+	return nil
+}
+
+// requireACR notes that the sign-in must be one of the given kinds. Where none of
+// them can be reached here, the request ends at once.
+//
+// OpenID Connect Core §5.5.1.1: "If this is an Essential Claim and the requirement
+// cannot be met, then the Authorization Server MUST treat that outcome as a failed
+// authentication attempt." The code is that of OpenID Connect Core Error Code
+// unmet_authentication_requirements §1.
+func (d *draft) requireACR(values []string) *Error {
+	reachable := slices.ContainsFunc(values, func(v string) bool { return slices.Contains(d.ACRValues, v) })
+	if !reachable {
+		return errUnmetACR()
+	}
+	d.asked.ACRRequired = values
+	return nil
+}
+
+func errUnmetACR() *Error {
+	return fail(UnmetAuthentication, "The person cannot sign in here in any of the ways that are required")
+}
+
+// checkClientFreshness holds what a client asks for by default to what it could
+// ask for in a request.
+func checkClientFreshness(s model.ClientSettings) error {
+	if s.DefaultMaxAge != nil && (*s.DefaultMaxAge < 0 || *s.DefaultMaxAge > maxAge) {
+		return invalid("default_max_age", "it must be between 0 and %d seconds", int64(maxAge))
+	}
+	for _, v := range s.DefaultACRValues {
+		if strings.ContainsAny(v, " ") {
+			return invalid("default_acr_values", "%q holds a space", v)
+		}
+	}
+	return nil
+}
