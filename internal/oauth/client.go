@@ -18,6 +18,9 @@ type client struct {
 	model.Client
 	secrets []model.ClientSecret
 	keys    jwk.Source // nil: it has none
+
+	registration model.Registration // of a client that no operator registered
+	logo         model.Logo         // without its body; zero: none is kept
 }
 
 // clientLife is how long a client may be served from memory: a change made by
@@ -71,8 +74,14 @@ func (c *clientCache) forget(id model.ClientID) {
 	delete(c.entries, id)
 }
 
-// client returns an enabled client; store.ErrNotFound where there is none.
+// client returns an enabled client; store.ErrNotFound where there is none, and
+// an *Error where it is one whose metadata document cannot be had.
 func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, error) {
+	if documentID(string(id)) {
+		if err := a.discover(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	c, err := a.clients.find(ctx, id)
 	if err != nil {
 		return nil, err
@@ -83,14 +92,31 @@ func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, err
 	return c, nil
 }
 
+// readRegistration reads what only some clients have.
+func readRegistration(tx *store.Tx, c *client) (err error) {
+	if c.Origin != model.OriginOperator {
+		if c.registration, err = tx.Registration(c.ID); err != nil {
+			return err
+		}
+	}
+	if c.LogoURI != "" {
+		if c.logo, err = tx.LogoOf(c.ID); errors.Is(err, store.ErrNotFound) || c.logo.URI != c.LogoURI {
+			c.logo, err = model.Logo{}, nil // to be fetched yet, or another one by now
+		}
+	}
+	return err
+}
+
 func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *client) (*client, error) {
 	c := &client{}
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if c.Client, err = tx.Client(id); err != nil {
 			return err
 		}
-		c.secrets, err = tx.ClientSecrets(id)
-		return err
+		if c.secrets, err = tx.ClientSecrets(id); err != nil {
+			return err
+		}
+		return readRegistration(tx, c)
 	})
 	if err != nil {
 		return nil, err
@@ -128,36 +154,72 @@ var ErrNoSecret = errors.New("the client does not authenticate with a secret")
 //
 // Errors: *InvalidClientError, store.ErrConflict where the id is taken.
 func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
-	s = withDefaults(s)
+	c, err := a.createClient(ctx, birth{by: by, settings: s, id: id, action: "client.create"})
+	return c.Client, c.secret, err
+}
+
+// birth is a client that is about to be registered, by whichever door.
+type birth struct {
+	by         model.Actor
+	settings   model.ClientSettings
+	id         model.ClientID // empty: random
+	origin     model.Origin
+	action     string // of the event
+	secretLife int64  // seconds; 0: its secret does not expire
+
+	// also runs in the same transaction; nil: nothing does. It returns the
+	// event's detail.
+	also func(tx *store.Tx, c model.Client) (detail string, err error)
+}
+
+// born is a client with the secret that is told once.
+type born struct {
+	model.Client
+	secret          model.Secret // empty: it needs none, or it is not told again
+	secretExpiresAt int64
+}
+
+func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
+	s := withDefaults(b.settings)
 	if err := checkClient(s); err != nil {
-		return model.Client{}, "", err
+		return born{}, err
 	}
+	id := b.id
 	if id == "" {
 		id = model.ClientID(model.NewID())
 	}
 	if !clientIDSyntax(string(id)) {
-		return model.Client{}, "", invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
+		return born{}, invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
 	}
 	now := a.unix()
-	c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, ClientSettings: s}
-	var secret model.Secret
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertClient(c); err != nil {
+	c := born{Client: model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: b.origin, ClientSettings: s}}
+	var secret model.ClientSecret
+	if usesSecret(s.AuthMethod) {
+		c.secret, c.secretExpiresAt = model.NewSecret(secretPrefix), a.secretEnd(b.secretLife)
+		secret = a.newSecret(c.ID, c.secret)
+		secret.ExpiresAt = c.secretExpiresAt
+	}
+	err := a.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if err := tx.InsertClient(c.Client); err != nil {
 			return err
 		}
-		secret = ""
-		if usesSecret(s.AuthMethod) {
-			secret = model.NewSecret(secretPrefix)
-			if err := tx.InsertClientSecret(a.newSecret(c.ID, secret)); err != nil {
+		if c.secret != "" {
+			if err := tx.InsertClientSecret(secret); err != nil {
 				return err
 			}
 		}
-		return tx.Record(model.Event{Actor: by, Action: "client.create", ClientID: c.ID})
+		event := model.Event{Actor: b.by, Action: b.action, ClientID: c.ID}
+		if b.also != nil {
+			if event.Detail, err = b.also(tx, c.Client); err != nil {
+				return err
+			}
+		}
+		return tx.Record(event)
 	})
 	if err != nil {
-		return model.Client{}, "", err
+		return born{}, err
 	}
-	return c, secret, nil
+	return c, nil
 }
 
 // clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
@@ -205,13 +267,20 @@ func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.
 }
 
 func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*model.Client)) (model.Client, error) {
+	return a.alterClient(ctx, by, id, action, func(_ *store.Tx, c *model.Client) error { change(c); return nil })
+}
+
+// alterClient changes a client and what hangs on it in one transaction.
+func (a *Authority) alterClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*store.Tx, *model.Client) error) (model.Client, error) {
 	var c model.Client
 	err := a.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		if c, err = tx.Client(id); err != nil {
 			return err
 		}
 		was := c.Disabled
-		change(&c)
+		if err := change(tx, &c); err != nil {
+			return err
+		}
 		c.UpdatedAt = a.unix()
 		if err := tx.UpdateClient(c); err != nil {
 			return err
@@ -228,18 +297,36 @@ func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.C
 }
 
 // DeleteClient removes a client and ends every grant and token of it.
+//
+// Errors: store.ErrNotFound.
 func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
+	return a.endClient(ctx, by, id, departure{cause: model.CauseAdmin, action: "client.delete"})
+}
+
+// departure is why a client is removed.
+type departure struct {
+	cause  model.Cause
+	action string                        // of the event
+	still  func(*store.Tx) (bool, error) // whether it is to go, asked in the transaction; nil: it is
+}
+
+func (a *Authority) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Client(id); err != nil {
 			return err
 		}
-		if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
+		if d.still != nil {
+			if gone, err := d.still(tx); err != nil || !gone {
+				return err
+			}
+		}
+		if err := tx.EndClient(id, a.ending(d.cause)); err != nil {
 			return err
 		}
 		if err := tx.DeleteClient(id); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: by, Action: "client.delete", ClientID: id})
+		return tx.Record(model.Event{Actor: by, Action: d.action, ClientID: id})
 	})
 	a.clients.forget(id)
 	return err

@@ -24,6 +24,12 @@ const (
 	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
 	RequestURINotSupported  Code = "request_uri_not_supported" // OpenID Connect Core §3.1.2.6
 	RegistrationUnsupported Code = "registration_not_supported"
+	TooManyRequests         Code = "temporarily_unavailable" // RFC 6749 §4.1.2.1
+
+	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
+	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
+	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
+	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and
@@ -37,6 +43,9 @@ type Error struct {
 	// to the person instead, because there is no address that could be trusted
 	// (RFC 6749 §4.1.2.1).
 	To *Return
+
+	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
+	RetryAfter int64
 
 	cause error
 }

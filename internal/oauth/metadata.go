@@ -18,6 +18,7 @@ const (
 	PathRevoke     = "/revoke"
 	PathKeys       = "/jwks"
 	PathLogout     = "/logout"
+	PathRegister   = "/register"
 )
 
 // IDAlgorithms are the algorithms in which ID tokens can be signed.
@@ -31,6 +32,7 @@ type Metadata struct {
 	TokenEndpoint                string          `json:"token_endpoint"`
 	UserInfoEndpoint             string          `json:"userinfo_endpoint"`
 	JWKSURI                      string          `json:"jwks_uri"`
+	RegistrationEndpoint         string          `json:"registration_endpoint,omitempty"`
 	IntrospectionEndpoint        string          `json:"introspection_endpoint"`
 	RevocationEndpoint           string          `json:"revocation_endpoint"`
 	EndSessionEndpoint           string          `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
@@ -54,6 +56,7 @@ type Metadata struct {
 	RequestParameterSupported    bool            `json:"request_parameter_supported"`
 	RequestURIParameterSupported bool            `json:"request_uri_parameter_supported"` // its default is true, so it is said
 	ClaimsParameterSupported     bool            `json:"claims_parameter_supported"`
+	ClientDocumentsSupported     bool            `json:"client_id_metadata_document_supported,omitempty"` // Client ID Metadata Document §6
 }
 
 // Endpoint returns the URL of one of the paths above.
@@ -76,12 +79,17 @@ func (a *Authority) Metadata() Metadata {
 	for _, s := range StandardScopes {
 		claims = append(claims, claimsOf[s]...)
 	}
+	registration := ""
+	if a.Registration.Mode != RegistrationOff {
+		registration = a.Endpoint(PathRegister)
+	}
 	return Metadata{
 		Issuer:                      a.Issuer,
 		AuthorizationEndpoint:       a.Endpoint(PathAuthorize),
 		TokenEndpoint:               a.Endpoint(PathToken),
 		UserInfoEndpoint:            a.Endpoint(PathUserInfo),
 		JWKSURI:                     a.Endpoint(PathKeys),
+		RegistrationEndpoint:        registration,
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
@@ -102,5 +110,6 @@ func (a *Authority) Metadata() Metadata {
 		PromptValuesSupported:       slices.Clone(prompts),
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
+		ClientDocumentsSupported:    a.Registration.Documents,
 	}
 }

@@ -69,6 +69,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	p.Authority, err = oauth.New(oauth.Config{
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: p.outgoing(),
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
+		Registration: c.Registration,
 	})
 	if err != nil {
 		return nil, err

@@ -98,6 +98,13 @@ var english = messages{
 		"consent.none":   "It asks for nothing but to know that you are signed in.",
 		"consent.host":   "Either way, you will return to {host}",
 		"consent.allow":  "Allow",
+
+		"client.stranger": "Not verified by {installation}. It gave this name itself: go on only if you know it.",
+		"client.site":     "It is the application at {host}.",
+		"client.about":    "About {client}",
+		"client.website":  "Website",
+		"client.policy":   "Privacy policy",
+		"client.terms":    "Terms of service",
 		"consent.deny":   "Do not allow",
 
 		"scope.openid":                "Know that it is you",
