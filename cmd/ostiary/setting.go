@@ -301,7 +301,11 @@ func statementIssuers(s *settings, v string) error {
 		}
 		issuer, place := text[:i], text[i+1:]
 		keys := oauth.StatementKeys{URI: place}
-		if !strings.HasPrefix(place, "https://") && !strings.HasPrefix(place, "http://") {
+		switch {
+		case strings.HasPrefix(place, "https://"), strings.HasPrefix(place, "http://") && oauth.Loopback(place):
+		case strings.Contains(place, "://"):
+			return fmt.Errorf("%q must be an https address, or a file", place)
+		default:
 			data, err := readBounded(place)
 			if err != nil {
 				return err

@@ -108,7 +108,7 @@ func New(c Config) (*Authority, error) {
 			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
 		}
 	}
-	if err := c.Registration.check(); err != nil {
+	if err := c.Registration.Check(); err != nil {
 		return nil, err
 	}
 	a := &Authority{Config: c, refreshKey: c.Keys.Derive("refresh token"), logos: newLogos()}

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -37,8 +38,8 @@ type Registration struct {
 // (client_credentials) would be a stranger with tokens.
 var registrableGrants = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken}
 
-// check completes a policy, or says which setting is wrong.
-func (r *Registration) check() error {
+// Check completes a policy, or says which setting is wrong.
+func (r *Registration) Check() error {
 	switch r.Mode {
 	case "":
 		r.Mode = RegistrationOff
@@ -55,7 +56,7 @@ func (r *Registration) check() error {
 		r.Scopes = without(StandardScopes, []string{"groups"})
 	}
 	if i := slices.IndexFunc(r.Scopes, func(s string) bool { return !scopeToken(s) }); i >= 0 {
-		return fmt.Errorf("%q is not a scope that a client can be registered for", r.Scopes[i])
+		return fmt.Errorf("registration-scopes: %q is not the name of a scope", r.Scopes[i])
 	}
 	if len(r.AuthMethods) == 0 {
 		r.AuthMethods = AuthMethods
@@ -70,7 +71,7 @@ func (r *Registration) check() error {
 		r.Unused = 30 * 24 * time.Hour
 	}
 	if r.PerHour < 0 || r.SecretLife < 0 || r.Unused < time.Hour {
-		return fmt.Errorf("a client that nobody uses must be kept for an hour or more")
+		return errors.New("registration-unused: an application that nobody uses must be kept for an hour or more")
 	}
 	return nil
 }

@@ -40,6 +40,9 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 			return nil, fmt.Errorf("the issuer %w", err)
 		}
 	}
+	if err := c.Registration.Check(); err != nil {
+		return nil, err
+	}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ var english = messages{
 		"client.website":  "Website",
 		"client.policy":   "Privacy policy",
 		"client.terms":    "Terms of service",
-		"consent.deny":   "Do not allow",
+		"consent.deny":    "Do not allow",
 
 		"scope.openid":                "Know that it is you",
 		"scope.openid.detail":         "By an identifier of your account",
