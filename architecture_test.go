@@ -36,7 +36,7 @@ var mayImport = map[string]string{
 	"internal/fetch":           "–",
 	"internal/mail":            "–",
 	"internal/account":         "store, model, upstream, mail",
-	"internal/oauth":           "store, model, keys, signal, fetch, library, strictjson",
+	"internal/oauth":           "store, model, keys, signal, fetch, strictjson, library",
 	"internal/web":             "account, oauth, model",
 	"internal/api":             "oauth, account, signal, model, resource",
 	"internal/server":          "store, model, keys, signal, upstream, mail, fetch, account, oauth, web, api, debugger, library, client, resource",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -42,6 +43,7 @@ const configName = "config"
 const (
 	groupPlace    = "Addresses and storage"
 	groupOutgoing = "Requests to applications"
+	groupRegister = "Applications that register themselves"
 	groupLife     = "Lifetimes"
 	groupProtect  = "Passwords and keys"
 	groupLog      = "Logs"
@@ -59,6 +61,16 @@ var known = []setting{
 
 	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
 	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
+
+	{"registration", groupRegister, "`WHO` may register applications at /register: off, token (whoever holds an initial access token, see ostiary registration token) or open (everybody)", "off", "", choice(func(s *settings) *string { return &s.Registration.Mode }, oauth.RegistrationOff, oauth.RegistrationToken, oauth.RegistrationOpen)},
+	{"client-documents", groupRegister, "`STATE` of client IDs that are the address of a metadata document: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.Registration.Documents = on })},
+	{"registration-redirect-hosts", groupRegister, "`HOSTS` that a sign-in may return to, such as shop.example.com or *.example.com, or com.example.app: for a private scheme; separated by commas", "", "any", redirectHosts},
+	{"registration-scopes", groupRegister, "`SCOPES` that may be asked for, separated by commas or spaces", "", "openid, profile, email, address, phone, offline_access", words(func(s *settings) *[]string { return &s.Registration.Scopes })},
+	{"registration-auth-methods", groupRegister, "`METHODS` by which they may prove themselves, separated by commas", "", "all", authMethods},
+	{"registration-per-hour", groupRegister, "`NUMBER` of registrations from one address in an hour", "100", "", number(1, 1_000_000, func(s *settings, n int) { s.Registration.PerHour = n })},
+	{"registration-secret-life", groupRegister, "`TIME` that their secrets live, or never", "never", "", lifeOrNever(func(s *settings) *time.Duration { return &s.Registration.SecretLife })},
+	{"registration-unused", groupRegister, "`TIME` after which one that nobody uses is removed; 1h or more", "30d", "", life(func(s *settings) *time.Duration { return &s.Registration.Unused })},
+	{"software-statements", groupRegister, "`ISSUERS` whose software statements are trusted, each with its keys, ISSUER=FILE or ISSUER=https://…; separated by commas", "", "none", statementIssuers},
 
 	{"access-token-life", groupLife, "`TIME` that an access token lives", "5m", "", life(func(s *settings) *time.Duration { return &s.AccessLife })},
 	{"id-token-life", groupLife, "`TIME` that an ID token lives", "1h", "", life(func(s *settings) *time.Duration { return &s.IDLife })},
@@ -235,6 +247,80 @@ func life(field func(*settings) *time.Duration) func(*settings, string) error {
 		*field(s), err = duration(v)
 		return err
 	}
+}
+
+func lifeOrNever(field func(*settings) *time.Duration) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		if v == "never" {
+			*field(s) = 0
+			return nil
+		}
+		return life(field)(s, v)
+	}
+}
+
+// list reads words with commas or spaces between them.
+func list(v string) []string {
+	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+func words(field func(*settings) *[]string) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		*field(s) = list(v)
+		return nil
+	}
+}
+
+func redirectHosts(s *settings, v string) error {
+	s.Registration.RedirectHosts = list(v)
+	for _, host := range s.Registration.RedirectHosts {
+		if err := oauth.CheckRedirectHost(host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func authMethods(s *settings, v string) error {
+	s.Registration.AuthMethods = list(v)
+	for _, method := range s.Registration.AuthMethods {
+		if !slices.Contains(oauth.AuthMethods, method) {
+			return fmt.Errorf("%q is not allowed: write some of %s", method, strings.Join(oauth.AuthMethods, ", "))
+		}
+	}
+	return nil
+}
+
+// statementIssuers reads who may vouch for software, and by which keys.
+func statementIssuers(s *settings, v string) error {
+	for _, text := range list(v) {
+		// An issuer may hold an equals sign, a file or the address of keys hardly.
+		i := strings.LastIndex(text, "=")
+		if i < 1 || i == len(text)-1 {
+			return fmt.Errorf("%q does not name an issuer and its keys: write ISSUER=FILE or ISSUER=https://…", text)
+		}
+		issuer, place := text[:i], text[i+1:]
+		keys := oauth.StatementKeys{URI: place}
+		switch {
+		case strings.HasPrefix(place, "https://"), strings.HasPrefix(place, "http://") && oauth.Loopback(place):
+		case strings.Contains(place, "://"):
+			return fmt.Errorf("%q must be an https address, or a file", place)
+		default:
+			data, err := readBounded(place)
+			if err != nil {
+				return err
+			}
+			if !json.Valid(data) {
+				return fmt.Errorf("%s is not JSON: it must hold a JWK set", place)
+			}
+			keys = oauth.StatementKeys{JWKS: data}
+		}
+		if s.Registration.Statements == nil {
+			s.Registration.Statements = map[string]oauth.StatementKeys{}
+		}
+		s.Registration.Statements[issuer] = keys
+	}
+	return nil
 }
 
 // duration reads a length of time of a second or more: "90s", "30m", "12h",

@@ -40,6 +40,15 @@ func tree(sh shell) *cli.Command {
 				},
 			},
 			{
+				Name: "registration", Usage: "applications that register themselves", Flags: places(),
+				Commands: []*cli.Command{
+					{
+						Name: "token", Usage: "initial access tokens, with which they do",
+						Commands: []*cli.Command{sh.registrationTokenCreate(), sh.registrationTokenList(), sh.registrationTokenRevoke()},
+					},
+				},
+			},
+			{
 				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
 				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
 			},

@@ -57,7 +57,8 @@ type Route struct {
 	Handler http.Handler
 }
 
-// Routes lists the endpoints. The paths are exact.
+// Routes lists the endpoints. The paths are exact, but for that of a client's
+// registration, which ends in its client_id.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
 	metadata := s.public(s.discovery, "GET")
@@ -71,6 +72,8 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
+		{base + oauth.PathRegister, s.public(s.register, "POST")},
+		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}
 	if base != "" {
 		// Some clients append the second one too, and put the first between.

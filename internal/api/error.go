@@ -28,6 +28,9 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch code {
 	case oauth.ServerError:
 		status, level = http.StatusInternalServerError, slog.LevelError
+	case oauth.TooManyRequests:
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
 	case oauth.InvalidClient:
 		// RFC 6749 §5.2: 401, and the scheme in which the client tried.
 		status = http.StatusUnauthorized

@@ -33,6 +33,7 @@ type Client struct {
 	CreatedAt int64    `json:"client_id_issued_at"`
 	UpdatedAt int64    `json:"updated_at"`
 	Disabled  bool     `json:"disabled,omitempty"`
+	Origin    Origin   `json:"origin,omitempty"`
 	ClientSettings
 }
 
@@ -51,6 +52,7 @@ type ClientSettings struct {
 
 	SoftwareID      string `json:"software_id,omitempty"`
 	SoftwareVersion string `json:"software_version,omitempty"`
+	Statement       string `json:"software_statement,omitempty"` // as it was sent, RFC 7591 §2.3
 
 	// What it may ask for, and where the answers go.
 	ApplicationType        string   `json:"application_type,omitempty"` // "web" or "native"

@@ -13,6 +13,7 @@ import (
 type Authorization struct {
 	Request model.Request
 	Client  model.Client
+	Logo    string // hash of the client's logo, for Authority.Logo; empty: none is kept
 	way     Return
 	stored  bool
 }
@@ -50,6 +51,7 @@ func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, 
 			Asked:     d.asked,
 		},
 		Client: d.client.Client,
+		Logo:   a.shownLogo(d.client),
 		way:    d.way,
 	}, nil
 }
@@ -104,6 +106,7 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 	return Authorization{
 		Request: r,
 		Client:  c.Client,
+		Logo:    a.shownLogo(c),
 		way:     Return{URI: r.Asked.RedirectURI, Mode: r.Asked.ResponseMode, State: r.Asked.State, Issuer: a.Issuer},
 		stored:  true,
 	}, nil

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,9 @@ type client struct {
 	model.Client
 	secrets []clientSecret
 	keys    jwk.Source // nil: it has none
+
+	registration model.Registration // of a client that no operator registered
+	logo         model.Logo         // without its body; zero: none is kept
 }
 
 // clientSecret is a secret together with the key that it is.
@@ -77,8 +81,14 @@ func (c *clientCache) forget(id model.ClientID) {
 	delete(c.entries, id)
 }
 
-// client returns an enabled client; store.ErrNotFound where there is none.
+// client returns an enabled client; store.ErrNotFound where there is none, and
+// an *Error where it is one whose metadata document cannot be had.
 func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, error) {
+	if documentID(string(id)) {
+		if err := a.discover(ctx, id); err != nil {
+			return nil, err
+		}
+	}
 	c, err := a.clients.find(ctx, id)
 	if err != nil {
 		return nil, err
@@ -89,6 +99,21 @@ func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, err
 	return c, nil
 }
 
+// readRegistration reads what only some clients have.
+func readRegistration(tx *store.Tx, c *client) (err error) {
+	if c.Origin != model.OriginOperator {
+		if c.registration, err = tx.Registration(c.ID); err != nil {
+			return err
+		}
+	}
+	if c.LogoURI != "" {
+		if c.logo, err = tx.LogoOf(c.ID); errors.Is(err, store.ErrNotFound) || c.logo.URI != c.LogoURI {
+			c.logo, err = model.Logo{}, nil // to be fetched yet, or another one by now
+		}
+	}
+	return err
+}
+
 func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *client) (*client, error) {
 	c := &client{}
 	var secrets []model.ClientSecret
@@ -96,8 +121,10 @@ func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *clie
 		if c.Client, err = tx.Client(id); err != nil {
 			return err
 		}
-		secrets, err = tx.ClientSecrets(id)
-		return err
+		if secrets, err = tx.ClientSecrets(id); err != nil {
+			return err
+		}
+		return readRegistration(tx, c)
 	})
 	if err != nil {
 		return nil, err
@@ -140,44 +167,89 @@ const keysInterval = 30 * time.Second
 //
 // Errors: *InvalidClientError, store.ErrConflict where the id is taken.
 func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
-	s = withDefaults(s)
-	if err := checkClient(s); err != nil {
-		return model.Client{}, "", err
+	c, err := a.createClient(ctx, birth{by: by, settings: s, id: id, action: "client.create"})
+	return c.Client, c.secret, err
+}
+
+// birth is a client that is about to be registered, by whichever door.
+type birth struct {
+	by         model.Actor
+	settings   model.ClientSettings
+	id         model.ClientID // empty: random
+	origin     model.Origin
+	action     string // of the event
+	secretLife int64  // seconds; 0: its secret does not expire
+
+	// also runs in the same transaction; nil: nothing does. It returns the
+	// event's detail.
+	also func(tx *store.Tx, c model.Client) (detail string, err error)
+}
+
+// born is a client with the secret that is told once.
+type born struct {
+	model.Client
+	secret          model.Secret // empty: it needs none, or it is not told again
+	secretExpiresAt int64
+}
+
+func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
+	s, err := a.settle(ctx, model.ClientSettings{}, b.settings)
+	if err != nil {
+		return born{}, err
 	}
-	if err := a.checkSurroundings(ctx, model.ClientSettings{}, s); err != nil {
-		return model.Client{}, "", err
-	}
+	id := b.id
 	if id == "" {
 		id = model.ClientID(model.NewID())
 	}
 	if !clientIDSyntax(string(id)) {
-		return model.Client{}, "", invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
+		return born{}, invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
 	}
 	now := a.unix()
-	c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, ClientSettings: s}
+	c := born{Client: model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: b.origin, ClientSettings: s}}
 	var row model.ClientSecret
-	var secret model.Secret
 	if usesSecret(s.AuthMethod) {
-		var err error
-		if row, secret, err = a.newSecret(c); err != nil {
-			return model.Client{}, "", err
+		if row, c.secret, err = a.newSecret(c.Client); err != nil {
+			return born{}, err
 		}
+		row.ExpiresAt = a.secretEnd(b.secretLife)
+		c.secretExpiresAt = row.ExpiresAt
 	}
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertClient(c); err != nil {
+	err = a.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if err := tx.InsertClient(c.Client); err != nil {
 			return err
 		}
-		if secret != "" {
+		if c.secret != "" {
 			if err := tx.InsertClientSecret(row); err != nil {
 				return err
 			}
 		}
-		return tx.Record(model.Event{Actor: by, Action: "client.create", ClientID: c.ID})
+		event := model.Event{Actor: b.by, Action: b.action, ClientID: c.ID}
+		if b.also != nil {
+			if event.Detail, err = b.also(tx, c.Client); err != nil {
+				return err
+			}
+		}
+		return tx.Record(event)
 	})
 	if err != nil {
-		return model.Client{}, "", err
+		return born{}, err
 	}
-	return c, secret, nil
+	return c, nil
+}
+
+// settle fills in what the new settings of a client leave open and checks them:
+// by themselves, and by what they say about the world outside.
+//
+// Errors: *InvalidClientError.
+func (a *Authority) settle(ctx context.Context, old, s model.ClientSettings) (model.ClientSettings, error) {
+	s = withDefaults(s)
+	if err := checkClient(s); err != nil {
+		return s, err
+	}
+	if err := a.checkReady(s); err != nil {
+		return s, err
+	}
+	return s, a.checkSector(ctx, old, s)
 }
 
 // clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
@@ -194,36 +266,20 @@ func clientIDSyntax(id string) bool {
 	return true
 }
 
-// checkSurroundings checks what the new settings of a client say about the world
-// outside them.
-func (a *Authority) checkSurroundings(ctx context.Context, old, s model.ClientSettings) error {
-	if err := a.checkReady(s); err != nil {
-		return err
-	}
-	return a.checkSector(ctx, old, s)
-}
-
 // UpdateClient replaces the settings of a client. If it is to know people by
 // another kind of subject, what it holds of them ends: it would tell two of one
 // person.
 //
 // Errors: *InvalidClientError, store.ErrNotFound.
 func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
-	s = withDefaults(s)
-	if err := checkClient(s); err != nil {
-		return model.Client{}, err
-	}
 	old, err := a.stored(ctx, id)
 	if err != nil {
 		return model.Client{}, err
 	}
-	if err := a.checkSurroundings(ctx, old.ClientSettings, s); err != nil {
+	if s, err = a.settle(ctx, old.ClientSettings, s); err != nil {
 		return model.Client{}, err
 	}
-	return a.changeClient(ctx, by, id, "client.update", func(c *model.Client) error {
-		if err := keepSector(c.ClientSettings, s); err != nil {
-			return err
-		}
+	return a.changeClient(ctx, by, id, "client.update", func(_ *store.Tx, c *model.Client) error {
 		c.ClientSettings = s
 		return nil
 	})
@@ -242,20 +298,25 @@ func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.
 	if disabled {
 		action = "client.disable"
 	}
-	return a.changeClient(ctx, by, id, action, func(c *model.Client) error {
+	return a.changeClient(ctx, by, id, action, func(_ *store.Tx, c *model.Client) error {
 		c.Disabled = disabled
 		return nil
 	})
 }
 
-func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*model.Client) error) (model.Client, error) {
+// changeClient changes a client and what hangs on it in one transaction.
+func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*store.Tx, *model.Client) error) (model.Client, error) {
 	var c model.Client
-	err := a.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.Client(id); err != nil {
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		was, err := tx.Client(id)
+		if err != nil {
 			return err
 		}
-		was := c
-		if err := change(&c); err != nil {
+		c = was
+		if err := change(tx, &c); err != nil {
+			return err
+		}
+		if err := keepSector(was.ClientSettings, c.ClientSettings); err != nil {
 			return err
 		}
 		c.UpdatedAt = a.unix()
@@ -275,18 +336,36 @@ func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.C
 }
 
 // DeleteClient removes a client and ends every grant and token of it.
+//
+// Errors: store.ErrNotFound.
 func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
+	return a.endClient(ctx, by, id, departure{cause: model.CauseAdmin, action: "client.delete"})
+}
+
+// departure is why a client is removed.
+type departure struct {
+	cause  model.Cause
+	action string                        // of the event
+	still  func(*store.Tx) (bool, error) // whether it is to go, asked in the transaction; nil: it is
+}
+
+func (a *Authority) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Client(id); err != nil {
 			return err
 		}
-		if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
+		if d.still != nil {
+			if gone, err := d.still(tx); err != nil || !gone {
+				return err
+			}
+		}
+		if err := tx.EndClient(id, a.ending(d.cause)); err != nil {
 			return err
 		}
 		if err := tx.DeleteClient(id); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: by, Action: "client.delete", ClientID: id})
+		return tx.Record(model.Event{Actor: by, Action: d.action, ClientID: id})
 	})
 	a.clients.forget(id)
 	return err

@@ -26,6 +26,12 @@ const (
 	RegistrationUnsupported Code = "registration_not_supported"
 	UnmetAuthentication     Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
 	InvalidTarget           Code = "invalid_target"                    // RFC 8707 §2
+	TooManyRequests         Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
+
+	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
+	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
+	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
+	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and
@@ -39,6 +45,9 @@ type Error struct {
 	// to the person instead, because there is no address that could be trusted
 	// (RFC 6749 §4.1.2.1).
 	To *Return
+
+	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
+	RetryAfter int64
 
 	cause error
 }

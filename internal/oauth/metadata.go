@@ -18,6 +18,7 @@ const (
 	PathRevoke     = "/revoke"
 	PathKeys       = "/jwks"
 	PathLogout     = "/logout"
+	PathRegister   = "/register"
 )
 
 // IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
@@ -32,6 +33,7 @@ type Metadata struct {
 	TokenEndpoint                string           `json:"token_endpoint"`
 	UserInfoEndpoint             string           `json:"userinfo_endpoint"`
 	JWKSURI                      string           `json:"jwks_uri"`
+	RegistrationEndpoint         string           `json:"registration_endpoint,omitempty"`
 	IntrospectionEndpoint        string           `json:"introspection_endpoint"`
 	RevocationEndpoint           string           `json:"revocation_endpoint"`
 	EndSessionEndpoint           string           `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
@@ -63,6 +65,7 @@ type Metadata struct {
 	RequestParameterSupported    bool             `json:"request_parameter_supported"`
 	RequestURIParameterSupported bool             `json:"request_uri_parameter_supported"` // its default is true, so it is said
 	ClaimsParameterSupported     bool             `json:"claims_parameter_supported"`
+	ClientDocumentsSupported     bool             `json:"client_id_metadata_document_supported,omitempty"` // Client ID Metadata Document §6
 }
 
 // Endpoint returns the URL of one of the paths above.
@@ -84,12 +87,17 @@ func (a *Authority) Metadata() Metadata {
 	signed := slices.Concat(AssertionAlgorithms, secretAlgorithms)
 	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
 	claims = append(claims, StandardClaims()...)
+	registration := ""
+	if a.Registration.Mode != RegistrationOff {
+		registration = a.Endpoint(PathRegister)
+	}
 	return Metadata{
 		Issuer:                      a.Issuer,
 		AuthorizationEndpoint:       a.Endpoint(PathAuthorize),
 		TokenEndpoint:               a.Endpoint(PathToken),
 		UserInfoEndpoint:            a.Endpoint(PathUserInfo),
 		JWKSURI:                     a.Endpoint(PathKeys),
+		RegistrationEndpoint:        registration,
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
@@ -119,5 +127,6 @@ func (a *Authority) Metadata() Metadata {
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
 		ClaimsParameterSupported:    true,
+		ClientDocumentsSupported:    a.Registration.Documents,
 	}
 }

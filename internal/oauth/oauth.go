@@ -21,6 +21,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
 )
 
@@ -44,6 +45,8 @@ type Config struct {
 	RefreshIdle     time.Duration // an unused refresh token dies; 14 days
 	RefreshLife     time.Duration // a family of refresh tokens dies; 90 days
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
+
+	Registration Registration // who may register clients; nobody but the operator
 }
 
 // Leeway is how far clocks may differ, in both directions, where a time that
@@ -62,6 +65,9 @@ type Authority struct {
 	subjectKey []byte
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
+	statements map[string]jwk.Source       // of those who vouch for software, by "iss"
+	documents  documents
+	logos      logos
 }
 
 // New checks the configuration and returns an Authority.
@@ -105,9 +111,17 @@ func New(c Config) (*Authority, error) {
 			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
 		}
 	}
-	a := &Authority{Config: c, refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject")}
+	if err := c.Registration.Check(); err != nil {
+		return nil, err
+	}
+	a := &Authority{
+		Config: c, refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject"), logos: newLogos(),
+	}
 	a.clients = &clientCache{load: a.loadClient, now: c.Now}
 	var err error
+	if a.statements, err = statementKeys(c); err != nil {
+		return nil, err
+	}
 	a.access, err = jwt.NewVerifier[accessClaims](c.Keys, jwt.VerifyOptions{
 		Algorithms: []jwa.Algorithm{c.AccessAlgorithm},
 		Types:      []string{accessTokenType},

@@ -131,7 +131,7 @@ func TestAuthorizeBadInput(t *testing.T) {
 }
 
 // requests counts the requests that wait in the database file.
-func requests(t *testing.T, h *servertest.House) int { return rows(t, h, "requests") }
+func requests(t *testing.T, h *servertest.House) int { return rows(t, h)["requests"] }
 
 // TestAuthorizeLarge: a megabyte is refused by its size, wherever it stands.
 func TestAuthorizeLarge(t *testing.T) {

@@ -13,6 +13,10 @@ const (
 	sweepBatch = 500
 )
 
+// logoFetchers is how many logos are fetched at once, so that one slow server
+// does not keep all others waiting.
+const logoFetchers = 2
+
 // tick does the work that no request asks for, until ctx is done: it follows
 // the signing keys (another node or the command may rotate them) and sweeps
 // what is dead out of the database.
@@ -31,6 +35,9 @@ func (s *Server) tick(ctx context.Context) {
 		case <-sweep.C:
 			work = "sweep"
 			_, err = s.Store.Sweep(ctx, s.Config.Now().Unix(), sweepBatch)
+			if err == nil {
+				_, err = s.Authority.SweepClients(ctx)
+			}
 		}
 		if err != nil && ctx.Err() == nil {
 			s.Config.Logger.ErrorContext(ctx, "background work failed and will be tried again", "work", work, "error", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
 )
 
 // Config is everything that can be set about a server. A zero field takes the
@@ -43,6 +44,8 @@ type Config struct {
 	OutgoingAllow []netip.Prefix
 	// OutgoingRoots are the authorities that it trusts there; nil: the system's.
 	OutgoingRoots *x509.CertPool
+
+	Registration oauth.Registration // who may register clients beside the operator
 
 	AccessLife  time.Duration // see oauth.Config for these
 	IDLife      time.Duration

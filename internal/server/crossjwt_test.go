@@ -10,7 +10,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwt"
+	"github.com/ostiary/ostiary/jws"
 )
 
 // TestCrossJWT sends every kind of token that the server issues to every place of
@@ -189,10 +189,10 @@ func TestAssertionOfServer(t *testing.T) {
 	now := h.Clock.Now().Unix()
 	claims := map[string]any{"iss": string(c.ID), "sub": string(c.ID), "aud": h.Issuer, "exp": now + 60, "jti": model.NewID()}
 	x := &cross{h: h}
-	if !x.assert(assertion(t, key, jwt.SignOptions{}, claims)) {
+	if !x.assert(sign(t, key, jws.SignOptions{}, claims)) {
 		t.Error("refused")
 	}
-	if _, err := h.Authority.UserInfo(context.Background(), assertion(t, key, jwt.SignOptions{}, claims)); err == nil {
+	if _, err := h.Authority.UserInfo(context.Background(), sign(t, key, jws.SignOptions{}, claims)); err == nil {
 		t.Error("an assertion is an access token")
 	}
 }

@@ -40,6 +40,9 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 			return nil, fmt.Errorf("the issuer %w", err)
 		}
 	}
+	if err := c.Registration.Check(); err != nil {
+		return nil, err
+	}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
@@ -70,6 +73,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: p.outgoing(),
 		ACRValues:  []string{account.ACRPassword},
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
+		Registration: c.Registration,
 	})
 	if err != nil {
 		return nil, err

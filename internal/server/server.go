@@ -92,6 +92,9 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() { s.tick(background) })
+	for range logoFetchers {
+		s.work.Go(func() { s.Authority.FetchLogos(background) })
+	}
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 

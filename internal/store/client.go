@@ -2,10 +2,10 @@ package store
 
 import "github.com/ostiary/ostiary/internal/model"
 
-const clientColumns = `id, disabled, settings, created_at, updated_at`
+const clientColumns = `id, disabled, settings, created_at, updated_at, origin`
 
 func scanClient(row scanner) (c model.Client, err error) {
-	err = row.Scan((*string)(&c.ID), &c.Disabled, document{&c.ClientSettings}, &c.CreatedAt, &c.UpdatedAt)
+	err = row.Scan((*string)(&c.ID), &c.Disabled, document{&c.ClientSettings}, &c.CreatedAt, &c.UpdatedAt, (*string)(&c.Origin))
 	return c, err
 }
 
@@ -15,8 +15,8 @@ func (tx *Tx) InsertClient(c model.Client) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO clients (`+clientColumns+`) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		string(c.ID), c.Disabled, settings, c.CreatedAt, c.UpdatedAt)
+	return tx.insert(`INSERT INTO clients (`+clientColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		string(c.ID), c.Disabled, settings, c.CreatedAt, c.UpdatedAt, string(c.Origin))
 }
 
 // Client returns a client, disabled or not, or ErrNotFound.
@@ -30,7 +30,7 @@ func (tx *Tx) Clients(after model.ClientID, limit int) ([]model.Client, error) {
 		string(after), page(limit))
 }
 
-// UpdateClient writes everything but the time of creation, or fails with
+// UpdateClient writes everything but the origin and the time of creation, or fails with
 // ErrNotFound. To disable a client does not end its grants: EndClient does.
 func (tx *Tx) UpdateClient(c model.Client) error {
 	settings, err := document{c.ClientSettings}.text()

@@ -34,3 +34,10 @@ func (tx *Tx) ConsentsOf(user model.UserID) ([]model.Consent, error) {
 	return many(tx, scanConsent, `SELECT `+consentColumns+` FROM consents
 		WHERE user_id = $1 ORDER BY client_id LIMIT $2`, string(user), page(0))
 }
+
+// DeleteConsentsTo takes back what all people have allowed a client: it is not
+// any more what they agreed to.
+func (tx *Tx) DeleteConsentsTo(client model.ClientID) error {
+	_, err := tx.exec(`DELETE FROM consents WHERE client_id = $1`, string(client))
+	return err
+}

@@ -110,9 +110,19 @@ func (s *Web) at(w http.ResponseWriter, r *http.Request, step oauth.Step) (z oau
 }
 
 func clientOf(z oauth.Authorization) clientView {
-	v := clientView{Name: z.Client.Name, URI: z.Client.URI}
-	if v.Name == "" {
-		v.Name = string(z.Client.ID)
+	c := z.Client
+	v := clientView{
+		Name: c.Name, URI: c.URI, Logo: z.Logo, Policy: c.PolicyURI, Terms: c.TermsURI,
+		Stranger: c.Origin != model.OriginOperator,
+	}
+	if c.Origin == model.OriginDocument {
+		v.Site = hostOf(string(c.ID))
+	}
+	switch {
+	case v.Name == "" && v.Site != "":
+		v.Name = v.Site
+	case v.Name == "":
+		v.Name = string(c.ID)
 	}
 	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
 		v.Host = u.Hostname()

@@ -120,6 +120,7 @@ func (p *pages) funcs() template.FuncMap {
 		"direction":    func() string { return p.words.direction },
 		"installation": func() string { return p.theme.Name },
 		"home":         func() string { return p.theme.Base + "/" },
+		"logo":         func(hash string) string { return p.theme.Base + "/logo/" + hash },
 		"asset": func(name string) (string, error) {
 			if a := asset(name); a != "" {
 				return p.theme.Base + a, nil
@@ -228,9 +229,15 @@ func statusOr(status, fallback int) int {
 
 // clientView is what a page shows of a client.
 type clientView struct {
-	Name string
-	URI  string // its own site; shown only if it is a web address
-	Host string // of the redirect URI, so that people can recognise a look-alike
+	Name   string
+	URI    string // its own site; this and the next two are shown only if they are web addresses
+	Policy string // what it does with data
+	Terms  string // on which it serves
+	Host   string // of the redirect URI, so that people can recognise a look-alike
+	Logo   string // hash of its picture, which we serve ourselves; empty: none
+
+	Stranger bool   // no operator registered it: nobody here knows whose it is
+	Site     string // host of the address by which it is known; empty: it is not known by one
 }
 
 // userView is what a page shows of the person who is signed in.

@@ -102,6 +102,13 @@ var english = messages{
 		"consent.allow":      "Allow",
 		"consent.deny":       "Do not allow",
 
+		"client.stranger": "Not verified by {installation}. It gave this name itself: go on only if you know it.",
+		"client.site":     "It is the application at {host}.",
+		"client.about":    "About {client}",
+		"client.website":  "Website",
+		"client.policy":   "Privacy policy",
+		"client.terms":    "Terms of service",
+
 		"scope.openid":                "Know that it is you",
 		"scope.openid.detail":         "By an identifier of your account",
 		"scope.profile":               "See your profile",

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
@@ -92,6 +93,7 @@ func (s *Web) Handler() http.Handler {
 	page("GET /setup", s.showSetup)
 	page("POST /setup", s.setup)
 
+	page("GET /logo/{hash}", s.logo)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
 	page("GET /", s.notFound)
 	return s.sameOrigin().Handler(mux)
@@ -140,8 +142,12 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		page.Code, page.Description = string(oauth.ServerError), "The server could not do this now; it has been logged"
 	}
-	if page.Code == string(oauth.ServerError) {
+	switch oauth.Code(page.Code) {
+	case oauth.ServerError:
 		page.Status = http.StatusInternalServerError
+	case oauth.TooManyRequests:
+		page.Status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
 	}
 	s.log(r, err, oauth.Code(page.Code))
 	s.pages.error(w, r, page)

@@ -1,0 +1,504 @@
+package oauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Prefixes by which scanners find leaked tokens of registration.
+const (
+	registrationPrefix = "ost_rat_" // registration access tokens, RFC 7592 §1.2
+	initialPrefix      = "ost_iat_" // initial access tokens, RFC 7591 §1.2
+)
+
+// RegistrationCall is a request to the endpoints of registration.
+type RegistrationCall struct {
+	Token   model.Secret // from the Authorization header; empty: none
+	Client  model.ClientID
+	Body    []byte
+	Address string // of the caller
+}
+
+// Information is what a client is told about itself, RFC 7591 §3.2.1.
+type Information map[string]any
+
+// hour is the span in which registrations are counted, in seconds.
+const hour = 3600
+
+// Register is the client registration endpoint, RFC 7591 §3 and OpenID Connect
+// Dynamic Client Registration §3.
+//
+// Errors: *Error, among them AccessDenied where registration is off, InvalidToken
+// and TooManyRequests.
+func (a *Authority) Register(ctx context.Context, call RegistrationCall) (Information, error) {
+	if a.Registration.Mode == RegistrationOff {
+		return nil, fail(AccessDenied, "Clients cannot register themselves here")
+	}
+	if e := a.checkInitial(ctx, call.Token); e != nil {
+		return nil, e
+	}
+	if e := a.countRegistration(ctx, call.Address); e != nil {
+		return nil, e
+	}
+	s, _, e := a.described(ctx, call.Body)
+	if e != nil {
+		return nil, e
+	}
+	access := model.NewSecret(registrationPrefix)
+	b := birth{
+		by:       model.Actor{Kind: model.ActorNobody, Address: call.Address},
+		settings: s, origin: model.OriginRegistered, action: "client.register", secretLife: seconds(a.Registration.SecretLife),
+	}
+	b.also = func(tx *store.Tx, c model.Client) (detail string, err error) {
+		if call.Token != "" {
+			t, err := tx.UseRegistrationToken(call.Token.Hash(), a.unix())
+			if errors.Is(err, store.ErrNotFound) {
+				return "", errInitial(err)
+			}
+			if err != nil {
+				return "", err
+			}
+			detail = "token=" + t.ID
+		}
+		return detail, tx.InsertRegistration(model.Registration{
+			ClientID: c.ID, TokenHash: access.Hash(), Address: call.Address, UsedAt: c.CreatedAt,
+		})
+	}
+	born, err := a.createClient(ctx, b)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	a.wantLogo(born.Client)
+	return a.information(born, access), nil
+}
+
+// described reads what a body says about a client and holds it to the policy.
+func (a *Authority) described(ctx context.Context, body []byte) (model.ClientSettings, metadata, *Error) {
+	var s model.ClientSettings
+	all, e := readMetadata(string(body))
+	if e != nil {
+		return s, nil, e
+	}
+	if e := all.fill(&s); e != nil {
+		return s, nil, e
+	}
+	if e := a.applyStatement(ctx, all, &s); e != nil {
+		return s, nil, e
+	}
+	s, err := a.admit(s)
+	if err != nil {
+		return s, nil, refusal(err)
+	}
+	return s, all, nil
+}
+
+// refusal turns what is wrong with a client's settings into an error of RFC 7591
+// §3.2.2.
+func refusal(err error) *Error {
+	var wrong *InvalidClientError
+	if !errors.As(err, &wrong) {
+		return inner(err).(*Error)
+	}
+	code, name := InvalidClientMetadata, wrong.Setting
+	switch name {
+	case "redirect_uris":
+		code = InvalidRedirectURI
+	case "scopes":
+		name = "scope"
+	}
+	return fail(code, "%s", ascii(name+": "+wrong.Reason))
+}
+
+// ascii makes a text fit for an error_description (RFC 6749 §5.2) and bounds it.
+func ascii(text string) string {
+	text = strings.Map(func(c rune) rune {
+		switch {
+		case c == '"':
+			return '\''
+		case c < 0x20 || c > 0x7e || c == '\\':
+			return '?'
+		}
+		return c
+	}, text)
+	if len(text) > 300 {
+		text = text[:300]
+	}
+	return text
+}
+
+func (a *Authority) information(b born, access model.Secret) Information {
+	info := Information(describe(b.ClientSettings))
+	info["client_id"] = b.ID
+	info["client_id_issued_at"] = b.CreatedAt
+	if b.secret != "" {
+		info["client_secret"] = b.secret.Reveal()
+		info["client_secret_expires_at"] = b.secretExpiresAt
+	}
+	// RFC 7592 §3
+	info["registration_client_uri"] = a.Endpoint(PathRegister) + "/" + string(b.ID)
+	info["registration_access_token"] = access.Reveal()
+	return info
+}
+
+// errInitial is the one answer to every initial access token that is not good.
+func errInitial(cause error) *Error {
+	return &Error{Code: InvalidToken, Description: "The initial access token is not valid, was used up, or has expired", cause: cause}
+}
+
+// checkInitial looks whether an initial access token is good, before anything is
+// done for whoever sent it. It is used up together with the registration.
+func (a *Authority) checkInitial(ctx context.Context, token model.Secret) *Error {
+	if token == "" {
+		if a.Registration.Mode == RegistrationToken {
+			return fail(InvalidToken, "An initial access token is required")
+		}
+		return nil
+	}
+	var t model.RegistrationToken
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { t, err = tx.RegistrationToken(token.Hash()); return err })
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return errInitial(err)
+	case err != nil:
+		return inner(err).(*Error)
+	case t.ExpiresAt != 0 && t.ExpiresAt <= a.unix(), t.Uses != 0 && t.Used >= t.Uses:
+		return errInitial(errors.New("the token has expired or is used up"))
+	}
+	return nil
+}
+
+// countRegistration bounds how often one address may try to register, or to
+// change what is registered, in an hour, on all nodes together. Attempts count, not successes: those that fail cost the
+// server almost as much.
+func (a *Authority) countRegistration(ctx context.Context, address string) *Error {
+	now := a.unix()
+	end := now - now%hour + hour
+	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error {
+		return tx.CountRegistration(neighbourhood(address), end, int64(a.Registration.PerHour))
+	})
+	if errors.Is(err, store.ErrConflict) {
+		e := fail(TooManyRequests, "Too many registrations came from this address: try again later")
+		e.RetryAfter = end - now
+		return e
+	}
+	if err != nil {
+		return inner(err).(*Error)
+	}
+	return nil
+}
+
+// neighbourhood is what one party is sure to have no more than one of: an IPv4
+// address, or the /64 of an IPv6 one.
+func neighbourhood(address string) string {
+	addr, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if addr = addr.Unmap().WithZone(""); addr.Is4() {
+		return addr.String()
+	}
+	p, err := addr.Prefix(64)
+	if err != nil {
+		return addr.String()
+	}
+	return p.String()
+}
+
+// errRegistration is the one answer to every registration access token that does
+// not belong to the client, whether or not there is such a client (RFC 7592
+// §2.1).
+func errRegistration(cause error) *Error {
+	return &Error{Code: InvalidToken, Description: "The registration access token is not one of this client", cause: cause}
+}
+
+// registered finds the client of a call to its configuration endpoint.
+func (a *Authority) registered(ctx context.Context, call RegistrationCall) (model.Client, *Error) {
+	var c model.Client
+	var r model.Registration
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if c, err = tx.Client(call.Client); err == nil {
+			r, err = tx.Registration(call.Client)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return c, inner(err).(*Error)
+	}
+	// An unknown client and one without a token cost the same comparison.
+	known := same(call.Token.Hash(), r.TokenHash)
+	switch {
+	case err != nil || r.TokenHash == "" || call.Token == "" || !known:
+		return c, errRegistration(err)
+	case c.Disabled:
+		return c, fail(AccessDenied, "An operator has shut this client out") // RFC 7592 §2.1: 403
+	}
+	return c, nil
+}
+
+// Registered is the client's reading of its own registration, RFC 7592 §2.1. The
+// secret is not told again: the server does not know it.
+//
+// Errors: *Error.
+func (a *Authority) Registered(ctx context.Context, call RegistrationCall) (Information, error) {
+	c, e := a.registered(ctx, call)
+	if e != nil {
+		return nil, e
+	}
+	return a.information(born{Client: c}, call.Token), nil
+}
+
+// unalterable are the members that a client is told and must not send back, RFC
+// 7592 §2.2.
+var unalterable = []string{"registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"}
+
+// Reregister replaces all that a client has said about itself, RFC 7592 §2.2. The
+// registration access token is replaced, too.
+//
+// Errors: *Error.
+func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Information, error) {
+	c, e := a.registered(ctx, call)
+	if e != nil {
+		return nil, e
+	}
+	if e := a.countRegistration(ctx, call.Address); e != nil {
+		return nil, e
+	}
+	s, all, e := a.described(ctx, call.Body)
+	if e == nil {
+		e = a.checkReplacement(ctx, c.ID, all)
+	}
+	if e != nil {
+		return nil, e
+	}
+	s, err := a.settle(ctx, c.ClientSettings, s)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	// A secret that it may need is made before the transaction, which may run twice.
+	row, secret, err := a.newSecret(model.Client{ID: c.ID, ClientSettings: s})
+	if err != nil {
+		return nil, inner(err)
+	}
+	row.ExpiresAt = a.secretEnd(seconds(a.Registration.SecretLife))
+	access, out := model.NewSecret(registrationPrefix), born{}
+	by := model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address}
+	_, err = a.replaceClient(ctx, by, c.ID, s, func(tx *store.Tx, now model.Client) error {
+		err := tx.RotateRegistration(c.ID, call.Token.Hash(), access.Hash())
+		if errors.Is(err, store.ErrNotFound) {
+			return errRegistration(err)
+		}
+		if err != nil {
+			return err
+		}
+		out = born{Client: now}
+		given, err := a.fitSecrets(tx, now, row)
+		if given {
+			out.secret, out.secretExpiresAt = secret, row.ExpiresAt
+		}
+		return err
+	})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	a.wantLogo(out.Client)
+	return a.information(out, access), nil
+}
+
+// checkReplacement holds an update to RFC 7592 §2.2.
+func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all metadata) *Error {
+	if all.text("client_id") != string(id) {
+		return fail(InvalidClientMetadata, "The member client_id must be there and name this client")
+	}
+	for _, name := range unalterable {
+		if _, sent := all[name]; sent {
+			return fail(InvalidClientMetadata, "The member %s must not be sent", name)
+		}
+	}
+	if _, sent := all["client_secret"]; !sent {
+		return nil
+	}
+	c, err := a.client(ctx, id)
+	if err != nil {
+		return inner(err).(*Error)
+	}
+	// "the client_secret MUST match the currently issued client secret": a client
+	// cannot choose its own.
+	if err := a.checkSecret(c, model.Secret(all.text("client_secret"))); err != nil {
+		return fail(InvalidClientMetadata, "The member client_secret must be the one that was issued")
+	}
+	return nil
+}
+
+// fitSecrets gives a client that needs a secret and has no live one of its kind
+// the one in row, and says so; it takes those of a client that needs none.
+func (a *Authority) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSecret) (given bool, err error) {
+	old, err := tx.ClientSecrets(c.ID)
+	if err != nil {
+		return false, err
+	}
+	need := usesSecret(c.AuthMethod)
+	good := slices.ContainsFunc(old, func(s model.ClientSecret) bool {
+		return clientSecret{ClientSecret: s}.live(a.unix()) && (s.Sealed != "") == (row.Sealed != "")
+	})
+	if need && good {
+		return false, nil
+	}
+	for _, s := range old {
+		if err := tx.DeleteClientSecret(s.ID); err != nil {
+			return false, err
+		}
+	}
+	if !need {
+		return false, nil
+	}
+	return true, tx.InsertClientSecret(row)
+}
+
+// secretEnd is when a secret of that life, in seconds, expires; 0: never.
+func (a *Authority) secretEnd(life int64) int64 {
+	if life == 0 {
+		return 0
+	}
+	return a.unix() + life
+}
+
+// Deregister removes a client at its own wish, RFC 7592 §2.3.
+//
+// Errors: *Error.
+func (a *Authority) Deregister(ctx context.Context, call RegistrationCall) error {
+	c, e := a.registered(ctx, call)
+	if e != nil {
+		return e
+	}
+	by := model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address}
+	err := a.endClient(ctx, by, c.ID, departure{cause: model.CauseRevoked, action: "client.delete"})
+	if errors.Is(err, store.ErrNotFound) {
+		return errRegistration(err)
+	}
+	return inner(err)
+}
+
+// replaceClient is UpdateClient for clients that no operator registered: the
+// people who let one in agreed to what it was. The settings are settled.
+func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
+	return a.changeClient(ctx, by, id, "client.update", func(tx *store.Tx, c *model.Client) error {
+		old := c.ClientSettings
+		c.ClientSettings = s
+		if len(without(s.RedirectURIs, old.RedirectURIs)) > 0 || s.Name != old.Name || s.URI != old.URI || s.LogoURI != old.LogoURI {
+			if err := tx.DeleteConsentsTo(id); err != nil {
+				return err
+			}
+		}
+		if s.AuthMethod != old.AuthMethod {
+			// What was given to a client that could prove itself is not for one
+			// that need not.
+			if err := tx.EndClient(id, a.ending(model.CausePolicy)); err != nil {
+				return err
+			}
+		}
+		return also(tx, *c)
+	})
+}
+
+// usedEvery is how often, at most, the use of a client is noted, in seconds.
+const usedEvery = 24 * hour
+
+// noteUse keeps a client that no operator registered from being swept away.
+func (a *Authority) noteUse(ctx context.Context, id model.ClientID) error {
+	c, err := a.client(ctx, id)
+	if err != nil || c.Origin == model.OriginOperator || a.unix()-c.registration.UsedAt < usedEvery {
+		return err
+	}
+	err = a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UseRegistration(id, a.unix()) })
+	a.clients.forget(id)
+	return err
+}
+
+// sweepClients is how many unused clients are removed at a time.
+const sweepClients = 100
+
+// SweepClients removes clients that no operator registered and that nobody uses,
+// and returns how many.
+func (a *Authority) SweepClients(ctx context.Context) (int, error) {
+	before := a.unix() - seconds(a.Registration.Unused)
+	var ids []model.ClientID
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		ids, err = tx.UnusedClients(before, sweepClients)
+		return err
+	})
+	for i, id := range ids {
+		unused := func(tx *store.Tx) (bool, error) {
+			r, err := tx.Registration(id)
+			return err == nil && r.UsedAt <= before, err
+		}
+		err := a.endClient(ctx, model.Actor{Kind: model.ActorSystem}, id, departure{model.CausePolicy, "client.expire", unused})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return i, err
+		}
+	}
+	return len(ids), err
+}
+
+// NewRegistrationToken is what an operator says about an initial access token.
+type NewRegistrationToken struct {
+	Name string
+	Uses int64 // how many registrations; 0: any number
+	Life int64 // seconds; 0: it does not expire
+}
+
+// CreateRegistrationToken makes an initial access token, which is returned once.
+//
+// Errors: *InvalidClientError.
+func (a *Authority) CreateRegistrationToken(ctx context.Context, by model.Actor, n NewRegistrationToken) (model.RegistrationToken, model.Secret, error) {
+	if !clean(n.Name) || len(n.Name) > 200 {
+		return model.RegistrationToken{}, "", invalid("name", "it must be at most 200 bytes of text")
+	}
+	if n.Uses < 0 || n.Life < 0 {
+		return model.RegistrationToken{}, "", invalid("uses", "it must not be negative")
+	}
+	secret := model.NewSecret(initialPrefix)
+	t := model.RegistrationToken{ID: model.NewID(), Hash: secret.Hash(), Name: n.Name, Uses: n.Uses, CreatedAt: a.unix(), ExpiresAt: a.secretEnd(n.Life)}
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.InsertRegistrationToken(t); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: by, Action: "registration_token.create", Detail: "token=" + t.ID})
+	})
+	if err != nil {
+		return model.RegistrationToken{}, "", err
+	}
+	return t, secret, nil
+}
+
+// RegistrationTokens lists the initial access tokens, good or not.
+func (a *Authority) RegistrationTokens(ctx context.Context) (all []model.RegistrationToken, err error) {
+	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.RegistrationTokens(); return err })
+	return all, err
+}
+
+// RevokeRegistrationToken makes an initial access token useless. What was
+// registered with it stays.
+//
+// Errors: store.ErrNotFound.
+func (a *Authority) RevokeRegistrationToken(ctx context.Context, by model.Actor, id string) error {
+	return a.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.DeleteRegistrationToken(id); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: by, Action: "registration_token.revoke", Detail: "token=" + id})
+	})
+}
+
+// sameSettings compares what is known of a client with what it says now.
+func sameSettings(a, b model.ClientSettings) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && string(x) == string(y)
+}
