@@ -22,13 +22,14 @@ var dead = []struct {
 	{`DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations WHERE drop_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
 // maxRounds bounds how many batches of a kind one call of Sweep deletes.
 const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, links,
-// assertions and revocations when they have expired, grants (with their codes)
+// assertions, tallies and revocations when they have expired, grants (with their codes)
 // and sessions a day after they are over. It deletes at most batch rows in one
 // transaction, so that nobody waits for it long, and at most maxRounds batches
 // of a kind; what is left waits for the next call. It returns how many rows it

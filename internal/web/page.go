@@ -241,11 +241,32 @@ func (u userView) Detail() string {
 	return ""
 }
 
+// accountView is one of the people who are signed in at a browser.
+type accountView struct {
+	User    userView
+	ID      string
+	Current bool
+}
+
+// selectPage asks for whom of those who are signed in a request is. It posts
+// account, the ID of one of them, or decision=cancel.
+type selectPage struct {
+	Action   string
+	Client   clientView
+	Accounts []accountView // at least one, and one of them current
+	Another  string        // address of a sign-in page for somebody else
+}
+
+func (p *pages) selectAccount(w http.ResponseWriter, r *http.Request, v selectPage) {
+	p.draw(w, r, drawing{view: "select", status: http.StatusOK, opener: openerFlow, data: v})
+}
+
 // loginPage asks who somebody is. It posts login, password, remember ("1" or
 // absent) and, from the second button, decision=cancel.
 type loginPage struct {
 	Status   int // 0: 200
 	Action   string
+	Select   string     // address of the page that lists who is signed in; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
@@ -263,6 +284,7 @@ type consentPage struct {
 	Action string
 	Client clientView
 	User   userView
+	Switch string // address of the page that lists who is signed in
 	Scopes []scopeView
 }
 
@@ -297,13 +319,14 @@ func (p *pages) error(w http.ResponseWriter, r *http.Request, v errorPage) {
 	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, data: v})
 }
 
-// signOutPage asks whether somebody really wants to sign out. It posts the
-// hidden fields and decision=signout or decision=cancel.
+// signOutPage asks whether somebody really wants to sign out, and who, if several
+// are signed in. It posts the hidden fields, account (the ID of one of them, or
+// "all") and decision=signout or decision=cancel.
 type signOutPage struct {
-	Action string
-	Client clientView // zero: no client asked for it
-	User   userView
-	Hidden []hiddenField
+	Action   string
+	Client   clientView // zero: no client asked for it
+	Accounts []accountView
+	Hidden   []hiddenField
 }
 
 // hiddenField is handed through a form unchanged.
@@ -347,11 +370,13 @@ func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePag
 	p.draw(w, r, drawing{view: "setupdone", status: http.StatusOK, opener: openerOwn, data: v})
 }
 
-// homePage is the installation's front door.
+// homePage is the installation's front door. Its buttons post account, as the
+// page before a sign-out does, or the one to switch to.
 type homePage struct {
-	User    *userView // nil: nobody is signed in
-	SignIn  string    // address of a sign-in; empty: none is offered
-	SignOut string    // where the sign-out button posts decision=signout
+	Accounts []accountView // the current one first; empty: nobody is signed in
+	SignIn   string        // address of a sign-in; empty: none is offered
+	SignOut  string        // where the sign-out buttons post to
+	Switch   string        // where the others post to
 }
 
 func (p *pages) home(w http.ResponseWriter, r *http.Request, v homePage) {
@@ -368,6 +393,7 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
 	"login":     loginPage{},
+	"select":    selectPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},

@@ -91,9 +91,17 @@ var english = messages{
 		"login.error.locked":      "This account is locked. Ask an administrator to unlock it.",
 		"login.error.busy":        "Many people are signing in right now. Wait a moment and try again.",
 
+		"login.select": "Choose another account",
+
+		"select.title":   "Choose an account",
+		"select.client":  "Choose an account to continue to {client}",
+		"select.another": "Use another account",
+		"select.cancel":  "Cancel",
+
 		"consent.title":  "Allow access",
 		"consent.client": "{client} asks to use your account",
 		"consent.user":   "Signed in as",
+		"consent.switch": "Not you?",
 		"consent.scopes": "If you allow it, the application can:",
 		"consent.none":   "It asks for nothing but to know that you are signed in.",
 		"consent.host":   "Either way, you will return to {host}",
@@ -132,6 +140,8 @@ var english = messages{
 		"signout.text":   "This ends your session here and in the applications you used with it.",
 		"signout.client": "{client} asks to sign you out. This ends your session here and in the applications you used with it.",
 		"signout.user":   "Signed in as",
+		"signout.which":  "Whom do you want to sign out?",
+		"signout.all":    "All accounts in this browser",
 		"signout.submit": "Sign out",
 		"signout.cancel": "Stay signed in",
 
@@ -167,8 +177,13 @@ var english = messages{
 		"home.text.user": "Applications that trust {installation} let you in without asking for your password again.",
 		"home.signin":    "Sign in",
 		"home.user":      "You are signed in",
+		"home.accounts":  "Signed in here",
 		"home.admin":     "Administrator",
+		"home.current":   "In use",
+		"home.switch":    "Switch",
+		"home.who":       "{action}: {name}",
 		"home.signout":   "Sign out",
+		"home.all":       "Sign out of all accounts",
 	},
 }
 
