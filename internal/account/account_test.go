@@ -154,6 +154,7 @@ func TestNewRefuses(t *testing.T) {
 		"absolute under idle":                func(c *Config) { c.Idle, c.Absolute = 2*time.Hour, time.Hour },
 		"remembered absolute under its idle": func(c *Config) { c.RememberAbsolute = time.Hour },
 		"negative number of hashes":          func(c *Config) { c.Hashes = -1 },
+		"negative limit of sign-ups":         func(c *Config) { c.SignUpLimit = -1 },
 		"negative wait":                      func(c *Config) { c.HashWait = -1 },
 		"memory too small":                   func(c *Config) { c.Password = Params{Memory: 1024, Time: 2, Threads: 1} },
 		"memory too large":                   func(c *Config) { c.Password = Params{Memory: maxMemory + 1, Time: 2, Threads: 1} },

@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -99,7 +98,7 @@ func (a *Authority) Metadata() Metadata {
 		RevocationAuthAlgorithms:    AssertionAlgorithms,
 		ClaimTypesSupported:         []string{"normal"},
 		ClaimsSupported:             claims,
-		PromptValuesSupported:       slices.Clone(prompts),
+		PromptValuesSupported:       a.prompts(),
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
 	}

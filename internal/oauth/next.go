@@ -116,6 +116,9 @@ func (s Situation) needsConsent() bool {
 // beside it.
 func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Step, *Error) {
 	s, err := a.situation(ctx, z, session)
+	if s.asks("create") && !a.SignUp { // switched off since the request was checked
+		return StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
+	}
 	if s.asks("none") {
 		for i := 0; err == nil && i < len(others); i++ {
 			var o Situation

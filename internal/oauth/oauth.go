@@ -42,6 +42,8 @@ type Config struct {
 	RefreshIdle     time.Duration // an unused refresh token dies; 14 days
 	RefreshLife     time.Duration // a family of refresh tokens dies; 90 days
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
+
+	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 
 // Leeway is how far clocks may differ, in both directions, where a time that

@@ -62,6 +62,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
 		TokenLife: oauth.MaxAccessLife + oauth.Leeway,
+		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit,
 	})
 	if err != nil {
 		return nil, err
@@ -69,6 +70,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	p.Authority, err = oauth.New(oauth.Config{
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: p.outgoing(),
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
+		SignUp: c.SignUp,
 	})
 	if err != nil {
 		return nil, err

@@ -50,6 +50,8 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 	switch v.step {
 	case oauth.StepLogin:
 		return s.sendTo(w, r, z, "/login")
+	case oauth.StepCreate:
+		return s.sendTo(w, r, z, "/create")
 	case oauth.StepSelect:
 		return s.sendTo(w, r, z, "/select")
 	case oauth.StepConsent:

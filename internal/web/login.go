@@ -33,6 +33,9 @@ func (s *Web) loginPage(v visit) loginPage {
 	if len(v.accounts) > 0 && v.z.Request.Asked.Subject == "" {
 		page.Select = s.pageOf(v.z, "/select")
 	}
+	if s.Authority.SignUp {
+		page.Create = s.pageOf(v.z, "/create")
+	}
 	return page
 }
 

@@ -267,6 +267,7 @@ type loginPage struct {
 	Status   int // 0: 200
 	Action   string
 	Select   string     // address of the page that lists who is signed in; empty: none
+	Create   string     // address of the page that makes an account; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
@@ -275,6 +276,22 @@ type loginPage struct {
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// createPage makes an account for somebody who asks for one. It posts login, name,
+// password and, from the second button, decision=cancel.
+type createPage struct {
+	Status      int // 0: 200
+	Action      string
+	SignIn      string     // address of the sign-in page; empty: none
+	Client      clientView // zero: nobody sent them
+	Login, Name string     // what was typed before
+	Error       string     // empty: none
+	Wrong       string     // the field that it is about; empty: none
+}
+
+func (p *pages) create(w http.ResponseWriter, r *http.Request, v createPage) {
+	p.draw(w, r, drawing{view: "create", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
 }
 
 // consentPage asks whether a client may have what it wants. It posts
@@ -394,6 +411,7 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
+	"create":    createPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},

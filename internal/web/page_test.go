@@ -22,6 +22,8 @@ func show(t *testing.T, p *pages, data any) *http.Response {
 	switch v := data.(type) {
 	case loginPage:
 		p.login(w, r, v)
+	case createPage:
+		p.create(w, r, v)
 	case selectPage:
 		p.selectAccount(w, r, v)
 	case consentPage:
@@ -127,6 +129,12 @@ var samplePages = []struct {
 		[]string{"No."}},
 	{"login, no client", loginPage{Action: "/login"}, 200, loginControls, []string{"Sign in"}},
 	{"login, others are signed in", loginPage{Action: "/interaction/1/login", Select: "/interaction/1/select"}, 200, loginControls, []string{"Choose another account"}},
+	{"login, sign-up is open", loginPage{Create: "/interaction/1/create"}, 200, loginControls, []string{"Create an account"}},
+	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
+		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
+	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
+	{"create, wrong login", createPage{Status: 422, Login: "anna", Error: "No.", Wrong: "login"}, 422, createControls, []string{"No."}},
+	{"create, too many", createPage{Status: 429, Login: "anna", Error: "No."}, 429, createControls, []string{"No."}},
 	{"select", selectPage{Action: "/interaction/1/select", Client: sampleClient, Accounts: sampleAccounts, Another: "/interaction/1/login?another"}, 200,
 		[]string{"button.account primary account=u1", "button.account account=u2", "button.cancel decision=cancel"},
 		[]string{"Choose an account to continue to Shop", "Anna Kovalenko", "Bohdan", "bohdan@example.com", "Use another account"}},
@@ -161,8 +169,9 @@ var samplePages = []struct {
 }
 
 var (
-	loginControls = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
-	setupControls = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
+	loginControls  = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
+	createControls = []string{"input[text] login=", "input[text] name=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}
+	setupControls  = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
 )
 
 // TestPageContract holds what browsers, password managers and test drivers

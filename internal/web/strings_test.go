@@ -83,6 +83,9 @@ func TestTexts(t *testing.T) {
 			used[prefix+errorPage{Status: status}.Kind()] = true
 		}
 	}
+	for _, field := range []string{"login", "name", "password"} { // put together in create.go
+		used["create.error."+field] = true
+	}
 	for key := range used {
 		if english.text[key] == "" {
 			t.Errorf("there is no text %q", key)

@@ -84,6 +84,8 @@ func (s *Web) Handler() http.Handler {
 	page("POST /interaction/{id}/login", s.login)
 	page("GET /interaction/{id}/select", s.showSelect)
 	page("POST /interaction/{id}/select", s.selectAccount)
+	page("GET /interaction/{id}/create", s.showCreate)
+	page("POST /interaction/{id}/create", s.create)
 	page("GET /interaction/{id}/consent", s.showConsent)
 	page("POST /interaction/{id}/consent", s.consent)
 
