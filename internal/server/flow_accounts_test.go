@@ -139,7 +139,7 @@ func TestChooser(t *testing.T) {
 			t.Errorf("the current account is %s, want the latest", who)
 		}
 		page := p.Get(servertest.AuthorizePath(p.client, "prompt", "select_account"))
-		for _, want := range []string{"Olena ada", "ada@example.com", "Olena bob", "bob@example.com", "Use another account", "Choose an account to continue to"} {
+		for _, want := range []string{"Olena ada", "ada@example.com", "Olena bob", "bob@example.com", "Use another account", "Choose an account for"} {
 			if !strings.Contains(page.Body, want) {
 				t.Errorf("%q is not on the page: %s", want, page.Body)
 			}
