@@ -240,7 +240,7 @@ var looks = []struct {
 	scheme        string
 }{
 	{"desktop-light", 1280, 860, "light"}, {"desktop-dark", 1280, 860, "dark"},
-	{"phone-light", 375, 812, "light"}, {"phone-dark", 375, 812, "dark"},
+	{"phone-light", 360, 780, "light"}, {"phone-dark", 360, 780, "dark"},
 }
 
 // screenshots photographs the page in every look. A page that is wider than

@@ -42,6 +42,7 @@ const configName = "config"
 
 const (
 	groupPlace    = "Addresses and storage"
+	groupPeople   = "People"
 	groupOutgoing = "Requests to applications"
 	groupRegister = "Applications that register themselves"
 	groupLife     = "Lifetimes"
@@ -58,6 +59,9 @@ var known = []setting{
 	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
+
+	{"sign-up", groupPeople, "`STATE` of sign-up: open lets everybody make themselves an account, off nobody", "off", "", signUp},
+	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
 
 	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
 	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
@@ -229,6 +233,14 @@ func onOrOff(set func(*settings, bool)) func(*settings, string) error {
 		set(s, v == "on")
 		return nil
 	}
+}
+
+func signUp(s *settings, v string) error {
+	if v != "open" && v != "off" {
+		return fmt.Errorf("%q is neither open nor off", v)
+	}
+	s.SignUp = v == "open"
+	return nil
 }
 
 func number(least, most int, set func(*settings, int)) func(*settings, string) error {

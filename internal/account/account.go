@@ -49,6 +49,10 @@ var (
 	ErrNoUser = errors.New("no such user")
 	// ErrLoginTaken says that somebody has that login already.
 	ErrLoginTaken = errors.New("the login is taken")
+	// ErrSignUpOff says that nobody gets an account by asking for one here.
+	ErrSignUpOff = errors.New("sign-up is off")
+	// ErrSignUpLimit says that an address has tried to sign up too often lately.
+	ErrSignUpLimit = errors.New("too many sign-ups from one address")
 	// ErrAlreadySetUp says that there is an account, so that none can be made
 	// by a setup link.
 	ErrAlreadySetUp = errors.New("the first account exists already")
@@ -88,6 +92,12 @@ type Config struct {
 	// HashWait is how long a sign-in waits for its turn before ErrBusy; zero:
 	// DefaultHashWait.
 	HashWait time.Duration
+
+	// SignUp lets strangers make themselves an account.
+	SignUp bool
+	// SignUpLimit is how often one address may try in an hour; zero:
+	// DefaultSignUpLimit.
+	SignUpLimit int
 }
 
 // Accounts is the rule book about people. Its methods may be called from many
@@ -98,6 +108,9 @@ type Accounts struct {
 	passwords *hasher
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
+
+	signUp      bool
+	signUpLimit int
 }
 
 // life is how long a session lasts, in seconds.
@@ -132,7 +145,16 @@ func New(c Config) (*Accounts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Accounts{store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second)}, nil
+	if c.SignUpLimit == 0 {
+		c.SignUpLimit = DefaultSignUpLimit
+	}
+	if c.SignUpLimit < 1 || c.SignUpLimit > maxSignUpLimit {
+		return nil, fmt.Errorf("account: SignUpLimit is %d and must be from 1 to %d", c.SignUpLimit, maxSignUpLimit)
+	}
+	return &Accounts{
+		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		signUp: c.SignUp, signUpLimit: c.SignUpLimit,
+	}, nil
 }
 
 func newLife(name string, idle, absolute time.Duration) (life, error) {

@@ -90,7 +90,7 @@ func (h house) user(login string) model.User {
 	return u
 }
 
-func (h house) signedIn(login string) SignedIn {
+func (h house) signedIn(login string) Entry {
 	h.t.Helper()
 	in, err := h.SignIn(h.ctx(), Attempt{Login: login, Password: goodPassword})
 	h.ok(err)
@@ -99,11 +99,20 @@ func (h house) signedIn(login string) SignedIn {
 
 func (h house) alive(cookie model.Secret) bool {
 	h.t.Helper()
-	_, _, err := h.Session(h.ctx(), cookie)
-	if err != nil {
-		h.is(err, ErrNoSession)
+	return h.used(cookie).Session.ID != ""
+}
+
+// used returns the live session behind a cookie, which is in use now, or none.
+func (h house) used(cookie model.Secret) SignedIn {
+	h.t.Helper()
+	list, err := h.Held(h.ctx(), []model.Secret{cookie})
+	h.ok(err)
+	if len(list) == 0 {
+		return SignedIn{}
 	}
-	return err == nil
+	list[0].Session, err = h.Touch(h.ctx(), list[0].Session)
+	h.ok(err)
+	return list[0]
 }
 
 func (h house) view(fn func(*store.Tx) error) {
@@ -145,6 +154,7 @@ func TestNewRefuses(t *testing.T) {
 		"absolute under idle":                func(c *Config) { c.Idle, c.Absolute = 2*time.Hour, time.Hour },
 		"remembered absolute under its idle": func(c *Config) { c.RememberAbsolute = time.Hour },
 		"negative number of hashes":          func(c *Config) { c.Hashes = -1 },
+		"negative limit of sign-ups":         func(c *Config) { c.SignUpLimit = -1 },
 		"negative wait":                      func(c *Config) { c.HashWait = -1 },
 		"memory too small":                   func(c *Config) { c.Password = Params{Memory: 1024, Time: 2, Threads: 1} },
 		"memory too large":                   func(c *Config) { c.Password = Params{Memory: maxMemory + 1, Time: 2, Threads: 1} },

@@ -29,13 +29,12 @@ type Attempt struct {
 	Remember  bool   // the longer life
 	UserAgent string // shown to the person in their list of sessions
 	Address   string // network address
-	// Replace is the cookie of the session that this browser has already, if
-	// any; it ends with the sign-in.
-	Replace model.Secret
+	// Browser holds the cookies of the sessions that this browser has already.
+	Browser []model.Secret
 }
 
-// SignedIn is a new session. The cookie is nowhere else: the database has its
-// hash.
+// SignedIn is a session at a browser. The cookie is nowhere else: the database
+// has its hash.
 type SignedIn struct {
 	Session model.Session
 	User    model.User
@@ -45,30 +44,36 @@ type SignedIn struct {
 // errChanged says that the password hash was replaced while it was compared.
 var errChanged = errors.New("the password changed meanwhile")
 
+// Entry is a session that has just begun, or begun anew.
+type Entry struct {
+	SignedIn
+	Beside []model.UserID // who else stays signed in at the browser
+}
+
 // SignIn compares the password and begins a session, with a new cookie, always.
 // Somebody who signs in again in the same browser renews the session that they
 // have there, so that what their applications hold stays good; anybody else's
-// session there ends. It returns ErrCredentials, for an unknown login as for
-// a wrong password and after the same work; ErrLocked, only after the right
+// session there stays beside it. It returns ErrCredentials, for an unknown login as
+// for a wrong password and after the same work; ErrLocked, only after the right
 // password; and ErrBusy.
-func (a *Accounts) SignIn(ctx context.Context, t Attempt) (SignedIn, error) {
+func (a *Accounts) SignIn(ctx context.Context, t Attempt) (Entry, error) {
 	for range 3 {
 		in, err := a.signIn(ctx, t)
 		if !errors.Is(err, errChanged) {
 			return in, err
 		}
 	}
-	return SignedIn{}, ErrBusy
+	return Entry{}, ErrBusy
 }
 
-func (a *Accounts) signIn(ctx context.Context, t Attempt) (SignedIn, error) {
+func (a *Accounts) signIn(ctx context.Context, t Attempt) (Entry, error) {
 	user, err := a.claimed(ctx, t.Login)
 	if err != nil {
-		return SignedIn{}, err
+		return Entry{}, err
 	}
 	stale, err := a.passwords.verify(ctx, t.Password, user.PasswordHash)
 	if err != nil {
-		return SignedIn{}, err
+		return Entry{}, err
 	}
 	var anew string
 	if stale {
@@ -76,15 +81,17 @@ func (a *Accounts) signIn(ctx context.Context, t Attempt) (SignedIn, error) {
 		// today) is still the right one: the next sign-in tries again.
 		anew, _ = a.passwords.hash(ctx, t.Password)
 	}
-	in := SignedIn{Cookie: model.NewSecret(cookiePrefix)}
-	b := beginning{user: user, anew: anew, replace: t.Replace, session: a.newSession(user.ID, t, in.Cookie)}
+	cookie := model.NewSecret(cookiePrefix)
+	b := beginning{user: user, anew: anew, browser: t.Browser, session: a.newSession(user.ID, t, cookie)}
+	var in Entry
 	err = a.store.Update(ctx, func(tx *store.Tx) (err error) {
-		in.User, in.Session, err = a.begin(tx, b)
+		in, err = a.begin(tx, b)
 		return err
 	})
 	if err != nil {
-		return SignedIn{}, err
+		return Entry{}, err
 	}
+	in.Cookie = cookie
 	return in, nil
 }
 
@@ -129,13 +136,13 @@ func (a *Accounts) newSession(id model.UserID, t Attempt, cookie model.Secret) m
 type beginning struct {
 	user    model.User // as the password was compared with
 	anew    string     // its hash at today's cost, or nothing
-	replace model.Secret
+	browser []model.Secret
 	session model.Session
 }
 
 // begin stores a session. The person is read once more, because comparing took
 // its time: who was locked or given a new password meanwhile does not get in.
-func (a *Accounts) begin(tx *store.Tx, b beginning) (model.User, model.Session, error) {
+func (a *Accounts) begin(tx *store.Tx, b beginning) (Entry, error) {
 	user, err := tx.User(b.user.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -147,98 +154,22 @@ func (a *Accounts) begin(tx *store.Tx, b beginning) (model.User, model.Session, 
 		err = ErrLocked
 	}
 	if err != nil {
-		return model.User{}, model.Session{}, err
+		return Entry{}, err
 	}
 	actor := model.Actor{Kind: model.ActorUser, ID: string(user.ID), Address: b.session.Address}
 	if b.anew != "" {
 		if err := tx.SetPassword(user.ID, b.anew, user.PasswordAt); err != nil {
-			return model.User{}, model.Session{}, err
+			return Entry{}, err
 		}
 		if err := tx.Record(model.Event{Actor: actor, Action: "password.rehash", UserID: user.ID}); err != nil {
-			return model.User{}, model.Session{}, err
+			return Entry{}, err
 		}
 	}
-	session, err := a.replace(tx, actor, b)
+	session, beside, err := a.settle(tx, actor, b)
 	if err != nil {
-		return model.User{}, model.Session{}, err
+		return Entry{}, err
 	}
-	return outward(user), session, nil
-}
-
-// replace begins a session in the place of the one that the same browser had.
-// If that is the same person's and still live, it goes on under the new cookie;
-// otherwise it ends: nobody could sign it out any more.
-func (a *Accounts) replace(tx *store.Tx, actor model.Actor, b beginning) (model.Session, error) {
-	s := b.session
-	old, err := a.replaced(tx, b.replace)
-	if err != nil {
-		return s, err
-	}
-	if old.UserID == s.UserID && old.Live(s.AuthTime) {
-		s.ID, s.CreatedAt = old.ID, old.CreatedAt
-		if err := tx.RenewSession(s); err != nil {
-			return s, err
-		}
-		return s, tx.Record(model.Event{Actor: actor, Action: "session.renew", UserID: s.UserID, Detail: "session=" + string(s.ID)})
-	}
-	if old.ID != "" {
-		if err := tx.EndSession(old.ID, a.ending(model.CauseSignedOut)); err != nil {
-			return s, err
-		}
-		err := tx.Record(model.Event{Actor: actor, Action: "session.end", UserID: old.UserID, Detail: "replaced session=" + string(old.ID)})
-		if err != nil {
-			return s, err
-		}
-	}
-	if err := tx.InsertSession(s); err != nil {
-		return s, err
-	}
-	return s, tx.Record(model.Event{Actor: actor, Action: "session.start", UserID: s.UserID, Detail: "session=" + string(s.ID)})
-}
-
-// replaced returns the session of a cookie that nobody ended yet, or none.
-func (a *Accounts) replaced(tx *store.Tx, cookie model.Secret) (model.Session, error) {
-	if cookie == "" || len(cookie) > maxCookie {
-		return model.Session{}, nil
-	}
-	old, err := tx.SessionByCookie(cookie.Hash())
-	if errors.Is(err, store.ErrNotFound) || err == nil && old.EndedAt != 0 {
-		return model.Session{}, nil
-	}
-	return old, err
-}
-
-// Session returns the live session behind a cookie and its person, and notes
-// once a minute that it is in use. It returns ErrNoSession, also when the
-// account is locked.
-func (a *Accounts) Session(ctx context.Context, cookie model.Secret) (model.Session, model.User, error) {
-	if cookie == "" || len(cookie) > maxCookie {
-		return model.Session{}, model.User{}, ErrNoSession
-	}
-	var s model.Session
-	var user model.User
-	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
-		if s, err = tx.SessionByCookie(cookie.Hash()); err != nil {
-			return err
-		}
-		user, err = tx.User(s.UserID)
-		return err
-	})
-	now := a.unix()
-	if err == nil && (!s.Live(now) || user.Status != model.UserActive) {
-		err = ErrNoSession
-	}
-	if err == nil && now-s.SeenAt >= int64(touchEvery/time.Second) {
-		s.SeenAt, s.IdleAt = now, now+a.life[s.Remember].idle
-		err = a.store.Upkeep(ctx, func(tx *store.Tx) error { return tx.TouchSession(s.ID, s.SeenAt, s.IdleAt) })
-	}
-	if errors.Is(err, store.ErrNotFound) {
-		err = ErrNoSession
-	}
-	if err != nil {
-		return model.Session{}, model.User{}, err
-	}
-	return s, outward(user), nil
+	return Entry{SignedIn{Session: session, User: outward(user)}, beside}, nil
 }
 
 // Sessions lists the live sessions of a person, the youngest first.

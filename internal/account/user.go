@@ -38,6 +38,16 @@ func (a *Accounts) Create(ctx context.Context, actor model.Actor, n NewUser) (mo
 
 // newUser checks a person and hashes their password.
 func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
+	user, err := a.draft(n)
+	if err == nil && n.Password != "" {
+		user.PasswordAt = user.CreatedAt
+		user.PasswordHash, err = a.passwords.hash(ctx, n.Password)
+	}
+	return user, err
+}
+
+// draft checks a person, but for their password.
+func (a *Accounts) draft(n NewUser) (model.User, error) {
 	login, err := normalizeLogin(n.Login)
 	if err != nil {
 		return model.User{}, err
@@ -46,7 +56,7 @@ func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
 		return model.User{}, err
 	}
 	now := a.unix()
-	user := model.User{
+	return model.User{
 		ID:        model.UserID(model.NewID()),
 		Login:     login,
 		Status:    model.UserActive,
@@ -54,14 +64,7 @@ func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
 		Profile:   n.Profile,
 		CreatedAt: now,
 		UpdatedAt: now,
-	}
-	if n.Password != "" {
-		if user.PasswordHash, err = a.passwords.hash(ctx, n.Password); err != nil {
-			return model.User{}, err
-		}
-		user.PasswordAt = now
-	}
-	return user, nil
+	}, nil
 }
 
 func insertUser(tx *store.Tx, actor model.Actor, user model.User) error {

@@ -13,7 +13,8 @@ type Request struct {
 
 	// What the pages have proven.
 	SessionID SessionID // the person signed in for this very request
-	Approved  []string  // the scopes that the person agreed to, and with them to the rest of what was asked
+	Chosen    SessionID // whose account it is for, of several in this browser: they picked it, signed in, or were shown what is asked
+	Approved  []string  // the scopes that the person of Chosen agreed to, and with them to the rest of what was asked
 }
 
 // Asked is the content of an authorization request, RFC 6749 §4.1.1 and OpenID

@@ -206,8 +206,14 @@ func checkNonce(d *draft) *Error {
 	return nil
 }
 
-// prompts are the supported values, in the order of the specification.
-var prompts = []string{"none", "login", "consent", "select_account"}
+// prompts are the supported values, in the order of the specifications.
+func (a *Authority) prompts() []string {
+	list := []string{"none", "login", "consent", "select_account"}
+	if a.SignUp {
+		list = append(list, "create") // Initiating User Registration §4.2
+	}
+	return list
+}
 
 // displays are the looks of the pages, OpenID Connect Core §3.1.2.1. "wap" and
 // what is unknown get the page, which asks nothing of a browser.
@@ -225,7 +231,7 @@ func checkPrompt(d *draft) *Error {
 	for _, p := range d.asked.Prompt {
 		// Initiating User Registration §4.1: a value that is not supported is an
 		// error, and the description names it.
-		if !slices.Contains(prompts, p) {
+		if !slices.Contains(d.prompts(), p) {
 			return fail(InvalidRequest, "The prompt %s is not supported", plain(p))
 		}
 	}
@@ -234,6 +240,16 @@ func checkPrompt(d *draft) *Error {
 	}
 	if slices.Contains(d.asked.Prompt, "none") && len(d.asked.Prompt) > 1 {
 		return fail(InvalidRequest, "The prompt none stands alone")
+	}
+	// Initiating User Registration §4: with other values "mutually exclusive
+	// conditions can arise"; consent alone is none.
+	if slices.Contains(d.asked.Prompt, "create") {
+		if slices.Contains(d.asked.Prompt, "login") || slices.Contains(d.asked.Prompt, "select_account") {
+			return fail(InvalidRequest, "The prompt create goes with no other one but consent")
+		}
+		if d.params.has("id_token_hint") {
+			return fail(InvalidRequest, "The prompt create is for somebody new, and the id_token_hint names somebody")
+		}
 	}
 	return nil
 }

@@ -7,26 +7,27 @@ type Code string
 
 // The error codes, each with the clause that defines it.
 const (
-	InvalidRequest          Code = "invalid_request"           // RFC 6749 §4.1.2.1, §5.2
-	InvalidClient           Code = "invalid_client"            // RFC 6749 §5.2
-	InvalidGrant            Code = "invalid_grant"             // RFC 6749 §5.2
-	UnauthorizedClient      Code = "unauthorized_client"       // RFC 6749 §4.1.2.1, §5.2
-	UnsupportedGrantType    Code = "unsupported_grant_type"    // RFC 6749 §5.2
-	UnsupportedResponseType Code = "unsupported_response_type" // RFC 6749 §4.1.2.1
-	InvalidScope            Code = "invalid_scope"             // RFC 6749 §4.1.2.1, §5.2
-	AccessDenied            Code = "access_denied"             // RFC 6749 §4.1.2.1
-	ServerError             Code = "server_error"              // RFC 6749 §4.1.2.1
-	InvalidToken            Code = "invalid_token"             // RFC 6750 §3.1
-	InsufficientScope       Code = "insufficient_scope"        // RFC 6750 §3.1
-	LoginRequired           Code = "login_required"            // OpenID Connect Core §3.1.2.6
-	ConsentRequired         Code = "consent_required"          // OpenID Connect Core §3.1.2.6
-	InteractionRequired     Code = "interaction_required"      // OpenID Connect Core §3.1.2.6
-	RequestNotSupported     Code = "request_not_supported"     // OpenID Connect Core §3.1.2.6
-	RequestURINotSupported  Code = "request_uri_not_supported" // OpenID Connect Core §3.1.2.6
-	RegistrationUnsupported Code = "registration_not_supported"
-	UnmetAuthentication     Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
-	InvalidTarget           Code = "invalid_target"                    // RFC 8707 §2
-	TooManyRequests         Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
+	InvalidRequest           Code = "invalid_request"            // RFC 6749 §4.1.2.1, §5.2
+	InvalidClient            Code = "invalid_client"             // RFC 6749 §5.2
+	InvalidGrant             Code = "invalid_grant"              // RFC 6749 §5.2
+	UnauthorizedClient       Code = "unauthorized_client"        // RFC 6749 §4.1.2.1, §5.2
+	UnsupportedGrantType     Code = "unsupported_grant_type"     // RFC 6749 §5.2
+	UnsupportedResponseType  Code = "unsupported_response_type"  // RFC 6749 §4.1.2.1
+	InvalidScope             Code = "invalid_scope"              // RFC 6749 §4.1.2.1, §5.2
+	AccessDenied             Code = "access_denied"              // RFC 6749 §4.1.2.1
+	ServerError              Code = "server_error"               // RFC 6749 §4.1.2.1
+	InvalidToken             Code = "invalid_token"              // RFC 6750 §3.1
+	InsufficientScope        Code = "insufficient_scope"         // RFC 6750 §3.1
+	LoginRequired            Code = "login_required"             // OpenID Connect Core §3.1.2.6
+	ConsentRequired          Code = "consent_required"           // OpenID Connect Core §3.1.2.6
+	InteractionRequired      Code = "interaction_required"       // OpenID Connect Core §3.1.2.6
+	AccountSelectionRequired Code = "account_selection_required" // OpenID Connect Core §3.1.2.6
+	RequestNotSupported      Code = "request_not_supported"      // OpenID Connect Core §3.1.2.6
+	RequestURINotSupported   Code = "request_uri_not_supported"  // OpenID Connect Core §3.1.2.6
+	RegistrationUnsupported  Code = "registration_not_supported"
+	UnmetAuthentication      Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
+	InvalidTarget            Code = "invalid_target"                    // RFC 8707 §2
+	TooManyRequests          Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
 
 	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
 	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2

@@ -120,7 +120,7 @@ func (a *Authority) Metadata() Metadata {
 		RevocationAuthAlgorithms:    signed,
 		ClaimTypesSupported:         []string{"normal"},
 		ClaimsSupported:             claims,
-		PromptValuesSupported:       slices.Clone(prompts),
+		PromptValuesSupported:       a.prompts(),
 		ACRValuesSupported:          slices.Clone(a.ACRValues),
 		DisplayValuesSupported:      slices.Clone(displays),
 		UILocalesSupported:          []string{"en"},

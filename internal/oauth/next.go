@@ -15,6 +15,8 @@ type Step int
 
 const (
 	StepRefuse  Step = iota // tell the client why not
+	StepCreate              // the person asked for a new account
+	StepSelect              // the person must say which of their accounts it is for
 	StepLogin               // the person must prove who they are
 	StepConsent             // the person must agree
 	StepIssue               // nothing: a code can be issued
@@ -25,67 +27,83 @@ type Situation struct {
 	Now     int64
 	Client  model.Client
 	Request model.Request
-	Session *model.Session // nil: nobody is signed in
+	Session *model.Session // whose account it would be for (see Pick); nil: nobody's
 	Consent []string       // the scopes that this person allowed this client before
 	Claims  []string       // the claims that they allowed it one by one
+	Others  []Situation    // the same for the other people at this browser; told of a silent request only
 }
 
 // Next decides the next step. It is a pure function: the same situation has the
 // same answer wherever and however often it is asked. The *Error comes with
 // StepRefuse and with nothing else.
 func Next(s Situation) (Step, *Error) {
-	silent := slices.Contains(s.Request.Asked.Prompt, "none")
-	if s.anotherPerson() {
+	var step Step
+	var e *Error
+	switch {
+	case s.anotherPerson():
 		// OpenID Connect Core §3.1.2.2: never an answer about somebody else. A
 		// third sign-in page would not explain itself.
-		return StepRefuse, fail(LoginRequired, "Another person signed in than the one that was asked for")
-	}
-	if s.unmet() && s.Request.SessionID == s.Session.ID {
+		return StepRefuse, fail(LoginRequired, "The person is another one than was asked for")
+	case s.unmet() && s.signedIn():
 		return StepRefuse, errUnmetACR()
+	case s.asks("create") && !s.signedIn():
+		return StepCreate, nil // Initiating User Registration §4.1: also for who is signed in
+	case s.asks("select_account") && s.live() && !s.bound():
+		return StepSelect, nil // OpenID Connect Core §3.1.2.1
+	case s.needsLogin():
+		step, e = StepLogin, fail(LoginRequired, "The person must sign in")
+	case s.needsConsent():
+		step, e = StepConsent, fail(ConsentRequired, "The person must agree")
+	default:
+		return StepIssue, nil
 	}
-	if s.needsLogin() {
-		if silent {
-			return StepRefuse, fail(LoginRequired, "The person must sign in") // OpenID Connect Core §3.1.2.6
-		}
-		return StepLogin, nil
+	if !s.asks("none") {
+		return step, nil
 	}
-	if s.needsConsent() {
-		if silent {
-			return StepRefuse, fail(ConsentRequired, "The person must agree") // OpenID Connect Core §3.1.2.6
-		}
-		return StepConsent, nil
+	// OpenID Connect Core §3.1.2.6: no page is allowed, so the client is told
+	// what it would have been for.
+	if slices.ContainsFunc(s.Others, func(o Situation) bool { step, _ := Next(o); return step == StepIssue }) {
+		e = fail(AccountSelectionRequired, "The person must say which account it is for")
 	}
-	return StepIssue, nil
+	return StepRefuse, e
 }
 
-// anotherPerson reports whether the sign-in for this very request was made by
-// somebody else than its id_token_hint names.
+func (s Situation) asks(prompt string) bool { return slices.Contains(s.Request.Asked.Prompt, prompt) }
+
+func (s Situation) live() bool { return s.Session != nil && s.Session.Live(s.Now) }
+
+// bound reports whether it was decided that the request is for this session.
+func (s Situation) bound() bool { return s.Session != nil && s.Request.Chosen == s.Session.ID }
+
+// signedIn reports whether the session was begun, or begun anew, for this very
+// request.
+func (s Situation) signedIn() bool { return s.bound() && s.Request.SessionID == s.Session.ID }
+
+// anotherPerson reports whether somebody else signed in for this very request, or
+// was chosen for it, than its id_token_hint names.
 func (s Situation) anotherPerson() bool {
 	asked := s.Request.Asked.Subject
-	return s.Session != nil && s.Request.SessionID == s.Session.ID && asked != "" && asked != s.Session.UserID
+	return s.bound() && asked != "" && asked != s.Session.UserID
 }
 
 func (s Situation) needsLogin() bool {
 	asked := s.Request.Asked
-	if s.Session == nil || !s.Session.Live(s.Now) {
+	if !s.live() || s.Request.Chosen != "" && !s.bound() {
 		return true
 	}
 	if asked.Subject != "" && asked.Subject != s.Session.UserID {
 		return true // OpenID Connect Core §3.1.2.1, id_token_hint: another person
 	}
-	if s.Request.SessionID == s.Session.ID {
-		return false // they signed in for this very request
+	if s.signedIn() {
+		return false
 	}
 	if s.unmet() {
 		return true // OpenID Connect Core §5.5.1.1: another way to sign in may do
 	}
-	// OpenID Connect Core §3.1.2.1: prompt=login, prompt=select_account, max_age.
-	// The sign-in page is also where another account is chosen.
-	fresh := slices.Contains(asked.Prompt, "login") || slices.Contains(asked.Prompt, "select_account")
 	// Both times are cut to the second, so "not older than" is taken strictly;
 	// a max_age of 0 asks for a new sign-in, like prompt=login.
 	stale := asked.MaxAge != nil && s.Now-s.Session.AuthTime >= *asked.MaxAge
-	return fresh || stale
+	return s.asks("login") || stale // OpenID Connect Core §3.1.2.1
 }
 
 // unmet reports whether the person is signed in, but in none of the ways that
@@ -97,11 +115,11 @@ func (s Situation) unmet() bool {
 
 func (s Situation) needsConsent() bool {
 	asked := s.Request.Asked
-	approved := s.Request.SessionID == s.Session.ID && len(without(asked.Scope, s.Request.Approved)) == 0
+	approved := s.bound() && len(without(asked.Scope, s.Request.Approved)) == 0
 	if approved {
 		return false
 	}
-	if slices.Contains(asked.Prompt, "consent") {
+	if s.asks("consent") {
 		return true // OpenID Connect Core §3.1.2.1: even if it was given before
 	}
 	if s.Client.FirstParty {
@@ -112,38 +130,53 @@ func (s Situation) needsConsent() bool {
 	return len(without(asked.Scope, s.Consent)) > 0 || len(without(claims, s.Claims)) > 0
 }
 
-// Next gathers the situation of a request and decides its next step.
-func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Session) (Step, *Error) {
-	s := Situation{Now: a.unix(), Client: z.Client, Request: z.Request, Session: session}
-	if session != nil && !z.Client.FirstParty {
-		var consent model.Consent
-		err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
-			consent, err = tx.Consent(session.UserID, z.Client.ID)
-			return err
-		})
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return StepRefuse, inner(err).(*Error)
+// Next gathers the situation of a request and decides its next step. The session
+// is the one that was picked for it, if any; others are those that the browser has
+// beside it.
+func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Step, *Error) {
+	s, err := a.situation(ctx, z, session)
+	if s.asks("create") && !a.SignUp { // switched off since the request was checked
+		return StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
+	}
+	if s.asks("none") {
+		for i := 0; err == nil && i < len(others); i++ {
+			var o Situation
+			o, err = a.situation(ctx, z, &others[i])
+			s.Others = append(s.Others, o)
 		}
-		s.Consent, s.Claims = consent.Scope, consent.Claims
+	}
+	if err != nil {
+		return StepRefuse, inner(err).(*Error)
 	}
 	return Next(s)
 }
 
-// Authenticated notes on a waiting request that its person has just signed in
-// for it. What somebody else may have agreed to before is forgotten.
-func (a *Authority) Authenticated(ctx context.Context, z *Authorization, session model.Session) error {
-	z.Request.SessionID, z.Request.Approved = session.ID, nil
-	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UpdateRequest(z.Request) })
-	if errors.Is(err, store.ErrNotFound) {
-		return errGone()
+func (a *Authority) situation(ctx context.Context, z Authorization, session *model.Session) (Situation, error) {
+	s := Situation{Now: a.unix(), Client: z.Client, Request: z.Request, Session: session}
+	if session == nil || z.Client.FirstParty {
+		return s, nil
 	}
-	return inner(err)
+	var consent model.Consent
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		consent, err = tx.Consent(session.UserID, z.Client.ID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	s.Consent, s.Claims = consent.Scope, consent.Claims
+	return s, err
 }
 
 // Approve notes that the person behind the session agrees to what the request
-// asks, for now and, as the consent of this person to this client, for later.
+// asks, for now and, as the consent of this person to this client, for later. The
+// request must be bound to that session (Choose, Authenticated) since before the
+// person was shown what it asks.
 func (a *Authority) Approve(ctx context.Context, z *Authorization, session model.Session, address string) error {
-	z.Request.SessionID, z.Request.Approved = session.ID, z.Request.Asked.Scope
+	if z.Request.Chosen != session.ID {
+		return errGone()
+	}
+	z.Request.Approved = z.Request.Asked.Scope
 	return a.update(ctx, func(tx *store.Tx) error {
 		err := tx.UpdateRequest(z.Request)
 		if errors.Is(err, store.ErrNotFound) {

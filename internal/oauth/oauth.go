@@ -47,6 +47,7 @@ type Config struct {
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
 
 	Registration Registration // who may register clients; nobody but the operator
+	SignUp       bool         // strangers can make themselves an account: prompt=create is supported
 }
 
 // Leeway is how far clocks may differ, in both directions, where a time that

@@ -27,6 +27,9 @@ type Config struct {
 
 	NoDebugger bool // leaves out the page at /debugger
 
+	SignUp      bool // strangers can make themselves an account
+	SignUpLimit int  // see account.Config
+
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data
 	MasterKey model.Secret // 32 bytes, base64url or hex; the file master.key in Data

@@ -17,7 +17,7 @@ import (
 // network.
 func TestCookiesOnHTTPS(t *testing.T) {
 	h := servertest.Start(t, func(c *server.Config) { c.Issuer = "https://login.example.com" })
-	h.User("olena", "correct horse battery")
+	u := h.User("olena", "correct horse battery")
 	c, _ := h.Client("shop", web)
 	ask := func(method, path, body string, cookies ...*http.Cookie) *http.Response {
 		r := httptest.NewRequest(method, "https://login.example.com"+path, strings.NewReader(body))
@@ -39,15 +39,20 @@ func TestCookiesOnHTTPS(t *testing.T) {
 		t.Errorf("cookie %s for %s", waiting, page)
 	}
 	form := url.Values{"login": {"olena"}, "password": {"correct horse battery"}}
-	session := only(t, ask(http.MethodPost, page, form.Encode(), waiting))
-	if session.Name != "__Host-ostiary_session" || session.Path != "/" || session.Domain != "" || !session.Expires.IsZero() {
-		t.Errorf("cookie %s", session)
+	session, current := two(t, ask(http.MethodPost, page, form.Encode(), waiting))
+	if session.Name != "__Host-ostiary_session_"+string(u.ID) || current.Name != "__Host-ostiary_account" || current.Value != string(u.ID) {
+		t.Errorf("cookies %s and %s", session, current)
+	}
+	for _, k := range []*http.Cookie{session, current} {
+		if k.Path != "/" || k.Domain != "" || !k.Expires.IsZero() {
+			t.Errorf("cookie %s", k)
+		}
 	}
 	form.Set("remember", "1")
-	if kept := only(t, ask(http.MethodPost, page, form.Encode(), waiting)); kept.Expires.IsZero() {
+	if kept, current := two(t, ask(http.MethodPost, page, form.Encode(), waiting)); kept.Expires.IsZero() || current.Expires.IsZero() {
 		t.Errorf("a remembered session ends with the browser: %s", kept)
 	}
-	for _, k := range []*http.Cookie{waiting, session} {
+	for _, k := range []*http.Cookie{waiting, session, current} {
 		if !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteLaxMode {
 			t.Errorf("cookie %s", k)
 		}
@@ -68,4 +73,12 @@ func only(t *testing.T, res *http.Response) *http.Cookie {
 		t.Fatalf("%d %v", res.StatusCode, res.Cookies())
 	}
 	return res.Cookies()[0]
+}
+
+func two(t *testing.T, res *http.Response) (first, second *http.Cookie) {
+	t.Helper()
+	if len(res.Cookies()) != 2 {
+		t.Fatalf("%d %v", res.StatusCode, res.Cookies())
+	}
+	return res.Cookies()[0], res.Cookies()[1]
 }

@@ -316,7 +316,6 @@ func TestReauthentication(t *testing.T) {
 		{[]string{"max_age", "1"}, true},
 		{[]string{"max_age", "0"}, true},
 		{[]string{"prompt", "login"}, true},
-		{[]string{"prompt", "select_account"}, true},
 	} {
 		after, asked := authTime(servertest.AuthorizePath(c, row.extra...))
 		if asked != row.again || after > before != row.again {

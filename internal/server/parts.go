@@ -65,6 +65,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
 		TokenLife: oauth.MaxAccessLife + oauth.Leeway,
+		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit,
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: p.outgoing(),
 		ACRValues:  []string{account.ACRPassword},
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
-		Registration: c.Registration,
+		Registration: c.Registration, SignUp: c.SignUp,
 	})
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,7 @@ func readForm(n *html.Node) Form {
 	f := Form{Action: attr(n, "action"), Values: url.Values{}, Button: map[string]url.Values{}}
 	walk(n, func(n *html.Node) {
 		switch {
+		case n.Data == "input" && attr(n, "type") == "radio" && !hasAttr(n, "checked"):
 		case n.Data == "input" && attr(n, "type") != "checkbox":
 			f.Values.Set(attr(n, "name"), attr(n, "value"))
 		case n.Data == "button":
@@ -188,6 +190,10 @@ func walk(n *html.Node, visit func(*html.Node)) {
 	for c := range n.ChildNodes() {
 		walk(c, visit)
 	}
+}
+
+func hasAttr(n *html.Node, name string) bool {
+	return slices.ContainsFunc(n.Attr, func(a html.Attribute) bool { return a.Key == name })
 }
 
 func attr(n *html.Node, name string) string {

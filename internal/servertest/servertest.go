@@ -29,6 +29,8 @@ type House struct {
 	Clock  *Clock
 	Log    *Log
 	t      testing.TB
+	config server.Config
+	stop   func()
 }
 
 // Option changes the configuration before the server starts.
@@ -65,20 +67,47 @@ func Start(t testing.TB, options ...Option) *House {
 	for _, o := range options {
 		o(&c)
 	}
-	s, err := server.New(context.Background(), c)
+	h := &House{Clock: clock, Log: log, t: t, config: c}
+	h.run()
+	t.Cleanup(func() { h.stop() })
+	return h
+}
+
+// run serves with the House's configuration until stop is called.
+func (h *House) run() {
+	h.t.Helper()
+	s, err := server.New(context.Background(), h.config)
 	if err != nil {
-		t.Fatal(err)
+		h.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	t.Cleanup(func() {
+	h.Server, h.Issuer = s, s.Config.Issuer
+	h.stop = func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("the server stopped with: %v", err)
+			h.t.Errorf("the server stopped with: %v", err)
 		}
-	})
-	return &House{Server: s, Issuer: s.Config.Issuer, Clock: clock, Log: log, t: t}
+	}
+}
+
+// Restart stops the server and starts another one in its place: on the same
+// database, data folder and address, with nothing else left of the old one.
+// Options change the configuration before.
+func (h *House) Restart(options ...Option) {
+	h.t.Helper()
+	h.stop()
+	h.stop = func() {}
+	listener, err := net.Listen("tcp", h.config.Listener.Addr().String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.config.Listener = listener
+	for _, o := range options {
+		o(&h.config)
+	}
+	h.run()
 }
 
 // User makes an account with every standard claim.

@@ -29,7 +29,7 @@ func TestRequest(t *testing.T) {
 
 		// To agree to nothing is not the same as not to have answered.
 		for _, approved := range [][]string{{}, {"openid"}, {"a", `b"`, "c<d"}, {"", ""}, {`","`}, nil} {
-			r.SessionID, r.Approved, r.ExpiresAt = "s1", approved, r.ExpiresAt+1
+			r.SessionID, r.Chosen, r.Approved, r.ExpiresAt = "s1", "s2", approved, r.ExpiresAt+1
 			upkeep(t, s, func(tx *store.Tx) error { return tx.UpdateRequest(r) })
 			equal(t, read(t, s, get), r)
 		}

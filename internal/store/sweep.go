@@ -24,15 +24,16 @@ var dead = []struct {
 	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM registration_counts WHERE (address, expires_at) IN (SELECT address, expires_at FROM registration_counts WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM clients WHERE id IN (` + idleDocuments + ` AND r.fresh_until <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
 // maxRounds bounds how many batches of a kind one call of Sweep deletes.
 const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, links,
-// assertions, counts and revocations when they have expired, grants (with their
-// codes) and sessions a day after they are over, and clients known by a document
-// that nobody has to do with a day after that went stale. It deletes at most batch rows in one
+// assertions, counts, tallies and revocations when they have expired, grants (with
+// their codes) and sessions a day after they are over, and clients known by a
+// document that nobody has to do with a day after that went stale. It deletes at most batch rows in one
 // transaction, so that nobody waits for it long, and at most maxRounds batches
 // of a kind; what is left waits for the next call. It returns how many rows it
 // deleted. A batch outside 1 to 1,000 is 1,000.

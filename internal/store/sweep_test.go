@@ -46,6 +46,17 @@ func TestSweep(t *testing.T) {
 		token := func(jti string, drop int64) func(*store.Tx) error {
 			return func(tx *store.Tx) error { return tx.RevokeToken(jti, store.Ending{DropAt: drop}) }
 		}
+		tally := func(name string, expires int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error { _, err := tx.Tally(name, 0, expires); return err }
+		}
+		hasTally := func(name string) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				if n, err := tx.Tally(name, 0, long); n != 1 || err != nil {
+					return err
+				}
+				return store.ErrNotFound
+			}
+		}
 		hasSession := func(id string) func(*store.Tx) error {
 			return missing(func(tx *store.Tx) (model.Session, error) { return tx.Session(model.SessionID(id)) })
 		}
@@ -106,6 +117,8 @@ func TestSweep(t *testing.T) {
 			{"expired link", link("l2", at), hasLink("l2"), true},
 			{"assertion", assertion("a1", long), hasAssertion("a1"), false},
 			{"expired assertion", assertion("a2", at), hasAssertion("a2"), true},
+			{"tally", tally("n1", long), hasTally("n1"), false},
+			{"expired tally", tally("n2", at), hasTally("n2"), true},
 			{"revocation", token("t1", long), hasToken("t1"), false},
 			{"dropped revocation", token("t2", at), hasToken("t2"), true},
 		}

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -42,24 +43,31 @@ func (s *Web) resume(w http.ResponseWriter, r *http.Request) error {
 // proceed is the dispatcher: it asks for the next step of a request and sends
 // the browser there.
 func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorization) error {
-	who, err := s.session(r)
+	v, err := s.arrive(r, z)
 	if err != nil {
 		return err
 	}
-	step, e := s.Authority.Next(r.Context(), z, who.or())
-	switch step {
+	switch v.step {
 	case oauth.StepLogin:
 		return s.sendTo(w, r, z, "/login")
+	case oauth.StepCreate:
+		return s.sendTo(w, r, z, "/create")
+	case oauth.StepSelect:
+		return s.sendTo(w, r, z, "/select")
 	case oauth.StepConsent:
+		// What this person is shown, nobody else in this browser agrees to.
+		if err := s.Authority.Choose(r.Context(), &z, v.who.Session); err != nil {
+			return err
+		}
 		return s.sendTo(w, r, z, "/consent")
 	case oauth.StepIssue:
-		answer, err := s.Authority.Issue(r.Context(), z, who.Session, s.Address(r))
+		answer, err := s.Authority.Issue(r.Context(), z, v.who.Session, s.Address(r))
 		if err != nil {
 			return err
 		}
 		s.send(w, r, answer)
 	default:
-		s.send(w, r, z.Refuse(e))
+		s.send(w, r, z.Refuse(v.refusal))
 	}
 	return nil
 }
@@ -93,20 +101,21 @@ func (s *Web) waiting(r *http.Request) (oauth.Authorization, error) {
 	return s.Authority.Resume(r.Context(), model.RequestID(r.PathValue("id")), s.cookies.interaction(r))
 }
 
-// at finds the request that a page belongs to, if that page is its next step.
-// Otherwise it sends the browser to the dispatcher and reports false.
-func (s *Web) at(w http.ResponseWriter, r *http.Request, step oauth.Step) (z oauth.Authorization, who *signedIn, here bool, err error) {
-	if z, err = s.waiting(r); err != nil {
-		return z, nil, false, err
+// at finds the request that a page belongs to, if one of the page's steps is its
+// next one. Otherwise it sends the browser to the dispatcher and reports false.
+func (s *Web) at(w http.ResponseWriter, r *http.Request, steps ...oauth.Step) (v visit, here bool, err error) {
+	z, err := s.waiting(r)
+	if err != nil {
+		return v, false, err
 	}
-	if who, err = s.session(r); err != nil {
-		return z, nil, false, err
+	if v, err = s.arrive(r, z); err != nil {
+		return v, false, err
 	}
-	if next, _ := s.Authority.Next(r.Context(), z, who.or()); next != step {
+	if !slices.Contains(steps, v.step) {
 		redirect(w, r, s.pageOf(z, ""))
-		return z, who, false, nil
+		return v, false, nil
 	}
-	return z, who, true, nil
+	return v, true, nil
 }
 
 func clientOf(z oauth.Authorization) clientView {

@@ -2,15 +2,22 @@ package web
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-// cookies names and sets the two cookies of the pages.
+// cookies names and sets the cookies of the pages.
 //
-// The session's is "__Host-": bound to this very host and to https. On an
-// http://localhost issuer, and only there, prefix and Secure fall away.
+// Each person who is signed in has one of their own, with the secret of their
+// session and the life that they chose for it: so that nothing is lost where two
+// tabs sign two people in at once. The person's ID is part of its name. Another
+// cookie says which of them is the current one; it holds no secret, and what it says
+// counts among those who are signed in only. All of these are "__Host-": bound to
+// this very host and to https. On an http://localhost issuer, and only there, prefix
+// and Secure fall away.
 //
 // A waiting request has a cookie of its own, whose path is that of its pages:
 // so each of any number of tabs carries the one that it needs, in no order,
@@ -27,11 +34,33 @@ func (c cookies) name(prefix, name string) string {
 	return name
 }
 
-func (c cookies) sessionName() string     { return c.name("__Host-", "ostiary_session") }
+func (c cookies) sessionName(id model.UserID) string {
+	return c.name("__Host-", "ostiary_session_"+string(id))
+}
+func (c cookies) currentName() string     { return c.name("__Host-", "ostiary_account") }
 func (c cookies) interactionName() string { return c.name("__Secure-", "ostiary_interaction") }
 
-func (c cookies) session(r *http.Request) model.Secret {
-	return read(r, c.sessionName())
+// maxSessions bounds how many session cookies of a request are read: twice as many
+// as there can be, because some may be over.
+const maxSessions = 2 * account.MaxAccounts
+
+// sessions returns the session cookies of a browser, by whom they say they are of.
+func (c cookies) sessions(r *http.Request) map[model.UserID]model.Secret {
+	found := map[model.UserID]model.Secret{}
+	for _, k := range r.Cookies() {
+		id, ok := strings.CutPrefix(k.Name, c.sessionName(""))
+		if ok && id != "" && len(found) < maxSessions {
+			if value := read(r, k.Name); value != "" {
+				found[model.UserID(id)] = value
+			}
+		}
+	}
+	return found
+}
+
+// current says who of those who are signed in was used last.
+func (c cookies) current(r *http.Request) model.UserID {
+	return model.UserID(read(r, c.currentName()))
 }
 
 func (c cookies) interaction(r *http.Request) model.Secret {
@@ -47,16 +76,27 @@ func read(r *http.Request, name string) model.Secret {
 	return model.Secret(found[0].Value)
 }
 
+// setSession gives the browser a session, which is the current one from now on.
 func (c cookies) setSession(w http.ResponseWriter, value model.Secret, s model.Session) {
-	k := c.cookie(c.sessionName(), "/", value)
+	c.set(w, c.sessionName(s.UserID), value, s)
+	c.setCurrent(w, s)
+}
+
+func (c cookies) setCurrent(w http.ResponseWriter, s model.Session) {
+	c.set(w, c.currentName(), model.Secret(s.UserID), s)
+}
+
+// set sets a cookie that lives as long as the person wanted to be signed in.
+func (c cookies) set(w http.ResponseWriter, name string, value model.Secret, s model.Session) {
+	k := c.cookie(name, "/", value)
 	if s.Remember {
 		k.Expires = time.Unix(s.ExpiresAt, 0).UTC()
 	}
 	http.SetCookie(w, k)
 }
 
-func (c cookies) dropSession(w http.ResponseWriter) {
-	k := c.cookie(c.sessionName(), "/", "")
+func (c cookies) dropSession(w http.ResponseWriter, id model.UserID) {
+	k := c.cookie(c.sessionName(id), "/", "")
 	k.MaxAge = -1
 	http.SetCookie(w, k)
 }

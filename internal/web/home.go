@@ -2,18 +2,37 @@ package web
 
 import "net/http"
 
-// home tells a person who they are here.
+// home tells people who they are here.
 func (s *Web) home(w http.ResponseWriter, r *http.Request) error {
-	who, err := s.session(r)
+	accounts, err := s.accounts(r)
 	if err != nil {
 		return err
 	}
-	page := homePage{SignOut: s.base + "/logout/confirm"}
-	if who != nil {
-		u := userOf(who.User)
-		page.User = &u
+	page := homePage{SignOut: s.base + "/logout/confirm", Switch: s.base + "/switch"}
+	if len(accounts) > 0 {
+		if _, err := s.use(r, accounts[0]); err != nil {
+			return err
+		}
+		page.Accounts = accountViews(accounts, accounts[0].UserID)
 	}
 	s.pages.home(w, r, page)
+	return nil
+}
+
+// switchAccount makes another one of those who are signed in here the current one.
+func (s *Web) switchAccount(w http.ResponseWriter, r *http.Request) error {
+	f, err := pageForm(r)
+	if err != nil {
+		return err
+	}
+	accounts, err := s.accounts(r)
+	if err != nil {
+		return err
+	}
+	if who := find(accounts, f.Get("account")); who != nil {
+		s.cookies.setCurrent(w, who.Session)
+	}
+	redirect(w, r, s.base+"/")
 	return nil
 }
 

@@ -10,15 +10,46 @@ import (
 )
 
 func (s *Web) showLogin(w http.ResponseWriter, r *http.Request) error {
-	z, _, here, err := s.at(w, r, oauth.StepLogin)
+	steps := []oauth.Step{oauth.StepLogin, oauth.StepSelect, oauth.StepCreate}
+	somebodyElse := r.URL.Query().Has(another)
+	if somebodyElse {
+		steps = append(steps, oauth.StepConsent)
+	}
+	v, here, err := s.at(w, r, steps...)
 	if err != nil || !here {
 		return err
 	}
-	s.pages.login(w, r, loginPage{
-		Status: http.StatusOK, Action: s.pageOf(z, "/login"), Client: clientOf(z), Login: z.Request.Asked.LoginHint,
-		Display: z.Request.Asked.Display,
-	})
+	page := s.loginPage(v)
+	if !somebodyElse {
+		page.Login = expected(v)
+	}
+	s.pages.login(w, r, page)
 	return nil
+}
+
+// loginPage is the sign-in page of a request, before anything was typed.
+func (s *Web) loginPage(v visit) loginPage {
+	page := loginPage{Status: http.StatusOK, Action: s.pageOf(v.z, "/login"), Client: clientOf(v.z), Display: v.z.Request.Asked.Display}
+	if len(v.accounts) > 0 && v.z.Request.Asked.Subject == "" {
+		page.Select = s.pageOf(v.z, "/select")
+	}
+	if s.Authority.SignUp {
+		page.Create = s.pageOf(v.z, "/create")
+	}
+	return page
+}
+
+// expected is the login of whoever shall sign in: who was chosen, or is hinted at,
+// or is to prove anew that they are who they were.
+func expected(v visit) string {
+	asked := v.z.Request.Asked
+	switch {
+	case v.who == nil, asked.Subject != "" && asked.Subject != v.who.UserID:
+		return asked.LoginHint
+	case v.z.Request.Chosen != "", asked.Subject != "", asked.LoginHint == "":
+		return v.who.User.Login
+	}
+	return asked.LoginHint
 }
 
 // login proves who the person is.
@@ -41,12 +72,12 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 		Remember:  f.Get("remember") != "",
 		UserAgent: r.UserAgent(),
 		Address:   s.Address(r),
-		Replace:   s.cookies.session(r),
+		Browser:   s.cookiesOf(r),
 	})
 	if err != nil {
 		return s.loginFailed(w, r, z, err)
 	}
-	s.cookies.setSession(w, in.Cookie, in.Session)
+	s.enter(w, r, in)
 	if err := s.Authority.Authenticated(r.Context(), &z, in.Session); err != nil {
 		return err
 	}
@@ -55,11 +86,12 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Authorization, err error) error {
-	page := loginPage{
-		Status: http.StatusUnprocessableEntity, Action: s.pageOf(z, "/login"), Client: clientOf(z),
-		Login: r.PostForm.Get("login"), Remember: r.PostForm.Get("remember") != "",
-		Display: z.Request.Asked.Display,
+	v, found := s.arrive(r, z)
+	if found != nil {
+		return found
 	}
+	page := s.loginPage(v)
+	page.Status, page.Login, page.Remember = http.StatusUnprocessableEntity, r.PostForm.Get("login"), r.PostForm.Get("remember") != ""
 	switch {
 	case errors.Is(err, account.ErrCredentials):
 		page.Error = s.pages.text(r, "login.error.credentials")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -26,11 +27,14 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 		redirect(w, r, s.base+oauth.PathLogout+"?"+f.Encode())
 		return nil
 	}
-	who, err := s.session(r)
+	accounts, err := s.accounts(r)
 	if err != nil {
 		return err
 	}
-	if who != nil && !l.Confirmed(who.Session) {
+	if i := slices.IndexFunc(accounts, func(v signedIn) bool { return l.Confirmed(v.Session) }); i >= 0 {
+		return s.signOut(w, r, l, accounts[i])
+	}
+	if len(accounts) > 0 {
 		var hidden []hiddenField
 		for _, name := range logoutFields {
 			if v := f.Get(name); v != "" {
@@ -38,11 +42,11 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 			}
 		}
 		s.pages.signOut(w, r, signOutPage{
-			Action: s.base + "/logout/confirm", Client: clientView{Name: l.Client.Name, URI: l.Client.URI}, User: userOf(who.User), Hidden: hidden,
+			Action: s.base + "/logout/confirm", Client: clientView{Name: l.Client.Name, URI: l.Client.URI}, Accounts: accountViews(accounts, accounts[0].UserID), Hidden: hidden,
 		})
 		return nil
 	}
-	return s.signOut(w, r, l, who)
+	return s.signOut(w, r, l)
 }
 
 // logoutFields are the parameters that the confirmation page carries along;
@@ -68,27 +72,58 @@ func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 		redirect(w, r, s.base+"/")
 		return nil
 	}
-	who, err := s.session(r)
+	accounts, err := s.accounts(r)
 	if err != nil {
 		return err
 	}
-	return s.signOut(w, r, l, who)
+	return s.signOut(w, r, l, leaving(accounts, f.Get("account"))...)
 }
 
-func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, who *signedIn) error {
-	if who != nil {
-		err := s.Accounts.SignOut(r.Context(), s.actor(r, who.UserID), who.ID)
+// everybody is what the form says in the place of one account.
+const everybody = "all"
+
+// leaving are those whom a form signs out: all, or the one that it names, if they
+// are still here, or the current one where it names none.
+func leaving(accounts []signedIn, which string) []signedIn {
+	who := find(accounts, which)
+	switch {
+	case which == everybody:
+		return accounts
+	case which == "" && len(accounts) > 0:
+		return accounts[:1]
+	case who == nil:
+		return nil
+	}
+	return []signedIn{*who}
+}
+
+func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, who ...signedIn) error {
+	for _, one := range who {
+		err := s.Accounts.SignOut(r.Context(), s.actor(r, one.UserID), one.ID)
 		if err != nil && !errors.Is(err, account.ErrNoSession) {
 			return err
 		}
+		s.cookies.dropSession(w, one.UserID)
 	}
-	s.cookies.dropSession(w)
-	if back := l.Back(); back != "" {
-		redirect(w, r, back)
-		return nil
+	to, err := s.afterLogout(r, l)
+	if err != nil {
+		return err
 	}
-	redirect(w, r, s.base+"/signed-out")
+	redirect(w, r, to)
 	return nil
+}
+
+// afterLogout is where the browser goes: back to the application that asked, or,
+// if none did, to who is still signed in here.
+func (s *Web) afterLogout(r *http.Request, l oauth.Logout) (string, error) {
+	if back := l.Back(); back != "" {
+		return back, nil
+	}
+	left, err := s.accounts(r)
+	if err == nil && len(left) > 0 && l.Client.ID == "" {
+		return s.base + "/", nil
+	}
+	return s.base + "/signed-out", err
 }
 
 func (s *Web) signedOut(w http.ResponseWriter, r *http.Request) error {

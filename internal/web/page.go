@@ -265,11 +265,33 @@ func (u userView) Detail() string {
 	return ""
 }
 
+// accountView is one of the people who are signed in at a browser.
+type accountView struct {
+	User    userView
+	ID      string
+	Current bool
+}
+
+// selectPage asks for whom of those who are signed in a request is. It posts
+// account, the ID of one of them, or decision=cancel.
+type selectPage struct {
+	Action   string
+	Client   clientView
+	Accounts []accountView // at least one, and one of them current
+	Another  string        // address of a sign-in page for somebody else
+}
+
+func (p *pages) selectAccount(w http.ResponseWriter, r *http.Request, v selectPage) {
+	p.draw(w, r, drawing{view: "select", status: http.StatusOK, opener: openerFlow, data: v})
+}
+
 // loginPage asks who somebody is. It posts login, password, remember ("1" or
 // absent) and, from the second button, decision=cancel.
 type loginPage struct {
 	Status   int // 0: 200
 	Action   string
+	Select   string     // address of the page that lists who is signed in; empty: none
+	Create   string     // address of the page that makes an account; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
@@ -281,6 +303,22 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
 }
 
+// createPage makes an account for somebody who asks for one. It posts login, name,
+// password and, from the second button, decision=cancel.
+type createPage struct {
+	Status      int // 0: 200
+	Action      string
+	SignIn      string     // address of the sign-in page; empty: none
+	Client      clientView // zero: nobody sent them
+	Login, Name string     // what was typed before
+	Error       string     // empty: none
+	Wrong       string     // the field that it is about; empty: none
+}
+
+func (p *pages) create(w http.ResponseWriter, r *http.Request, v createPage) {
+	p.draw(w, r, drawing{view: "create", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
 // consentPage asks whether a client may have what it wants. It posts
 // decision=allow or decision=deny.
 type consentPage struct {
@@ -288,6 +326,7 @@ type consentPage struct {
 	Action  string
 	Client  clientView
 	User    userView
+	Switch  string // address of the page that lists who is signed in
 	Scopes  []scopeView
 	Display string // as that of loginPage
 }
@@ -323,13 +362,14 @@ func (p *pages) error(w http.ResponseWriter, r *http.Request, v errorPage) {
 	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, data: v})
 }
 
-// signOutPage asks whether somebody really wants to sign out. It posts the
-// hidden fields and decision=signout or decision=cancel.
+// signOutPage asks whether somebody really wants to sign out, and who, if several
+// are signed in. It posts the hidden fields, account (the ID of one of them, or
+// "all") and decision=signout or decision=cancel.
 type signOutPage struct {
-	Action string
-	Client clientView // zero: no client asked for it
-	User   userView
-	Hidden []hiddenField
+	Action   string
+	Client   clientView // zero: no client asked for it
+	Accounts []accountView
+	Hidden   []hiddenField
 }
 
 // hiddenField is handed through a form unchanged.
@@ -373,11 +413,13 @@ func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePag
 	p.draw(w, r, drawing{view: "setupdone", status: http.StatusOK, opener: openerOwn, data: v})
 }
 
-// homePage is the installation's front door.
+// homePage is the installation's front door. Its buttons post account, as the
+// page before a sign-out does, or the one to switch to.
 type homePage struct {
-	User    *userView // nil: nobody is signed in
-	SignIn  string    // address of a sign-in; empty: none is offered
-	SignOut string    // where the sign-out button posts decision=signout
+	Accounts []accountView // the current one first; empty: nobody is signed in
+	SignIn   string        // address of a sign-in; empty: none is offered
+	SignOut  string        // where the sign-out buttons post to
+	Switch   string        // where the others post to
 }
 
 func (p *pages) home(w http.ResponseWriter, r *http.Request, v homePage) {
@@ -394,6 +436,8 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
 	"login":     loginPage{},
+	"select":    selectPage{},
+	"create":    createPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},

@@ -22,6 +22,10 @@ func show(t *testing.T, p *pages, data any) *http.Response {
 	switch v := data.(type) {
 	case loginPage:
 		p.login(w, r, v)
+	case createPage:
+		p.create(w, r, v)
+	case selectPage:
+		p.selectAccount(w, r, v)
 	case consentPage:
 		p.consent(w, r, v)
 	case errorPage:
@@ -106,6 +110,8 @@ func textOf(n *html.Node) string {
 var (
 	sampleClient = clientView{Name: "Shop", URI: "https://shop.example/", Host: "shop.example"}
 	sampleUser   = userView{Name: "Anna Kovalenko", Login: "anna", Email: "anna@example.com", Admin: true}
+
+	sampleAccounts = []accountView{{sampleUser, "u1", true}, {userView{Name: "Bohdan", Login: "bohdan", Email: "bohdan@example.com"}, "u2", false}}
 )
 
 // samplePages has every page at least once, and every form in each of its
@@ -122,30 +128,50 @@ var samplePages = []struct {
 	{"login, wrong", loginPage{Status: 422, Action: "/interaction/1/login", Client: sampleClient, Login: "anna", Error: "No."}, 422, loginControls,
 		[]string{"No."}},
 	{"login, no client", loginPage{Action: "/login"}, 200, loginControls, []string{"Sign in"}},
-	{"consent", consentPage{Action: "/interaction/1/consent", Client: sampleClient, User: sampleUser, Scopes: []scopeView{{"a", "See A", "All of it"}, {"b:read", "", ""}}}, 200,
+	{"login, others are signed in", loginPage{Action: "/interaction/1/login", Select: "/interaction/1/select"}, 200, loginControls, []string{"Choose another account"}},
+	{"login, sign-up is open", loginPage{Create: "/interaction/1/create"}, 200, loginControls, []string{"Create an account"}},
+	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
+		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
+	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
+	{"create, wrong login", createPage{Status: 422, Login: "anna", Error: "No.", Wrong: "login"}, 422, createControls, []string{"No."}},
+	{"create, too many", createPage{Status: 429, Login: "anna", Error: "No."}, 429, createControls, []string{"No."}},
+	{"select", selectPage{Action: "/interaction/1/select", Client: sampleClient, Accounts: sampleAccounts, Another: "/interaction/1/login?another"}, 200,
+		[]string{"button.account primary account=u1", "button.account account=u2", "button.cancel decision=cancel"},
+		[]string{"Choose an account for Shop", "Anna Kovalenko", "Bohdan", "bohdan@example.com", "Use another account"}},
+	{"select, one account and no client", selectPage{Accounts: sampleAccounts[:1]}, 200,
+		[]string{"button.account primary account=u1", "button.cancel decision=cancel"}, []string{"Choose an account"}},
+	{"consent", consentPage{Action: "/interaction/1/consent", Client: sampleClient, User: sampleUser, Switch: "/interaction/1/select", Scopes: []scopeView{{"a", "See A", "All of it"}, {"b:read", "", ""}}}, 200,
 		[]string{"button.primary decision=allow", "button.cancel decision=deny"},
-		[]string{"Shop asks to use your account", "Anna Kovalenko", "anna@example.com", "See A", "All of it", "b:read"}},
+		[]string{"Shop asks to use your account", "Anna Kovalenko", "anna@example.com", "Not you?", "See A", "All of it", "b:read"}},
 	{"consent, no scopes", consentPage{Client: sampleClient, User: sampleUser}, 200,
 		[]string{"button.primary decision=allow", "button.cancel decision=deny"}, nil},
 	{"error", errorPage{Code: "invalid_request", Description: "The client is unknown", RequestID: "r-1"}, 400, nil,
 		[]string{"This request is not valid", "The client is unknown", "invalid_request", "r-1"}},
 	{"error, ours", errorPage{Status: 500, Code: "server_error"}, 500, nil, []string{"Something went wrong here", "server_error"}},
 	{"error, busy", errorPage{Status: 429, Hint: "Wait."}, 429, nil, []string{"Too many requests", "Wait."}},
-	{"signout", signOutPage{Action: "/logout/confirm", Client: sampleClient, User: sampleUser, Hidden: []hiddenField{{"state", "x"}}}, 200,
-		[]string{"input[hidden] state=x", "button.primary decision=signout", "button.cancel decision=cancel"}, []string{"Sign out?", "Anna Kovalenko"}},
+	{"signout", signOutPage{Action: "/logout/confirm", Client: sampleClient, Accounts: sampleAccounts[:1], Hidden: []hiddenField{{"state", "x"}}}, 200,
+		[]string{"input[hidden] state=x", "input[hidden] account=u1", "button.primary decision=signout", "button.cancel decision=cancel"}, []string{"Sign out?", "Anna Kovalenko"}},
+	{"signout, several", signOutPage{Action: "/logout/confirm", Accounts: sampleAccounts}, 200,
+		[]string{"input[radio] account=u1", "input[radio] account=u2", "input[radio] account=all", "button.primary decision=signout", "button.cancel decision=cancel"},
+		[]string{"Sign out?", "Anna Kovalenko", "Bohdan", "All accounts in this browser"}},
 	{"signedout", signedOutPage{}, 200, nil, []string{"You are signed out"}},
 	{"signedout, back", signedOutPage{Client: sampleClient, Back: "https://shop.example/"}, 200, nil, []string{"You are signed out", "Back to Shop"}},
 	{"setup", setupPage{Action: "/setup", Token: "t-1"}, 200, setupControls, []string{"Create the first account"}},
 	{"setup, wrong", setupPage{Status: 422, Action: "/setup", Token: "t-1", Error: "Too short."}, 422, setupControls, []string{"Too short."}},
 	{"setupdone", setupDonePage{Login: "anna", SignIn: "/"}, 200, nil, []string{"The account is ready"}},
-	{"home", homePage{User: &sampleUser, SignOut: "/logout/confirm"}, 200, []string{"button.primary decision=signout"}, []string{"You are signed in", "Administrator"}},
+	{"home", homePage{Accounts: sampleAccounts[:1], SignOut: "/logout/confirm"}, 200,
+		[]string{"input[hidden] account=u1", "button.primary decision=signout"}, []string{"You are signed in", "Administrator"}},
+	{"home, several", homePage{Accounts: sampleAccounts, SignOut: "/logout/confirm", Switch: "/switch"}, 200,
+		[]string{"button.tool account=u1", "button.account account=u2", "button.tool account=u2", "button.primary account=all"},
+		[]string{"Signed in here", "Anna Kovalenko", "In use", "Bohdan", "Sign out of all accounts"}},
 	{"home, nobody", homePage{SignIn: "/login"}, 200, nil, []string{"Welcome", "Sign in"}},
 	{"notfound", notFoundPage{}, 404, nil, []string{"There is no such page"}},
 }
 
 var (
-	loginControls = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
-	setupControls = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
+	loginControls  = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
+	createControls = []string{"input[text] login=", "input[text] name=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}
+	setupControls  = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
 )
 
 // TestPageContract holds what browsers, password managers and test drivers

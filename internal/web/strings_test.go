@@ -121,6 +121,9 @@ func TestTexts(t *testing.T) {
 	for _, name := range oauth.StandardClaims() { // put together in pages.claims
 		used["claim."+name] = true
 	}
+	for _, field := range []string{"login", "name", "password"} { // put together in create.go
+		used["create.error."+field] = true
+	}
 	for key := range used {
 		if english.text[key] == "" {
 			t.Errorf("there is no text %q", key)

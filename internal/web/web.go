@@ -83,11 +83,16 @@ func (s *Web) Handler() http.Handler {
 	page("GET /interaction/{id}", s.resume)
 	page("GET /interaction/{id}/login", s.showLogin)
 	page("POST /interaction/{id}/login", s.login)
+	page("GET /interaction/{id}/select", s.showSelect)
+	page("POST /interaction/{id}/select", s.selectAccount)
+	page("GET /interaction/{id}/create", s.showCreate)
+	page("POST /interaction/{id}/create", s.create)
 	page("GET /interaction/{id}/consent", s.showConsent)
 	page("POST /interaction/{id}/consent", s.consent)
 
 	// What a person visits on their own.
 	page("GET /{$}", s.home)
+	page("POST /switch", s.switchAccount)
 	page("POST /logout/confirm", s.confirmLogout)
 	page("GET /signed-out", s.signedOut)
 	page("GET /setup", s.showSetup)
@@ -200,35 +205,6 @@ func redirect(w http.ResponseWriter, _ *http.Request, to string) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Location", to)
 	w.WriteHeader(http.StatusSeeOther)
-}
-
-// signedIn is the session behind a browser's cookie, with its person.
-type signedIn struct {
-	model.Session
-	User model.User
-}
-
-// session returns who is signed in, or nil where nobody is.
-func (s *Web) session(r *http.Request) (*signedIn, error) {
-	cookie := s.cookies.session(r)
-	if cookie == "" {
-		return nil, nil // nobody is signed in: an ordinary answer
-	}
-	session, user, err := s.Accounts.Session(r.Context(), cookie)
-	if errors.Is(err, account.ErrNoSession) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &signedIn{session, user}, nil
-}
-
-func (v *signedIn) or() *model.Session {
-	if v == nil {
-		return nil
-	}
-	return &v.Session
 }
 
 func (s *Web) actor(r *http.Request, id model.UserID) model.Actor {

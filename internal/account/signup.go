@@ -1,0 +1,135 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// DefaultSignUpLimit is how many sign-ups one address may try in an hour, where
+// the Config says nothing.
+const DefaultSignUpLimit = 60
+
+// maxSignUpLimit bounds Config.SignUpLimit.
+const maxSignUpLimit = 1_000_000
+
+// signUpWindow is the time in which they are counted.
+const signUpWindow = time.Hour
+
+// maxName is how long a name may be that a stranger gives, in bytes.
+const maxName = 200
+
+// SignUp makes an account for somebody who asks for one and signs them in. A login
+// that has the form of an e-mail address becomes theirs as well, unverified.
+//
+// That a login is taken is told, because nobody could choose another one without
+// it. So every try that gets as far as to learn it is counted, by address, for
+// all nodes together.
+//
+// It returns ErrSignUpOff; ErrInvalid; ErrSignUpLimit; ErrLoginTaken; ErrBusy.
+func (a *Accounts) SignUp(ctx context.Context, name string, t Attempt) (Entry, error) {
+	user, err := a.applicant(name, t)
+	if err != nil {
+		return Entry{}, err
+	}
+	if err := a.admit(ctx, user.Login, t.Address); err != nil {
+		return Entry{}, err
+	}
+	if user.PasswordHash, err = a.passwords.hash(ctx, t.Password); err != nil {
+		return Entry{}, err
+	}
+	cookie := model.NewSecret(cookiePrefix)
+	b := beginning{user: user, browser: t.Browser, session: a.newSession(user.ID, t, cookie)}
+	stranger := model.Actor{Kind: model.ActorNobody, Address: b.session.Address}
+	var in Entry
+	err = a.update(ctx, func(tx *store.Tx) error {
+		if err := insertUser(tx, stranger, user); err != nil {
+			return err
+		}
+		actor := model.Actor{Kind: model.ActorUser, ID: string(user.ID), Address: b.session.Address}
+		session, beside, err := a.settle(tx, actor, b)
+		in = Entry{SignedIn{session, outward(user), cookie}, beside}
+		return err
+	})
+	if err != nil {
+		return Entry{}, err
+	}
+	return in, nil
+}
+
+// applicant checks all that can be checked before anything is looked up.
+func (a *Accounts) applicant(name string, t Attempt) (model.User, error) {
+	if !a.signUp {
+		return model.User{}, ErrSignUpOff
+	}
+	n := NewUser{Login: t.Login, Profile: model.Profile{Name: strings.TrimSpace(name)}}
+	if len(n.Profile.Name) > maxName {
+		return model.User{}, ErrInvalid{"name", "is too long"}
+	}
+	if login, err := normalizeLogin(t.Login); err == nil && strings.Contains(login, "@") {
+		n.Profile.Email = login
+	}
+	user, err := a.draft(n)
+	if err != nil {
+		return model.User{}, err
+	}
+	if _, err := newPassword(t.Password); err != nil {
+		return model.User{}, err
+	}
+	user.PasswordAt = user.CreatedAt
+	return user, nil
+}
+
+// admit counts a try and looks whether there is a place for it, before a password
+// is hashed. While there is no account yet nobody signs up: the first one is the
+// administrator's, by the setup link.
+func (a *Accounts) admit(ctx context.Context, login, address string) error {
+	now := a.unix()
+	var tries int64
+	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		tries, err = tx.Tally("sign-up "+neighbourhood(address), now, now+int64(signUpWindow/time.Second))
+		return err
+	})
+	if err == nil && tries > int64(a.signUpLimit) {
+		err = ErrSignUpLimit
+	}
+	if err != nil {
+		return err
+	}
+	return a.store.View(ctx, func(tx *store.Tx) error {
+		anybody, err := tx.Users("", 1)
+		if err == nil && len(anybody) == 0 {
+			err = ErrSignUpOff
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.UserByLogin(login)
+		switch {
+		case err == nil:
+			return ErrLoginTaken
+		case errors.Is(err, store.ErrNotFound):
+			return nil
+		}
+		return err
+	})
+}
+
+// neighbourhood is what is counted as one address: of IPv6 the network that one
+// customer has.
+func neighbourhood(address string) string {
+	ip, err := netip.ParseAddr(address)
+	if err != nil {
+		return printable(address, maxAddress)
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is6() {
+		return netip.PrefixFrom(ip, 64).Masked().String()
+	}
+	return ip.String()
+}

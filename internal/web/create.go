@@ -1,0 +1,102 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// showCreate offers a new account where a sign-in is asked for, if strangers may
+// have one; prompt=create begins here (Initiating User Registration §4.1).
+func (s *Web) showCreate(w http.ResponseWriter, r *http.Request) error {
+	if !s.Authority.SignUp {
+		return s.notFound(w, r)
+	}
+	v, here, err := s.at(w, r, oauth.StepCreate, oauth.StepLogin, oauth.StepSelect)
+	if err != nil || !here {
+		return err
+	}
+	page := s.createPage(v.z)
+	page.Login = v.z.Request.Asked.LoginHint
+	s.pages.create(w, r, page)
+	return nil
+}
+
+func (s *Web) createPage(z oauth.Authorization) createPage {
+	return createPage{Status: http.StatusOK, Action: s.pageOf(z, "/create"), SignIn: s.pageOf(z, "/login"), Client: clientOf(z)}
+}
+
+// create makes an account and signs its person in, which is all the proof that the
+// request needs.
+func (s *Web) create(w http.ResponseWriter, r *http.Request) error {
+	if !s.Authority.SignUp {
+		return s.notFound(w, r)
+	}
+	z, err := s.waiting(r)
+	if err != nil {
+		return err
+	}
+	f, err := pageForm(r)
+	if err != nil {
+		return err
+	}
+	if f.Get("decision") == "cancel" {
+		s.send(w, r, z.Cancel())
+		return nil
+	}
+	in, err := s.Accounts.SignUp(r.Context(), f.Get("name"), account.Attempt{
+		Login:     f.Get("login"),
+		Password:  model.Secret(f.Get("password")),
+		UserAgent: r.UserAgent(),
+		Address:   s.Address(r),
+		Browser:   s.cookiesOf(r),
+	})
+	if err != nil {
+		return s.createFailed(w, r, z, err)
+	}
+	s.enter(w, r, in)
+	if err := s.Authority.Authenticated(r.Context(), &z, in.Session); err != nil {
+		return err
+	}
+	redirect(w, r, s.pageOf(z, ""))
+	return nil
+}
+
+func (s *Web) createFailed(w http.ResponseWriter, r *http.Request, z oauth.Authorization, err error) error {
+	page := s.createPage(z)
+	page.Status, page.Login, page.Name = http.StatusUnprocessableEntity, r.PostForm.Get("login"), r.PostForm.Get("name")
+	var wrong account.ErrInvalid
+	switch {
+	case errors.As(err, &wrong):
+		page.Wrong = fieldOf(wrong)
+		page.Error = s.pages.text(r, "create.error."+page.Wrong, "reason", wrong.Reason)
+	case errors.Is(err, account.ErrLoginTaken):
+		page.Wrong, page.Error = "login", s.pages.text(r, "create.error.taken")
+	case errors.Is(err, account.ErrSignUpLimit):
+		w.Header().Set("Retry-After", "3600")
+		page.Status, page.Error = http.StatusTooManyRequests, s.pages.text(r, "create.error.limit")
+	case errors.Is(err, account.ErrSignUpOff):
+		page.Status, page.Error = http.StatusForbidden, s.pages.text(r, "create.error.off")
+	case errors.Is(err, account.ErrBusy):
+		w.Header().Set("Retry-After", "5")
+		page.Status, page.Error = http.StatusServiceUnavailable, s.pages.text(r, "login.error.busy")
+	default:
+		return err
+	}
+	s.Logger.InfoContext(r.Context(), "sign-up failed", "error", err, "client", z.Client.ID, "request", s.RequestID(r))
+	s.pages.create(w, r, page)
+	return nil
+}
+
+// fieldOf is the field of the form that something is wrong with: a login that is
+// an e-mail address may be wrong as one.
+func fieldOf(wrong account.ErrInvalid) string {
+	switch wrong.Field {
+	case "name", "password":
+		return wrong.Field
+	}
+	return "login"
+}
