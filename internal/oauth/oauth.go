@@ -57,6 +57,7 @@ type Authority struct {
 	Config
 	clients    *clientCache
 	refreshKey []byte
+	stateKey   []byte
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
 }
@@ -102,7 +103,7 @@ func New(c Config) (*Authority, error) {
 			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
 		}
 	}
-	a := &Authority{Config: c, refreshKey: c.Keys.Derive("refresh token")}
+	a := &Authority{Config: c, refreshKey: c.Keys.Derive("refresh token"), stateKey: c.Keys.Derive("browser state")}
 	a.clients = &clientCache{load: a.loadClient, now: c.Now}
 	var err error
 	a.access, err = jwt.NewVerifier[accessClaims](c.Keys, jwt.VerifyOptions{

@@ -67,6 +67,7 @@ const maxList = 100
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
 		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkClientAuthentication, checkClientLives,
+		checkClientLogout,
 	} {
 		if err := check(s); err != nil {
 			return err

@@ -8,17 +8,19 @@ import (
 // How often the background work runs, and how much it sweeps at a time, so
 // that no request waits for it.
 const (
-	keysEvery  = 2 * time.Second
-	sweepEvery = time.Minute
-	sweepBatch = 500
+	keysEvery   = 2 * time.Second
+	expireEvery = time.Second
+	sweepEvery  = time.Minute
+	sweepBatch  = 500
 )
 
 // tick does the work that no request asks for, until ctx is done: it follows
-// the signing keys (another node or the command may rotate them) and sweeps
-// what is dead out of the database.
+// the signing keys (another node or the command may rotate them), ends the
+// sessions whose time is over, and sweeps what is dead out of the database.
 func (s *Server) tick(ctx context.Context) {
-	keys, sweep := time.NewTicker(keysEvery), time.NewTicker(sweepEvery)
+	keys, expire, sweep := time.NewTicker(keysEvery), time.NewTicker(expireEvery), time.NewTicker(sweepEvery)
 	defer keys.Stop()
+	defer expire.Stop()
 	defer sweep.Stop()
 	for {
 		var err error
@@ -28,6 +30,8 @@ func (s *Server) tick(ctx context.Context) {
 			return
 		case <-keys.C:
 			work, err = "keys", s.Keys.Tick(ctx)
+		case <-expire.C:
+			work, err = "expire", s.Accounts.Expire(ctx)
 		case <-sweep.C:
 			work = "sweep"
 			_, err = s.Store.Sweep(ctx, s.Config.Now().Unix(), sweepBatch)

@@ -39,13 +39,21 @@ func TestCookiesOnHTTPS(t *testing.T) {
 		t.Errorf("cookie %s for %s", waiting, page)
 	}
 	form := url.Values{"login": {"olena"}, "password": {"correct horse battery"}}
-	session := only(t, ask(http.MethodPost, page, form.Encode(), waiting))
+	session, state := pair(t, ask(http.MethodPost, page, form.Encode(), waiting))
 	if session.Name != "__Host-ostiary_session" || session.Path != "/" || session.Domain != "" || !session.Expires.IsZero() {
 		t.Errorf("cookie %s", session)
 	}
 	form.Set("remember", "1")
-	if kept := only(t, ask(http.MethodPost, page, form.Encode(), waiting)); kept.Expires.IsZero() {
+	if kept, state := pair(t, ask(http.MethodPost, page, form.Encode(), waiting)); kept.Expires.IsZero() || state.Expires.IsZero() {
 		t.Errorf("a remembered session ends with the browser: %s", kept)
+	}
+	// OpenID Connect Session Management §3.2: for scripts, also in a frame on
+	// another site, and nothing that is worth anything.
+	if state.Name != "__Host-ostiary_state" || state.HttpOnly || !state.Secure || state.SameSite != http.SameSiteNoneMode || state.Path != "/" {
+		t.Errorf("cookie %s", state)
+	}
+	if strings.Contains(session.Value, state.Value) || len(state.Value) != 22 {
+		t.Errorf("the state %q is part of the session %q", state.Value, session.Value)
 	}
 	for _, k := range []*http.Cookie{waiting, session} {
 		if !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteLaxMode {
@@ -60,6 +68,15 @@ func TestCookiesOnHTTPS(t *testing.T) {
 	if to := twice.Header.Get("Location"); !strings.Contains(to, "login_required") {
 		t.Errorf("two session cookies: %s", to)
 	}
+}
+
+// pair returns the cookies of a sign-in: the session and the browser's state.
+func pair(t *testing.T, res *http.Response) (session, state *http.Cookie) {
+	t.Helper()
+	if len(res.Cookies()) != 2 {
+		t.Fatalf("%d %v", res.StatusCode, res.Cookies())
+	}
+	return res.Cookies()[0], res.Cookies()[1]
 }
 
 func only(t *testing.T, res *http.Response) *http.Cookie {

@@ -46,6 +46,7 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 	if err != nil {
 		return err
 	}
+	s.keepState(w, r, who.or())
 	step, e := s.Authority.Next(r.Context(), z, who.or())
 	switch step {
 	case oauth.StepLogin:

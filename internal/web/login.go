@@ -46,6 +46,7 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 		return s.loginFailed(w, r, z, err)
 	}
 	s.cookies.setSession(w, in.Cookie, in.Session)
+	s.keepState(w, r, &in.Session)
 	if err := s.Authority.Authenticated(r.Context(), &z, in.Session); err != nil {
 		return err
 	}

@@ -1,0 +1,47 @@
+package web
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
+
+// keepState lets the browser's state say who is signed in, or that nobody is.
+func (s *Web) keepState(w http.ResponseWriter, r *http.Request, session *model.Session) {
+	state := ""
+	if session != nil {
+		state = s.Authority.BrowserState(*session)
+	}
+	s.cookies.keepState(w, r, state, session)
+}
+
+// statePolicy lets anybody hold this page in a frame, and this page alone: it
+// shows nothing that could be clicked, and does nothing but answer whether a
+// state that the asker has already is still that of this browser.
+const statePolicy = "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
+
+// stateTemplate is the frame that applications ask, OpenID Connect Session
+// Management §3.2.
+var stateTemplate = template.Must(template.New("state").Funcs(template.FuncMap{"asset": asset}).Parse(`<!DOCTYPE html>
+<html lang="en" data-cookie="{{.Cookie}}">
+<head>
+<meta charset="utf-8">
+<meta name="robots" content="noindex">
+<title>Session state</title>
+<script src="{{.Base}}{{asset "state.js"}}"></script>
+</head>
+<body></body>
+</html>
+`))
+
+func (s *Web) state(w http.ResponseWriter, r *http.Request) error {
+	var body bytes.Buffer
+	err := stateTemplate.Execute(&body, struct{ Cookie, Base string }{s.cookies.stateName(), s.base})
+	if err != nil {
+		return err
+	}
+	s.pages.write(w, http.StatusOK, pageHeaders{kind: "text/html; charset=utf-8", policy: statePolicy, opener: openerFlow, framed: true}, body.Bytes())
+	return nil
+}
