@@ -93,7 +93,11 @@ func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, wh
 			return err
 		}
 	}
-	s.cookies.dropSession(w)
+	if s.cookies.session(r) != "" {
+		// Of a browser that sent none we know nothing: another site may have made
+		// it post this, and must not take its session away.
+		s.cookies.dropSession(w)
+	}
 	s.keepState(w, r, nil)
 	back := l.Back()
 	switch {

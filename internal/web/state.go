@@ -8,11 +8,15 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-// keepState lets the browser's state say who is signed in, or that nobody is.
+// keepState lets the browser's state say who is signed in, or that nobody is. A
+// request without the session's cookie does not tell: another site made it.
 func (s *Web) keepState(w http.ResponseWriter, r *http.Request, session *model.Session) {
 	state := ""
-	if session != nil {
+	switch {
+	case session != nil:
 		state = s.Authority.BrowserState(*session)
+	case s.cookies.session(r) == "":
+		return
 	}
 	s.cookies.keepState(w, r, state, session)
 }
