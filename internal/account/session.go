@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -204,6 +205,46 @@ func (a *Accounts) SignOut(ctx context.Context, actor model.Actor, id model.Sess
 		return ErrNoSession
 	}
 	return err
+}
+
+// expireBatch is how many sessions are ended in one transaction.
+const expireBatch = 100
+
+// Expire ends the sessions that are over by themselves, because they were not
+// used or are too old, so that the applications learn of it. A thousand of them
+// at most; the next call goes on.
+func (a *Accounts) Expire(ctx context.Context) error {
+	var due []model.Session
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+		due, err = tx.DueSessions(a.unix(), 0)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for some := range slices.Chunk(due, expireBatch) {
+		if err := a.store.Update(ctx, func(tx *store.Tx) error { return a.expire(tx, some) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Accounts) expire(tx *store.Tx, due []model.Session) error {
+	for _, s := range due {
+		err := tx.ExpireSession(s.ID, a.ending(model.CauseExpired))
+		if errors.Is(err, store.ErrNotFound) {
+			continue // another node was faster, or it was used meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		err = tx.Record(model.Event{Actor: model.Actor{Kind: model.ActorSystem}, Action: "session.expire", UserID: s.UserID, Detail: "session=" + string(s.ID)})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ending is an end at this moment, told for as long as a token can live.

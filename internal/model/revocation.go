@@ -23,6 +23,7 @@ const (
 	CauseReuseDetected    Cause = "reuse_detected"
 	CauseRevoked          Cause = "revoked" // by the client, RFC 7009
 	CausePolicy           Cause = "policy"
+	CauseExpired          Cause = "expired" // idle or old, by itself
 )
 
 // Revocation is one entry of the revocation log. It is written in the same

@@ -50,6 +50,11 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 	if err == nil {
 		err = a.noteUse(ctx, z.Client.ID)
 	}
+	if err == nil && slices.Contains(i.grant.Scope, ScopeOpenID) {
+		if state := a.sessionState(z.Client.ID, z.way.URI, session); state != "" {
+			values.Set("session_state", state) // OpenID Connect Session Management §2
+		}
+	}
 	switch {
 	case errors.Is(err, errSessionOver):
 		e := fail(LoginRequired, "The session has ended")
@@ -110,6 +115,12 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	}
 	if i.secret != "" {
 		if err := tx.InsertCode(i.code); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(i.grant.Scope, ScopeOpenID) {
+		// OpenID Connect Back-Channel Logout §2.3: remembering logged-in RPs.
+		if err := tx.TakePart(session.ID, z.Client.ID, a.unix()); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,6 @@ import (
 type Logout struct {
 	Client    model.Client    // zero: nobody says which application asks
 	SessionID model.SessionID // from the hint; empty: there was none
-	UserID    model.UserID    // from the hint
 	to        string
 	state     string
 }
@@ -32,7 +31,7 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 	var l Logout
 	id := model.ClientID(p.get("client_id"))
 	if hint := p.get("id_token_hint"); hint != "" {
-		claims, user, err := a.hint(ctx, hint)
+		claims, _, err := a.hint(ctx, hint)
 		if err != nil && !errors.Is(err, errNoHint) {
 			return Logout{}, inner(err)
 		}
@@ -43,7 +42,7 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 		if id != "" && id != aud {
 			return Logout{}, fail(InvalidRequest, "The client_id and the id_token_hint differ") // §2
 		}
-		id, l.SessionID, l.UserID = aud, model.SessionID(claims.SessionID), user
+		id, l.SessionID = aud, model.SessionID(claims.SessionID)
 	}
 	to := p.get("post_logout_redirect_uri")
 	if id == "" {
@@ -53,6 +52,9 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 		return l, nil
 	}
 	c, err := a.client(ctx, id)
+	if errors.Is(err, store.ErrNotFound) && l.SessionID != "" && to == "" {
+		return l, nil // the client was removed meanwhile; the person may leave all the same
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return Logout{}, fail(UnauthorizedClient, "No application is registered here under this client_id")
 	}
@@ -66,10 +68,11 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 	return l, nil
 }
 
-// Confirmed reports whether the request proves that it is about this very
-// session, so that the person need not be asked (§2: "the OP … SHOULD ask").
+// Confirmed reports whether the request proves, by an ID token of ours that was
+// issued in it, that it is about this very session, so that the person need not
+// be asked (§2: "the OP … SHOULD ask").
 func (l Logout) Confirmed(s model.Session) bool {
-	return l.UserID != "" && l.UserID == s.UserID && l.SessionID == s.ID
+	return l.SessionID != "" && l.SessionID == s.ID
 }
 
 // Back returns where the browser goes after it, "" where it stays here.
@@ -82,7 +85,7 @@ func (l Logout) Back() string {
 		return ""
 	}
 	if u.RawQuery != "" {
-		u.RawQuery += "&"
+		u.RawQuery += "&" // what is registered is retained, byte for byte
 	}
 	u.RawQuery += url.Values{"state": {l.state}}.Encode()
 	return u.String()

@@ -19,6 +19,7 @@ const (
 	PathKeys       = "/jwks"
 	PathLogout     = "/logout"
 	PathRegister   = "/register"
+	PathState      = "/session-state" // check_session_iframe
 )
 
 // IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
@@ -37,6 +38,11 @@ type Metadata struct {
 	IntrospectionEndpoint        string           `json:"introspection_endpoint"`
 	RevocationEndpoint           string           `json:"revocation_endpoint"`
 	EndSessionEndpoint           string           `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+	CheckSessionIframe           string           `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
+	FrontchannelLogout           bool             `json:"frontchannel_logout_supported"`
+	FrontchannelLogoutSession    bool             `json:"frontchannel_logout_session_supported"`
+	BackchannelLogout            bool             `json:"backchannel_logout_supported"`
+	BackchannelLogoutSession     bool             `json:"backchannel_logout_session_supported"`
 	ScopesSupported              []string         `json:"scopes_supported"`
 	ResponseTypesSupported       []string         `json:"response_types_supported"`
 	ResponseModesSupported       []string         `json:"response_modes_supported"`
@@ -101,6 +107,11 @@ func (a *Authority) Metadata() Metadata {
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		CheckSessionIframe:          a.Endpoint(PathState),
+		FrontchannelLogout:          true,
+		FrontchannelLogoutSession:   true,
+		BackchannelLogout:           true,
+		BackchannelLogoutSession:    true,
 		ScopesSupported:             StandardScopes,
 		ResponseTypesSupported:      ResponseTypes,
 		ResponseModesSupported:      []string{ModeQuery, ModeFragment, ModeFormPost},

@@ -64,6 +64,7 @@ type Authority struct {
 	clients    *clientCache
 	refreshKey []byte
 	subjectKey []byte
+	stateKey   []byte
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
 	statements map[string]jwk.Source       // of those who vouch for software, by "iss"
@@ -116,7 +117,8 @@ func New(c Config) (*Authority, error) {
 		return nil, err
 	}
 	a := &Authority{
-		Config: c, refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject"), logos: newLogos(),
+		Config: c, logos: newLogos(),
+		refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject"), stateKey: c.Keys.Derive("browser state"),
 	}
 	a.clients = &clientCache{load: a.loadClient, now: c.Now}
 	var err error

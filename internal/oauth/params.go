@@ -21,6 +21,7 @@ var limits = map[string]int{
 	"prompt":                128,
 	"max_age":               16,
 	"login_hint":            320,
+	"logout_hint":           320,
 	"acr_values":            1024,
 	"claims":                8192,
 	"display":               16,
@@ -37,6 +38,8 @@ var limits = map[string]int{
 	"state":                 16384,
 	"id_token_hint":         16384,
 	"token":                 16384,
+
+	"post_logout_redirect_uri": 2048,
 }
 
 // repeatable names the parameters that may come more than once.

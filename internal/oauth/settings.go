@@ -66,7 +66,7 @@ const maxList = 100
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
 		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkClientLives,
-		checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin,
+		checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout,
 	} {
 		if err := check(s); err != nil {
 			return err

@@ -56,6 +56,24 @@ func (a *Authority) pairwise(sector string, user model.UserID) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
+// Subject is how a client knows a person: the "sub" of all that it is told about
+// them, also when they have just been deleted.
+func (a *Authority) Subject(ctx context.Context, c model.Client, user model.UserID) (string, error) {
+	if c.SubjectType != model.SubjectPairwise {
+		return string(user), nil
+	}
+	sector, err := sectorOf(c.ClientSettings)
+	if err != nil {
+		return "", err
+	}
+	var s model.Subject
+	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { s, err = tx.SubjectOf(user, sector); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		return a.pairwise(sector, user), nil
+	}
+	return s.Value, err
+}
+
 // known returns the account behind the "sub" of an ID token of ours.
 func (a *Authority) known(ctx context.Context, sub string) (model.UserID, error) {
 	var s model.Subject

@@ -8,9 +8,10 @@ import (
 // How often the background work runs, and how much it sweeps at a time, so
 // that no request waits for it.
 const (
-	keysEvery  = 2 * time.Second
-	sweepEvery = time.Minute
-	sweepBatch = 500
+	keysEvery   = 2 * time.Second
+	expireEvery = time.Second
+	sweepEvery  = time.Minute
+	sweepBatch  = 500
 )
 
 // logoFetchers is how many logos are fetched at once, so that one slow server
@@ -18,11 +19,12 @@ const (
 const logoFetchers = 2
 
 // tick does the work that no request asks for, until ctx is done: it follows
-// the signing keys (another node or the command may rotate them) and sweeps
-// what is dead out of the database.
+// the signing keys (another node or the command may rotate them), ends the
+// sessions whose time is over, and sweeps what is dead out of the database.
 func (s *Server) tick(ctx context.Context) {
-	keys, sweep := time.NewTicker(keysEvery), time.NewTicker(sweepEvery)
+	keys, expire, sweep := time.NewTicker(keysEvery), time.NewTicker(expireEvery), time.NewTicker(sweepEvery)
 	defer keys.Stop()
+	defer expire.Stop()
 	defer sweep.Stop()
 	for {
 		var err error
@@ -32,6 +34,8 @@ func (s *Server) tick(ctx context.Context) {
 			return
 		case <-keys.C:
 			work, err = "keys", s.Keys.Tick(ctx)
+		case <-expire.C:
+			work, err = "expire", s.Accounts.Expire(ctx)
 		case <-sweep.C:
 			work = "sweep"
 			_, err = s.Store.Sweep(ctx, s.Config.Now().Unix(), sweepBatch)

@@ -49,8 +49,18 @@ func TestCookiesOnHTTPS(t *testing.T) {
 		}
 	}
 	form.Set("remember", "1")
-	if kept, current := two(t, ask(http.MethodPost, page, form.Encode(), waiting)); kept.Expires.IsZero() || current.Expires.IsZero() {
+	kept, current := two(t, ask(http.MethodPost, page, form.Encode(), waiting))
+	if kept.Expires.IsZero() || current.Expires.IsZero() {
 		t.Errorf("a remembered session ends with the browser: %s", kept)
+	}
+	// OpenID Connect Session Management §3.2: for scripts, also in a frame on
+	// another site, and nothing that is worth anything.
+	state := only(t, ask(http.MethodGet, waiting.Path, "", waiting, kept))
+	if state.Name != "__Host-ostiary_state" || state.HttpOnly || !state.Secure || state.SameSite != http.SameSiteNoneMode || state.Path != "/" || state.Expires.IsZero() {
+		t.Errorf("cookie %s", state)
+	}
+	if strings.Contains(kept.Value, state.Value) || len(state.Value) != 22 {
+		t.Errorf("the state %q is part of the session %q", state.Value, kept.Value)
 	}
 	for _, k := range []*http.Cookie{waiting, session, current} {
 		if !k.Secure || !k.HttpOnly || k.SameSite != http.SameSiteLaxMode {

@@ -14,7 +14,6 @@ import (
 	"github.com/ostiary/ostiary/jwt"
 )
 
-
 // identity is whom a code tells a client about.
 func identity(t *testing.T, h *servertest.House, c model.Client, secret model.Secret, at *url.URL) idToken {
 	t.Helper()

@@ -14,6 +14,7 @@ import (
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -25,6 +26,7 @@ type Parts struct {
 	Keys      *keys.Ring
 	Accounts  *account.Accounts
 	Authority *oauth.Authority
+	Courier   *signal.Courier
 
 	stopping atomic.Bool
 }
@@ -70,11 +72,18 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	outgoing := p.outgoing()
 	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: p.outgoing(),
+		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
 		ACRValues:  []string{account.ACRPassword},
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace,
 		Registration: c.Registration, SignUp: c.SignUp,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Courier, err = signal.New(signal.Config{
+		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Fetch: outgoing, Subject: p.Authority.Subject, Now: c.Now, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, err

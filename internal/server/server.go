@@ -95,6 +95,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range logoFetchers {
 		s.work.Go(func() { s.Authority.FetchLogos(background) })
 	}
+	s.work.Go(func() { s.Courier.Run(background) })
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 

@@ -104,6 +104,13 @@ func (b *Browser) Do(req *http.Request) *Page {
 		b.t.Fatal(err)
 	}
 	defer res.Body.Close()
+	return b.Read(res)
+}
+
+// Read shows an answer that was got elsewhere: what another site made the
+// browser ask for.
+func (b *Browser) Read(res *http.Response) *Page {
+	b.t.Helper()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		b.t.Fatal(err)
@@ -181,6 +188,30 @@ func (p *Page) Submit(class string, fields ...string) *Page {
 		p.b.t.Fatal(err)
 	}
 	return p.b.Post(to.String(), f.Values)
+}
+
+// SubmitIf is Submit if the page has a form with that button, else the page.
+func (p *Page) SubmitIf(class string) *Page {
+	p.b.t.Helper()
+	if !strings.Contains(p.Body, "<form ") || p.Form().Button[class] == nil {
+		return p
+	}
+	return p.Submit(class)
+}
+
+// Attributes lists an attribute of all elements of a kind.
+func (p *Page) Attributes(element, name string) (list []string) {
+	p.b.t.Helper()
+	doc, err := html.Parse(strings.NewReader(p.Body))
+	if err != nil {
+		p.b.t.Fatal(err)
+	}
+	walk(doc, func(n *html.Node) {
+		if n.Data == element {
+			list = append(list, attr(n, name))
+		}
+	})
+	return list
 }
 
 func walk(n *html.Node, visit func(*html.Node)) {

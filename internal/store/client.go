@@ -15,8 +15,8 @@ func (tx *Tx) InsertClient(c model.Client) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO clients (`+clientColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		string(c.ID), c.Disabled, settings, c.CreatedAt, c.UpdatedAt, string(c.Origin))
+	return tx.insert(`INSERT INTO clients (`+clientColumns+`, told) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+		string(c.ID), c.Disabled, settings, c.CreatedAt, c.UpdatedAt, string(c.Origin), c.BackchannelURI != "")
 }
 
 // Client returns a client, disabled or not, or ErrNotFound.
@@ -37,8 +37,8 @@ func (tx *Tx) UpdateClient(c model.Client) error {
 	if err != nil {
 		return err
 	}
-	return tx.must(`UPDATE clients SET disabled = $2, settings = $3, updated_at = $4 WHERE id = $1`,
-		string(c.ID), c.Disabled, settings, c.UpdatedAt)
+	return tx.must(`UPDATE clients SET disabled = $2, settings = $3, updated_at = $4, told = $5 WHERE id = $1`,
+		string(c.ID), c.Disabled, settings, c.UpdatedAt, c.BackchannelURI != "")
 }
 
 // DeleteClient removes a client with its secrets, grants and consents, or fails

@@ -10,20 +10,40 @@ type Ending struct {
 }
 
 // The methods here are the only ones that end anything. Each writes the ended
-// columns, which the server reads, and the revocation log, which the APIs read,
-// in the same transaction: there is no way to do one without the other.
+// columns, which the server reads, the revocation log, which the APIs read, and
+// the outbox, from which the applications are told, in the same transaction: there
+// is no way to do one without the others.
 
 // EndSession ends a session and those of its grants that do not outlive it. It
 // fails with ErrNotFound if there is no such session or it was ended before; a
 // session that has expired can still be ended, because tokens may name it.
 func (tx *Tx) EndSession(id model.SessionID, e Ending) error {
-	err := tx.must(`UPDATE sessions SET ended_at = $2 WHERE id = $1 AND ended_at = 0`, string(id), e.At)
+	err := tx.must(`UPDATE sessions SET ended_at = $2, due_at = 0 WHERE id = $1 AND ended_at = 0`, string(id), e.At)
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3
+	return tx.endedSession(id, e)
+}
+
+// ExpireSession is EndSession for a session that is over by itself at e.At. It
+// fails with ErrNotFound, too, if the session was used meanwhile and goes on.
+func (tx *Tx) ExpireSession(id model.SessionID, e Ending) error {
+	err := tx.must(`UPDATE sessions SET ended_at = $2, due_at = 0
+		WHERE id = $1 AND ended_at = 0 AND (idle_at <= $2 OR expires_at <= $2)`, string(id), e.At)
+	if err != nil {
+		return err
+	}
+	return tx.endedSession(id, e)
+}
+
+// endedSession does what follows from the end of a session.
+func (tx *Tx) endedSession(id model.SessionID, e Ending) error {
+	_, err := tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3
 		WHERE session_id = $1 AND ended_at = 0 AND offline = 0`, string(id), e.At, string(e.Cause))
 	if err != nil {
+		return err
+	}
+	if err := tx.tellLogout(e, `s.id = $5`, string(id)); err != nil {
 		return err
 	}
 	return tx.revoke(model.KindSession, string(id), 0, e)
@@ -46,10 +66,14 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	if _, err := one(tx, scanInt, `SELECT 1 FROM users WHERE id = $1`, string(id)); err != nil {
 		return err
 	}
-	if _, err := tx.exec(`UPDATE sessions SET ended_at = $2 WHERE user_id = $1 AND ended_at = 0`, string(id), e.At); err != nil {
+	if err := tx.tellLogout(e, `s.user_id = $5 AND s.ended_at = 0`, string(id)); err != nil {
 		return err
 	}
-	_, err := tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE user_id = $1 AND ended_at = 0`,
+	_, err := tx.exec(`UPDATE sessions SET ended_at = $2, due_at = 0 WHERE user_id = $1 AND ended_at = 0`, string(id), e.At)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE user_id = $1 AND ended_at = 0`,
 		string(id), e.At, string(e.Cause))
 	if err != nil {
 		return err
@@ -74,7 +98,10 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 // EndAll ends every session and every grant and puts out every token issued up
 // to e.At: for the day when a key has leaked.
 func (tx *Tx) EndAll(e Ending) error {
-	if _, err := tx.exec(`UPDATE sessions SET ended_at = $1 WHERE ended_at = 0`, e.At); err != nil {
+	if err := tx.tellLogout(e, `s.ended_at = 0`); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`UPDATE sessions SET ended_at = $1, due_at = 0 WHERE ended_at = 0`, e.At); err != nil {
 		return err
 	}
 	_, err := tx.exec(`UPDATE grants SET ended_at = $1, end_cause = $2 WHERE ended_at = 0`, e.At, string(e.Cause))

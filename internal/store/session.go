@@ -14,19 +14,28 @@ func scanSession(row scanner) (s model.Session, err error) {
 // InsertSession adds a session of a person who exists. It fails with
 // ErrConflict if its ID or its cookie is known.
 func (tx *Tx) InsertSession(s model.Session) error {
-	return tx.insert(`INSERT INTO sessions (`+sessionColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+	return tx.insert(`INSERT INTO sessions (`+sessionColumns+`, due_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 		string(s.ID), s.CookieHash, string(s.UserID), s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
-		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address)
+		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address, dueAt(s))
 }
 
 // RenewSession writes all of a session that nobody ended but its ID, its person
 // and its beginning: they proved anew who they are. It fails with ErrNotFound.
 func (tx *Tx) RenewSession(s model.Session) error {
 	return tx.must(`UPDATE sessions SET cookie_hash = $2, auth_time = $3, acr = $4, amr = $5, remember = $6,
-		seen_at = $7, idle_at = $8, expires_at = $9, user_agent = $10, address = $11 WHERE id = $1 AND ended_at = 0`,
+		seen_at = $7, idle_at = $8, expires_at = $9, user_agent = $10, address = $11, due_at = $12
+		WHERE id = $1 AND ended_at = 0`,
 		string(s.ID), s.CookieHash, s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
-		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address)
+		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address, dueAt(s))
+}
+
+// dueAt is when a session is over by itself, 0 if it has been ended.
+func dueAt(s model.Session) int64 {
+	if s.EndedAt != 0 {
+		return 0
+	}
+	return min(s.IdleAt, s.ExpiresAt)
 }
 
 // Session returns a session, live or not, or ErrNotFound.
@@ -43,8 +52,16 @@ func (tx *Tx) SessionByCookie(hash string) (model.Session, error) {
 // TouchSession writes when a session that nobody ended was last seen and when
 // it will be idle. It fails with ErrNotFound.
 func (tx *Tx) TouchSession(id model.SessionID, seen, idleAt int64) error {
-	return tx.must(`UPDATE sessions SET seen_at = $2, idle_at = $3 WHERE id = $1 AND ended_at = 0`,
+	return tx.must(`UPDATE sessions SET seen_at = $2, idle_at = $3,
+		due_at = CASE WHEN expires_at < $3 THEN expires_at ELSE $3 END WHERE id = $1 AND ended_at = 0`,
 		string(id), seen, idleAt)
+}
+
+// DueSessions lists sessions that are over by themselves at the time now and that
+// nobody has ended yet, those that are over for longest first.
+func (tx *Tx) DueSessions(now int64, limit int) ([]model.Session, error) {
+	return many(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
+		WHERE due_at <> 0 AND due_at <= $1 ORDER BY due_at LIMIT $2`, now, page(limit))
 }
 
 // SessionsOf lists the live sessions of a person, the youngest first.

@@ -57,6 +57,7 @@ type Store struct {
 	dialect dialect
 	now     func() time.Time
 	closed  atomic.Bool
+	queued  chan struct{} // of room for one: something waits in the outbox
 }
 
 // Open opens the database, making it if it is an SQLite file that is not there,
@@ -64,7 +65,7 @@ type Store struct {
 // do and never contain the password of the URL; among them are ErrAddress,
 // ErrCorrupt and ErrNewerSchema.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{now: c.Now}
+	s := &Store{now: c.Now, queued: make(chan struct{}, 1)}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -127,6 +128,10 @@ func (s *Store) Upkeep(ctx context.Context, fn func(*Tx) error) error {
 	return s.run(ctx, serial, fn)
 }
 
+// Queued wakes its one reader when a transaction of this Store has put something
+// into the outbox. What others put there it does not see.
+func (s *Store) Queued() <-chan struct{} { return s.queued }
+
 func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -134,9 +139,10 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.dialect.run(ctx, m, func(q querier) error {
+	queued := false
+	err := s.dialect.run(ctx, m, func(q querier) error {
 		tx := &Tx{ctx: ctx, q: q, dialect: s.dialect, now: s.now, readOnly: m == snapshot}
-		defer func() { tx.over = true }()
+		defer func() { tx.over, queued = true, tx.queued }()
 		err := fn(tx)
 		switch {
 		case tx.failed != nil && (err == nil || s.dialect.again(tx.failed)):
@@ -151,4 +157,11 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 		}
 		return nil
 	})
+	if err == nil && queued {
+		select {
+		case s.queued <- struct{}{}:
+		default: // the reader is about to look anyway
+		}
+	}
+	return err
 }

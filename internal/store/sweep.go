@@ -8,7 +8,8 @@ const grace = 24 * 60 * 60
 // dead lists what Sweep deletes: $1 is the time, $2 how many at most.
 //
 // Codes go with their grants, so that the replay of one is known for what it is
-// as long as there is anything to revoke.
+// as long as there is anything to revoke. A session that is over by itself stays
+// until ExpireSession has ended it: its applications have to be told first.
 var dead = []struct {
 	query string
 	grace int64
@@ -16,8 +17,6 @@ var dead = []struct {
 	{`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
-	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)`, grace},
-	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE idle_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations WHERE drop_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)`, 0},
@@ -32,11 +31,11 @@ const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, links,
 // assertions, counts, tallies and revocations when they have expired, grants (with
-// their codes) and sessions a day after they are over, and clients known by a
-// document that nobody has to do with a day after that went stale. It deletes at most batch rows in one
-// transaction, so that nobody waits for it long, and at most maxRounds batches
-// of a kind; what is left waits for the next call. It returns how many rows it
-// deleted. A batch outside 1 to 1,000 is 1,000.
+// their codes) a day after they are over, sessions a day after they were ended, and
+// clients known by a document that nobody has to do with a day after that went
+// stale. It deletes at most batch rows in one transaction, so that nobody waits for
+// it long, and at most maxRounds batches of a kind; what is left waits for the next
+// call. It returns how many rows it deleted. A batch outside 1 to 1,000 is 1,000.
 func (s *Store) Sweep(ctx context.Context, now int64, batch int) (int, error) {
 	total := 0
 	size := page(batch)

@@ -23,6 +23,7 @@ type Tx struct {
 	changed  bool
 	recorded bool
 	over     bool
+	queued   bool  // something was put into the outbox
 	failed   error // the first statement that failed; nothing runs after it
 }
 
@@ -78,6 +79,19 @@ func change[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...
 		tx.changed = true
 	}
 	return v, err
+}
+
+// changeMany is change for a statement that may change any number of rows, none
+// as well; the statement bounds them.
+func changeMany[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	if tx.readOnly {
+		return nil, ErrReadOnly
+	}
+	list, err := many(tx, scan, query, args...)
+	if len(list) > 0 {
+		tx.changed = true
+	}
+	return list, err
 }
 
 // exec runs a statement that writes and returns how many rows it changed.

@@ -47,6 +47,7 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 	if err != nil {
 		return err
 	}
+	s.keepState(w, r, v.accounts)
 	switch v.step {
 	case oauth.StepLogin:
 		return s.sendTo(w, r, z, "/login")

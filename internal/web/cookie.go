@@ -22,6 +22,12 @@ import (
 // A waiting request has a cookie of its own, whose path is that of its pages:
 // so each of any number of tabs carries the one that it needs, in no order,
 // and a header never grows. "__Host-" would forbid the path.
+//
+// The third one, the browser's state (OpenID Connect Session Management §3.2), is
+// for the script in the frame at oauth.PathState, and holds nothing that anybody
+// could use. It is read where an application on another site holds that frame,
+// so it is SameSite=None, which browsers take with Secure alone; on
+// http://localhost they take that as well.
 type cookies struct {
 	secure bool
 	base   string
@@ -39,6 +45,8 @@ func (c cookies) sessionName(id model.UserID) string {
 }
 func (c cookies) currentName() string     { return c.name("__Host-", "ostiary_account") }
 func (c cookies) interactionName() string { return c.name("__Secure-", "ostiary_interaction") }
+
+func (c cookies) stateName() string { return c.name("__Host-", "ostiary_state") }
 
 // maxSessions bounds how many session cookies of a request are read: twice as many
 // as there can be, because some may be over.
@@ -98,6 +106,24 @@ func (c cookies) set(w http.ResponseWriter, name string, value model.Secret, s m
 func (c cookies) dropSession(w http.ResponseWriter, id model.UserID) {
 	k := c.cookie(c.sessionName(id), "/", "")
 	k.MaxAge = -1
+	http.SetCookie(w, k)
+}
+
+// keepState makes the browser's state the given one, "" being that nobody is
+// signed in, for as long as those who are want to be.
+func (c cookies) keepState(w http.ResponseWriter, r *http.Request, state string, people []signedIn) {
+	if k, err := r.Cookie(c.stateName()); err == nil && k.Value == state || err != nil && state == "" {
+		return
+	}
+	k := &http.Cookie{Name: c.stateName(), Value: state, Path: "/", Secure: true, SameSite: http.SameSiteNoneMode}
+	if state == "" {
+		k.MaxAge = -1
+	}
+	for _, one := range people {
+		if end := time.Unix(one.ExpiresAt, 0).UTC(); one.Remember && end.After(k.Expires) {
+			k.Expires = end
+		}
+	}
 	http.SetCookie(w, k)
 }
 

@@ -16,13 +16,21 @@ func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
 		redirect(w, r, a.Location())
 		return
 	}
-	v := formPostPage{Language: s.pages.words.language, Installation: s.pages.theme.Name, Title: s.pages.text(r, "formpost.title"), Text: s.pages.text(r, "formpost.text"),
-		Submit: s.pages.text(r, "formpost.submit"), Action: a.URI, Base: s.base}
+	var fields []hiddenField
 	for name, values := range a.Params {
-		v.Fields = append(v.Fields, hiddenField{name, values[0]})
+		fields = append(fields, hiddenField{name, values[0]})
 	}
-	slices.SortFunc(v.Fields, func(a, b hiddenField) int { return strings.Compare(a.Name, b.Name) })
-	s.pages.formPost(w, r, v)
+	slices.SortFunc(fields, func(a, b hiddenField) int { return strings.Compare(a.Name, b.Name) })
+	s.pages.formPost(w, r, s.formPostPage(r, s.pages.text(r, "formpost.text"), a.URI, fields))
+}
+
+// formPostPage is a form to action; the text says what it is for.
+func (s *Web) formPostPage(r *http.Request, text, action string, fields []hiddenField) formPostPage {
+	return formPostPage{
+		Language: s.pages.words.language, Installation: s.pages.theme.Name,
+		Title: s.pages.text(r, "formpost.title"), Text: text, Submit: s.pages.text(r, "formpost.submit"),
+		Action: action, Base: s.base, Fields: fields,
+	}
 }
 
 // formPostPage is a form that sends itself, OAuth 2.0 Form Post Response Mode §2

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -22,9 +23,24 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if r.Method == http.MethodPost {
-		// The session cookie does not come with a post from another site.
-		redirect(w, r, s.base+oauth.PathLogout+"?"+f.Encode())
+	var hidden []hiddenField
+	for _, name := range logoutFields {
+		if v := f.Get(name); v != "" {
+			hidden = append(hidden, hiddenField{Name: name, Value: v})
+		}
+	}
+	if r.Method == http.MethodPost && len(s.cookies.sessions(r)) == 0 && !f.Has(postedAgain) {
+		if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+			// A program asks in a browser's place, and wants to know where to
+			// send that.
+			redirect(w, r, s.base+oauth.PathLogout+"?"+f.Encode())
+			return nil
+		}
+		// The session's cookie does not come with a post from another site, but
+		// with one from this page; and what was posted so as not to stand in an
+		// address does not come to stand in one.
+		hidden = append(hidden, hiddenField{postedAgain, "1"})
+		s.pages.formPost(w, r, s.formPostPage(r, s.pages.text(r, "signout.posting"), s.base+oauth.PathLogout, hidden))
 		return nil
 	}
 	accounts, err := s.accounts(r)
@@ -35,12 +51,6 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 		return s.signOut(w, r, l, accounts[i])
 	}
 	if len(accounts) > 0 {
-		var hidden []hiddenField
-		for _, name := range logoutFields {
-			if v := f.Get(name); v != "" {
-				hidden = append(hidden, hiddenField{Name: name, Value: v})
-			}
-		}
 		s.pages.signOut(w, r, signOutPage{
 			Action: s.base + "/logout/confirm", Client: clientView{Name: l.Client.Name, URI: l.Client.URI}, Accounts: accountViews(accounts, accounts[0].UserID), Hidden: hidden,
 		})
@@ -49,9 +59,13 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 	return s.signOut(w, r, l)
 }
 
-// logoutFields are the parameters that the confirmation page carries along;
-// they are checked anew when they come back.
+// logoutFields are the parameters that a page carries along; they are checked
+// anew when they come back. The hint about the person and the one about their
+// language (§2) change nothing: the page says who is signed in.
 var logoutFields = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"}
+
+// postedAgain marks a form that has come by way of a page of ours.
+const postedAgain = "posted_again"
 
 func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	f, err := pageForm(r)
@@ -98,32 +112,38 @@ func leaving(accounts []signedIn, which string) []signedIn {
 }
 
 func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, who ...signedIn) error {
+	var frames []oauth.Frame
 	for _, one := range who {
 		err := s.Accounts.SignOut(r.Context(), s.actor(r, one.UserID), one.ID)
 		if err != nil && !errors.Is(err, account.ErrNoSession) {
 			return err
 		}
+		more, err := s.Authority.FrontChannel(r.Context(), one.ID)
+		if err != nil {
+			return err
+		}
 		s.cookies.dropSession(w, one.UserID)
+		frames = append(frames, more...)
 	}
-	to, err := s.afterLogout(r, l)
+	left, err := s.accounts(r)
 	if err != nil {
 		return err
 	}
-	redirect(w, r, to)
+	s.keepState(w, r, left)
+	back := l.Back()
+	switch {
+	case len(frames) > 0:
+		// In this very answer, so that nobody can make a page with frames of
+		// their choice, and a reload shows none.
+		s.pages.signedOut(w, r, signedOutPage{Client: clientView{Name: l.Client.Name, URI: l.Client.URI}, Back: back, Frames: frames})
+	case back != "":
+		redirect(w, r, back)
+	case len(left) > 0 && l.Client.ID == "":
+		redirect(w, r, s.base+"/") // to who is still signed in here
+	default:
+		redirect(w, r, s.base+"/signed-out")
+	}
 	return nil
-}
-
-// afterLogout is where the browser goes: back to the application that asked, or,
-// if none did, to who is still signed in here.
-func (s *Web) afterLogout(r *http.Request, l oauth.Logout) (string, error) {
-	if back := l.Back(); back != "" {
-		return back, nil
-	}
-	left, err := s.accounts(r)
-	if err == nil && len(left) > 0 && l.Client.ID == "" {
-		return s.base + "/", nil
-	}
-	return s.base + "/signed-out", err
 }
 
 func (s *Web) signedOut(w http.ResponseWriter, r *http.Request) error {

@@ -9,11 +9,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/ostiary/ostiary/internal/oauth"
 )
 
 //go:embed templates/*.html
@@ -178,7 +181,7 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 // draw writes a page, whole or not at all.
 func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
-	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy, opener: d.opener}
+	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener}
 	if err := p.views[d.view].Execute(&body, d.data); err != nil {
 		slog.ErrorContext(r.Context(), "page not drawn", "page", d.view, "error", err)
 		body.Reset()
@@ -190,7 +193,10 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 }
 
 // pageHeaders are those in which pages differ.
-type pageHeaders struct{ kind, policy, opener string }
+type pageHeaders struct {
+	kind, policy, opener string
+	framed               bool // by others
+}
 
 // write sends a page with the headers that all of them have.
 func (p *pages) write(w http.ResponseWriter, status int, differ pageHeaders, body []byte) {
@@ -202,7 +208,9 @@ func (p *pages) write(w http.ResponseWriter, status int, differ pageHeaders, bod
 	h.Set("Permissions-Policy", featurePolicy)
 	h.Set("Referrer-Policy", "no-referrer") // RFC 9700 §4.2.4: addresses here hold what others must not learn
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY") // RFC 9700 §4.16, for browsers that do not know frame-ancestors
+	if !differ.framed {
+		h.Set("X-Frame-Options", "DENY") // RFC 9700 §4.16, for browsers that do not know frame-ancestors
+	}
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	w.Write(body) // a browser that went away is nobody's error
@@ -213,6 +221,7 @@ type drawing struct {
 	view   string
 	status int
 	opener string
+	policy string // what contentPolicy is followed by
 	data   any
 }
 
@@ -382,11 +391,41 @@ func (p *pages) signOut(w http.ResponseWriter, r *http.Request, v signOutPage) {
 // signedOutPage is the end of a session.
 type signedOutPage struct {
 	Client clientView
-	Back   string // web address of a way back; empty: none
+	Back   string        // a way back that the client has registered; empty: none
+	Frames []oauth.Frame // what the browser has to load before it goes there
+}
+
+// Seconds is how long the applications in the frames have before the browser
+// goes back. It does not wait for them: what has loaded in a frame of another
+// origin cannot be seen, and one that does not answer must not hold anybody up.
+func (v signedOutPage) Seconds() int { return 3 }
+
+// Refresh makes the browser go back by itself, without a script. The address of a
+// native application may have a scheme of its own, which is why it is not one
+// that html/template would take.
+func (v signedOutPage) Refresh() template.HTMLAttr {
+	return template.HTMLAttr(fmt.Sprintf(`content="%d; url=%s"`, v.Seconds(), template.HTMLEscapeString(string(v.Link()))))
+}
+
+// Link is the way back for a click, if it is of a kind that can be registered: of
+// the web, or with a scheme with a dot, which javascript: and its kin have not.
+func (v signedOutPage) Link() template.URL {
+	u, err := url.Parse(v.Back)
+	if err != nil || website(v.Back) == "" && !strings.Contains(u.Scheme, ".") {
+		return ""
+	}
+	return template.URL(v.Back)
 }
 
 func (p *pages) signedOut(w http.ResponseWriter, r *http.Request, v signedOutPage) {
-	p.draw(w, r, drawing{view: "signedout", status: http.StatusOK, opener: openerFlow, data: v})
+	d := drawing{view: "signedout", status: http.StatusOK, opener: openerFlow, data: v}
+	if len(v.Frames) > 0 {
+		d.policy = "; frame-src"
+		for _, f := range v.Frames {
+			d.policy += " " + f.Origin
+		}
+	}
+	p.draw(w, r, d)
 }
 
 // setupPage makes the first account, the administrator's. It posts token,

@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 
 	"golang.org/x/net/html"
+
+	"github.com/ostiary/ostiary/internal/oauth"
 )
 
 // show draws a page of the given type, whatever it is.
@@ -114,6 +116,9 @@ var (
 	sampleAccounts = []accountView{{sampleUser, "u1", true}, {userView{Name: "Bohdan", Login: "bohdan", Email: "bohdan@example.com"}, "u2", false}}
 )
 
+// framesSample is the one page that holds frames of others.
+const framesSample = "signedout, with applications to tell"
+
 // samplePages has every page at least once, and every form in each of its
 // states.
 var samplePages = []struct {
@@ -155,6 +160,8 @@ var samplePages = []struct {
 		[]string{"input[radio] account=u1", "input[radio] account=u2", "input[radio] account=all", "button.primary decision=signout", "button.cancel decision=cancel"},
 		[]string{"Sign out?", "Anna Kovalenko", "Bohdan", "All accounts in this browser"}},
 	{"signedout", signedOutPage{}, 200, nil, []string{"You are signed out"}},
+	{framesSample, signedOutPage{Client: sampleClient, Back: "https://shop.example/", Frames: []oauth.Frame{{URI: "https://shop.example/out?iss=x", Origin: "https://shop.example"}}}, 200, nil,
+		[]string{"You are signed out", "Your applications are being told, then you go back."}},
 	{"signedout, back", signedOutPage{Client: sampleClient, Back: "https://shop.example/"}, 200, nil, []string{"You are signed out", "Back to Shop"}},
 	{"setup", setupPage{Action: "/setup", Token: "t-1"}, 200, setupControls, []string{"Create the first account"}},
 	{"setup, wrong", setupPage{Status: 422, Action: "/setup", Token: "t-1", Error: "Too short."}, 422, setupControls, []string{"Too short."}},
@@ -319,6 +326,9 @@ func TestPageHeaders(t *testing.T) {
 	for _, c := range samplePages {
 		h := show(t, p, c.page).Header
 		for k, v := range want {
+			if k == "Content-Security-Policy" && c.name == framesSample {
+				v += "; frame-src https://shop.example"
+			}
 			if h.Get(k) != v {
 				t.Errorf("%s: %s: %q, want %q", c.name, k, h.Get(k), v)
 			}
@@ -424,6 +434,14 @@ func TestNothingActive(t *testing.T) {
 	p := testPages(t, Theme{Base: "/auth"})
 	for _, c := range samplePages {
 		for _, e := range elements(parse(t, show(t, p, c.page).Body)) {
+			if c.name == framesSample && e.Data == "iframe" {
+				// The one page that loads anything from elsewhere: where its
+				// policy says, and no more than it must be able to do.
+				if attr(e, "sandbox") != "allow-same-origin allow-scripts" || !strings.HasPrefix(attr(e, "src"), "https://shop.example/") {
+					t.Errorf("%s: %v", c.name, e.Attr)
+				}
+				continue
+			}
 			if slices.Contains([]string{"script", "style", "iframe", "object", "embed", "base", "template"}, e.Data) {
 				t.Errorf("%s: <%s>", c.name, e.Data)
 			}

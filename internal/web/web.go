@@ -78,6 +78,7 @@ func (s *Web) Handler() http.Handler {
 	page("POST "+oauth.PathAuthorize, s.authorize)
 	page("GET "+oauth.PathLogout, s.logout)
 	page("POST "+oauth.PathLogout, s.logout)
+	page("GET "+oauth.PathState, s.state)
 
 	// The steps of a sign-in.
 	page("GET /interaction/{id}", s.resume)

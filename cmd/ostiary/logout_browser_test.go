@@ -1,0 +1,172 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/servertest"
+)
+
+// watching is an application, on an origin of its own, that holds the server's
+// frame and asks it again and again (OpenID Connect Session Management §3.1), and
+// that can be signed out in a frame (OpenID Connect Front-Channel Logout §2).
+type watching struct {
+	*httptest.Server
+	url    string // app1.localhost
+	mu     sync.Mutex
+	visits []string
+}
+
+// watchPage asks the frame about the client and the session_state in its
+// address.
+const watchPage = `<!DOCTYPE html>
+<title>The application</title>
+<p>The session is <b id="state">not known</b>.</p>
+<iframe id="op" src="%[1]s/session-state" hidden></iframe>
+<script>
+var asked = %[2]q;
+window.addEventListener("message", function (e) {
+  if (e.origin === %[1]q) { document.getElementById("state").textContent = e.data; }
+});
+setInterval(function () { document.getElementById("op").contentWindow.postMessage(asked, %[1]q); }, 200);
+</script>`
+
+func newWatching(t *testing.T, issuer, client string) *watching {
+	a := &watching{}
+	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		switch r.URL.Path {
+		case "/callback":
+			fmt.Fprintf(w, watchPage, issuer, client+" "+r.URL.Query().Get("session_state"))
+		case "/front":
+			a.mu.Lock()
+			a.visits = append(a.visits, r.URL.RawQuery)
+			a.mu.Unlock()
+		case "/bye":
+			fmt.Fprintf(w, `<!DOCTYPE html><p id="bye">Goodbye, %s`, html.EscapeString(r.URL.Query().Get("state")))
+		}
+	}))
+	t.Cleanup(a.Close)
+	a.url = strings.Replace(a.URL, "127.0.0.1", client+".localhost", 1)
+	return a
+}
+
+func (a *watching) seen() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return strings.Join(a.visits, " ")
+}
+
+// TestLogoutInBrowser is a person with two applications, each on its own origin:
+// the frame says that nothing has changed, then signing out of one signs out of
+// both by the front channel, the browser goes back by itself, and the frame says
+// that something has.
+func TestLogoutInBrowser(t *testing.T) {
+	h := servertest.Start(t)
+	h.User("olena", "correct horse battery")
+	apps := map[string]*watching{}
+	clients := map[string]model.Client{}
+	for _, name := range []string{"app1", "app2"} {
+		a := newWatching(t, h.Issuer, name)
+		apps[name] = a
+		clients[name], _ = h.Client(name, model.ClientSettings{
+			Name: "Application " + name, FirstParty: true, RedirectURIs: []string{a.url + "/callback"},
+			PostLogoutRedirectURIs: []string{a.url + "/bye"}, FrontchannelURI: a.url + "/front", FrontchannelSession: true,
+		})
+	}
+	b := openBrowser(t)
+	b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(clients["app1"])),
+		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#state`))
+	b.expect(`#state`, "unchanged")
+	two := b.tab()
+	two.do("the other application", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(clients["app2"])), chromedp.WaitVisible(`#state`))
+	two.expect(`#state`, "unchanged")
+
+	// What is said to one application tells another nothing.
+	address, err := url.Parse(ask(b, "reading the address", chromedp.Location()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.do("asking about somebody else's state",
+		chromedp.Navigate(apps["app2"].url+"/callback?session_state="+url.QueryEscape(address.Query().Get("session_state"))), chromedp.WaitVisible(`#state`))
+	two.expect(`#state`, "changed")
+
+	two.do("signing out", chromedp.Navigate(h.Issuer+"/logout?"+url.Values{
+		"client_id": {"app2"}, "post_logout_redirect_uri": {apps["app2"].url + "/bye"}, "state": {"the-state"},
+	}.Encode()), chromedp.WaitVisible(`button.primary`))
+	two.screenshots("sign-out-confirmation")
+	two.do("confirming", chromedp.Click(`button.primary`), chromedp.WaitVisible(`.state.good`))
+	photograph(two, "signed-out-going")
+	two.do("going back", chromedp.WaitVisible(`#bye`))
+	two.expect(`#bye`, "Goodbye, the-state")
+	for name, a := range apps {
+		if got := a.seen(); !strings.Contains(got, "iss=http%3A%2F%2Flocalhost") || !strings.Contains(got, "&sid=") || strings.Contains(got, " ") {
+			t.Errorf("%s was visited with %q", name, got)
+		}
+	}
+	b.do("the first application", front)
+	b.expect(`#state`, "changed")
+
+	b.do("signing in again", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(clients["app1"])),
+		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#state`))
+	b.expect(`#state`, "unchanged")
+	b.do("signing out at the server", chromedp.Navigate(h.Issuer+"/"), chromedp.Click(`button`), chromedp.WaitVisible(`.state.good`))
+	b.expect(`main`, "You are signed out")
+	b.screenshots("signed-out-frames")
+	if n := strings.Count(apps["app1"].seen(), "sid="); n != 2 {
+		t.Errorf("app1 was visited %d times", n)
+	}
+}
+
+// photograph takes one picture of a page that does not stay.
+func photograph(b *browser, name string) {
+	b.t.Helper()
+	png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
+	if folder := os.Getenv("OSTIARY_TEST_ARTIFACTS"); folder != "" {
+		if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+}
+
+// TestLogoutPostInBrowser: posted from another site, without the session's cookie,
+// the request comes again by a page of ours, and nothing of it in an address.
+func TestLogoutPostInBrowser(t *testing.T) {
+	h := servertest.Start(t)
+	h.User("olena", "correct horse battery")
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!DOCTYPE html><p id="app">%s<form method="post" action="%s/logout">
+			<input name="client_id" value="app"><input name="post_logout_redirect_uri" value="http://%s/bye"><button id="out">Sign out</button></form>`,
+			html.EscapeString(r.URL.Path), h.Issuer, r.Host)
+	}))
+	t.Cleanup(site.Close)
+	at := strings.Replace(site.URL, "127.0.0.1", "app.localhost", 1)
+	c, _ := h.Client("app", model.ClientSettings{
+		Name: "App", FirstParty: true, RedirectURIs: []string{at + "/callback"}, PostLogoutRedirectURIs: []string{at + "/bye"},
+	})
+	b := openBrowser(t)
+	b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c)),
+		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#out`))
+	b.do("posting the request", chromedp.Click(`#out`), chromedp.WaitVisible(`button[value="signout"]`))
+	if address := ask(b, "reading the address", chromedp.Location()); strings.Contains(address, "?") {
+		t.Errorf("the request stands in the address: %s", address)
+	}
+	b.do("confirming", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#app`))
+	b.expect(`#app`, "/bye")
+	b.do("nobody is signed in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c)), chromedp.WaitVisible(`input[name="password"]`))
+}

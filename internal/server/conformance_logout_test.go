@@ -1,0 +1,418 @@
+package server_test
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jwt"
+)
+
+// application is one that is told of sign-outs, by the back channel and the
+// front channel.
+type application struct {
+	*httptest.Server
+	mu      sync.Mutex
+	tokens  []string // logout tokens, as they came
+	visits  []url.Values
+	status  int // of the next answers; 0: 200
+	faults  []string
+	request http.Header
+}
+
+func newTold(t *testing.T) *application {
+	a := &application{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /back", func(w http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		// Back-Channel Logout §2.5: a form that holds the token, and here nothing else.
+		r.ParseForm()
+		if len(r.Form) != 1 || len(r.PostForm["logout_token"]) != 1 {
+			a.faults = append(a.faults, fmt.Sprint(r.Form))
+		}
+		a.tokens, a.request = append(a.tokens, r.PostForm.Get("logout_token")), r.Header
+		if a.status != 0 {
+			w.WriteHeader(a.status)
+		}
+	})
+	mux.HandleFunc("GET /front", func(_ http.ResponseWriter, r *http.Request) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.visits = append(a.visits, r.URL.Query())
+	})
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<h1>The application</h1>") })
+	a.Server = httptest.NewServer(mux)
+	t.Cleanup(a.Close)
+	return a
+}
+
+func (a *application) answer(status int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.status = status
+}
+
+func (a *application) received() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.tokens)
+}
+
+// waitFor returns the tokens once there are so many.
+func (a *application) waitFor(t *testing.T, n int) []string {
+	t.Helper()
+	for range 600 {
+		if got := a.received(); len(got) >= n {
+			return got
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("told %d times, want %d", len(a.received()), n)
+	return nil
+}
+
+// settings are those of a client that is told by the back channel.
+func (a *application) settings() model.ClientSettings {
+	s := web
+	s.RedirectURIs, s.PostLogoutRedirectURIs = []string{a.URL + "/callback"}, []string{a.URL + "/bye"}
+	s.BackchannelURI, s.BackchannelSession, s.FirstParty = a.URL+"/back", true, true
+	return s
+}
+
+// logoutToken is what a client sees of one.
+type logoutToken struct {
+	Issuer    string          `json:"iss"`
+	Subject   string          `json:"sub"`
+	Audience  json.RawMessage `json:"aud"`
+	IssuedAt  int64           `json:"iat"`
+	ExpiresAt int64           `json:"exp"`
+	ID        string          `json:"jti"`
+	SessionID string          `json:"sid"`
+	Nonce     *string         `json:"nonce"`
+	Events    map[string]any  `json:"events"`
+}
+
+// checkLogoutToken holds a logout token to Back-Channel Logout §2.4 and §2.6.
+func checkLogoutToken(t *testing.T, h *servertest.House, text string, c model.Client, alg jwa.Algorithm) logoutToken {
+	t.Helper()
+	token, err := jwt.Verify[logoutToken](t.Context(), text, keySet(t, h), jwt.VerifyOptions{
+		Algorithms: []jwa.Algorithm{alg}, Types: []string{"logout+jwt"}, Issuers: []string{h.Issuer}, Audiences: []string{string(c.ID)}, Now: h.Clock.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, now := token.Claims, h.Clock.Now().Unix()
+	event, _ := k.Events["http://schemas.openid.net/event/backchannel-logout"].(map[string]any)
+	switch {
+	case string(k.Audience) != `"`+string(c.ID)+`"`:
+		t.Errorf("aud is %s", k.Audience)
+	case k.IssuedAt > now || k.IssuedAt < now-60 || k.ExpiresAt <= k.IssuedAt || k.ExpiresAt > k.IssuedAt+120:
+		t.Errorf("iat %d, exp %d, now %d", k.IssuedAt, k.ExpiresAt, now)
+	case k.ID == "" || k.Nonce != nil || k.Subject == "" && k.SessionID == "":
+		t.Errorf("jti %q, nonce %v, sub %q, sid %q", k.ID, k.Nonce, k.Subject, k.SessionID)
+	case len(k.Events) != 1 || event == nil || len(event) != 0:
+		t.Errorf("events %v", k.Events)
+	}
+	return k
+}
+
+// unverified reads a token that was verified elsewhere.
+func unverified(t *testing.T, token string) map[string]any {
+	t.Helper()
+	c, err := jwt.DecodeUnverified[map[string]any](token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Claims
+}
+
+// TestConformanceRPInitiatedLogout is the plan
+// oidcc-rp-initiated-logout-certification-test-plan, one row for each module.
+func TestConformanceRPInitiatedLogout(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", "correct horse battery")
+		c, secret := h.Client("shop", web)
+		const bye = "http://127.0.0.1:1/bye"
+		state := strings.Repeat("0123456789abcdef", 8) // 128 characters
+		foreign := foreignHint(t, h)
+		for _, row := range []struct {
+			module string
+			change func(q url.Values)
+			to     string // where the browser goes; "": it stays
+			page   string // what it shows there
+			out    bool   // signed out afterwards
+		}{
+			{"rp-initiated-logout", func(url.Values) {}, bye + "?state=" + state, "", true},
+			{"rp-initiated-logout-no-state", func(q url.Values) { q.Del("state") }, bye, "", true},
+			{"rp-initiated-logout-bad-post-logout-redirect-uri", func(q url.Values) { q.Set("post_logout_redirect_uri", bye+"/other") }, "", "This request is not valid", false},
+			{"rp-initiated-logout-query-added-to-post-logout-redirect-uri", func(q url.Values) { q.Set("post_logout_redirect_uri", bye+"?foo=bar") }, "", "This request is not valid", false},
+			{"rp-initiated-logout-modified-id-token-hint", func(q url.Values) { q.Set("id_token_hint", unsigned(q.Get("id_token_hint"))) }, "", "This request is not valid", false},
+			{"rp-initiated-logout-bad-id-token-hint", func(q url.Values) { q.Set("id_token_hint", foreign) }, "", "This request is not valid", false},
+			{"rp-initiated-logout-no-id-token-hint", func(q url.Values) { q.Del("id_token_hint") }, "", "This request is not valid", false},
+			{"rp-initiated-logout-no-params", func(q url.Values) { clear(q) }, "", "You are signed out", true},
+			{"rp-initiated-logout-no-post-logout-redirect-uri", func(q url.Values) { q.Del("post_logout_redirect_uri"); q.Del("state") }, "", "You are signed out", true},
+			{"rp-initiated-logout-only-state", func(q url.Values) { q.Del("post_logout_redirect_uri"); q.Del("id_token_hint") }, "", "You are signed out", true},
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				t.Run(row.module+" "+method, func(t *testing.T) {
+					b := h.Browser()
+					hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c, "state", state), "olena", "correct horse battery")).String("id_token")
+					q := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}, "state": {state}}
+					row.change(q)
+					p := askLogout(t, b, method, q)
+					if strings.Contains(p.Body, "Sign out?") {
+						p = p.Submit("primary")
+					}
+					to := ""
+					if p.Left != nil {
+						to = p.Left.String()
+					}
+					if to != row.to || !strings.Contains(p.Body, row.page) {
+						t.Errorf("went to %q with %d: %s", to, p.Status, p.Body)
+					}
+					after := b.Get(servertest.AuthorizePath(c, "prompt", "none"))
+					if out := after.Left.Query().Get("error") == "login_required"; out != row.out {
+						t.Errorf("prompt=none afterwards: %s", after.Left)
+					}
+				})
+			}
+		}
+		t.Run("an expired ID token is a good hint", func(t *testing.T) {
+			b := h.Browser()
+			hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")).String("id_token")
+			h.Clock.Move(61 * time.Minute)
+			if p := askLogout(t, b, http.MethodGet, url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}}); p.Left == nil || p.Left.String() != bye {
+				t.Errorf("%d %s", p.Status, p.Body)
+			}
+		})
+		t.Run("logout_hint and ui_locales are taken", func(t *testing.T) {
+			b := h.Browser()
+			b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")
+			p := askLogout(t, b, http.MethodGet, url.Values{"client_id": {"shop"}, "logout_hint": {"olena"}, "ui_locales": {"uk en"}, "post_logout_redirect_uri": {bye}})
+			if p = p.Submit("primary"); p.Left == nil || p.Left.String() != bye {
+				t.Errorf("%d %s", p.Status, p.Body)
+			}
+		})
+		t.Run("the client was removed meanwhile", func(t *testing.T) {
+			gone, secret := h.Client("gone", web)
+			b := h.Browser()
+			hint := h.Redeem(gone, secret, b.SignIn(servertest.AuthorizePath(gone), "olena", "correct horse battery")).String("id_token")
+			if err := h.Authority.DeleteClient(t.Context(), servertest.Operator, gone.ID); err != nil {
+				t.Fatal(err)
+			}
+			if p := askLogout(t, b, http.MethodGet, url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}}); p.Left != nil || p.Status != http.StatusBadRequest {
+				t.Errorf("an address of a client that is gone: %d %v", p.Status, p.Left)
+			}
+			if p := askLogout(t, b, http.MethodGet, url.Values{"id_token_hint": {hint}}); !strings.Contains(p.Body, "You are signed out") {
+				t.Errorf("%d %s", p.Status, p.Body)
+			}
+		})
+	})
+}
+
+// askLogout sends a logout request as an application on another site does: the
+// session's cookie comes with a GET alone (SameSite=Lax).
+func askLogout(t *testing.T, b *servertest.Browser, method string, q url.Values) *servertest.Page {
+	t.Helper()
+	if method == http.MethodGet {
+		return b.Get("/logout?" + q.Encode())
+	}
+	bare := *b.HTTP()
+	bare.Jar = nil
+	house := b.Get("/healthz").URL
+	req, err := http.NewRequest(http.MethodPost, house.Scheme+"://"+house.Host+"/logout", strings.NewReader(q.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	res, err := bare.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if strings.Contains(res.Header.Get("Location"), "id_token_hint") {
+		t.Error("what was posted stands in an address")
+	}
+	return b.Read(res).SubmitIf("primary")
+}
+
+// unsigned is a token with its algorithm changed to none and its signature gone.
+func unsigned(token string) string {
+	part := strings.Split(token, ".")
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + part[1] + "."
+}
+
+// foreignHint is an ID token of the right issuer, signed by somebody else's key.
+func foreignHint(t *testing.T, h *servertest.House) string {
+	t.Helper()
+	key, err := jwk.Generate(jwa.RS256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.Sign(map[string]any{"iss": h.Issuer, "sub": "x", "aud": "shop", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix()},
+		key, jwt.SignOptions{Algorithm: jwa.RS256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+// TestConformanceBackChannelLogout is the module
+// oidcc-backchannel-rp-initiated-logout, in each algorithm.
+func TestConformanceBackChannelLogout(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", "correct horse battery")
+		for _, alg := range []string{"", "ES256"} {
+			t.Run("oidcc-backchannel-rp-initiated-logout "+alg, func(t *testing.T) {
+				a := newTold(t)
+				s := a.settings()
+				s.IDTokenAlgorithm = alg
+				c, secret := h.Client("back"+alg, s)
+				b := h.Browser()
+				hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")).String("id_token")
+				p := b.Get("/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {a.URL + "/bye"}}.Encode())
+				if p.Left == nil || p.Left.String() != a.URL+"/bye" {
+					t.Errorf("%d %v", p.Status, p.Left)
+				}
+				if alg == "" {
+					alg = "RS256"
+				}
+				k := checkLogoutToken(t, h, a.waitFor(t, 1)[0], c, jwa.Algorithm(alg))
+				if id := unverified(t, hint); k.SessionID != id["sid"] || k.Subject != id["sub"] {
+					t.Errorf("sid %q, sub %q, in the ID token %v %v", k.SessionID, k.Subject, id["sid"], id["sub"])
+				}
+				if len(a.faults) > 0 || a.request.Get("Content-Type") != "application/x-www-form-urlencoded" {
+					t.Errorf("the request: %v %v", a.faults, a.request)
+				}
+				if after := b.Get(servertest.AuthorizePath(c, "prompt", "none")); after.Left.Query().Get("error") != "login_required" {
+					t.Errorf("prompt=none afterwards: %s", after.Left)
+				}
+			})
+		}
+	})
+}
+
+// TestConformanceFrontChannelLogout is the module
+// oidcc-frontchannel-rp-initiated-logout; a browser that runs is in
+// TestLogoutInBrowser.
+func TestConformanceFrontChannelLogout(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", "correct horse battery")
+		a := newTold(t)
+		s := a.settings()
+		s.BackchannelURI, s.BackchannelSession, s.FrontchannelURI, s.FrontchannelSession = "", false, a.URL+"/front?a=b", true
+		c, secret := h.Client("front", s)
+		other, _ := h.Client("other", web)
+		state := strings.Repeat("0123456789abcdef", 8)
+		b := h.Browser()
+		hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")).String("id_token")
+		b.SignIn(servertest.AuthorizePath(other), "olena", "correct horse battery")
+		p := b.Get("/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {a.URL + "/bye"}, "state": {state}}.Encode())
+		if !strings.Contains(p.Body, "You are signed out") || strings.Contains(p.Body, "<script") {
+			t.Errorf("%d %s", p.Status, p.Body)
+		}
+		sid, _ := unverified(t, hint)["sid"].(string)
+		frame := a.URL + "/front?a=b&" + url.Values{"iss": {h.Issuer}, "sid": {sid}}.Encode()
+		if frames := p.Attributes("iframe", "src"); len(frames) != 1 || frames[0] != frame {
+			t.Errorf("frames %v, want %s", frames, frame)
+		}
+		back := a.URL + "/bye?state=" + state
+		if refresh := p.Attributes("meta", "content"); !slices.Contains(refresh, "3; url="+back) {
+			t.Errorf("meta %v", refresh)
+		}
+		if links := p.Attributes("a", "href"); !slices.Contains(links, back) {
+			t.Errorf("links %v", links)
+		}
+		policy := p.Header.Get("Content-Security-Policy")
+		if !strings.HasSuffix(policy, "; frame-src "+a.URL) || !strings.Contains(policy, "frame-ancestors 'none'") {
+			t.Errorf("policy %s", policy)
+		}
+		if after := b.Get(servertest.AuthorizePath(c, "prompt", "none")); after.Left.Query().Get("error") != "login_required" {
+			t.Errorf("prompt=none afterwards: %s", after.Left)
+		}
+		if again := b.Get("/logout"); len(again.Attributes("iframe", "src")) != 0 {
+			t.Error("the frames of a session that is over are shown again")
+		}
+	})
+}
+
+// TestConformanceSessionManagement is the module
+// oidcc-session-management-rp-initiated-logout without a browser that runs; that
+// one is in TestLogoutInBrowser.
+func TestConformanceSessionManagement(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", "correct horse battery")
+		s := web
+		s.GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit}
+		s.ResponseTypes = []string{"code", "id_token", "code id_token"}
+		c, _ := h.Client("shop", s)
+		b := h.Browser()
+		seen := map[string]bool{}
+		for _, kind := range s.ResponseTypes {
+			at := b.SignIn(servertest.AuthorizePath(c, "response_type", kind), "olena", "correct horse battery")
+			q := at.Query()
+			if kind != "code" {
+				q, _ = url.ParseQuery(at.Fragment)
+			}
+			// Session Management §2: no space; salted, so never the same twice.
+			state := q.Get("session_state")
+			if _, salt, ok := strings.Cut(state, "."); !ok || salt == "" || strings.Contains(state, " ") || seen[state] {
+				t.Errorf("%s: session_state %q", kind, state)
+			}
+			seen[state] = true
+		}
+		if at := b.SignIn(servertest.AuthorizePath(c, "scope", "orders:write"), "", ""); at.Query().Has("session_state") {
+			t.Errorf("without openid: %s", at)
+		}
+		if at := h.Browser().Get(servertest.AuthorizePath(c, "prompt", "none")).Left; at.Query().Has("session_state") {
+			t.Errorf("nobody signed in: %s", at)
+		}
+		// Attack row O22: this page alone may be framed.
+		frame := b.Get("/session-state")
+		if p := frame.Header.Get("Content-Security-Policy"); frame.Header.Get("X-Frame-Options") != "" ||
+			!strings.Contains(p, "frame-ancestors *") || !strings.Contains(p, "default-src 'none'; script-src 'self'") {
+			t.Errorf("%v", frame.Header)
+		}
+		for _, path := range []string{"/", "/logout", "/signed-out", servertest.AuthorizePath(c, "prompt", "login"), "/authorize"} {
+			if p := b.Get(path); p.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+				t.Errorf("%s may be framed: %v", path, p.Header)
+			}
+		}
+	})
+}
+
+// TestConformanceLogoutDiscovery is the module
+// oidcc-rp-initiated-logout-discovery-endpoint-verification and its like.
+func TestConformanceLogoutDiscovery(t *testing.T) {
+	h := servertest.Start(t)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, h.Issuer+"/.well-known/openid-configuration", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := servertest.Do(t, req).JSON
+	for name, want := range map[string]any{
+		"end_session_endpoint": h.Issuer + "/logout", "check_session_iframe": h.Issuer + "/session-state",
+		"backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
+		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
+	} {
+		if m[name] != want {
+			t.Errorf("%s is %v", name, m[name])
+		}
+	}
+}
