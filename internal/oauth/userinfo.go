@@ -49,8 +49,9 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	}
 	var u model.User
 	var gone *Error
+	user := claims.user
 	err = a.view(ctx, func(tx *store.Tx) error {
-		u, gone = person(tx, claims.user)
+		u, gone = person(tx, user)
 		return nil
 	})
 	if err != nil {
