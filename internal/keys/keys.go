@@ -46,8 +46,8 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: silent
 
-	// Algorithms are those of which the server always has a key; empty: EdDSA,
-	// ES256, PS256 and RS256. They must be asymmetric, because the keys are
+	// Algorithms are those of which the server always has a key; empty: ES256,
+	// EdDSA, PS256 and RS256. They must be asymmetric, because the keys are
 	// published. No two share a key, though RS256 and PS256 could: a key that says
 	// which algorithm it is for cannot be turned to another (RFC 8725 §3.1).
 	Algorithms []jwa.Algorithm
@@ -122,7 +122,7 @@ func (c Config) complete() (Config, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if len(c.Algorithms) == 0 {
-		c.Algorithms = []jwa.Algorithm{jwa.EdDSA, jwa.ES256, jwa.PS256, jwa.RS256}
+		c.Algorithms = []jwa.Algorithm{jwa.ES256, jwa.EdDSA, jwa.PS256, jwa.RS256}
 	}
 	for _, a := range c.Algorithms {
 		if s, ok := a.Signature(); !ok || s.KeyType == jwa.Oct {

@@ -132,7 +132,7 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 	var cause model.Cause
 	var ended bool
 	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if b.user, err = owner(tx, t.Claims); err != nil {
+		if b.user, err = owner(tx, &b.accessClaims); err != nil {
 			return err
 		}
 		cause, ended, err = tx.TokenEnded(store.TokenRef{
@@ -152,7 +152,7 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 
 // owner finds whose an access token is. The subject of a pairwise client does not
 // tell, and its grant does; where that is gone, so is what it gave.
-func owner(tx *store.Tx, c accessClaims) (model.UserID, error) {
+func owner(tx *store.Tx, c *accessClaims) (model.UserID, error) {
 	switch {
 	case c.GrantID == "":
 		return "", nil // the client's own

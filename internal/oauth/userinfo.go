@@ -50,6 +50,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	var grant model.Grant
 	var u model.User
 	var gone *Error
+	user := claims.user
 	err = a.view(ctx, func(tx *store.Tx) (err error) {
 		grant, err = tx.Grant(model.GrantID(claims.GrantID))
 		if errors.Is(err, store.ErrNotFound) {
@@ -59,7 +60,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 		if err != nil {
 			return err
 		}
-		u, gone = person(tx, claims.user)
+		u, gone = person(tx, user)
 		return nil
 	})
 	if err != nil {

@@ -304,6 +304,11 @@ func conformBadSector(t *testing.T, h *servertest.House, sector *document) {
 			}
 		}
 	}
+	several := s
+	several.SubjectType, several.SectorURI, several.RedirectURIs = "pairwise", "", []string{"https://shop.example/callback", "https://www.shop.example/callback"}
+	if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, several, ""); err == nil {
+		t.Error("two hosts and no document (OpenID Connect Core §8.1)")
+	}
 	s.SubjectType, s.SectorURI = "pairwise", "https://[::1]:1/sector.json"
 	if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, ""); err == nil || strings.Contains(err.Error(), "refused") {
 		t.Errorf("a port where nobody listens: %v", err) // and says nothing of the network
