@@ -209,17 +209,6 @@ func checkNonce(d *draft) *Error {
 // prompts are the supported values, in the order of the specification.
 var prompts = []string{"none", "login", "consent", "select_account"}
 
-// displays are the looks of the pages, OpenID Connect Core §3.1.2.1. "wap" and
-// what is unknown get the page, which asks nothing of a browser.
-var displays = []string{"page", "popup", "touch"}
-
-func checkDisplay(d *draft) *Error {
-	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
-		d.asked.Display = asked
-	}
-	return nil
-}
-
 func checkPrompt(d *draft) *Error {
 	d.asked.Prompt = d.params.list("prompt")
 	for _, p := range d.asked.Prompt {
@@ -234,6 +223,17 @@ func checkPrompt(d *draft) *Error {
 	}
 	if slices.Contains(d.asked.Prompt, "none") && len(d.asked.Prompt) > 1 {
 		return fail(InvalidRequest, "The prompt none stands alone")
+	}
+	return nil
+}
+
+// displays are the looks of the pages, OpenID Connect Core §3.1.2.1. "wap" and
+// what is unknown get the page, which asks nothing of a browser.
+var displays = []string{"page", "popup", "touch"}
+
+func checkDisplay(d *draft) *Error {
+	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
+		d.asked.Display = asked
 	}
 	return nil
 }
