@@ -215,17 +215,6 @@ func (a *Authority) prompts() []string {
 	return list
 }
 
-// displays are the looks of the pages, OpenID Connect Core §3.1.2.1. "wap" and
-// what is unknown get the page, which asks nothing of a browser.
-var displays = []string{"page", "popup", "touch"}
-
-func checkDisplay(d *draft) *Error {
-	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
-		d.asked.Display = asked
-	}
-	return nil
-}
-
 func checkPrompt(d *draft) *Error {
 	d.asked.Prompt = d.params.list("prompt")
 	for _, p := range d.asked.Prompt {
@@ -250,6 +239,17 @@ func checkPrompt(d *draft) *Error {
 		if d.params.has("id_token_hint") {
 			return fail(InvalidRequest, "The prompt create is for somebody new, and the id_token_hint names somebody")
 		}
+	}
+	return nil
+}
+
+// displays are the looks of the pages, OpenID Connect Core §3.1.2.1. "wap" and
+// what is unknown get the page, which asks nothing of a browser.
+var displays = []string{"page", "popup", "touch"}
+
+func checkDisplay(d *draft) *Error {
+	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
+		d.asked.Display = asked
 	}
 	return nil
 }

@@ -73,8 +73,9 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 }
 
 // checkCode holds a code that has just been used up to what it was issued for,
-// and returns the session and the person that it came from. That must be live: the code is a
-// minute old at most, whether or not the grant is to outlive it.
+// and returns the session that it came from, and its person. The session must be
+// live: the code is a minute old at most, whether or not the grant is to outlive
+// it.
 func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) (model.Session, model.User, *Error) {
 	uri := p.get("redirect_uri")
 	switch {

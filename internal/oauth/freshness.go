@@ -29,8 +29,7 @@ func checkMaxAge(d *draft) *Error {
 }
 
 // checkACRValues reads how people would best prove who they are: a wish, which
-// never fails (OpenID Connect Core §5.5.1.1). "The acr_values_supported" says what
-// there is; the ID token says what it was.
+// never fails (OpenID Connect Core §5.5.1.1). The ID token says what it was.
 func checkACRValues(d *draft) *Error {
 	d.asked.ACRValues = d.params.list("acr_values")
 	if len(d.asked.ACRValues) == 0 {
@@ -60,13 +59,14 @@ func errUnmetACR() *Error {
 }
 
 // checkClientFreshness holds what a client asks for by default to what it could
-// ask for in a request.
+// ask for in a request. "require_auth_time" needs no check and no reader: every ID
+// token says when the sign-in was.
 func checkClientFreshness(s model.ClientSettings) error {
 	if s.DefaultMaxAge != nil && (*s.DefaultMaxAge < 0 || *s.DefaultMaxAge > maxAge) {
 		return invalid("default_max_age", "it must be between 0 and %d seconds", int64(maxAge))
 	}
 	for _, v := range s.DefaultACRValues {
-		if strings.ContainsAny(v, " ") {
+		if strings.Contains(v, " ") {
 			return invalid("default_acr_values", "%q holds a space", v)
 		}
 	}

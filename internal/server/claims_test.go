@@ -21,7 +21,7 @@ func userInfo(t *testing.T, h *servertest.House, token string) map[string]any {
 	return a.JSON
 }
 
-// same holds what is told to a list of claims and values; "" is what must not be
+// tells holds what is told to a list of claims and values; "" is what must not be
 // told.
 func tells(t *testing.T, where string, told map[string]any, want map[string]any) {
 	t.Helper()

@@ -56,7 +56,7 @@ func described(s string) bool {
 	return s != ""
 }
 
-// answers are the three ways in which an answer to "code" travels.
+// answerModes are the three ways in which an answer to "code" travels.
 var answerModes = []string{"query", "fragment", "form_post"}
 
 // TestParametersBadInput sends wrong values of each parameter in each response
