@@ -36,10 +36,10 @@ type check struct {
 // the client (RFC 6749 §4.1.2.1).
 var checks = []check{
 	{"client_id", checkClientID},                       // RFC 6749 §2.2, §4.1.1
+	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6, RFC 9101 §6
 	{"redirect_uri", checkRedirect},                    // RFC 6749 §3.1.2.3, RFC 9700 §2.1
 	{"state and the way back", checkState},             // RFC 6749 §4.1.1
 	{"each parameter once", checkParams},               // RFC 6749 §3.1
-	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6
 	{"registration", checkRegistration},                // OpenID Connect Core §7.2.1
 	{"response_type", checkResponseType},               // RFC 6749 §3.1.1
 	{"response_mode", checkResponseMode},               // OAuth 2.0 Multiple Response Types §2.1
@@ -104,16 +104,6 @@ func checkState(d *draft) *Error {
 }
 
 func checkParams(d *draft) *Error { return d.fault }
-
-func checkRequestObject(d *draft) *Error {
-	switch {
-	case d.params.has("request"):
-		return fail(RequestNotSupported, "The parameter request is not supported")
-	case d.params.has("request_uri"):
-		return fail(RequestURINotSupported, "The parameter request_uri is not supported")
-	}
-	return nil
-}
 
 func checkRegistration(d *draft) *Error {
 	if d.params.has("registration") {

@@ -52,7 +52,9 @@ type Metadata struct {
 	CodeChallengeMethods         []string        `json:"code_challenge_methods_supported"`
 	IssInResponse                bool            `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	RequestParameterSupported    bool            `json:"request_parameter_supported"`
-	RequestURIParameterSupported bool            `json:"request_uri_parameter_supported"` // its default is true, so it is said
+	RequestURIParameterSupported bool            `json:"request_uri_parameter_supported"`
+	RequireRequestURIs           bool            `json:"require_request_uri_registration"`
+	RequestObjectAlgorithms      []jwa.Algorithm `json:"request_object_signing_alg_values_supported"`
 	ClaimsParameterSupported     bool            `json:"claims_parameter_supported"`
 }
 
@@ -103,5 +105,10 @@ func (a *Authority) Metadata() Metadata {
 		PromptValuesSupported:       slices.Clone(prompts),
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
+
+		RequestParameterSupported:    true,
+		RequestURIParameterSupported: true,
+		RequireRequestURIs:           true,
+		RequestObjectAlgorithms:      AssertionAlgorithms,
 	}
 }

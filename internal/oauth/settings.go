@@ -66,7 +66,7 @@ const maxList = 100
 // checkClient returns an *InvalidClientError for the first setting that is wrong.
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
-		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkClientLives,
+		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkRequestObjects, checkClientLives,
 	} {
 		if err := check(s); err != nil {
 			return err
