@@ -33,7 +33,8 @@ type check struct {
 // checks is the authorization endpoint: what an authorization request must
 // satisfy, in this order. Up to the row "redirect_uri" there is no address to
 // trust, and what fails is shown to the person; below it, what fails is sent to
-// the client (RFC 6749 §4.1.2.1).
+// the client (RFC 6749 §4.1.2.1). A request object that is no good leaves the
+// address that stands beside it.
 var checks = []check{
 	{"client_id", checkClientID},                       // RFC 6749 §2.2, §4.1.1
 	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6, RFC 9101 §6

@@ -177,8 +177,9 @@ func rowsOf(t *testing.T, h *servertest.House) int {
 
 // TestRequestObjectSignature: only the client's signature counts, in an algorithm
 // that it is registered for (RFC 9101 §6.2, attacks J1, J2, J8, J20, J34).
-func TestRequestObjectSignature(t *testing.T) {
-	h := servertest.Start(t)
+func TestRequestObjectSignature(t *testing.T) { servertest.Each(t, testRequestObjectSignature) }
+
+func testRequestObjectSignature(t *testing.T, h *servertest.House) {
 	h.User("olena", "correct horse battery")
 	key, foreign := newKey(t, jwa.ES256), newKey(t, jwa.ES256)
 	c := signer(t, h, "shop", key, nil)
@@ -247,8 +248,9 @@ func swapPayload(token, from string) string {
 
 // TestRequestObjectRequired: RFC 9101 §10.5. A client that must sign its requests
 // gets nothing for one that it did not sign, and nothing beside the object counts.
-func TestRequestObjectRequired(t *testing.T) {
-	h := servertest.Start(t)
+func TestRequestObjectRequired(t *testing.T) { servertest.Each(t, testRequestObjectRequired) }
+
+func testRequestObjectRequired(t *testing.T, h *servertest.House) {
 	key := newKey(t, jwa.ES256)
 	c := signer(t, h, "strict", key, func(s *model.ClientSettings) { s.RequireRequestObject = true })
 	object := func(change map[string]any) string { return sign(t, key, jws.SignOptions{}, asked(h, c, change)) }
