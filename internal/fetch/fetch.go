@@ -46,6 +46,7 @@ const (
 	maxHeader      = 64 << 10 // bytes
 	maxRedirects   = 3
 	maxIdle        = 64
+	maxPerHost     = 16 // so that a slow host holds few connections, whoever sends us there
 	idleTimeout    = 30 * time.Second
 )
 
@@ -67,6 +68,7 @@ func New(c Config) *http.Client {
 			MaxResponseHeaderBytes: maxHeader,
 			MaxIdleConns:           maxIdle,
 			MaxIdleConnsPerHost:    2,
+			MaxConnsPerHost:        maxPerHost,
 			IdleConnTimeout:        idleTimeout,
 			ForceAttemptHTTP2:      true,
 		},

@@ -32,13 +32,14 @@ type check struct {
 // checks is the authorization endpoint: what an authorization request must
 // satisfy, in this order. Up to the row "redirect_uri" there is no address to
 // trust, and what fails is shown to the person; below it, what fails is sent to
-// the client (RFC 6749 §4.1.2.1).
+// the client (RFC 6749 §4.1.2.1). A request object that is no good leaves the
+// address that stands beside it.
 var checks = []check{
 	{"client_id", checkClientID},                       // RFC 6749 §2.2, §4.1.1
+	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6, RFC 9101 §6
 	{"redirect_uri", checkRedirect},                    // RFC 6749 §3.1.2.3, RFC 9700 §2.1
 	{"state and the way back", checkState},             // RFC 6749 §4.1.1
 	{"each parameter once", checkParams},               // RFC 6749 §3.1
-	{"request, request_uri", checkRequestObject},       // OpenID Connect Core §6
 	{"registration", checkRegistration},                // OpenID Connect Core §7.2.1
 	{"response_type", checkResponseType},               // RFC 6749 §3.1.1
 	{"response_mode", checkResponseMode},               // OAuth 2.0 Multiple Response Types §2.1
@@ -107,16 +108,6 @@ func checkState(d *draft) *Error {
 }
 
 func checkParams(d *draft) *Error { return d.fault }
-
-func checkRequestObject(d *draft) *Error {
-	switch {
-	case d.params.has("request"):
-		return fail(RequestNotSupported, "The parameter request is not supported")
-	case d.params.has("request_uri"):
-		return fail(RequestURINotSupported, "The parameter request_uri is not supported")
-	}
-	return nil
-}
 
 func checkRegistration(d *draft) *Error {
 	if d.params.has("registration") {

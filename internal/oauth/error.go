@@ -22,8 +22,8 @@ const (
 	ConsentRequired          Code = "consent_required"           // OpenID Connect Core §3.1.2.6
 	InteractionRequired      Code = "interaction_required"       // OpenID Connect Core §3.1.2.6
 	AccountSelectionRequired Code = "account_selection_required" // OpenID Connect Core §3.1.2.6
-	RequestNotSupported      Code = "request_not_supported"      // OpenID Connect Core §3.1.2.6
-	RequestURINotSupported   Code = "request_uri_not_supported"  // OpenID Connect Core §3.1.2.6
+	InvalidRequestObject     Code = "invalid_request_object"     // OpenID Connect Core §3.1.2.6, RFC 9101 §7
+	InvalidRequestURI        Code = "invalid_request_uri"        // OpenID Connect Core §3.1.2.6, RFC 9101 §7
 	RegistrationUnsupported  Code = "registration_not_supported"
 	UnmetAuthentication      Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
 	InvalidTarget            Code = "invalid_target"                    // RFC 8707 §2

@@ -29,49 +29,57 @@ var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.PS256, jwa.ES256, jwa.EdDSA}
 // Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
 // What it says is true: what is not offered is not in it.
 type Metadata struct {
-	Issuer                       string           `json:"issuer"`
-	AuthorizationEndpoint        string           `json:"authorization_endpoint"`
-	TokenEndpoint                string           `json:"token_endpoint"`
-	UserInfoEndpoint             string           `json:"userinfo_endpoint"`
-	JWKSURI                      string           `json:"jwks_uri"`
-	RegistrationEndpoint         string           `json:"registration_endpoint,omitempty"`
-	IntrospectionEndpoint        string           `json:"introspection_endpoint"`
-	RevocationEndpoint           string           `json:"revocation_endpoint"`
-	EndSessionEndpoint           string           `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
-	CheckSessionIframe           string           `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
-	FrontchannelLogout           bool             `json:"frontchannel_logout_supported"`
-	FrontchannelLogoutSession    bool             `json:"frontchannel_logout_session_supported"`
-	BackchannelLogout            bool             `json:"backchannel_logout_supported"`
-	BackchannelLogoutSession     bool             `json:"backchannel_logout_session_supported"`
-	ScopesSupported              []string         `json:"scopes_supported"`
-	ResponseTypesSupported       []string         `json:"response_types_supported"`
-	ResponseModesSupported       []string         `json:"response_modes_supported"`
-	GrantTypesSupported          []string         `json:"grant_types_supported"`
-	SubjectTypesSupported        []string         `json:"subject_types_supported"`
-	IDTokenAlgorithms            []jwa.Algorithm  `json:"id_token_signing_alg_values_supported"`
-	IDTokenEncryption            []jwa.Algorithm  `json:"id_token_encryption_alg_values_supported"`
-	IDTokenContent               []jwa.Encryption `json:"id_token_encryption_enc_values_supported"`
-	UserInfoAlgorithms           []jwa.Algorithm  `json:"userinfo_signing_alg_values_supported"`
-	UserInfoEncryption           []jwa.Algorithm  `json:"userinfo_encryption_alg_values_supported"`
-	UserInfoContent              []jwa.Encryption `json:"userinfo_encryption_enc_values_supported"`
-	TokenAuthMethods             []string         `json:"token_endpoint_auth_methods_supported"`
-	TokenAuthAlgorithms          []jwa.Algorithm  `json:"token_endpoint_auth_signing_alg_values_supported"`
-	IntrospectionAuthMethods     []string         `json:"introspection_endpoint_auth_methods_supported"`
-	IntrospectionAuthAlgorithms  []jwa.Algorithm  `json:"introspection_endpoint_auth_signing_alg_values_supported"`
-	RevocationAuthMethods        []string         `json:"revocation_endpoint_auth_methods_supported"`
-	RevocationAuthAlgorithms     []jwa.Algorithm  `json:"revocation_endpoint_auth_signing_alg_values_supported"`
-	ClaimTypesSupported          []string         `json:"claim_types_supported"`
-	ClaimsSupported              []string         `json:"claims_supported"`
-	PromptValuesSupported        []string         `json:"prompt_values_supported"`
-	ACRValuesSupported           []string         `json:"acr_values_supported,omitempty"`
-	DisplayValuesSupported       []string         `json:"display_values_supported"`
-	UILocalesSupported           []string         `json:"ui_locales_supported"`
-	CodeChallengeMethods         []string         `json:"code_challenge_methods_supported"`
-	IssInResponse                bool             `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
-	RequestParameterSupported    bool             `json:"request_parameter_supported"`
-	RequestURIParameterSupported bool             `json:"request_uri_parameter_supported"` // its default is true, so it is said
-	ClaimsParameterSupported     bool             `json:"claims_parameter_supported"`
-	ClientDocumentsSupported     bool             `json:"client_id_metadata_document_supported,omitempty"` // Client ID Metadata Document §6
+	Issuer                string `json:"issuer"`
+	AuthorizationEndpoint string `json:"authorization_endpoint"`
+	TokenEndpoint         string `json:"token_endpoint"`
+	UserInfoEndpoint      string `json:"userinfo_endpoint"`
+	JWKSURI               string `json:"jwks_uri"`
+	RegistrationEndpoint  string `json:"registration_endpoint,omitempty"`
+	IntrospectionEndpoint string `json:"introspection_endpoint"`
+	RevocationEndpoint    string `json:"revocation_endpoint"`
+	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+
+	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
+
+	FrontchannelLogout        bool `json:"frontchannel_logout_supported"`
+	FrontchannelLogoutSession bool `json:"frontchannel_logout_session_supported"`
+	BackchannelLogout         bool `json:"backchannel_logout_supported"`
+	BackchannelLogoutSession  bool `json:"backchannel_logout_session_supported"`
+
+	ScopesSupported        []string `json:"scopes_supported"`
+	ResponseTypesSupported []string `json:"response_types_supported"`
+	ResponseModesSupported []string `json:"response_modes_supported"`
+	GrantTypesSupported    []string `json:"grant_types_supported"`
+	SubjectTypesSupported  []string `json:"subject_types_supported"`
+
+	IDTokenAlgorithms  []jwa.Algorithm  `json:"id_token_signing_alg_values_supported"`
+	IDTokenEncryption  []jwa.Algorithm  `json:"id_token_encryption_alg_values_supported"`
+	IDTokenContent     []jwa.Encryption `json:"id_token_encryption_enc_values_supported"`
+	UserInfoAlgorithms []jwa.Algorithm  `json:"userinfo_signing_alg_values_supported"`
+	UserInfoEncryption []jwa.Algorithm  `json:"userinfo_encryption_alg_values_supported"`
+	UserInfoContent    []jwa.Encryption `json:"userinfo_encryption_enc_values_supported"`
+
+	TokenAuthMethods            []string        `json:"token_endpoint_auth_methods_supported"`
+	TokenAuthAlgorithms         []jwa.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IntrospectionAuthMethods    []string        `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionAuthAlgorithms []jwa.Algorithm `json:"introspection_endpoint_auth_signing_alg_values_supported"`
+	RevocationAuthMethods       []string        `json:"revocation_endpoint_auth_methods_supported"`
+	RevocationAuthAlgorithms    []jwa.Algorithm `json:"revocation_endpoint_auth_signing_alg_values_supported"`
+
+	ClaimTypesSupported          []string        `json:"claim_types_supported"`
+	ClaimsSupported              []string        `json:"claims_supported"`
+	PromptValuesSupported        []string        `json:"prompt_values_supported"`
+	ACRValuesSupported           []string        `json:"acr_values_supported,omitempty"`
+	DisplayValuesSupported       []string        `json:"display_values_supported"`
+	UILocalesSupported           []string        `json:"ui_locales_supported"`
+	CodeChallengeMethods         []string        `json:"code_challenge_methods_supported"`
+	IssInResponse                bool            `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
+	RequestParameterSupported    bool            `json:"request_parameter_supported"`
+	RequestURIParameterSupported bool            `json:"request_uri_parameter_supported"` // its default is true, so it is said
+	RequireRequestURIs           bool            `json:"require_request_uri_registration"`
+	RequestObjectAlgorithms      []jwa.Algorithm `json:"request_object_signing_alg_values_supported"`
+	ClaimsParameterSupported     bool            `json:"claims_parameter_supported"`
+	ClientDocumentsSupported     bool            `json:"client_id_metadata_document_supported,omitempty"` // Client ID Metadata Document §6
 }
 
 // Endpoint returns the URL of one of the paths above.
@@ -139,5 +147,10 @@ func (a *Authority) Metadata() Metadata {
 		IssInResponse:               true,
 		ClaimsParameterSupported:    true,
 		ClientDocumentsSupported:    a.Registration.Documents,
+
+		RequestParameterSupported:    true,
+		RequestURIParameterSupported: true,
+		RequireRequestURIs:           true,
+		RequestObjectAlgorithms:      AssertionAlgorithms,
 	}
 }

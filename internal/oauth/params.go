@@ -35,6 +35,8 @@ var limits = map[string]int{
 	"client_assertion":      8192,
 	"client_assertion_type": 128,
 	"token_type_hint":       64,
+	"request_uri":           maxRequestURI,
+	"request":               49152,
 	"state":                 16384,
 	"id_token_hint":         16384,
 	"token":                 16384,

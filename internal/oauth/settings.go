@@ -65,8 +65,8 @@ const maxList = 100
 // checkClient returns an *InvalidClientError for the first setting that is wrong.
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
-		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkClientLives,
-		checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout,
+		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkRequestObjects,
+		checkClientLives, checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout,
 	} {
 		if err := check(s); err != nil {
 			return err

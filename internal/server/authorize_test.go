@@ -89,8 +89,8 @@ func TestAuthorizeBadInput(t *testing.T) {
 		{"max_age no number", path(c, "max_age", "soon"), "invalid_request"},
 		{"max_age huge", path(c, "max_age", "99999999999"), "invalid_request"},
 		{"id_token_hint forged", path(c, "id_token_hint", "eyJhbGciOiJub25lIn0.e30."), "invalid_request"},
-		{"request (OpenID Connect Core §3.1.2.6)", path(c, "request", "x.y.z"), "request_not_supported"},
-		{"request_uri (OpenID Connect Core §3.1.2.6)", path(c, "request_uri", "https://x.example/r"), "request_uri_not_supported"},
+		{"request of a client without keys (OpenID Connect Core §3.1.2.6)", path(c, "request", "x.y.z"), "invalid_request_object"},
+		{"request_uri not registered (OpenID Connect Core §3.1.2.6)", path(c, "request_uri", "https://x.example/r"), "invalid_request_uri"},
 		{"registration (OpenID Connect Core §7.2.1)", path(c, "registration", "{}"), "registration_not_supported"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -104,8 +104,9 @@ func TestAssertions(t *testing.T) {
 
 // TestAssertionAlgorithms: the registration chooses the kind of key, and where it
 // says so the algorithm; a request chooses nothing (RFC 8725 §3.1).
-func TestAssertionAlgorithms(t *testing.T) {
-	h := servertest.Start(t)
+func TestAssertionAlgorithms(t *testing.T) { servertest.Each(t, testAssertionAlgorithms) }
+
+func testAssertionAlgorithms(t *testing.T, h *servertest.House) {
 	ecMaterial, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -243,8 +244,9 @@ func withHeader(t *testing.T, key *jwk.Key, claims map[string]any) string {
 // TestAssertionAudience: RFC 7523 §3(3). By default the issuer, the token endpoint
 // and the endpoint that is called are all fine; a client that is held to the
 // issuer must name it, alone, as one string (FAPI 2.0 Security Profile §5.3.2.1).
-func TestAssertionAudience(t *testing.T) {
-	h := servertest.Start(t)
+func TestAssertionAudience(t *testing.T) { servertest.Each(t, testAssertionAudience) }
+
+func testAssertionAudience(t *testing.T, h *servertest.House) {
 	key := newKey(t, jwa.ES256)
 	s := by(model.AuthPrivateKey)
 	s.JWKS = published(t, key)
@@ -414,8 +416,10 @@ func TestClientKeyRotation(t *testing.T) {
 	ask := func(key *jwk.Key) int {
 		return prove(h, "/token", sign(t, key, jws.SignOptions{}, proof(h, "signer", nil))).Status
 	}
-	if ask(first) != 200 || ask(first) != 200 || keys.asked.Load() != 1 {
-		t.Fatalf("the first key: asked %d times", keys.asked.Load())
+	for range 2 {
+		if ask(first) != 200 || keys.asked.Load() != 1 {
+			t.Fatalf("the first key: asked %d times", keys.asked.Load())
+		}
 	}
 	keys.publish(t, second)
 	h.Clock.Move(time.Minute)
