@@ -393,7 +393,17 @@ func appendDecoded(dst, encoded []byte) ([]byte, error) {
 // a byte of it. It is for looking at tokens, not for acting upon them. It returns
 // ErrMalformed or ErrTooLong.
 func DecodeUnverified(message string) (Header, []byte, error) {
-	parts, err := cut(message, DefaultMaxSize)
+	return decodeUnverified(message, DefaultMaxSize)
+}
+
+// DecodeUnverified is the function of that name for messages as long as the verifier
+// takes.
+func (v *Verifier) DecodeUnverified(message string) (Header, []byte, error) {
+	return decodeUnverified(message, v.options.MaxSize)
+}
+
+func decodeUnverified(message string, maxSize int) (Header, []byte, error) {
+	parts, err := cut(message, maxSize)
 	if err != nil {
 		return Header{}, nil, err
 	}

@@ -19,6 +19,7 @@ var (
 	ErrAlgorithm   = errors.New("jwt algorithm not accepted")  // not in the list, or not the key's
 	ErrKey         = errors.New("jwt key not found")           // no key for this token, or none to sign with
 	ErrSignature   = errors.New("jwt signature invalid")       // missing or wrong
+	ErrDecryption  = errors.New("jwt not decrypted")           // encrypted to another key, or changed
 	ErrType        = errors.New("jwt type not accepted")       // "typ" of the header
 	ErrClaims      = errors.New("jwt claims invalid")          // a claim has the wrong JSON type
 	ErrExpired     = errors.New("jwt is expired")              // "exp", or "iat" and MaxAge

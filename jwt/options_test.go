@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +172,26 @@ func TestIssuersVerifier(t *testing.T) {
 	}
 	if _, err := jwt.NewIssuersVerifier[jwt.Registered](nil, jwt.VerifyOptions{}); !errors.Is(err, jwt.ErrOptions) {
 		t.Error(err)
+	}
+}
+
+// MaxSize holds for every way to look at a token, in both directions.
+func TestMaxSize(t *testing.T) {
+	claims := `{` + live + `,"iss":"a","x":"` + strings.Repeat("x", 70_000) + `"}`
+	signed, unsecured := sign(claims), b64(`{"alg":"none"}`)+"."+b64(claims)+"."
+	for size, want := range map[int]error{0: jwt.ErrMalformed, 100: jwt.ErrMalformed, 200_000: nil, -1: jwt.ErrOptions} {
+		o := jwt.VerifyOptions{MaxSize: size, Now: clock}
+		_, plain := jwt.Verify[jwt.Registered](ctx, signed, secret, o)
+		_, none := jwt.InsecureVerifyNone[jwt.Registered](unsecured, o)
+		issuers, several := jwt.NewIssuersVerifier[jwt.Registered](map[string]jwk.Source{"a": secret}, o)
+		if several == nil {
+			_, several = issuers.Verify(ctx, signed)
+		}
+		for name, err := range map[string]error{"Verify": plain, "InsecureVerifyNone": none, "IssuersVerifier": several} {
+			if !errors.Is(err, want) {
+				t.Errorf("%s with MaxSize %d: %v", name, size, err)
+			}
+		}
 	}
 }
 

@@ -322,9 +322,6 @@ func (o *VerifyOptions) checkNames(c *claims) error {
 	if o.ID != "" && c.id != o.ID { // RFC 7519 §4.1.7
 		return c.differs(claimID, ErrID, "jwt jwtid invalid. expected: %s", o.ID)
 	}
-	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
-		return invalid(ErrOptions, "CacheSize must be from 0 to %d", maxCacheSize)
-	}
 	if o.Nonce != "" && c.nonce != o.Nonce { // OpenID Connect Core §3.1.3.7
 		return c.differs(claimNonce, ErrNonce, "jwt nonce invalid. expected: %s", o.Nonce)
 	}

@@ -74,7 +74,7 @@ func refuses(t *testing.T, what, token string, o jwt.VerifyOptions, want error, 
 }
 
 var kinds = []error{
-	jwt.ErrMalformed, jwt.ErrCritical, jwt.ErrAlgorithm, jwt.ErrKey, jwt.ErrSignature, jwt.ErrType, jwt.ErrClaims, jwt.ErrExpired,
+	jwt.ErrMalformed, jwt.ErrCritical, jwt.ErrAlgorithm, jwt.ErrKey, jwt.ErrSignature, jwt.ErrDecryption, jwt.ErrType, jwt.ErrClaims, jwt.ErrExpired,
 	jwt.ErrNotYetValid, jwt.ErrMissing, jwt.ErrIssuer, jwt.ErrAudience, jwt.ErrSubject, jwt.ErrID, jwt.ErrNonce, jwt.ErrOptions,
 }
 
