@@ -230,3 +230,74 @@ func ExampleVerifyOptions_cache() {
 	// ada <nil>
 	// ada <nil>
 }
+
+// Claims that the bearer must not read are signed first and then encrypted to whoever
+// they are for. One call undoes both, and returns nothing unless both are in order.
+func ExampleVerifyNested() {
+	ours, err := jwk.Generate(jwa.ES256) // to sign with
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs, err := jwk.Generate(jwa.ECDHES) // to encrypt to: we have its public half
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	token, err := jwt.SignNested(map[string]any{"diagnosis": "a cold"}, ours, jwt.SignOptions{
+		Audience:  []string{"clinic"},
+		ExpiresIn: time.Minute,
+	}, jwt.EncryptOptions{Recipient: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	type Claims struct {
+		jwt.Registered
+		Diagnosis string `json:"diagnosis"`
+	}
+	verified, err := jwt.VerifyNested[Claims](context.Background(), token, ours, jwt.VerifyOptions{
+		Audiences: []string{"clinic"}, // the clinic can encrypt it anew to somebody else
+	}, jwt.DecryptOptions{Keys: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verified.Claims.Diagnosis, verified.Header.Algorithm, verified.Encryption.Algorithm)
+	// Output: a cold ES256 ECDH-ES
+}
+
+// Built once, with lists of the algorithms that are accepted.
+func ExampleNewNestedVerifier() {
+	ours, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs, err := jwk.Generate(jwa.RSAOAEP256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jwt.NewNestedSigner(ours, jwt.SignOptions{ExpiresIn: time.Minute}, jwt.EncryptOptions{Recipient: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+	verifier, err := jwt.NewNestedVerifier[jwt.Registered](ours, jwt.VerifyOptions{
+		Algorithms: []jwa.Algorithm{jwa.EdDSA},
+	}, jwt.DecryptOptions{
+		Keys:        theirs,
+		Algorithms:  []jwa.Algorithm{jwa.RSAOAEP256},
+		Encryptions: []jwa.Encryption{jwa.A256GCM},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"ada", "ben"} {
+		token, err := signer.Sign(map[string]any{"sub": name})
+		if err != nil {
+			log.Fatal(err)
+		}
+		verified, err := verifier.Verify(context.Background(), token)
+		fmt.Println(verified.Claims.Subject, err)
+	}
+	// Output:
+	// ada <nil>
+	// ben <nil>
+}

@@ -48,6 +48,7 @@ func verify(token string, o jwt.VerifyOptions) (jwt.Token[map[string]any], error
 
 func accepts(t *testing.T, what, token string, o jwt.VerifyOptions) {
 	t.Helper()
+	tally.accepted++
 	got, err := verify(token, o)
 	if err != nil || got.Claims == nil || got.Header.Algorithm == "" {
 		t.Errorf("%s: %+v, %v", what, got, err)
@@ -58,6 +59,7 @@ func accepts(t *testing.T, what, token string, o jwt.VerifyOptions) {
 // nothing is returned beside it.
 func refuses(t *testing.T, what, token string, o jwt.VerifyOptions, want error, message string) {
 	t.Helper()
+	tally.refused++
 	got, err := verify(token, o)
 	if got.Claims != nil || got.Header.Algorithm != "" {
 		t.Errorf("%s: something was returned: %+v", what, got)
