@@ -110,21 +110,27 @@ func (p *payloadOf) under(h Header) (signed, plain []byte) {
 }
 
 // readJSON takes a message in JSON apart. It is strict JSON; members that it does not
-// know are ignored, RFC 7515 §7.2.1.
+// know are ignored, RFC 7515 §7.2.1, but for those of an encrypted message.
 func (v *Verifier) readJSON(message []byte, detached *payloadOf) ([]part, payloadOf, error) {
 	if len(message) > v.options.MaxSize {
 		return nil, payloadOf{}, fmt.Errorf("%w: %d bytes; at most %d are taken", ErrTooLong, len(message), v.options.MaxSize)
 	}
 	var whole part
 	var list, payload strictjson.Value
+	encrypted := false
 	own, err := readPart(string(message), &whole, func(name string, value strictjson.Value) {
 		switch name {
 		case "signatures":
 			list = value
 		case "payload":
 			payload = value
+		case "ciphertext", "recipients": // RFC 7516 §9: no text is both
+			encrypted = true
 		}
 	})
+	if err == nil && encrypted {
+		err = fmt.Errorf("%w: an encrypted message", ErrMalformed)
+	}
 	if err != nil {
 		return nil, payloadOf{}, err
 	}
