@@ -206,22 +206,22 @@ func readPart(text string, p *part, rest func(name string, value strictjson.Valu
 // verifyPart verifies one signature. The steps and their order are those of
 // [Verifier.Verify].
 func (v *Verifier) verifyPart(ctx context.Context, p part, payload payloadOf) (Message, error) {
-	if len(p.signature) > maxSignature {
-		return Message{}, fmt.Errorf("%w: %d bytes of signature", ErrSignature, len(p.signature))
-	}
-	signature, err := appendDecoded(nil, []byte(p.signature))
+	signature, long, err := decodeSignature(nil, []byte(p.signature))
 	if err != nil {
-		return Message{}, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+		return Message{}, err
 	}
 	header, chosen, err := v.headers(p)
 	if err != nil {
 		return Message{}, err
 	}
-	if len(signature) == 0 {
+	if len(signature) == 0 && !long {
 		return Message{}, ErrUnsigned
 	}
 	if err := v.accept(&chosen, false); err != nil {
 		return Message{}, err
+	}
+	if long {
+		return Message{}, fmt.Errorf("%w: too long", ErrSignature)
 	}
 	keys, err := v.candidates(ctx, &chosen)
 	if err != nil {
