@@ -24,7 +24,7 @@ var (
 	ErrClaims      = errors.New("jwt claims invalid")          // a claim has the wrong JSON type
 	ErrExpired     = errors.New("jwt is expired")              // "exp", or "iat" and MaxAge
 	ErrNotYetValid = errors.New("jwt is not active yet")       // "nbf"
-	ErrMissing     = errors.New("jwt lacks a required claim")  // "exp", or "iat" with MaxAge
+	ErrMissing     = errors.New("jwt lacks a required claim")  // "exp", "iat" with MaxAge, or one of Required
 	ErrIssuer      = errors.New("jwt issuer not accepted")     // "iss"
 	ErrAudience    = errors.New("jwt audience not accepted")   // "aud"
 	ErrSubject     = errors.New("jwt subject not accepted")    // "sub"

@@ -92,6 +92,7 @@ func InsecureVerifyNone[C any](token string, o VerifyOptions) (Token[C], error) 
 	sh := shapeOf(reflect.TypeFor[C]())
 	var registered claims
 	unfit, err := sh.read(payloadText{header.Type, string(payload)}, &registered, reflect.ValueOf(&result.Claims).Elem())
+	o.require(&registered, string(payload))
 	for _, failed := range []error{err, o.checkOf(&registered, err), unfit} {
 		if failed != nil {
 			return Token[C]{}, failed
