@@ -13,6 +13,7 @@ import (
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jws"
 	"github.com/ostiary/ostiary/jwt"
 )
 
@@ -300,4 +301,72 @@ func ExampleNewNestedVerifier() {
 	// Output:
 	// ada <nil>
 	// ben <nil>
+}
+
+// What signs often is built once, too.
+func ExampleNewSigner() {
+	key, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jwt.NewSigner(key, jwt.SignOptions{
+		Type:      "at+jwt",
+		Issuer:    "https://login.example.com",
+		ExpiresIn: 5 * time.Minute,
+		Now:       func() time.Time { return time.Unix(1_700_000_000, 0) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	type AccessToken struct {
+		Subject string `json:"sub"`
+		Scope   string `json:"scope"`
+	}
+	token, err := signer.Sign(AccessToken{"ada", "orders:read"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	said, err := jwt.DecodeUnverified[string](token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(said.Header.Type, said.Claims)
+	// Output: at+jwt {"sub":"ada","scope":"orders:read","iat":1700000000,"exp":1700000300,"iss":"https://login.example.com"}
+}
+
+// A function may choose the key by anything in the header, which is not to be believed yet:
+// compare it, and do nothing else with it.
+func ExampleVerify_keyFunc() {
+	orders, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys := jws.KeyFunc(func(_ context.Context, header jws.Header) ([]*jwk.Key, error) {
+		if header.Type != "orders+jwt" {
+			return nil, fmt.Errorf("%w: none for this type", jwk.ErrNotFound)
+		}
+		return []*jwk.Key{orders}, nil
+	})
+	for _, typ := range []string{"orders+jwt", "at+jwt"} {
+		token, err := jwt.Sign(nil, orders, jwt.SignOptions{Type: typ, ExpiresIn: time.Minute})
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, err = jwt.Verify[jwt.Registered](context.Background(), token, keys, jwt.VerifyOptions{})
+		fmt.Println(typ, errors.Is(err, jwt.ErrKey))
+	}
+	// Output:
+	// orders+jwt false
+	// at+jwt true
+}
+
+// A token that nobody signed is made and read by calls that say so.
+func ExampleInsecureVerifyNone() {
+	token, err := jwt.InsecureSignNone(map[string]any{"sub": "ada"}, jwt.SignOptions{ExpiresIn: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	said, err := jwt.InsecureVerifyNone[jwt.Registered](token, jwt.VerifyOptions{})
+	fmt.Println(said.Claims.Subject, err)
+	// Output: ada <nil>
 }
