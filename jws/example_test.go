@@ -11,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/jws"
 )
 
+// Bytes that are signed, and verified with the public half.
 func Example() {
 	key, err := jwk.Generate(jwa.ES256)
 	if err != nil {
