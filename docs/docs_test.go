@@ -44,6 +44,7 @@ var documents = []document{
 	{path: "docs/debugger.md"},
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},
+	{path: "docs/coming-from.md"},
 }
 
 // shopClient is the registration that the page of the sample shop describes.
@@ -267,7 +268,7 @@ func checkFragment(t *testing.T, path string, b block) {
 			return true
 		}
 		of, ok := selector.X.(*ast.Ident)
-		if ok && slices.Contains([]string{"resource", "client", "jwt", "jwk"}, of.Name) && !exports(t, of.Name)[selector.Sel.Name] {
+		if ok && slices.Contains([]string{"resource", "client", "jwt", "jws", "jwe", "jwk", "jwa"}, of.Name) && !exports(t, of.Name)[selector.Sel.Name] {
 			t.Errorf("%s:%d: package %s has no %s", path, b.line, of.Name, selector.Sel.Name)
 		}
 		return true

@@ -13,35 +13,32 @@ import (
 )
 
 // J32: odd messages in JSON serialization.
-func TestOddJSON(t *testing.T) {
+func attackOddJSON(t *testing.T) {
 	key := bound(secret32, jwa.A256KW)
 	good := craftWrapped(secret32, `{"alg":"A256KW","enc":"A256GCM"}`, "text")
 	acceptsJSON(t, "good twin", good.flattened(""), key, jwe.DecryptOptions{})
 	for name, message := range map[string]string{
-		"nothing":                   ``,
-		"an empty object":           `{}`,
-		"null":                      `null`,
-		"a list":                    `[]`,
-		"only a ciphertext":         `{"ciphertext":"AAAA"}`,
-		"an empty recipient":        `{"ciphertext":"AAAA","recipients":[{}]}`,
-		"no recipient":              `{"ciphertext":"AAAA","recipients":[]}`,
-		"recipients null":           `{"ciphertext":"AAAA","recipients":null}`,
-		"recipients an object":      `{"ciphertext":"AAAA","recipients":{}}`,
-		"a recipient null":          `{"ciphertext":"AAAA","recipients":[null]}`,
-		"a recipient in a list":     `{"ciphertext":"AAAA","recipients":[[{}]]}`,
-		"protected null":            strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":null,"x":"`, 1),
-		"protected empty":           strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":"","x":"`, 1),
-		"protected an object":       strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":{"alg":"A256KW","enc":"A256GCM"},"x":"`, 1),
-		"protected is not base64":   strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":"*`, 1),
-		"iv missing":                strings.Replace(string(good.flattened("")), `"iv"`, `"x"`, 1),
-		"tag missing":               strings.Replace(string(good.flattened("")), `"tag"`, `"x"`, 1),
-		"encrypted_key missing":     strings.Replace(string(good.flattened("")), `"encrypted_key"`, `"x"`, 1),
-		"encrypted_key null":        strings.Replace(string(good.flattened("")), `"encrypted_key":"`, `"encrypted_key":null,"x":"`, 1),
-		"text behind":               string(good.flattened("")) + "x",
-		"line feed in a part":       strings.Replace(string(good.flattened("")), `"iv":"`, `"iv":"\n`, 1),
-		"J47: ciphertext missing":   strings.Replace(string(good.flattened("")), `"ciphertext"`, `"x"`, 1),
-		"J47: ciphertext null":      strings.Replace(string(good.flattened("")), `"ciphertext":"`, `"ciphertext":null,"x":"`, 1),
-		"J47: ciphertext elsewhere": strings.Replace(string(good.flattened("")), `"ciphertext"`, `"payload"`, 1),
+		"nothing":                 ``,
+		"an empty object":         `{}`,
+		"null":                    `null`,
+		"a list":                  `[]`,
+		"only a ciphertext":       `{"ciphertext":"AAAA"}`,
+		"an empty recipient":      `{"ciphertext":"AAAA","recipients":[{}]}`,
+		"no recipient":            `{"ciphertext":"AAAA","recipients":[]}`,
+		"recipients null":         `{"ciphertext":"AAAA","recipients":null}`,
+		"recipients an object":    `{"ciphertext":"AAAA","recipients":{}}`,
+		"a recipient null":        `{"ciphertext":"AAAA","recipients":[null]}`,
+		"a recipient in a list":   `{"ciphertext":"AAAA","recipients":[[{}]]}`,
+		"protected null":          strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":null,"x":"`, 1),
+		"protected empty":         strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":"","x":"`, 1),
+		"protected an object":     strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":{"alg":"A256KW","enc":"A256GCM"},"x":"`, 1),
+		"protected is not base64": strings.Replace(string(good.flattened("")), `"protected":"`, `"protected":"*`, 1),
+		"iv missing":              strings.Replace(string(good.flattened("")), `"iv"`, `"x"`, 1),
+		"tag missing":             strings.Replace(string(good.flattened("")), `"tag"`, `"x"`, 1),
+		"encrypted_key missing":   strings.Replace(string(good.flattened("")), `"encrypted_key"`, `"x"`, 1),
+		"encrypted_key null":      strings.Replace(string(good.flattened("")), `"encrypted_key":"`, `"encrypted_key":null,"x":"`, 1),
+		"text behind":             string(good.flattened("")) + "x",
+		"line feed in a part":     strings.Replace(string(good.flattened("")), `"iv":"`, `"iv":"\n`, 1),
 	} {
 		refusesJSON(t, name, []byte(message), key, jwe.DecryptOptions{}, jwe.ErrMalformed)
 	}
@@ -50,6 +47,24 @@ func TestOddJSON(t *testing.T) {
 	if m := acceptsJSON(t, "good twin: an empty text", empty, key, jwe.DecryptOptions{}); len(m.Plaintext) != 0 {
 		t.Errorf("got %q", m.Plaintext)
 	}
+}
+
+// J47, RFC 7516 §7.2.1: the ciphertext is there, under its name; there is no detached one.
+func attackNoCiphertext(t *testing.T) {
+	key := bound(secret32, jwa.A256KW)
+	good := craftWrapped(secret32, `{"alg":"A256KW","enc":"A256GCM"}`, "text")
+	acceptsJSON(t, "good twin", good.flattened(""), key, jwe.DecryptOptions{})
+	for name, message := range map[string]string{
+		"ciphertext missing":   strings.Replace(string(good.flattened("")), `"ciphertext"`, `"x"`, 1),
+		"ciphertext null":      strings.Replace(string(good.flattened("")), `"ciphertext":"`, `"ciphertext":null,"x":"`, 1),
+		"ciphertext elsewhere": strings.Replace(string(good.flattened("")), `"ciphertext"`, `"payload"`, 1),
+		"twice":                string(good.flattened(`,"ciphertext":"AAAA"`)),
+	} {
+		refusesJSON(t, name, []byte(message), key, jwe.DecryptOptions{}, jwe.ErrMalformed)
+	}
+	parts := strings.Split(good.compact(), ".")
+	parts[3] = ""
+	refuses(t, "compact", strings.Join(parts, "."), key, jwe.DecryptOptions{}, jwe.ErrDecryption)
 }
 
 // general returns a message with these recipients, whose content is encrypted with
@@ -70,7 +85,7 @@ func general(protected string, recipients int, secrets map[int][]byte) []byte {
 }
 
 // J46: any one of many recipients is a choice that the caller makes and sees.
-func TestRecipients(t *testing.T) {
+func attackRecipients(t *testing.T) {
 	key := must(jwk.New(secret32, jwk.Params{ID: "1", Algorithm: jwa.A256KW}))
 	two := general(`{"enc":"A256GCM"}`, 2, map[int][]byte{1: secret32})
 	open := jwe.DecryptOptions{MaxRecipients: 2, UnprotectedHeader: true}
@@ -106,7 +121,7 @@ func TestRecipients(t *testing.T) {
 }
 
 // J48, RFC 7516 §7.2.1: what nothing protects decides nothing unless asked.
-func TestUnprotectedHeader(t *testing.T) {
+func attackUnprotected(t *testing.T) {
 	key := must(jwk.New(secret32, jwk.Params{ID: "1", Algorithm: jwa.A256KW}))
 	o := jwe.DecryptOptions{UnprotectedHeader: true}
 	full, half := `{"alg":"A256KW","enc":"A256GCM"}`, `{"enc":"A256GCM"}`
@@ -159,7 +174,7 @@ func TestUnprotectedHeader(t *testing.T) {
 }
 
 // J25, RFC 8725 §3.1 and RFC 7517 §4.2 to §4.4: a key does what it is for.
-func TestBinding(t *testing.T) {
+func attackBinding(t *testing.T) {
 	materials := map[string]any{"RSA": rsaMaterial, "EC": ecMaterial, "X25519": xMaterial, "16": secret32[:16], "24": secret32[:24], "32": secret32, "48": append(slices.Clone(secret32), secret32[:16]...), "64": append(slices.Clone(secret32), secret32...)}
 	for _, row := range jwa.KeyManagements() {
 		for _, content := range jwa.ContentEncryptions() {
@@ -172,10 +187,13 @@ func TestBinding(t *testing.T) {
 				if got := key.Encrypts(row.Name, content.Name); got != fits {
 					t.Errorf("%s with %s on %s: %v", row.Name, content.Name, name, got)
 				}
-				if _, err := jwe.NewEncrypter(key, jwe.EncryptOptions{Algorithm: row.Name, Encryption: content.Name}); (err == nil) != fits {
+				message, err := jwe.Encrypt([]byte("text"), key, jwe.EncryptOptions{Algorithm: row.Name, Encryption: content.Name})
+				if (err == nil) != fits {
 					t.Errorf("%s with %s on %s: %v", row.Name, content.Name, name, err)
 				}
-				if !fits {
+				if fits {
+					accepts(t, fmt.Sprint("good twin: ", row.Name, content.Name, name), message, key, jwe.DecryptOptions{})
+				} else {
 					header := fmt.Sprintf(`{"alg":%q,"enc":%q,"epk":{"kty":"OKP","crv":"X25519","x":%q},"p2s":"AAAAAAAAAAA","p2c":1000,"iv":%q,"tag":%q}`,
 						row.Name, content.Name, encode(randomBytes(32)), encode(make([]byte, 12)), encode(make([]byte, 16)))
 					c := crafted{header: header, iv: make([]byte, content.IVSize), ciphertext: make([]byte, 16), tag: make([]byte, content.TagSize)}
@@ -210,7 +228,7 @@ func fitting(row jwa.KeyManagement, content jwa.ContentEncryption, material stri
 }
 
 // J25: the members of a key bind.
-func TestKeyMembers(t *testing.T) {
+func attackKeyMembers(t *testing.T) {
 	k := encode(secret32)
 	for _, row := range []struct {
 		clause, members string

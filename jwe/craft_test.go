@@ -65,6 +65,7 @@ const dirHeader = `{"alg":"dir","enc":"A256GCM"}`
 
 func accepts(t *testing.T, name, message string, keys jwk.Source, o jwe.DecryptOptions) jwe.Message {
 	t.Helper()
+	tally.accepted++
 	m, err := jwe.Decrypt(background, message, keys, o)
 	if err != nil {
 		t.Errorf("%s: refused: %v", name, err)
@@ -80,6 +81,7 @@ func refuses(t *testing.T, name, message string, keys jwk.Source, o jwe.DecryptO
 
 func acceptsJSON(t *testing.T, name string, message []byte, keys jwk.Source, o jwe.DecryptOptions) jwe.Message {
 	t.Helper()
+	tally.accepted++
 	m, err := jwe.DecryptJSON(background, message, keys, o)
 	if err != nil {
 		t.Errorf("%s: refused: %v", name, err)
@@ -95,6 +97,7 @@ func refusesJSON(t *testing.T, name string, message []byte, keys jwk.Source, o j
 
 func refused(t *testing.T, name string, m jwe.Message, err, want error) {
 	t.Helper()
+	tally.refused++
 	if !errors.Is(err, want) {
 		t.Errorf("%s: got %v, want %v", name, err, want)
 	}

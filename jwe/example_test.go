@@ -156,7 +156,7 @@ func ExampleEncryptJSON() {
 }
 
 // Encryption keeps a secret and proves nothing. Who wants to know who wrote a
-// message signs it first and then encrypts the result.
+// message signs it first and then encrypts the result. For claims, jwt.SignNested does both.
 func Example_signed() {
 	sender, err := jwk.Generate(jwa.ES256)
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -199,29 +198,6 @@ func TestParseRefusesText(t *testing.T) {
 		if k, err := jwk.Parse([]byte(bad)); !errors.Is(err, jwk.ErrInvalid) || k != nil {
 			t.Errorf("%s: got %v, %v", name, k, err)
 		}
-	}
-}
-
-// A modulus of 16 kbit must cost no more than reading it (attack J41).
-func TestHugeModulusIsCheap(t *testing.T) {
-	m := members(t, "rfc7520_3.4.jwk")
-	m["n"] = modulus(100_000)
-	start := time.Now()
-	if _, err := jwk.Parse(text(t, m)); !errors.Is(err, jwk.ErrUnsupported) {
-		t.Error(err)
-	}
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("took %v", took)
-	}
-}
-
-func TestErrorsHoldNoSecret(t *testing.T) {
-	m := members(t, "rfc7520_3.2.jwk")
-	d := m["d"].(string)
-	m["d"] = d + "!"
-	_, err := jwk.Parse(text(t, m))
-	if err == nil || strings.Contains(err.Error(), d[:8]) {
-		t.Error(err)
 	}
 }
 

@@ -35,8 +35,8 @@ func publicText(alg jwa.Algorithm) string {
 // withMember puts a member in front of a key's own.
 func withMember(key, member string) string { return "{" + member + "," + key[1:] }
 
-// Attack J40: a bad key takes nothing but itself away.
-func TestOneBadKeySpoilsNothing(t *testing.T) {
+// J40: RFC 7517 §5; a bad key takes nothing but itself away.
+func attackBadKey(t *testing.T) {
 	good := publicText(jwa.ES256)
 	id := generated()[jwa.ES256].ID()
 	for _, row := range []struct {
@@ -58,23 +58,21 @@ func TestOneBadKeySpoilsNothing(t *testing.T) {
 			if skip := s.Skipped()[0]; skip.Index != 0 || skip.ID != "bad" || !errors.Is(skip.Err, row.why) {
 				t.Errorf("skipped %+v", skip)
 			}
-			if keys, err := s.Find(context.Background(), id); err != nil || len(keys) != 1 {
-				t.Error(keys, err)
-			}
+			keys, err := s.Find(context.Background(), id)
+			accepted(t, "good twin beside it", len(keys) == 1, err)
 			// Why a key is not there is said when somebody asks for it.
-			if _, err := s.Find(context.Background(), "bad"); !errors.Is(err, jwk.ErrNotFound) || !errors.Is(err, row.why) {
-				t.Error(err)
-			}
+			keys, err = s.Find(context.Background(), "bad")
+			refused(t, row.name, keys == nil && errors.Is(err, row.why), err, jwk.ErrNotFound)
 		})
 	}
 }
 
-func TestParseSetRefuses(t *testing.T) {
+// J40: RFC 7517 §4.5; keys that conflict spoil the set.
+func attackConflicts(t *testing.T) {
 	es, rs := publicText(jwa.ES256), publicText(jwa.RS256)
 	secret := string(must(generated()[jwa.HS256].MarshalPrivateJSON()))
-	if s, err := jwk.ParseSet([]byte(`{"keys":[` + es + `,` + rs + `]}`)); err != nil || s.Len() != 2 {
-		t.Fatal(s, err)
-	}
+	s, err := jwk.ParseSet([]byte(`{"keys":[` + es + `,` + rs + `]}`))
+	accepted(t, "good twin", err == nil && s.Len() == 2, err)
 	for _, row := range []struct {
 		name, text string
 		want       error
@@ -95,9 +93,8 @@ func TestParseSetRefuses(t *testing.T) {
 		{"2 MB", strings.Repeat(" ", 2<<20) + `{"keys":[]}`, jwk.ErrInvalid},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if s, err := jwk.ParseSet([]byte(row.text)); !errors.Is(err, row.want) || s != nil {
-				t.Errorf("got %v, %v", s, err)
-			}
+			s, err := jwk.ParseSet([]byte(row.text))
+			refused(t, row.name, s == nil, err, row.want)
 		})
 	}
 }
@@ -147,11 +144,6 @@ func TestSetFind(t *testing.T) {
 		{"empty set", none, "", nil},
 		{"empty set by name", none, "x", nil},
 		{"nil set", nil, "", nil},
-		// Attack J11: a kid is compared, and nothing else.
-		{"a path", named, "../../dev/null", nil},
-		{"SQL", named, "' UNION SELECT 'k", nil},
-		{"NUL", named, es.ID() + "\x00", nil},
-		{"1 MB", named, strings.Repeat("k", 1<<20), nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			keys, err := row.set.Find(ctx, row.kid)

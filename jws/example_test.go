@@ -2,6 +2,7 @@ package jws_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/jws"
 )
 
+// Bytes that are signed, and verified with the public half.
 func Example() {
 	key, err := jwk.Generate(jwa.ES256)
 	if err != nil {
@@ -102,4 +104,49 @@ func ExampleSigner_SignDetached() {
 	_, err = verifier.VerifyDetached(context.Background(), signature, body)
 	fmt.Println(err)
 	// Output: <nil>
+}
+
+// In JSON a message has the same parts, by name.
+func ExampleVerifier_VerifyJSON() {
+	key, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jws.NewSigner(key, jws.SignOptions{Unprotected: map[string]any{"note": "for the archive"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := signer.SignJSON([]byte("It is me."))
+	if err != nil {
+		log.Fatal(err)
+	}
+	verifier, err := jws.NewVerifier(key, jws.VerifyOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	verified, err := verifier.VerifyJSON(context.Background(), message)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s, and unsigned: %s\n", verified.Payload, verified.Unprotected)
+	// Output: It is me., and unsigned: {"note":"for the archive"}
+}
+
+// A payload that is signed as it is, RFC 7797, must be asked for on both sides.
+func Example_unencoded() {
+	key, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	message, err := jws.Sign([]byte("$20"), key, jws.SignOptions{Unencoded: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, asked := range []bool{false, true} {
+		verified, err := jws.Verify(context.Background(), message, key, jws.VerifyOptions{Unencoded: asked})
+		fmt.Printf("%q %v\n", verified.Payload, errors.Is(err, jws.ErrCritical))
+	}
+	// Output:
+	// "" true
+	// "$20" false
 }

@@ -110,21 +110,27 @@ func (p *payloadOf) under(h Header) (signed, plain []byte) {
 }
 
 // readJSON takes a message in JSON apart. It is strict JSON; members that it does not
-// know are ignored, RFC 7515 §7.2.1.
+// know are ignored, RFC 7515 §7.2.1, but for those of an encrypted message.
 func (v *Verifier) readJSON(message []byte, detached *payloadOf) ([]part, payloadOf, error) {
 	if len(message) > v.options.MaxSize {
 		return nil, payloadOf{}, fmt.Errorf("%w: %d bytes; at most %d are taken", ErrTooLong, len(message), v.options.MaxSize)
 	}
 	var whole part
 	var list, payload strictjson.Value
+	encrypted := false
 	own, err := readPart(string(message), &whole, func(name string, value strictjson.Value) {
 		switch name {
 		case "signatures":
 			list = value
 		case "payload":
 			payload = value
+		case "ciphertext", "recipients": // RFC 7516 §9: no text is both
+			encrypted = true
 		}
 	})
+	if err == nil && encrypted {
+		err = fmt.Errorf("%w: an encrypted message", ErrMalformed)
+	}
 	if err != nil {
 		return nil, payloadOf{}, err
 	}
@@ -200,22 +206,22 @@ func readPart(text string, p *part, rest func(name string, value strictjson.Valu
 // verifyPart verifies one signature. The steps and their order are those of
 // [Verifier.Verify].
 func (v *Verifier) verifyPart(ctx context.Context, p part, payload payloadOf) (Message, error) {
-	if len(p.signature) > maxSignature {
-		return Message{}, fmt.Errorf("%w: %d bytes of signature", ErrSignature, len(p.signature))
-	}
-	signature, err := appendDecoded(nil, []byte(p.signature))
+	signature, long, err := decodeSignature(nil, []byte(p.signature))
 	if err != nil {
-		return Message{}, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+		return Message{}, err
 	}
 	header, chosen, err := v.headers(p)
 	if err != nil {
 		return Message{}, err
 	}
-	if len(signature) == 0 {
+	if len(signature) == 0 && !long {
 		return Message{}, ErrUnsigned
 	}
 	if err := v.accept(&chosen, false); err != nil {
 		return Message{}, err
+	}
+	if long {
+		return Message{}, fmt.Errorf("%w: too long", ErrSignature)
 	}
 	keys, err := v.candidates(ctx, &chosen)
 	if err != nil {

@@ -170,7 +170,7 @@ func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, mes
 
 	// Strict base64url; then the header, which is read strictly and chooses
 	// nothing.
-	signature, err := scratch.signatureOf(parts)
+	signature, long, err := decodeSignature(scratch.signature[:0], scratch.message[parts.second+1:])
 	if err != nil {
 		return nil, err
 	}
@@ -178,11 +178,14 @@ func (v *Verifier) verify(ctx context.Context, m *Message, scratch *scratch, mes
 	if err != nil {
 		return nil, err
 	}
-	if len(signature) == 0 {
+	if len(signature) == 0 && !long {
 		return nil, ErrUnsigned
 	}
 	if err := v.accept(&m.Header, seen); err != nil {
 		return nil, err
+	}
+	if long {
+		return nil, fmt.Errorf("%w: too long", ErrSignature)
 	}
 
 	// The key, by its name, and only if the algorithm is one of its own.
@@ -286,19 +289,24 @@ func (v *Verifier) accept(h *Header, seen bool) error {
 	if v.options.Algorithms != nil && !slices.Contains(v.options.Algorithms, h.Algorithm) {
 		return fmt.Errorf("%w: %.40q", ErrAlgorithm, string(h.Algorithm))
 	}
+	// What no key here can do is not blamed on the key.
+	if err := h.Algorithm.Check(); errors.Is(err, jwa.ErrUnsupported) {
+		return fmt.Errorf("%w: %w", ErrAlgorithm, err)
+	}
 	return nil
 }
 
-func (s *scratch) signatureOf(p parts) ([]byte, error) {
-	encoded := s.message[p.second+1:]
+// decodeSignature appends a decoded signature to dst. One that is longer than any that
+// could be good is left as it is, which is said once it is known that the algorithm is
+// one of ours.
+func decodeSignature(dst, encoded []byte) (signature []byte, long bool, err error) {
 	if len(encoded) > maxSignature {
-		return nil, fmt.Errorf("%w: %d bytes of signature", ErrSignature, len(encoded))
+		return dst, true, nil
 	}
-	signature, err := appendDecoded(s.signature[:0], encoded)
-	if err != nil {
-		return nil, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
+	if signature, err = appendDecoded(dst, encoded); err != nil {
+		return dst, false, fmt.Errorf("%w: signature: %w", ErrMalformed, err)
 	}
-	return signature, nil
+	return signature, false, nil
 }
 
 // candidates asks the source for the keys that the header may mean and keeps
@@ -393,7 +401,17 @@ func appendDecoded(dst, encoded []byte) ([]byte, error) {
 // a byte of it. It is for looking at tokens, not for acting upon them. It returns
 // ErrMalformed or ErrTooLong.
 func DecodeUnverified(message string) (Header, []byte, error) {
-	parts, err := cut(message, DefaultMaxSize)
+	return decodeUnverified(message, DefaultMaxSize)
+}
+
+// DecodeUnverified is the function of that name for messages as long as the verifier
+// takes.
+func (v *Verifier) DecodeUnverified(message string) (Header, []byte, error) {
+	return decodeUnverified(message, v.options.MaxSize)
+}
+
+func decodeUnverified(message string, maxSize int) (Header, []byte, error) {
+	parts, err := cut(message, maxSize)
 	if err != nil {
 		return Header{}, nil, err
 	}

@@ -26,8 +26,9 @@ const (
 // reflection, whatever type the caller has for them.
 type claims struct {
 	present   int
-	wrong     int   // those that are there with another JSON type
-	fault     error // the first of them
+	wrong     int    // those that are there with another JSON type
+	fault     error  // the first of them
+	missing   string // one that is required and not there
 	issuer    string
 	subject   string
 	id        string

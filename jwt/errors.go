@@ -19,11 +19,12 @@ var (
 	ErrAlgorithm   = errors.New("jwt algorithm not accepted")  // not in the list, or not the key's
 	ErrKey         = errors.New("jwt key not found")           // no key for this token, or none to sign with
 	ErrSignature   = errors.New("jwt signature invalid")       // missing or wrong
+	ErrDecryption  = errors.New("jwt not decrypted")           // encrypted to another key, or changed
 	ErrType        = errors.New("jwt type not accepted")       // "typ" of the header
 	ErrClaims      = errors.New("jwt claims invalid")          // a claim has the wrong JSON type
 	ErrExpired     = errors.New("jwt is expired")              // "exp", or "iat" and MaxAge
 	ErrNotYetValid = errors.New("jwt is not active yet")       // "nbf"
-	ErrMissing     = errors.New("jwt lacks a required claim")  // "exp", or "iat" with MaxAge
+	ErrMissing     = errors.New("jwt lacks a required claim")  // "exp", "iat" with MaxAge, or one of Required
 	ErrIssuer      = errors.New("jwt issuer not accepted")     // "iss"
 	ErrAudience    = errors.New("jwt audience not accepted")   // "aud"
 	ErrSubject     = errors.New("jwt subject not accepted")    // "sub"

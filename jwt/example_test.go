@@ -13,6 +13,7 @@ import (
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jws"
 	"github.com/ostiary/ostiary/jwt"
 )
 
@@ -229,4 +230,143 @@ func ExampleVerifyOptions_cache() {
 	// ada <nil>
 	// ada <nil>
 	// ada <nil>
+}
+
+// Claims that the bearer must not read are signed first and then encrypted to whoever
+// they are for. One call undoes both, and returns nothing unless both are in order.
+func ExampleVerifyNested() {
+	ours, err := jwk.Generate(jwa.ES256) // to sign with
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs, err := jwk.Generate(jwa.ECDHES) // to encrypt to: we have its public half
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	token, err := jwt.SignNested(map[string]any{"diagnosis": "a cold"}, ours, jwt.SignOptions{
+		Audience:  []string{"clinic"},
+		ExpiresIn: time.Minute,
+	}, jwt.EncryptOptions{Recipient: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	type Claims struct {
+		jwt.Registered
+		Diagnosis string `json:"diagnosis"`
+	}
+	verified, err := jwt.VerifyNested[Claims](context.Background(), token, ours, jwt.VerifyOptions{
+		Audiences: []string{"clinic"}, // the clinic can encrypt it anew to somebody else
+	}, jwt.DecryptOptions{Keys: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verified.Claims.Diagnosis, verified.Header.Algorithm, verified.Encryption.Algorithm)
+	// Output: a cold ES256 ECDH-ES
+}
+
+// Built once, with lists of the algorithms that are accepted.
+func ExampleNewNestedVerifier() {
+	ours, err := jwk.Generate(jwa.EdDSA)
+	if err != nil {
+		log.Fatal(err)
+	}
+	theirs, err := jwk.Generate(jwa.RSAOAEP256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jwt.NewNestedSigner(ours, jwt.SignOptions{ExpiresIn: time.Minute}, jwt.EncryptOptions{Recipient: theirs})
+	if err != nil {
+		log.Fatal(err)
+	}
+	verifier, err := jwt.NewNestedVerifier[jwt.Registered](ours, jwt.VerifyOptions{
+		Algorithms: []jwa.Algorithm{jwa.EdDSA},
+	}, jwt.DecryptOptions{
+		Keys:        theirs,
+		Algorithms:  []jwa.Algorithm{jwa.RSAOAEP256},
+		Encryptions: []jwa.Encryption{jwa.A256GCM},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"ada", "ben"} {
+		token, err := signer.Sign(map[string]any{"sub": name})
+		if err != nil {
+			log.Fatal(err)
+		}
+		verified, err := verifier.Verify(context.Background(), token)
+		fmt.Println(verified.Claims.Subject, err)
+	}
+	// Output:
+	// ada <nil>
+	// ben <nil>
+}
+
+// What signs often is built once, too.
+func ExampleNewSigner() {
+	key, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	signer, err := jwt.NewSigner(key, jwt.SignOptions{
+		Type:      "at+jwt",
+		Issuer:    "https://login.example.com",
+		ExpiresIn: 5 * time.Minute,
+		Now:       func() time.Time { return time.Unix(1_700_000_000, 0) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	type AccessToken struct {
+		Subject string `json:"sub"`
+		Scope   string `json:"scope"`
+	}
+	token, err := signer.Sign(AccessToken{"ada", "orders:read"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	said, err := jwt.DecodeUnverified[string](token)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(said.Header.Type, said.Claims)
+	// Output: at+jwt {"sub":"ada","scope":"orders:read","iat":1700000000,"exp":1700000300,"iss":"https://login.example.com"}
+}
+
+// A function may choose the key by anything in the header, which is not to be believed yet:
+// compare it, and do nothing else with it.
+func ExampleVerify_keyFunc() {
+	orders, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys := jws.KeyFunc(func(_ context.Context, header jws.Header) ([]*jwk.Key, error) {
+		if header.Type != "orders+jwt" {
+			return nil, fmt.Errorf("%w: none for this type", jwk.ErrNotFound)
+		}
+		return []*jwk.Key{orders}, nil
+	})
+	for _, typ := range []string{"orders+jwt", "at+jwt"} {
+		token, err := jwt.Sign(nil, orders, jwt.SignOptions{Type: typ, ExpiresIn: time.Minute})
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, err = jwt.Verify[jwt.Registered](context.Background(), token, keys, jwt.VerifyOptions{})
+		fmt.Println(typ, errors.Is(err, jwt.ErrKey))
+	}
+	// Output:
+	// orders+jwt false
+	// at+jwt true
+}
+
+// A token that nobody signed is made and read by calls that say so.
+func ExampleInsecureVerifyNone() {
+	token, err := jwt.InsecureSignNone(map[string]any{"sub": "ada"}, jwt.SignOptions{ExpiresIn: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	said, err := jwt.InsecureVerifyNone[jwt.Registered](token, jwt.VerifyOptions{})
+	fmt.Println(said.Claims.Subject, err)
+	// Output: ada <nil>
 }

@@ -14,8 +14,9 @@ import (
 // An IssuersVerifier verifies tokens of several issuers, each with keys of its own.
 // It is built once and is safe for concurrent use.
 type IssuersVerifier[C any] struct {
-	of    map[string]*Verifier[C]
-	names string
+	of     map[string]*Verifier[C]
+	names  string
+	reader *jws.Verifier // one of them, to look for the name with
 }
 
 // NewIssuersVerifier makes a verifier of tokens whose "iss" is one of the names, each
@@ -34,7 +35,7 @@ func NewIssuersVerifier[C any](issuers map[string]jwk.Source, o VerifyOptions) (
 		if err != nil {
 			return nil, err
 		}
-		v.of[name] = one
+		v.of[name], v.reader = one, one.signatures
 	}
 	v.names = strings.Join(slices.Sorted(maps.Keys(issuers)), ",")
 	return v, nil
@@ -47,7 +48,7 @@ func (v *IssuersVerifier[C]) Verify(ctx context.Context, token string) (Token[C]
 	if token == "" {
 		return Token[C]{}, invalid(ErrMalformed, "jwt must be provided")
 	}
-	_, payload, err := jws.DecodeUnverified(token)
+	_, payload, err := v.reader.DecodeUnverified(token)
 	if err != nil {
 		return Token[C]{}, fromSignature(err)
 	}

@@ -2,8 +2,9 @@
 //
 // Sign makes a token from claims, a struct or a map. Verify checks a token and
 // returns its claims in a type of your choice; on any error it returns the zero
-// value, never claims that somebody might use all the same. What you verify more
-// than once you build once, with [NewVerifier] and [NewSigner].
+// value, never claims that somebody might use all the same. SignNested and
+// VerifyNested do the same for tokens that are encrypted besides. What you verify
+// more than once you build once, with [NewVerifier] and [NewSigner].
 //
 // The package is strict by default. The algorithm is a matter of the key and of
 // VerifyOptions, never of the token; a token without expiry is refused unless

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +172,52 @@ func TestIssuersVerifier(t *testing.T) {
 	}
 	if _, err := jwt.NewIssuersVerifier[jwt.Registered](nil, jwt.VerifyOptions{}); !errors.Is(err, jwt.ErrOptions) {
 		t.Error(err)
+	}
+}
+
+func TestRequired(t *testing.T) {
+	o := jwt.VerifyOptions{Required: []string{"jti", "https://example.com/role"}}
+	good := sign(`{` + live + `,"jti":"1","https:\/\/example.com/role":null}`)
+	accepts(t, "all there", good, o)
+	refuses(t, "one missing", sign(`{`+live+`,"jti":"1"}`), o, jwt.ErrMissing, "jwt must have the claim https://example.com/role")
+	refuses(t, "in another case", sign(`{`+live+`,"JTI":"1","https://example.com/role":1}`), o, jwt.ErrMissing, "jwt must have the claim jti")
+	refuses(t, "within another", sign(`{`+live+`,"x":{"jti":"1"},"https://example.com/role":1}`), o, jwt.ErrMissing, "")
+	refuses(t, "expired first", sign(`{"exp":1}`), o, jwt.ErrExpired, "jwt expired")
+	refuses(t, "before the audience", sign(`{`+live+`}`), jwt.VerifyOptions{Required: []string{"iat"}, Audiences: []string{"a"}}, jwt.ErrMissing, "")
+	refuses(t, "an empty list", good, jwt.VerifyOptions{Required: []string{}}, jwt.ErrOptions, "")
+	refuses(t, "an empty name", good, jwt.VerifyOptions{Required: []string{""}}, jwt.ErrOptions, "")
+	v := must(jwt.NewVerifier[jwt.Registered](secret, jwt.VerifyOptions{Required: []string{"jti"}, CacheSize: 4, Now: clock}))
+	for range 4 {
+		if _, err := v.Verify(ctx, good); err != nil {
+			t.Error(err)
+		}
+		if _, err := v.Verify(ctx, sign(`{`+live+`}`)); !errors.Is(err, jwt.ErrMissing) {
+			t.Error(err)
+		}
+	}
+	unsecured := must(jwt.InsecureSignNone(nil, jwt.SignOptions{ExpiresIn: time.Minute, Now: clock}))
+	if _, err := jwt.InsecureVerifyNone[jwt.Registered](unsecured, jwt.VerifyOptions{Required: []string{"jti"}, Now: clock}); !errors.Is(err, jwt.ErrMissing) {
+		t.Error(err)
+	}
+}
+
+// MaxSize holds for every way to look at a token, in both directions.
+func TestMaxSize(t *testing.T) {
+	claims := `{` + live + `,"iss":"a","x":"` + strings.Repeat("x", 70_000) + `"}`
+	signed, unsecured := sign(claims), b64(`{"alg":"none"}`)+"."+b64(claims)+"."
+	for size, want := range map[int]error{0: jwt.ErrMalformed, 100: jwt.ErrMalformed, 200_000: nil, -1: jwt.ErrOptions} {
+		o := jwt.VerifyOptions{MaxSize: size, Now: clock}
+		_, plain := jwt.Verify[jwt.Registered](ctx, signed, secret, o)
+		_, none := jwt.InsecureVerifyNone[jwt.Registered](unsecured, o)
+		issuers, several := jwt.NewIssuersVerifier[jwt.Registered](map[string]jwk.Source{"a": secret}, o)
+		if several == nil {
+			_, several = issuers.Verify(ctx, signed)
+		}
+		for name, err := range map[string]error{"Verify": plain, "InsecureVerifyNone": none, "IssuersVerifier": several} {
+			if !errors.Is(err, want) {
+				t.Errorf("%s with MaxSize %d: %v", name, size, err)
+			}
+		}
 	}
 }
 

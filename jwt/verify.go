@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/strictjson"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jws"
@@ -42,6 +43,10 @@ type VerifyOptions struct {
 	Subject string // must be "sub", unless it is ""
 	ID      string // must be "jti", unless it is ""
 	Nonce   string // must be "nonce", unless it is ""
+
+	// Required are names of claims that must be there, whatever they say. "exp" is
+	// required without being named.
+	Required []string
 
 	// Leeway is how far clocks may be apart. 0 means not at all; the usual
 	// minute has to be asked for.
@@ -104,7 +109,7 @@ func (o *VerifyOptions) prepare() error {
 	for _, list := range []struct {
 		name   string
 		values []string
-	}{{"Types", o.Types}, {"Issuers", o.Issuers}, {"Audiences", o.Audiences}} {
+	}{{"Types", o.Types}, {"Issuers", o.Issuers}, {"Audiences", o.Audiences}, {"Required", o.Required}} {
 		if list.values != nil && len(list.values) == 0 || slices.Contains(list.values, "") {
 			return invalid(ErrOptions, "%s must not be empty or contain an empty string", list.name)
 		}
@@ -129,6 +134,7 @@ func (o *VerifyOptions) prepare() error {
 		o.Types[i] = shortType(t)
 	}
 	o.Issuers, o.Audiences, o.AudiencePatterns = slices.Clone(o.Issuers), slices.Clone(o.Audiences), slices.Clone(o.AudiencePatterns)
+	o.Required = slices.Clone(o.Required)
 	return nil
 }
 
@@ -206,6 +212,7 @@ func (v *Verifier[C]) verify(ctx context.Context, token string, r *room[C]) (err
 	if err != nil {
 		return err
 	}
+	v.options.require(&r.registered, r.payload)
 	if err := v.options.check(&r.registered); err != nil {
 		return err
 	}
@@ -231,12 +238,25 @@ func (o *VerifyOptions) checkType(typ string) error {
 	return nil
 }
 
+// require notes which of the claims that must be there is not.
+func (o *VerifyOptions) require(c *claims, payload string) {
+	for _, name := range o.Required {
+		if value, err := strictjson.Find(payload, name); err != nil || value.Kind() == 0 {
+			c.missing = name
+			return
+		}
+	}
+}
+
 // check holds the claims against the options, in the order in which
 // jsonwebtoken does.
 func (o *VerifyOptions) check(c *claims) error {
 	now := o.Now()
 	if err := o.checkTimes(c, now); err != nil {
 		return err
+	}
+	if c.missing != "" {
+		return invalid(ErrMissing, "jwt must have the claim %s", c.missing)
 	}
 	if err := o.checkNames(c); err != nil {
 		return err
@@ -321,9 +341,6 @@ func (o *VerifyOptions) checkNames(c *claims) error {
 	}
 	if o.ID != "" && c.id != o.ID { // RFC 7519 §4.1.7
 		return c.differs(claimID, ErrID, "jwt jwtid invalid. expected: %s", o.ID)
-	}
-	if o.CacheSize < 0 || o.CacheSize > maxCacheSize {
-		return invalid(ErrOptions, "CacheSize must be from 0 to %d", maxCacheSize)
 	}
 	if o.Nonce != "" && c.nonce != o.Nonce { // OpenID Connect Core §3.1.3.7
 		return c.differs(claimNonce, ErrNonce, "jwt nonce invalid. expected: %s", o.Nonce)

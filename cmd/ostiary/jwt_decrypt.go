@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"
@@ -36,18 +37,14 @@ func (sh shell) jwtDecrypt() *cli.Command {
 			if err != nil {
 				return err
 			}
+			if signers.source != nil {
+				return t.verifyNested(ctx, token, r, signers)
+			}
 			message, err := t.decrypt(ctx, token, r)
 			if err != nil {
 				return err
 			}
-			if signers.source == nil {
-				return t.printDecrypted(message)
-			}
-			inside := string(message.Plaintext)
-			if kindOf(inside) != signed {
-				return errors.New("the token is not valid: what is encrypted in it is not signed")
-			}
-			return t.verify(ctx, inside, signers, verifyPrefix+"alg")
+			return t.printDecrypted(message)
 		}),
 	}
 }
@@ -75,6 +72,45 @@ func (t *task) signers(ctx context.Context) (ring, error) {
 	return r, nil
 }
 
+// verifyNested decrypts a token with some keys, verifies the one inside with others, and
+// prints its claims.
+func (t *task) verifyNested(ctx context.Context, token string, r, signers ring) error {
+	o, err := t.verifyOptions(signers, verifyPrefix+"alg")
+	if err != nil {
+		return err
+	}
+	from := t.decryptOptions()
+	result, err := jwt.VerifyNested[json.RawMessage](ctx, token, signers.source, o, jwt.DecryptOptions{
+		Keys: r.source, Algorithms: from.Algorithms, Encryptions: from.Encryptions, Decompress: from.Decompress,
+	})
+	if err == nil {
+		return t.printVerified(result.Token)
+	}
+	// It is refused. What follows only finds words for that.
+	message, closed := t.decrypt(ctx, token, r)
+	inside := string(message.Plaintext)
+	switch {
+	case closed != nil:
+		return closed
+	case kindOf(inside) != signed:
+		return errors.New("the token is not valid: what is encrypted in it is not signed")
+	case errors.Is(err, jwt.ErrType) && strings.TrimPrefix(strings.ToLower(message.Header.ContentType), "application/") != "jwt":
+		return fmt.Errorf("the token is not valid: its content type (cty) is %q, and must be \"JWT\"", message.Header.ContentType)
+	}
+	return verdict(inside, err, o)
+}
+
+func (t *task) decryptOptions() jwe.DecryptOptions {
+	o := jwe.DecryptOptions{Decompress: t.command.Bool("decompress")}
+	for _, name := range t.list("alg") {
+		o.Algorithms = append(o.Algorithms, jwa.Algorithm(name))
+	}
+	for _, name := range t.list("enc") {
+		o.Encryptions = append(o.Encryptions, jwa.Encryption(name))
+	}
+	return o
+}
+
 // decrypt decrypts a token by the flags.
 func (t *task) decrypt(ctx context.Context, token string, r ring) (jwe.Message, error) {
 	switch kindOf(token) {
@@ -83,13 +119,7 @@ func (t *task) decrypt(ctx context.Context, token string, r ring) (jwe.Message, 
 	case "":
 		return jwe.Message{}, errNoToken
 	}
-	o := jwe.DecryptOptions{Decompress: t.command.Bool("decompress")}
-	for _, name := range t.list("alg") {
-		o.Algorithms = append(o.Algorithms, jwa.Algorithm(name))
-	}
-	for _, name := range t.list("enc") {
-		o.Encryptions = append(o.Encryptions, jwa.Encryption(name))
-	}
+	o := t.decryptOptions()
 	message, err := jwe.Decrypt(ctx, token, r.source, o)
 	switch {
 	case err == nil:

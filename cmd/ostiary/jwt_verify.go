@@ -80,6 +80,10 @@ func (t *task) verify(ctx context.Context, token string, r ring, algFlag string)
 	if err != nil {
 		return verdict(token, err, o)
 	}
+	return t.printVerified(result)
+}
+
+func (t *task) printVerified(result jwt.Token[json.RawMessage]) error {
 	if !t.command.Bool("json") {
 		return t.printDocument(result.Claims)
 	}
