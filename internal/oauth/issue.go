@@ -40,9 +40,6 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 	if err == nil {
 		values, err = a.frontChannel(z, i) // signed after the commit
 	}
-	if err == nil {
-		err = a.noteUse(ctx, z.Client.ID)
-	}
 	switch {
 	case errors.Is(err, errSessionOver):
 		e := fail(LoginRequired, "The session has ended")
@@ -53,6 +50,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
+	a.noteUse(ctx, z.Client.ID)
 	return z.way.answer(values), nil
 }
 
