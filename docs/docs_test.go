@@ -39,6 +39,7 @@ var documents = []document{
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
+	{path: "docs/register-applications.md"},
 	{path: "docs/operate.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/debugger.md"},
@@ -57,7 +58,7 @@ export SHOP_SECRET
 
 // notRun names the fences whose blocks are not run, and why.
 var notRun = map[string]string{
-	"js":        "needs the package jose from npm, and tells its settings only",
+	"js":        "needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
 	"caddyfile": "needs Caddy, a name in the DNS and a certificate",
 	"nginx":     "needs nginx, a name in the DNS and a certificate",
 }

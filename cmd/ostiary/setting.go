@@ -70,6 +70,7 @@ var known = []setting{
 	{"client-documents", groupRegister, "`STATE` of client IDs that are the address of a metadata document: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.Registration.Documents = on })},
 	{"registration-redirect-hosts", groupRegister, "`HOSTS` that a sign-in may return to, such as shop.example.com or *.example.com, or com.example.app: for a private scheme; separated by commas", "", "any", redirectHosts},
 	{"registration-scopes", groupRegister, "`SCOPES` that may be asked for, separated by commas or spaces", "", "openid, profile, email, address, phone, offline_access", words(func(s *settings) *[]string { return &s.Registration.Scopes })},
+	{"registration-audiences", groupRegister, "`APIS` that their access tokens are for, URLs, separated by commas", "", "the issuer", words(func(s *settings) *[]string { return &s.Registration.Audiences })},
 	{"registration-auth-methods", groupRegister, "`METHODS` by which they may prove themselves, separated by commas", "", "all", authMethods},
 	{"registration-per-hour", groupRegister, "`NUMBER` of registrations from one address in an hour", "100", "", number(1, 1_000_000, func(s *settings, n int) { s.Registration.PerHour = n })},
 	{"registration-secret-life", groupRegister, "`TIME` that their secrets live, or never", "never", "", lifeOrNever(func(s *settings) *time.Duration { return &s.Registration.SecretLife })},

@@ -1,6 +1,6 @@
 // Package api is the door for programs: all that is called with JSON or a form
 // and answered with JSON. It owns discovery, the key set, and the endpoints for
-// tokens, introspection, revocation and userinfo.
+// tokens, introspection, revocation, userinfo and registration.
 //
 // It parses, calls one rule of oauth, and writes the answer. It never decides,
 // never shows a page, and never touches the store.

@@ -89,9 +89,7 @@ func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
 		return e
 	}
 	if mine {
-		// Others wait for it, so it does not end with this request.
-		f.err = a.fetchDocument(context.WithoutCancel(ctx), id)
-		a.documents.end(id, f)
+		a.fetchForAll(context.WithoutCancel(ctx), id, f) // others wait for it, so it does not end with this request
 	}
 	select {
 	case <-f.done:
@@ -99,6 +97,11 @@ func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (a *Authority) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
+	defer a.documents.end(id, f)
+	f.err = a.fetchDocument(ctx, id)
 }
 
 // begin joins a fetch that is under way, or allows one.
@@ -262,7 +265,11 @@ func (a *Authority) keepDocument(ctx context.Context, id model.ClientID, s model
 			return err
 		}
 		if n >= maxDocuments {
-			if err := tx.EvictDocument(); err != nil {
+			err := tx.EvictDocument()
+			if errors.Is(err, store.ErrNotFound) { // people have let all of them in
+				return fail(TooManyRequests, "Too many applications are known by a document")
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -274,6 +281,9 @@ func (a *Authority) keepDocument(ctx context.Context, id model.ClientID, s model
 		kept = c
 		return tx.InsertRegistration(model.Registration{ClientID: id, UsedAt: now, FreshUntil: until})
 	})
+	if errors.Is(err, store.ErrConflict) {
+		return nil // another node has just kept it
+	}
 	if err == nil && found && !sameSettings(kept.ClientSettings, s) {
 		kept, err = a.replaceClient(ctx, model.Actor{Kind: model.ActorSystem}, id, s, func(*store.Tx, model.Client) error { return nil })
 	}

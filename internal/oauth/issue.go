@@ -47,9 +47,6 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 	if err == nil {
 		values, err = a.frontChannel(z, i) // signed after the commit
 	}
-	if err == nil {
-		err = a.noteUse(ctx, z.Client.ID)
-	}
 	if err == nil && slices.Contains(i.grant.Scope, ScopeOpenID) {
 		if state := a.sessionState(z.Client.ID, z.way.URI, session); state != "" {
 			values.Set("session_state", state) // OpenID Connect Session Management §2
@@ -65,6 +62,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
+	a.noteUse(ctx, z.Client.ID)
 	return z.way.answer(values), nil
 }
 

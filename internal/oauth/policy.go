@@ -26,6 +26,7 @@ type Registration struct {
 
 	RedirectHosts []string                 // to which codes may go, see CheckRedirectHost; empty: any
 	Scopes        []string                 // that may be asked for; empty: the standard ones but groups
+	Audiences     []string                 // the APIs that their access tokens are for; empty: the issuer's own
 	AuthMethods   []string                 // empty: all of AuthMethods
 	PerHour       int                      // registrations from one address (of IPv6, one /64); 100
 	SecretLife    time.Duration            // 0: secrets do not expire
@@ -57,6 +58,9 @@ func (r *Registration) Check() error {
 	}
 	if i := slices.IndexFunc(r.Scopes, func(s string) bool { return !scopeToken(s) }); i >= 0 {
 		return fmt.Errorf("registration-scopes: %q is not the name of a scope", r.Scopes[i])
+	}
+	if i := slices.IndexFunc(r.Audiences, func(s string) bool { return s == "" || len(s) > 2048 || !clean(s) }); i >= 0 || len(r.Audiences) > maxList {
+		return errors.New("registration-audiences: each must be the address of an API")
 	}
 	if len(r.AuthMethods) == 0 {
 		r.AuthMethods = AuthMethods
@@ -142,6 +146,7 @@ func (a *Authority) admit(s model.ClientSettings) (model.ClientSettings, error) 
 	if s.Scopes = r.Scopes; len(asked) > 0 {
 		s.Scopes = without(asked, without(asked, r.Scopes))
 	}
+	s.Audiences = r.Audiences
 	if len(s.Scopes) == 0 {
 		return s, invalid("scope", "a client can register for %s", joinScope(r.Scopes))
 	}

@@ -147,33 +147,6 @@ func (a *Authority) information(b born, access model.Secret) Information {
 	return info
 }
 
-// errInitial is the one answer to every initial access token that is not good.
-func errInitial(cause error) *Error {
-	return &Error{Code: InvalidToken, Description: "The initial access token is not valid, was used up, or has expired", cause: cause}
-}
-
-// checkInitial looks whether an initial access token is good, before anything is
-// done for whoever sent it. It is used up together with the registration.
-func (a *Authority) checkInitial(ctx context.Context, token model.Secret) *Error {
-	if token == "" {
-		if a.Registration.Mode == RegistrationToken {
-			return fail(InvalidToken, "An initial access token is required")
-		}
-		return nil
-	}
-	var t model.RegistrationToken
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { t, err = tx.RegistrationToken(token.Hash()); return err })
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return errInitial(err)
-	case err != nil:
-		return inner(err).(*Error)
-	case t.ExpiresAt != 0 && t.ExpiresAt <= a.unix(), t.Uses != 0 && t.Used >= t.Uses:
-		return errInitial(errors.New("the token has expired or is used up"))
-	}
-	return nil
-}
-
 // countRegistration bounds how often one address may try to register, or to
 // change what is registered, in an hour, on all nodes together. Attempts count, not successes: those that fail cost the
 // server almost as much.
@@ -232,7 +205,11 @@ func (a *Authority) registered(ctx context.Context, call RegistrationCall) (mode
 		return c, inner(err).(*Error)
 	}
 	// An unknown client and one without a token cost the same comparison.
-	known := same(call.Token.Hash(), r.TokenHash)
+	hash := r.TokenHash
+	if hash == "" {
+		hash = strings.Repeat("-", len(call.Token.Hash()))
+	}
+	known := same(call.Token.Hash(), hash)
 	switch {
 	case err != nil || r.TokenHash == "" || call.Token == "" || !known:
 		return c, errRegistration(err)
@@ -410,15 +387,21 @@ func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.
 // usedEvery is how often, at most, the use of a client is noted, in seconds.
 const usedEvery = 24 * hour
 
-// noteUse keeps a client that no operator registered from being swept away.
-func (a *Authority) noteUse(ctx context.Context, id model.ClientID) error {
-	c, err := a.client(ctx, id)
-	if err != nil || c.Origin == model.OriginOperator || a.unix()-c.registration.UsedAt < usedEvery {
-		return err
+// noteUse keeps a client that no operator registered from being swept away. It
+// comes after what the client wanted is done, and takes nothing from it when it
+// fails.
+func (a *Authority) noteUse(ctx context.Context, id model.ClientID) {
+	c, err := a.clients.find(ctx, id)
+	if err == nil && (c.Origin == model.OriginOperator || a.unix()-c.registration.UsedAt < usedEvery) {
+		return
 	}
-	err = a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UseRegistration(id, a.unix()) })
-	a.clients.forget(id)
-	return err
+	if err == nil {
+		err = a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UseRegistration(id, a.unix()) })
+		a.clients.forget(id)
+	}
+	if err != nil {
+		a.Logger.ErrorContext(ctx, "the use of a client was not noted", "client", id, "error", err)
+	}
 }
 
 // sweepClients is how many unused clients are removed at a time.
@@ -444,56 +427,6 @@ func (a *Authority) SweepClients(ctx context.Context) (int, error) {
 		}
 	}
 	return len(ids), err
-}
-
-// NewRegistrationToken is what an operator says about an initial access token.
-type NewRegistrationToken struct {
-	Name string
-	Uses int64 // how many registrations; 0: any number
-	Life int64 // seconds; 0: it does not expire
-}
-
-// CreateRegistrationToken makes an initial access token, which is returned once.
-//
-// Errors: *InvalidClientError.
-func (a *Authority) CreateRegistrationToken(ctx context.Context, by model.Actor, n NewRegistrationToken) (model.RegistrationToken, model.Secret, error) {
-	if !clean(n.Name) || len(n.Name) > 200 {
-		return model.RegistrationToken{}, "", invalid("name", "it must be at most 200 bytes of text")
-	}
-	if n.Uses < 0 || n.Life < 0 {
-		return model.RegistrationToken{}, "", invalid("uses", "it must not be negative")
-	}
-	secret := model.NewSecret(initialPrefix)
-	t := model.RegistrationToken{ID: model.NewID(), Hash: secret.Hash(), Name: n.Name, Uses: n.Uses, CreatedAt: a.unix(), ExpiresAt: a.secretEnd(n.Life)}
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertRegistrationToken(t); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: by, Action: "registration_token.create", Detail: "token=" + t.ID})
-	})
-	if err != nil {
-		return model.RegistrationToken{}, "", err
-	}
-	return t, secret, nil
-}
-
-// RegistrationTokens lists the initial access tokens, good or not.
-func (a *Authority) RegistrationTokens(ctx context.Context) (all []model.RegistrationToken, err error) {
-	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.RegistrationTokens(); return err })
-	return all, err
-}
-
-// RevokeRegistrationToken makes an initial access token useless. What was
-// registered with it stays.
-//
-// Errors: store.ErrNotFound.
-func (a *Authority) RevokeRegistrationToken(ctx context.Context, by model.Actor, id string) error {
-	return a.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.DeleteRegistrationToken(id); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: by, Action: "registration_token.revoke", Detail: "token=" + id})
-	})
 }
 
 // sameSettings compares what is known of a client with what it says now.

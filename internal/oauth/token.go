@@ -85,12 +85,10 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	i.to = to
 	// 4. Mint.
 	t, err := a.mint(i)
-	if err == nil {
-		err = a.noteUse(ctx, c.ID)
-	}
 	if err != nil {
 		return Tokens{}, inner(err)
 	}
+	a.noteUse(ctx, c.ID)
 	return t, nil
 }
 

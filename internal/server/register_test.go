@@ -355,6 +355,9 @@ func TestRegisterPolicy(t *testing.T) {
 		h.User("olena", password)
 		good := suite.and("token_endpoint_auth_method", "client_secret_post").and("redirect_uris", []string{"https://a.suite.example/cb", "com.suite.app:/cb"}).and("application_type", "native")
 		c, secret, a := registered(t, h, good)
+		if got := view(t, h, func(tx *store.Tx) (model.Client, error) { return tx.Client(c.ID) }); !slices.Equal(got.Audiences, []string{"https://mcp.example.com/"}) {
+			t.Errorf("%+v", got)
+		}
 		if a.JSON["scope"] != "openid mcp:tools" || a.JSON["client_secret_expires_at"].(float64) < float64(h.Clock.Now().Unix()+3500) {
 			t.Error(a.Text)
 		}
@@ -381,7 +384,7 @@ func TestRegisterPolicy(t *testing.T) {
 			t.Errorf("%d %s", again.Status, again.Text)
 		}
 	}, policy(oauth.Registration{
-		Mode: oauth.RegistrationOpen, Scopes: []string{"openid", "mcp:tools"}, AuthMethods: []string{"client_secret_post", "none"},
+		Mode: oauth.RegistrationOpen, Scopes: []string{"openid", "mcp:tools"}, AuthMethods: []string{"client_secret_post", "none"}, Audiences: []string{"https://mcp.example.com/"},
 		RedirectHosts: []string{"*.suite.example", "com.suite.app:"}, SecretLife: time.Hour,
 	}))
 }
