@@ -233,7 +233,7 @@ func count(list []string, what string) (n int) {
 	return n
 }
 
-// TestSilentClient: one client takes no connection to its end, a hundred sign-outs
+// TestSilentClient: one client takes no connection to its end, twenty sign-outs
 // wait for it, and another client is told of each at once.
 func TestSilentClient(t *testing.T) {
 	h := servertest.Start(t)

@@ -85,11 +85,12 @@ func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, who *signedIn) error {
 	var frames []oauth.Frame
 	if who != nil {
-		err := s.Accounts.SignOut(r.Context(), s.actor(r, who.UserID), who.ID)
-		if err != nil && !errors.Is(err, account.ErrNoSession) {
+		var err error
+		if frames, err = s.Authority.FrontChannel(r.Context(), who.ID); err != nil {
 			return err
 		}
-		if frames, err = s.Authority.FrontChannel(r.Context(), who.ID); err != nil {
+		err = s.Accounts.SignOut(r.Context(), s.actor(r, who.UserID), who.ID)
+		if err != nil && !errors.Is(err, account.ErrNoSession) {
 			return err
 		}
 	}
