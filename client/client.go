@@ -1,6 +1,7 @@
 // Package client is the application's side of OAuth 2.0 and OpenID Connect: it
 // finds the authorization server, signs people in with the authorization code
-// flow, keeps them signed in, renews tokens and signs people out.
+// flow, keeps them signed in, renews tokens and signs people out, also when they
+// sign out elsewhere.
 //
 // A web application uses New and then the ready-made Login, Callback and Logout,
 // and RequireSignIn or Attach around its own pages. Those who keep sessions their
@@ -68,7 +69,9 @@ type Config struct {
 	SessionKeys [][]byte
 	// SessionLife is how long a person stays signed in at most. Default 12 h.
 	SessionLife time.Duration
-	// Store keeps sessions at the application instead of in the cookie.
+	// Store keeps sessions at the application instead of in the cookie, and what
+	// BackChannelLogout and FrontChannelLogout were told. Default: cookies, and
+	// the memory of this process.
 	Store Store
 	// CookieName of the session; it gets the prefix "__Host-" on https.
 	// Default: a name derived from Issuer and ClientID, so that applications on
@@ -97,7 +100,8 @@ type Client struct {
 	renewals *shared[Tokens]    // by hash of the refresh token
 	machine  *shared[Tokens]    // client credentials, by scope
 	ended    *once              // sessions that were signed out
-	spent    *once              // states that were used
+	spent    *once              // states and logout tokens that were used
+	notices  Store              // sessions that are over at the authorization server
 	last     lastGood           // the last good discovery
 }
 
@@ -123,6 +127,12 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	notices := c.Store
+	if notices == nil {
+		if notices, err = NewMemory(MemoryConfig{Sessions: maxEnded, Now: c.Now}); err != nil {
+			return nil, err
+		}
+	}
 	k := &Client{
 		config:   c,
 		http:     withoutRedirects(c.HTTP),
@@ -136,6 +146,7 @@ func New(c Config) (*Client, error) {
 		machine:  newShared[Tokens](c.Now, maxMachine),
 		ended:    newOnce(c.Now, maxEnded),
 		spent:    newOnce(c.Now, maxEnded),
+		notices:  notices,
 	}
 	if k.secure {
 		k.cookie = "__Host-" + k.cookie

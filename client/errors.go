@@ -23,6 +23,8 @@ var (
 	ErrIssuer = errors.New("another issuer than the configured one")
 	// ErrIdentity says that an ID token failed a check.
 	ErrIdentity = errors.New("the ID token is not acceptable")
+	// ErrNotice says that a logout token failed a check.
+	ErrNotice = errors.New("the logout token is not acceptable")
 	// ErrResponse says that an answer does not follow the protocol.
 	ErrResponse = errors.New("the answer does not follow the protocol")
 	// ErrUnsupported says that the authorization server does not offer this.

@@ -15,6 +15,7 @@ import (
 const (
 	sealSession = "session"
 	sealAttempt = "attempt"
+	sealNotice  = "notice"
 )
 
 // errSeal says nothing on purpose: a forger learns no more than "no".

@@ -139,6 +139,13 @@ func (c *Client) load(r *http.Request) (record, bool, error) {
 		if c.ended.used(rec.ID) || !c.now().Before(time.Unix(rec.Began, 0).Add(c.config.SessionLife)) {
 			continue
 		}
+		over, err := c.putOut(r.Context(), rec)
+		if err != nil {
+			return record{}, false, err
+		}
+		if over {
+			continue
+		}
 		return rec, old, nil
 	}
 	return record{}, false, fmt.Errorf("client: %w", ErrNoSession)

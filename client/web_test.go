@@ -57,6 +57,8 @@ func newApp(t *testing.T, change ...func(*client.Config)) *app {
 	mux.Handle("/login", a.client.Login())
 	mux.Handle("/callback", a.client.Callback())
 	mux.Handle("/logout", a.client.Logout())
+	mux.Handle("/back", a.client.BackChannelLogout())
+	mux.Handle("/front", a.client.FrontChannelLogout())
 	mux.Handle("/private/", a.client.RequireSignIn(page))
 	mux.Handle("/", a.client.Attach(page))
 	a.Config.Handler = mux

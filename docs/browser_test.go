@@ -126,6 +126,38 @@ func signIn(t *testing.T, s *session) {
 	t.Errorf("the command does not greet: %s", s.logs(t))
 }
 
+// signOut is a person with the sample shop in two browsers, who signs out at the
+// server in one of them.
+func signOut(t *testing.T, s *session) {
+	addresses := regexp.MustCompile(`(?m)^(The shop|Ostiary) +(http://localhost:\d+)`).FindAllStringSubmatch(s.logs(t), -1)
+	if len(addresses) != 2 {
+		t.Fatalf("the demo says %s", s.logs(t))
+	}
+	shop, server := addresses[0][2], addresses[1][2]
+	one, two := newBrowser(t), newBrowser(t)
+	for i, b := range []*browser{one, two} {
+		b.get(shop + "/login")
+		b.submit("login", "alice", "password", "open sesame")
+		if i == 0 {
+			b.submit() // consents, once
+		}
+		b.shows("Sign out")
+	}
+	one.get(server + "/")
+	one.submit()
+	one.shows("You are signed out")
+	for range 100 {
+		one.get(shop + "/")
+		if !strings.Contains(one.body, "Sign out") {
+			two.get(shop + "/")
+			two.shows("Sign out") // another session, which goes on
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("the shop does not learn of it")
+}
+
 // discovery is what the server says about itself.
 func discovery(t *testing.T, s *session) map[string]any {
 	t.Helper()

@@ -40,6 +40,7 @@ var documents = []document{
 	{path: "docs/protect-an-api.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/register-applications.md"},
+	{path: "docs/sign-out.md", after: signOut},
 	{path: "docs/operate.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/debugger.md"},

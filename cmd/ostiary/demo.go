@@ -113,6 +113,7 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 	registered, secret, err := d.server.Authority.CreateClient(ctx, by, model.ClientSettings{
 		Name: "The Gatehouse", URI: d.shopURL,
 		RedirectURIs: []string{d.shopURL + "/callback"}, PostLogoutRedirectURIs: []string{d.shopURL + "/"},
+		BackchannelURI: d.shopURL + "/signed-out-elsewhere", BackchannelSession: true,
 		Scopes: shop.Scopes, Audiences: []string{d.shopAPI},
 	}, "shop")
 	if err != nil {

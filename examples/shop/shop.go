@@ -118,6 +118,7 @@ func (s *Shop) Handler() http.Handler {
 	mux.Handle("GET /login", s.signIn.Login())
 	mux.Handle("GET /callback", s.signIn.Callback())
 	mux.Handle("POST /logout", s.signIn.Logout())
+	mux.Handle("POST /signed-out-elsewhere", s.signIn.BackChannelLogout())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.message(w, r, notice{http.StatusNotFound, "Nothing here", "There is no such page."})
 	})

@@ -20,8 +20,8 @@ type Frame struct {
 	Origin string // of the URI
 }
 
-// FrontChannel lists what the browser of a session that is over has to load, for
-// each client that took part in it and asked for that.
+// FrontChannel lists what the browser of a session has to load when that is over,
+// for each client that took part in it and asked for that.
 func (a *Authority) FrontChannel(ctx context.Context, id model.SessionID) ([]Frame, error) {
 	var clients []model.Client
 	err := a.view(ctx, func(tx *store.Tx) (err error) {

@@ -114,12 +114,12 @@ func leaving(accounts []signedIn, which string) []signedIn {
 func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, who ...signedIn) error {
 	var frames []oauth.Frame
 	for _, one := range who {
-		err := s.Accounts.SignOut(r.Context(), s.actor(r, one.UserID), one.ID)
-		if err != nil && !errors.Is(err, account.ErrNoSession) {
-			return err
-		}
 		more, err := s.Authority.FrontChannel(r.Context(), one.ID)
 		if err != nil {
+			return err
+		}
+		err = s.Accounts.SignOut(r.Context(), s.actor(r, one.UserID), one.ID)
+		if err != nil && !errors.Is(err, account.ErrNoSession) {
 			return err
 		}
 		s.cookies.dropSession(w, one.UserID)

@@ -1,0 +1,250 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwt"
+)
+
+// maxNotice bounds what an authorization server may send, in bytes.
+const maxNotice = 64 << 10
+
+// logoutEvent is the member of "events" that makes a token a logout token, OpenID
+// Connect Back-Channel Logout §2.4.
+const logoutEvent = "http://schemas.openid.net/event/backchannel-logout"
+
+// BackChannelLogout takes the authorization server's notices that a session is
+// over, OpenID Connect Back-Channel Logout §2.5. It is mounted at the address
+// that the client is registered with as backchannel_logout_uri, which the server,
+// not a browser, must be able to reach. Whoever had signed in here in that session
+// is signed out, in whichever browser that was, with their next request.
+//
+// A process remembers what it was told for SessionLife. An application of several
+// processes sets Store, which then holds that for all of them.
+func (c *Client) BackChannelLogout() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !allow(w, r, http.MethodPost) {
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store") // §2.8
+		err := c.takeNotice(w, r)
+		if err == nil {
+			return
+		}
+		c.log.WarnContext(r.Context(), "a logout notice was not taken", "error", err)
+		status := http.StatusServiceUnavailable // which the server may try again
+		if errors.Is(err, ErrNotice) {
+			status = http.StatusBadRequest // §2.8
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		// The answer is small and its status is out: nothing to do on failure.
+		json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "error_description": "The logout was not done"})
+	})
+}
+
+func (c *Client) takeNotice(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxNotice)
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err := r.ParseForm(); err != nil || kind != "application/x-www-form-urlencoded" || len(r.PostForm["logout_token"]) != 1 {
+		return fmt.Errorf("%w: not a form with one logout_token", ErrNotice)
+	}
+	n, err := c.notice(r.Context(), r.PostForm.Get("logout_token"))
+	if err != nil {
+		return err
+	}
+	// What has a session is about this one, else it is about all of the person's.
+	if n.SessionID != "" {
+		return c.remember(r.Context(), noticeSession, n.SessionID, n.issued)
+	}
+	return c.remember(r.Context(), noticeSubject, n.Subject, n.issued)
+}
+
+// logoutNotice is what a logout token says.
+type logoutNotice struct {
+	Subject, SessionID, id string
+	issued, expires        time.Time
+}
+
+// notice verifies a logout token as OpenID Connect Back-Channel Logout §2.6 says.
+// Errors: ErrNotice with the cause, ErrUnavailable without keys.
+func (c *Client) notice(ctx context.Context, token string) (logoutNotice, error) {
+	up, err := c.discover(ctx)
+	if err != nil {
+		return logoutNotice{}, err
+	}
+	t, err := jwt.Verify[map[string]json.RawMessage](ctx, token, up.keys, jwt.VerifyOptions{
+		Algorithms: []jwa.Algorithm{c.config.IDTokenAlgorithm}, // rules 2 and 3; never "none"
+		Issuers:    []string{c.config.Issuer},                  // rule 4
+		Audiences:  []string{c.config.ClientID},
+		Leeway:     c.config.Leeway,
+		MaxAge:     24 * time.Hour, // and so "iat" is there and not in the future
+		MaxSize:    maxNotice,
+		Now:        c.now,
+	})
+	if _, bad := errors.AsType[*jwt.JSONWebTokenError](err); bad {
+		return logoutNotice{}, fmt.Errorf("%w: %w", ErrNotice, err)
+	}
+	if err != nil { // the keys could not be had
+		return logoutNotice{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	// RFC 8725 §3.11. Not every server gives logout tokens the type of their own.
+	switch strings.ToLower(strings.TrimPrefix(t.Header.Type, "application/")) {
+	case "logout+jwt", "jwt", "":
+	default:
+		return logoutNotice{}, fmt.Errorf("%w: typ is that of another kind of token", ErrNotice)
+	}
+	n, err := readNotice(t.Claims)
+	if err != nil {
+		return logoutNotice{}, fmt.Errorf("%w: %w", ErrNotice, err)
+	}
+	// Rule 8: not one that was received before.
+	if !c.spent.use("jti "+digest(n.id), n.expires.Sub(c.now())+c.config.Leeway) {
+		return logoutNotice{}, fmt.Errorf("%w: it has been received before", ErrNotice)
+	}
+	return n, nil
+}
+
+// readNotice checks what a logout token has beyond any JWT.
+func readNotice(claims map[string]json.RawMessage) (logoutNotice, error) {
+	var n logoutNotice
+	var events map[string]json.RawMessage
+	var issued, expires jwt.Time
+	for _, claim := range []struct {
+		name string
+		to   any
+	}{{"sub", &n.Subject}, {"sid", &n.SessionID}, {"jti", &n.id}, {"iat", &issued}, {"exp", &expires}, {"events", &events}} {
+		if text, ok := claims[claim.name]; ok {
+			if err := json.Unmarshal(text, claim.to); err != nil {
+				return n, fmt.Errorf("%s: %w", claim.name, err)
+			}
+		}
+	}
+	n.issued, n.expires = issued.Time, expires.Time
+	var event map[string]json.RawMessage
+	switch _, nonce := claims["nonce"]; {
+	case n.Subject == "" && n.SessionID == "": // rule 5
+		return n, errors.New("it names neither sub nor sid")
+	case json.Unmarshal(events[logoutEvent], &event) != nil || event == nil: // rule 6
+		return n, errors.New("its events are not those of a logout")
+	case nonce: // rule 7
+		return n, errors.New("it has a nonce, as an ID token has")
+	case n.id == "": // §2.4
+		return n, errors.New("jti is missing")
+	}
+	return n, nil
+}
+
+// FrontChannelLogout signs somebody out who signs out elsewhere in the same
+// browser: the authorization server loads it in a frame, OpenID Connect
+// Front-Channel Logout §3. It is mounted at the address that the client is
+// registered with as frontchannel_logout_uri, with
+// frontchannel_logout_session_required.
+//
+// Browsers bring no cookie to a frame on another site. So it goes by the session
+// that the address names, which is random and known to the server and to this
+// application alone, and needs no cookie.
+func (c *Client) FrontChannelLogout() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !allow(w, r, http.MethodGet) {
+			return
+		}
+		h := w.Header()
+		h.Set("Cache-Control", "no-cache, no-store") // §2
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+originOf(c.config.Issuer))
+		q, err := url.ParseQuery(r.URL.RawQuery)
+		sid := q.Get("sid")
+		if err != nil || len(q["iss"]) != 1 || q.Get("iss") != c.config.Issuer || len(q["sid"]) != 1 || sid == "" {
+			http.Error(w, "This is not a sign-out of this application's sign-in.", http.StatusBadRequest)
+			return
+		}
+		if err := c.remember(r.Context(), noticeSession, sid, c.now()); err != nil {
+			c.log.WarnContext(r.Context(), "a logout was not taken", "error", err)
+			http.Error(w, "The sign-out did not work.", http.StatusServiceUnavailable)
+		}
+	})
+}
+
+// originOf is where an address belongs to, for a policy.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "'none'"
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// What a notice is about.
+const (
+	noticeSession = "sid"
+	noticeSubject = "sub"
+)
+
+// remember keeps for as long as a session can last that the sessions of a "sid" or
+// of a "sub" which began until then are over.
+func (c *Client) remember(ctx context.Context, about, name string, until time.Time) error {
+	row := c.noticeRow(about, name)
+	text, err := json.Marshal(until.Unix())
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	sealed := c.seal.close(text, sealNotice, c.owner(row))
+	if err := c.notices.Save(ctx, row, []byte(sealed), c.now().Add(c.config.SessionLife)); err != nil {
+		return fmt.Errorf("client: logout notice: %w", err)
+	}
+	return nil
+}
+
+// putOut reports whether a notice has ended the session of a record.
+func (c *Client) putOut(ctx context.Context, rec record) (bool, error) {
+	if rec.Tokens.ID == "" {
+		return false, nil
+	}
+	id, err := identityOf(rec.Tokens.ID)
+	if err != nil {
+		return false, err
+	}
+	if id.SessionID != "" {
+		// A session that is over does not come back, whenever it began here.
+		if _, told, err := c.recall(ctx, noticeSession, id.SessionID); told || err != nil {
+			return told, err
+		}
+	}
+	until, told, err := c.recall(ctx, noticeSubject, id.Subject)
+	return told && rec.Began <= until, err
+}
+
+// recall returns what remember has kept.
+func (c *Client) recall(ctx context.Context, about, name string) (until int64, told bool, err error) {
+	row := c.noticeRow(about, name)
+	sealed, err := c.notices.Load(ctx, row)
+	if errors.Is(err, ErrNoSession) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("client: logout notice: %w", err)
+	}
+	text, _, err := c.seal.open(string(sealed), sealNotice, c.owner(row))
+	if err == nil {
+		err = json.Unmarshal(text, &until)
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("client: logout notice: %w", err)
+	}
+	return until, true, nil
+}
+
+// noticeRow is where a notice is kept. It looks like the identifier of a session,
+// and is a hash likewise.
+func (c *Client) noticeRow(about, name string) string {
+	return digest("logout notice\x00" + c.config.Issuer + "\x00" + c.config.ClientID + "\x00" + about + "\x00" + name)
+}
