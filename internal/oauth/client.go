@@ -136,29 +136,39 @@ func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.Cl
 		id = model.ClientID(model.NewID())
 	}
 	if !clientIDSyntax(string(id)) {
-		return model.Client{}, "", invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
+		return model.Client{}, "", invalid("client_id", clientIDReason)
 	}
 	now := a.unix()
 	c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, ClientSettings: s}
-	var secret model.Secret
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertClient(c); err != nil {
-			return err
-		}
-		secret = ""
-		if usesSecret(s.AuthMethod) {
-			secret = model.NewSecret(secretPrefix)
-			if err := tx.InsertClientSecret(a.newSecret(c.ID, secret)); err != nil {
-				return err
-			}
-		}
-		return tx.Record(model.Event{Actor: by, Action: "client.create", ClientID: c.ID})
-	})
+	secret := secretFor(s)
+	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.insertClient(tx, by, c, secret) })
 	if err != nil {
 		return model.Client{}, "", err
 	}
 	return c, secret, nil
 }
+
+// secretFor makes the first secret of a client, or none where it needs none.
+func secretFor(s model.ClientSettings) model.Secret {
+	if !usesSecret(s.AuthMethod) {
+		return ""
+	}
+	return model.NewSecret(secretPrefix)
+}
+
+func (a *Authority) insertClient(tx *store.Tx, by model.Actor, c model.Client, secret model.Secret) error {
+	if err := tx.InsertClient(c); err != nil {
+		return err
+	}
+	if secret != "" {
+		if err := tx.InsertClientSecret(a.newSecret(c.ID, secret)); err != nil {
+			return err
+		}
+	}
+	return tx.Record(model.Event{Actor: by, Action: "client.create", ClientID: c.ID})
+}
+
+const clientIDReason = "it must be 1 to 256 printable characters without a space, quote, colon or backslash"
 
 // clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
 // a Basic header, a shell or a URL.
@@ -206,43 +216,48 @@ func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.
 
 func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*model.Client)) (model.Client, error) {
 	var c model.Client
-	err := a.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.Client(id); err != nil {
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		was, err := tx.Client(id)
+		if err != nil {
 			return err
 		}
-		was := c.Disabled
+		c = was
 		change(&c)
 		c.UpdatedAt = a.unix()
-		if err := tx.UpdateClient(c); err != nil {
-			return err
-		}
-		if c.Disabled && !was {
-			if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
-				return err
-			}
-		}
-		return tx.Record(model.Event{Actor: by, Action: action, ClientID: id})
+		return a.updateClient(tx, model.Event{Actor: by, Action: action, ClientID: id}, was, c)
 	})
 	a.clients.forget(id)
 	return c, err
 }
 
+// updateClient writes a client anew. What it loses with that ends.
+func (a *Authority) updateClient(tx *store.Tx, e model.Event, was, c model.Client) error {
+	if err := tx.UpdateClient(c); err != nil {
+		return err
+	}
+	if c.Disabled && !was.Disabled {
+		if err := tx.EndClient(c.ID, a.ending(model.CauseAdmin)); err != nil {
+			return err
+		}
+	}
+	return tx.Record(e)
+}
+
 // DeleteClient removes a client and ends every grant and token of it.
 func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Client(id); err != nil {
-			return err
-		}
-		if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
-			return err
-		}
-		if err := tx.DeleteClient(id); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: by, Action: "client.delete", ClientID: id})
-	})
+	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.deleteClient(tx, by, id) })
 	a.clients.forget(id)
 	return err
+}
+
+func (a *Authority) deleteClient(tx *store.Tx, by model.Actor, id model.ClientID) error {
+	if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
+		return err
+	}
+	if err := tx.DeleteClient(id); err != nil {
+		return err
+	}
+	return tx.Record(model.Event{Actor: by, Action: "client.delete", ClientID: id})
 }
 
 // AddSecret gives a client a further secret and returns it, once.
