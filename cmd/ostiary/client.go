@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -41,7 +40,7 @@ func (sh shell) clientCreate() *cli.Command {
 			if err != nil {
 				return clientError(a.command, err)
 			}
-			fields := append([]field{{"Client", string(client.ID)}, {"Secret", secret.Reveal()}}, clientFields(client)...)
+			fields := slices.Insert(clientFields(client), 1, field{"Secret", secret.Reveal()})
 			if err := sh.printRecord(a.command, createdClient{client, secret.Reveal()}, fields...); err != nil {
 				return err
 			}
@@ -78,7 +77,7 @@ func (sh shell) clientShow() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return sh.printRecord(a.command, client, append([]field{{"Client", string(client.ID)}}, clientFields(client)...)...)
+			return sh.printRecord(a.command, client, clientFields(client)...)
 		}),
 	}
 }
@@ -104,7 +103,7 @@ func (sh shell) clientUpdate() *cli.Command {
 					return clientError(c, err)
 				}
 			}
-			return sh.printRecord(a.command, client, append([]field{{"Client", string(client.ID)}}, clientFields(client)...)...)
+			return sh.printRecord(a.command, client, clientFields(client)...)
 		}),
 	}
 }
@@ -129,90 +128,6 @@ func (sh shell) clientDelete() *cli.Command {
 	}
 }
 
-// clientFlags are the settings of a client. None has the name of a setting of
-// the server, whose flags would take it for theirs.
-func clientFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "name", Usage: "`NAME` that people see"},
-		&cli.StringFlag{Name: "uri", Usage: "`URL` of its home page"},
-		&cli.StringFlag{Name: "type", Usage: "`TYPE`: web, or native for an application on a person's machine", DefaultText: "web"},
-		&cli.StringSliceFlag{Name: "redirect-uri", Usage: "`URI` that a sign-in returns to; may be repeated"},
-		&cli.StringSliceFlag{Name: "post-logout-redirect-uri", Usage: "`URI` that a sign-out returns to; may be repeated"},
-		&cli.StringSliceFlag{Name: "grant-type", Usage: "`GRANT`: authorization_code, implicit, refresh_token, client_credentials; may be repeated", DefaultText: "the first two with --redirect-uri, the last without"},
-		&cli.StringSliceFlag{Name: "response-type", Usage: "`TYPE` of answer that it may ask for, such as \"code\" or \"code id_token\"; all but code need the grant implicit; may be repeated", DefaultText: "code"},
-		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` that it may ask for; separated by spaces or repeated", DefaultText: "openid profile email offline_access with --redirect-uri"},
-		&cli.StringSliceFlag{Name: "audience", Usage: "`API` that its access tokens are for, a URL; may be repeated", DefaultText: "the issuer"},
-		&cli.StringSliceFlag{Name: "resource", Usage: "`API` that it is itself, whose tokens it may introspect; may be repeated"},
-		&cli.StringFlag{Name: "auth-method", Usage: "`METHOD`: client_secret_basic, client_secret_post, private_key_jwt, or none for an application that cannot keep a secret", DefaultText: "client_secret_basic, none with --type native"},
-		&cli.StringFlag{Name: "jwks", Usage: "`FILE` with its public keys, a JWK set", TakesFile: true},
-		&cli.StringFlag{Name: "jwks-uri", Usage: "`URL` of its public keys"},
-		&cli.StringFlag{Name: "id-token-algorithm", Usage: "`ALGORITHM` of its ID tokens", DefaultText: "RS256"},
-		&cli.BoolFlag{Name: "first-party", Usage: "it is ours: people are not asked for consent"},
-		&cli.StringFlag{Name: "token-life", Usage: "`TIME` that its access tokens live", DefaultText: "the server's"},
-		&cli.StringFlag{Name: "refresh-idle", Usage: "`TIME` that a refresh token lives unused", DefaultText: "the server's"},
-		&cli.StringFlag{Name: "refresh-life", Usage: "`TIME` that a chain of refresh tokens lives", DefaultText: "the server's"},
-	}
-}
-
-// changed returns the settings with what the command line says about them.
-// An empty value takes a setting back.
-func changed(c *cli.Command, s model.ClientSettings) (model.ClientSettings, error) {
-	for name, target := range map[string]*string{
-		"name": &s.Name, "uri": &s.URI, "type": &s.ApplicationType, "auth-method": &s.AuthMethod,
-		"jwks-uri": &s.JWKSURI, "id-token-algorithm": &s.IDTokenAlgorithm,
-	} {
-		if c.IsSet(name) {
-			*target = c.String(name)
-		}
-	}
-	for name, target := range map[string]*[]string{
-		"redirect-uri": &s.RedirectURIs, "post-logout-redirect-uri": &s.PostLogoutRedirectURIs, "grant-type": &s.GrantTypes,
-		"scope": &s.Scopes, "audience": &s.Audiences, "resource": &s.Resources,
-	} {
-		if c.IsSet(name) {
-			*target = strings.Fields(strings.Join(c.StringSlice(name), " ")) // none of them can hold a space
-		}
-	}
-	if c.IsSet("response-type") {
-		s.ResponseTypes = nil
-		for _, t := range c.StringSlice("response-type") { // each may hold spaces
-			if t != "" {
-				s.ResponseTypes = append(s.ResponseTypes, t)
-			}
-		}
-	}
-	for name, target := range map[string]*int64{"token-life": &s.AccessTokenLife, "refresh-idle": &s.RefreshIdle, "refresh-life": &s.RefreshLife} {
-		if !c.IsSet(name) {
-			continue
-		}
-		*target = 0
-		if v := c.String(name); v != "" {
-			d, err := duration(v)
-			if err != nil {
-				return s, usagef("--%s: %v", name, err)
-			}
-			*target = int64(d / time.Second)
-		}
-	}
-	if c.IsSet("first-party") {
-		s.FirstParty = c.Bool("first-party")
-	}
-	if c.IsSet("jwks") {
-		s.JWKS = nil
-		if path := c.String("jwks"); path != "" {
-			data, err := readBounded(path)
-			if err != nil {
-				return s, usagef("--jwks: %v", err)
-			}
-			if !json.Valid(data) {
-				return s, usagef("--jwks: %s is not JSON: it must hold a JWK set, {\"keys\": [...]}", path)
-			}
-			s.JWKS = data
-		}
-	}
-	return s, nil
-}
-
 func clientStatus(c model.Client) string {
 	if c.Disabled {
 		return "disabled"
@@ -221,23 +136,12 @@ func clientStatus(c model.Client) string {
 }
 
 func clientFields(c model.Client) []field {
-	return []field{
-		{"Name", c.Name}, {"Home page", c.URI}, {"Status", clientStatus(c)}, {"Type", c.ApplicationType},
-		{"Authentication", c.AuthMethod}, {"Grants", strings.Join(c.GrantTypes, " ")}, {"Answers", strings.Join(c.ResponseTypes, ", ")}, {"Scopes", strings.Join(c.Scopes, " ")},
-		{"Redirect URIs", strings.Join(c.RedirectURIs, " ")}, {"After sign-out", strings.Join(c.PostLogoutRedirectURIs, " ")},
-		{"Audiences", strings.Join(c.Audiences, " ")}, {"Is the API", strings.Join(c.Resources, " ")},
-		{"First party", yes(c.FirstParty)}, {"Keys", string(c.JWKS)}, {"Keys at", c.JWKSURI}, {"ID tokens", c.IDTokenAlgorithm},
-		{"Access token life", span(c.AccessTokenLife)}, {"Refresh idle", span(c.RefreshIdle)}, {"Refresh life", span(c.RefreshLife)},
-		{"Created", when(c.CreatedAt)}, {"Changed", when(c.UpdatedAt)},
+	fields := []field{{"Client", string(c.ID)}}
+	for _, one := range clientSettings {
+		fields = append(fields, field{one.title, one.value.show(c.ClientSettings)})
 	}
-}
-
-// span prints seconds; nothing for the server's default.
-func span(seconds int64) string {
-	if seconds == 0 {
-		return ""
-	}
-	return (time.Duration(seconds) * time.Second).String()
+	fields = append(fields, field{"Status", clientStatus(c)}, field{"Created", when(c.CreatedAt)}, field{"Changed", when(c.UpdatedAt)})
+	return fields
 }
 
 func (a admin) client(ctx context.Context) (client model.Client, err error) {
@@ -274,20 +178,10 @@ func clientError(c *cli.Command, err error) error {
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("there is no client %q: see ostiary client list", c.Args().First())
 	case errors.As(err, &wrong):
-		if flag := clientFlagOf[wrong.Setting]; flag != "" {
+		if flag := memberFlag(wrong.Setting); flag != "" {
 			return usagef("--%s: %s", flag, wrong.Reason)
 		}
 		return usagef("%v", wrong)
 	}
 	return err
-}
-
-// clientFlagOf leads from the name of a setting in the protocol to its flag.
-var clientFlagOf = map[string]string{
-	"client_id": "id", "client_name": "name", "client_uri": "uri", "application_type": "type",
-	"redirect_uris": "redirect-uri", "post_logout_redirect_uris": "post-logout-redirect-uri",
-	"grant_types": "grant-type", "response_types": "response-type", "scopes": "scope", "audiences": "audience", "resources": "resource",
-	"token_endpoint_auth_method": "auth-method", "jwks": "jwks", "jwks_uri": "jwks-uri",
-	"id_token_signed_response_alg": "id-token-algorithm", "access_token_life": "token-life",
-	"refresh_token_idle": "refresh-idle", "refresh_token_life": "refresh-life",
 }

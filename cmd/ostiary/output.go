@@ -33,6 +33,10 @@ func (sh shell) printTable(c *cli.Command, t table) error {
 		_, err := fmt.Fprintln(sh.stdout, t.empty)
 		return err
 	}
+	return sh.writeTable(t)
+}
+
+func (sh shell) writeTable(t table) error {
 	out := bufio.NewWriter(sh.stdout)
 	widths := make([]int, len(t.columns))
 	for _, row := range append([][]string{t.columns}, t.rows...) {

@@ -32,13 +32,14 @@ func tree(sh shell) *cli.Command {
 			{
 				Name: "client", Usage: "applications that can ask for tokens", Flags: places(),
 				Commands: []*cli.Command{
-					sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientDelete(),
+					sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientDelete(), sh.clientExport(),
 					{
 						Name: "secret", Usage: "the secrets of a client, at most two at a time",
 						Commands: []*cli.Command{sh.secretAdd(), sh.secretList(), sh.secretRemove()},
 					},
 				},
 			},
+			sh.apply(),
 			{
 				Name: "registration", Usage: "applications that register themselves", Flags: places(),
 				Commands: []*cli.Command{

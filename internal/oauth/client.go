@@ -202,7 +202,7 @@ func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
 		id = model.ClientID(model.NewID())
 	}
 	if !clientIDSyntax(string(id)) {
-		return born{}, invalid("client_id", "it must be 1 to 256 printable characters without a space, quote, colon or backslash")
+		return born{}, invalid("client_id", clientIDReason)
 	}
 	now := a.unix()
 	c := born{Client: model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: b.origin, ClientSettings: s}}
@@ -214,27 +214,30 @@ func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
 		row.ExpiresAt = a.secretEnd(b.secretLife)
 		c.secretExpiresAt = row.ExpiresAt
 	}
-	err = a.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if err := tx.InsertClient(c.Client); err != nil {
-			return err
-		}
-		if c.secret != "" {
-			if err := tx.InsertClientSecret(row); err != nil {
-				return err
-			}
-		}
-		event := model.Event{Actor: b.by, Action: b.action, ClientID: c.ID}
-		if b.also != nil {
-			if event.Detail, err = b.also(tx, c.Client); err != nil {
-				return err
-			}
-		}
-		return tx.Record(event)
-	})
+	err = a.Store.Update(ctx, func(tx *store.Tx) error { return a.bear(tx, b, c.Client, row) })
 	if err != nil {
 		return born{}, err
 	}
 	return c, nil
+}
+
+// bear writes a new client, with a first secret unless row is zero.
+func (a *Authority) bear(tx *store.Tx, b birth, c model.Client, row model.ClientSecret) (err error) {
+	if err := tx.InsertClient(c); err != nil {
+		return err
+	}
+	if row.ID != "" {
+		if err := tx.InsertClientSecret(row); err != nil {
+			return err
+		}
+	}
+	event := model.Event{Actor: b.by, Action: b.action, ClientID: c.ID}
+	if b.also != nil {
+		if event.Detail, err = b.also(tx, c); err != nil {
+			return err
+		}
+	}
+	return tx.Record(event)
 }
 
 // settle fills in what the new settings of a client leave open and checks them:
@@ -251,6 +254,8 @@ func (a *Authority) settle(ctx context.Context, old, s model.ClientSettings) (mo
 	}
 	return s, a.checkSector(ctx, old, s)
 }
+
+const clientIDReason = "it must be 1 to 256 printable characters without a space, quote, colon or backslash"
 
 // clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
 // a Basic header, a shell or a URL.
@@ -316,23 +321,29 @@ func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.C
 		if err := change(tx, &c); err != nil {
 			return err
 		}
-		if err := keepSector(was.ClientSettings, c.ClientSettings); err != nil {
-			return err
-		}
 		c.UpdatedAt = a.unix()
-		if err := tx.UpdateClient(c); err != nil {
-			return err
-		}
-		pairwise := func(c model.Client) bool { return c.SubjectType == model.SubjectPairwise }
-		if c.Disabled && !was.Disabled || pairwise(c) != pairwise(was) {
-			if err := tx.EndClient(id, a.ending(model.CauseAdmin)); err != nil {
-				return err
-			}
-		}
-		return tx.Record(model.Event{Actor: by, Action: action, ClientID: id})
+		return a.writeClient(tx, was, c, model.Event{Actor: by, Action: action, ClientID: id})
 	})
 	a.clients.forget(id)
 	return c, err
+}
+
+// writeClient writes a client anew. If it is disabled, or is to know people by
+// another kind of subject, what it holds of them ends.
+func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event) error {
+	if err := keepSector(was.ClientSettings, c.ClientSettings); err != nil {
+		return err
+	}
+	if err := tx.UpdateClient(c); err != nil {
+		return err
+	}
+	pairwise := func(c model.Client) bool { return c.SubjectType == model.SubjectPairwise }
+	if c.Disabled && !was.Disabled || pairwise(c) != pairwise(was) {
+		if err := tx.EndClient(c.ID, a.ending(model.CauseAdmin)); err != nil {
+			return err
+		}
+	}
+	return tx.Record(e)
 }
 
 // DeleteClient removes a client and ends every grant and token of it.
@@ -350,23 +361,26 @@ type departure struct {
 }
 
 func (a *Authority) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Client(id); err != nil {
-			return err
-		}
-		if d.still != nil {
-			if gone, err := d.still(tx); err != nil || !gone {
-				return err
-			}
-		}
-		if err := tx.EndClient(id, a.ending(d.cause)); err != nil {
-			return err
-		}
-		if err := tx.DeleteClient(id); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: by, Action: d.action, ClientID: id})
-	})
+	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.bury(tx, by, id, d) })
 	a.clients.forget(id)
 	return err
+}
+
+// bury ends what a client holds, and removes it.
+func (a *Authority) bury(tx *store.Tx, by model.Actor, id model.ClientID, d departure) error {
+	if _, err := tx.Client(id); err != nil {
+		return err
+	}
+	if d.still != nil {
+		if gone, err := d.still(tx); err != nil || !gone {
+			return err
+		}
+	}
+	if err := tx.EndClient(id, a.ending(d.cause)); err != nil {
+		return err
+	}
+	if err := tx.DeleteClient(id); err != nil {
+		return err
+	}
+	return tx.Record(model.Event{Actor: by, Action: d.action, ClientID: id})
 }
