@@ -299,7 +299,9 @@ func TestNothingSecretAtRest(t *testing.T) {
 		"refresh token": a.String("refresh_token"), "next refresh token": renewed.String("refresh_token"), "private key": `"d":`,
 	}
 	for _, k := range b.HTTP().Jar.Cookies(home) {
-		secrets["cookie "+k.Name] = k.Value
+		if k.Name != "ostiary_account" { // which says who is the current one, by the ID that is known to all
+			secrets["cookie "+k.Name] = k.Value
+		}
 	}
 	if len(secrets) < 9 {
 		t.Fatalf("the browser has no session cookie: %v", b.HTTP().Jar.Cookies(home))
