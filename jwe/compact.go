@@ -12,20 +12,23 @@ import (
 // dots are where the four dots of a compact message are.
 type dots [4]int
 
-// cut finds the dots of a message, RFC 7516 §7.1. It counts them before it does
-// anything else: a megabyte of dots must not become a million parts.
+// cut finds the dots of a message, RFC 7516 §7.1, before anything is done with what
+// is between them: a megabyte of dots must not become a million parts.
 func cut(message string, maxSize int) (dots, error) {
 	var at dots
 	if len(message) > maxSize {
 		return at, fmt.Errorf("%w: %d bytes; at most %d are taken", ErrTooLong, len(message), maxSize)
 	}
-	if n := strings.Count(message, "."); n != len(at) {
-		return at, fmt.Errorf("%w: %d dots where four belong", ErrMalformed, n)
-	}
-	from := 0
+	from, next := 0, 0
 	for i := range at {
-		at[i] = from + strings.IndexByte(message[from:], '.')
+		if next = strings.IndexByte(message[from:], '.'); next < 0 {
+			break
+		}
+		at[i] = from + next
 		from = at[i] + 1
+	}
+	if next < 0 || strings.IndexByte(message[from:], '.') >= 0 {
+		return at, fmt.Errorf("%w: %d dots where four belong", ErrMalformed, strings.Count(message, "."))
 	}
 	return at, nil
 }
@@ -43,7 +46,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // compact decodes the parts of a message, but for the header if that is known
 // already. The envelope is valid until the scratch memory is used for another.
-func (s *scratch) compact(message string, at dots, known *Header) (*envelope, error) {
+func (s *scratch) compact(message string, at dots, known knownHeader) (*envelope, error) {
 	s.message = append(s.message[:0], message...)
 	if hasLineBreak(s.message) {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, errLineBreak)
@@ -51,13 +54,12 @@ func (s *scratch) compact(message string, at dots, known *Header) (*envelope, er
 	if cap(s.decoded) < len(message) {
 		s.decoded = make([]byte, 0, len(message))
 	}
-	s.envelope = envelope{}
-	e := &s.envelope
+	e := &s.envelope // every field that a compact message has is set below
 	r := &e.first[0]
-	r.header = known
+	r.header, r.route = known.header, known.route
 	buffer := s.decoded[:0]
 	var err error
-	if known == nil {
+	if known.header == nil {
 		s.header = Header{}
 		r.header = &s.header
 		if err := r.header.decode(buffer, s.message[:at[0]]); err != nil {
@@ -132,7 +134,7 @@ func DecodeUnverified(message string) (Header, error) {
 	if err != nil {
 		return Header{}, err
 	}
-	e, err := new(scratch).compact(message, at, nil)
+	e, err := new(scratch).compact(message, at, knownHeader{})
 	if err != nil {
 		return Header{}, err
 	}

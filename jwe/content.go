@@ -45,17 +45,20 @@ type cbc struct {
 	block   cipher.Block
 	tagSize int
 	newHash func() hash.Hash
-	macKey  []byte
+	macKey  [maxCEK / 2]byte
+	keySize int // of macKey
 
-	// spare is a keyed MAC that nobody uses at the moment. Keying one costs as
-	// much as a short message; a pool would be no cheaper for the many keys that
-	// serve one message only.
+	// spare is a keyed MAC that nobody uses at the moment: first, unless several
+	// are needed at once. Keying one costs as much as a short message; a pool would
+	// be no cheaper for the many keys that serve one message only.
 	spare atomic.Pointer[cbcMAC]
+	first cbcMAC
 }
 
 type cbcMAC struct {
 	hash.Hash
-	sum [sha512.Size]byte
+	used bool
+	sum  [sha512.Size]byte
 }
 
 func newCBC(row jwa.ContentEncryption, cek []byte) (cipher.AEAD, error) {
@@ -65,8 +68,14 @@ func newCBC(row jwa.ContentEncryption, cek []byte) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cbc{block: block, tagSize: row.TagSize, newHash: hashes[row.Hash], macKey: slices.Clone(cek[:half])}, nil
+	c := &cbc{block: block, tagSize: row.TagSize, newHash: hashes[row.Hash], keySize: half}
+	copy(c.macKey[:], cek[:half])
+	c.first.Hash = c.newMAC()
+	c.spare.Store(&c.first)
+	return c, nil
 }
+
+func (c *cbc) newMAC() hash.Hash { return hmac.New(c.newHash, c.macKey[:c.keySize]) }
 
 var hashes = map[crypto.Hash]func() hash.Hash{
 	crypto.SHA256: sha256.New, crypto.SHA384: sha512.New384, crypto.SHA512: sha512.New,
@@ -109,9 +118,9 @@ func (c *cbc) Open(dst, iv, sealed, aad []byte) ([]byte, error) {
 		return nil, errAuthentication
 	}
 	start := len(dst)
-	dst = append(dst, ciphertext...)
+	dst = slices.Grow(dst, size)[:start+size]
 	plaintext := dst[start:]
-	cipher.NewCBCDecrypter(c.block, iv).CryptBlocks(plaintext, plaintext)
+	cipher.NewCBCDecrypter(c.block, iv).CryptBlocks(plaintext, ciphertext)
 	padding := int(plaintext[size-1])
 	if padding == 0 || padding > aes.BlockSize {
 		return nil, errAuthentication
@@ -134,17 +143,21 @@ func (m *cbcMAC) tag(iv, ciphertext, aad []byte) []byte {
 	return m.Sum(m.sum[:0])
 }
 
+// take returns a MAC that has seen nothing. The one that served before is reset
+// here and not when it is given back: most serve once.
 func (c *cbc) take() *cbcMAC {
-	if mac := c.spare.Swap(nil); mac != nil {
-		return mac
+	mac := c.spare.Swap(nil)
+	switch {
+	case mac == nil:
+		mac = &cbcMAC{Hash: c.newMAC()}
+	case mac.used:
+		mac.Reset()
 	}
-	return &cbcMAC{Hash: hmac.New(c.newHash, c.macKey)}
+	mac.used = true
+	return mac
 }
 
-func (c *cbc) give(mac *cbcMAC) {
-	mac.Reset()
-	c.spare.Store(mac)
-}
+func (c *cbc) give(mac *cbcMAC) { c.spare.Store(mac) }
 
 // random fills b with random bytes. The generator of the operating system does
 // not fail; Go ends the program if it ever did.

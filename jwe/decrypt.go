@@ -71,11 +71,11 @@ type DecryptOptions struct {
 // A Decrypter decrypts messages. It is built once and is safe for concurrent
 // use.
 type Decrypter struct {
-	keys      jwk.Source
-	options   DecryptOptions
-	fallback  [maxCEK]byte // random; see unseal
-	schedules cache[scheduleKey, schedule]
-	headers   cache[string, *Header] // those of messages that decrypted, as they were sent
+	keys     jwk.Source
+	options  DecryptOptions
+	fallback [maxCEK]byte // random; see unseal
+	routes   cache[pair, *route]
+	headers  cache[string, knownHeader] // those of messages that decrypted, as they were sent
 }
 
 // NewDecrypter makes a decrypter. It returns ErrOptions if there are no keys, if
@@ -163,11 +163,17 @@ func (d *Decrypter) Decrypt(ctx context.Context, message string) (Message, error
 		return Message{}, err
 	}
 	m, err := d.open(ctx, e)
-	if err == nil && known == nil && m.Header.recurs() && at[0] <= maxKnownHeader {
+	if err == nil && known.header == nil && m.Header.recurs() && at[0] <= maxKnownHeader {
 		header := m.Header
-		d.headers.add(strings.Clone(message[:at[0]]), &header, maxKnownHeaders)
+		d.headers.add(strings.Clone(message[:at[0]]), knownHeader{&header, e.recipients[0].route}, maxKnownHeaders)
 	}
 	return m, err
+}
+
+// A knownHeader has been read before, and its algorithms have been accepted.
+type knownHeader struct {
+	header *Header
+	route  *route
 }
 
 // Bounds of the headers that a decrypter remembers, so that it need not read the
@@ -199,6 +205,7 @@ type envelope struct {
 // A recipient is one of those that the content encryption key was encrypted to.
 type recipient struct {
 	header *Header
+	route  *route // nil until its algorithms have been accepted
 	key    []byte // the encrypted key; empty if there is none
 }
 
@@ -245,9 +252,9 @@ func (d *Decrypter) admit(e *envelope) (jwa.ContentEncryption, error) {
 	if err := checkCritical(h, d.options.Critical); err != nil {
 		return jwa.ContentEncryption{}, err
 	}
-	content, ok := h.Encryption.Content()
-	if !ok || d.options.Encryptions != nil && !slices.Contains(d.options.Encryptions, h.Encryption) {
-		return content, fmt.Errorf("%w: content encryption %.40q", ErrAlgorithm, string(h.Encryption))
+	content, err := d.contentOf(&e.recipients[0])
+	if err != nil {
+		return content, err
 	}
 	switch {
 	case h.Compression != "" && h.Compression != deflated: // RFC 7516 §4.1.3
@@ -258,6 +265,19 @@ func (d *Decrypter) admit(e *envelope) (jwa.ContentEncryption, error) {
 		return content, fmt.Errorf("%w: an IV of %d bytes; %s has %d", ErrMalformed, len(e.iv), content.Name, content.IVSize)
 	case e.tagSize != content.TagSize: // RFC 7518 §5.2.2.1, §5.3: a shorter tag is easier to guess
 		return content, fmt.Errorf("%w: a tag of %d bytes; %s has %d", ErrMalformed, e.tagSize, content.Name, content.TagSize)
+	}
+	return content, nil
+}
+
+// contentOf returns the row of the content encryption, if it is accepted.
+func (d *Decrypter) contentOf(r *recipient) (jwa.ContentEncryption, error) {
+	if r.route != nil {
+		return r.route.content, nil
+	}
+	enc := r.header.Encryption
+	content, ok := enc.Content()
+	if !ok || d.options.Encryptions != nil && !slices.Contains(d.options.Encryptions, enc) {
+		return content, fmt.Errorf("%w: content encryption %.40q", ErrAlgorithm, string(enc))
 	}
 	return content, nil
 }
@@ -274,19 +294,19 @@ type attempt struct {
 // openFor tries to decrypt the message as one recipient of it.
 func (a *attempt) openFor(ctx context.Context, r *recipient) ([]byte, *jwk.Key, error) {
 	// The key management algorithm, and what it needs.
-	if allowed := a.d.options.Algorithms; allowed != nil && !slices.Contains(allowed, r.header.Algorithm) {
-		return nil, nil, fmt.Errorf("%w: %.40q", ErrAlgorithm, string(r.header.Algorithm))
+	if r.route == nil {
+		route, err := a.d.route(r.header.Algorithm, a.content)
+		if err != nil {
+			return nil, nil, err
+		}
+		r.route = route
 	}
-	row, err := rowOf(r.header.Algorithm)
-	if err != nil {
-		return nil, nil, err
-	}
-	w := wrapped{row: row, content: a.content, key: r.key, parameters: &r.header.parameters}
+	w := wrapped{route: r.route, key: r.key, parameters: &r.header.parameters}
 	if err := w.check(); err != nil {
 		return nil, nil, err
 	}
 	// The key, by its name, and only if the algorithms are its own.
-	keys, err := a.d.candidates(ctx, r.header)
+	keys, err := a.d.candidates(ctx, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -331,7 +351,8 @@ func (a *attempt) afford(w *wrapped, keys int) error {
 
 // candidates asks the source for the keys that the header may mean and keeps
 // those that do its algorithms, RFC 8725 §3.1.
-func (d *Decrypter) candidates(ctx context.Context, h *Header) ([]*jwk.Key, error) {
+func (d *Decrypter) candidates(ctx context.Context, r *recipient) ([]*jwk.Key, error) {
+	h := r.header
 	found, err := d.keys.Find(ctx, h.KeyID)
 	switch {
 	case errors.Is(err, jwk.ErrNotFound):
@@ -341,7 +362,7 @@ func (d *Decrypter) candidates(ctx context.Context, h *Header) ([]*jwk.Key, erro
 	case len(found) == 0:
 		return nil, fmt.Errorf("%w: the source found none", ErrKey)
 	}
-	fits := func(k *jwk.Key) bool { return k != nil && k.Encrypts(h.Algorithm, h.Encryption) }
+	fits := func(k *jwk.Key) bool { return k != nil && r.route.fits(k) }
 	if len(found) == 1 && fits(found[0]) {
 		return found, nil
 	}

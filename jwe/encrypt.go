@@ -180,7 +180,7 @@ func (e *Encrypter) Encrypt(plaintext []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	message := append(scratch.message[:0], s.header...)
+	message := scratch.message[:len(s.header)] // it lies there already
 	for _, part := range [][]byte{s.keys[0].key, s.iv, s.ciphertext, s.tag} {
 		message = base64.RawURLEncoding.AppendEncode(append(message, '.'), part)
 	}
@@ -190,7 +190,7 @@ func (e *Encrypter) Encrypt(plaintext []byte) (string, error) {
 
 // sealed is an encrypted message that is not yet serialized.
 type sealed struct {
-	header              string // protected, encoded
+	header              []byte // protected, encoded
 	keys                []encryptedKey
 	iv, ciphertext, tag []byte
 }
@@ -210,23 +210,24 @@ func (e *Encrypter) seal(scratch *scratch, plaintext, additional []byte) (s seal
 		return s, err
 	}
 	s.keys = keys
-	s.header = e.encoded
-	if s.header == "" { // only ever with one recipient
-		raw := append(append(slices.Clone(e.protected), keys[0].members...), '}')
-		s.header = base64.RawURLEncoding.EncodeToString(raw)
+	message := append(scratch.message[:0], e.encoded...)
+	if e.encoded == "" { // only ever with one recipient
+		scratch.decoded = append(append(append(scratch.decoded[:0], e.protected...), keys[0].members...), '}')
+		message = base64.RawURLEncoding.AppendEncode(message, scratch.decoded)
 	}
-	scratch.message = appendAAD(scratch.message[:0], s.header, additional)
+	split := len(message)
+	scratch.message = appendAdditional(message, additional)
+	s.header = scratch.message[:split]
 	s.iv = random(make([]byte, e.content.IVSize))
 	scratch.decoded = aead.Seal(scratch.decoded[:0], s.iv, plaintext, scratch.message)
-	split := len(scratch.decoded) - e.content.TagSize
+	split = len(scratch.decoded) - e.content.TagSize
 	s.ciphertext, s.tag = scratch.decoded[:split], scratch.decoded[split:]
 	return s, nil
 }
 
-// appendAAD appends what the tag covers beside the ciphertext, RFC 7516 §5.1
-// step 14.
-func appendAAD(dst []byte, header string, additional []byte) []byte {
-	dst = append(dst, header...)
+// appendAdditional appends what the tag covers beside the encoded header and the
+// ciphertext, RFC 7516 §5.1 step 14.
+func appendAdditional(dst, additional []byte) []byte {
 	if len(additional) == 0 {
 		return dst
 	}

@@ -72,8 +72,8 @@ func TestHeadersAreBounded(t *testing.T) {
 	if d.headers.kept.Load() != before {
 		t.Error("a long header or one with extensions is kept")
 	}
-	for encoded, header := range *before {
-		if want := (Header{}); header.parameters.epk != want.parameters.epk || len(encoded) > maxKnownHeader {
+	for encoded, known := range *before {
+		if want := (Header{}); known.header.parameters.epk != want.parameters.epk || len(encoded) > maxKnownHeader {
 			t.Errorf("kept %q", encoded)
 		}
 	}

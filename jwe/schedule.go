@@ -3,6 +3,8 @@ package jwe
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"fmt"
+	"slices"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -28,33 +30,65 @@ func newSchedule(row jwa.KeyManagement, content jwa.ContentEncryption, secret []
 	return s, err
 }
 
-// maxSchedules is how many schedules a decrypter keeps.
-const maxSchedules = 64
-
-// A scheduleKey names the schedule of a key for a pair of algorithms.
-type scheduleKey struct {
-	key *jwk.Key
+// A pair of algorithms is one for the key and one for the content.
+type pair struct {
 	alg jwa.Algorithm
 	enc jwa.Encryption
 }
 
-// schedule returns the schedule of a key for decryption. The key is asked for its
-// secret the first time, and refuses if it is not for that; it is immutable, so the
-// answer stays the same.
-func (d *Decrypter) schedule(key *jwk.Key, row jwa.KeyManagement, content jwa.ContentEncryption) (schedule, error) {
-	id := scheduleKey{key, row.Name, content.Name}
-	if s, ok := d.schedules.load(id); ok {
+// A route is a pair of algorithms that a decrypter accepts, with the secrets that
+// have served for it.
+type route struct {
+	row     jwa.KeyManagement
+	content jwa.ContentEncryption
+	ready   cache[*jwk.Key, schedule]
+}
+
+const (
+	maxRoutes = 128 // more than there are pairs
+	maxReady  = 64
+)
+
+// route returns the route of a pair of algorithms of which that for the content has
+// been accepted.
+func (d *Decrypter) route(alg jwa.Algorithm, content jwa.ContentEncryption) (*route, error) {
+	if r, ok := d.routes.load(pair{alg, content.Name}); ok {
+		return r, nil
+	}
+	if allowed := d.options.Algorithms; allowed != nil && !slices.Contains(allowed, alg) {
+		return nil, fmt.Errorf("%w: %.40q", ErrAlgorithm, string(alg))
+	}
+	row, err := rowOf(alg)
+	if err != nil {
+		return nil, err
+	}
+	r := &route{row: row, content: content}
+	d.routes.add(pair{row.Name, content.Name}, r, maxRoutes)
+	return r, nil
+}
+
+// fits reports whether a key does both algorithms. One that has served does: keys
+// are immutable.
+func (r *route) fits(key *jwk.Key) bool {
+	_, served := r.ready.load(key)
+	return served || key.Encrypts(r.row.Name, r.content.Name)
+}
+
+// schedule returns the schedule of a key that fits, for decryption. The key is asked
+// for its secret the first time, and refuses if it is not for that.
+func (r *route) schedule(key *jwk.Key) (schedule, error) {
+	if s, ok := r.ready.load(key); ok {
 		return s, nil
 	}
-	secret, err := key.Secret(row.Name, jwk.ToDecrypt)
+	secret, err := key.Secret(r.row.Name, jwk.ToDecrypt)
 	if err != nil {
 		return schedule{}, err
 	}
 	defer clear(secret)
-	s, err := newSchedule(row, content, secret)
+	s, err := newSchedule(r.row, r.content, secret)
 	if err != nil {
 		return s, err
 	}
-	d.schedules.add(id, s, maxSchedules)
+	r.ready.add(key, s, maxReady)
 	return s, nil
 }

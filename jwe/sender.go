@@ -184,7 +184,7 @@ func (s *sender) encryptKey(cek []byte, content jwa.ContentEncryption) (k encryp
 		iv := random(make([]byte, gcmIVSize))
 		out := s.schedule.aead.Seal(nil, iv, cek, nil)
 		k.key = out[:len(cek)]
-		k.members = appendBytes(appendBytes(nil, "iv", iv), "tag", out[len(cek):])
+		k.members = appendBytes(appendBytes(make([]byte, 0, 64), "iv", iv), "tag", out[len(cek):])
 		return k, nil
 	case jwa.AgreementWrap:
 		kek, k.members, err = s.agree(content)
@@ -217,7 +217,7 @@ func (s *sender) agree(content jwa.ContentEncryption) (key, member []byte, err e
 		return nil, nil, err
 	}
 	defer clear(shared)
-	return derive(shared, s.row, content, s.parties), appendEphemeral(nil, ephemeral.PublicKey()), nil
+	return derive(shared, s.row, content, s.parties), appendEphemeral(make([]byte, 0, 160), ephemeral.PublicKey()), nil
 }
 
 // appendBytes appends a member in base64url and the comma before it.

@@ -25,8 +25,7 @@ const maxEncryptedKey = 1024
 // wrapped is an encrypted content encryption key with all that its algorithm
 // needs, of the right form and size.
 type wrapped struct {
-	row       jwa.KeyManagement
-	content   jwa.ContentEncryption
+	*route
 	key       []byte
 	ephemeral *ecdh.PublicKey // of a key agreement
 	*parameters
@@ -71,7 +70,7 @@ func (w *wrapped) check() (err error) {
 // it.
 func (d *Decrypter) unseal(key *jwk.Key, w *wrapped) (cipher.AEAD, error) {
 	if w.row.Mode == jwa.Direct {
-		s, err := d.schedule(key, w.row, w.content)
+		s, err := w.schedule(key)
 		return s.aead, err
 	}
 	var buffer [maxCEK]byte
@@ -91,13 +90,13 @@ func (d *Decrypter) unseal(key *jwk.Key, w *wrapped) (cipher.AEAD, error) {
 func (d *Decrypter) decryptKey(cek []byte, key *jwk.Key, w *wrapped) (int, error) {
 	switch w.row.Mode {
 	case jwa.Wrap:
-		s, err := d.schedule(key, w.row, w.content)
+		s, err := w.schedule(key)
 		if err != nil {
 			return 0, err
 		}
 		return unwrap(s.block, cek, w.key), nil
 	case jwa.WrapGCM:
-		s, err := d.schedule(key, w.row, w.content)
+		s, err := w.schedule(key)
 		if err != nil {
 			return 0, err
 		}

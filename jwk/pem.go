@@ -7,8 +7,16 @@ import (
 	"fmt"
 )
 
-// maxPEMBytes is the longest text that ParsePEM takes.
-const maxPEMBytes = 256 << 10
+const (
+	// maxPEMBytes is the longest text that ParsePEM takes: it may be a chain of
+	// certificates.
+	maxPEMBytes = 256 << 10
+
+	// maxKeyDER bounds what stands in a block that holds a key. RSA with 8192
+	// bits has 4.7 KB; a parser that checks the primes of a longer one is busy for
+	// seconds.
+	maxKeyDER = 8 << 10
+)
 
 // pemForms are the encodings of a key in PEM, by the label of their block.
 var pemForms = map[string]func(der []byte) (any, error){
@@ -53,6 +61,9 @@ func parseBlock(block *pem.Block, p Params) (*Key, error) {
 	}
 	if block.Headers["DEK-Info"] != "" { // RFC 1421 §4.6.1.3; the key is derived with one round of MD5
 		return nil, fmt.Errorf("%w: a PEM block in the old encryption; convert it to PKCS #8", ErrUnsupported)
+	}
+	if block.Type != "CERTIFICATE" && len(block.Bytes) > maxKeyDER {
+		return nil, fmt.Errorf("%w: %d bytes of a key in the PEM; at most %d are taken", ErrInvalid, len(block.Bytes), maxKeyDER)
 	}
 	material, err := parse(block.Bytes)
 	if errors.Is(err, ErrUnsupported) {

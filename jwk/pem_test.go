@@ -110,6 +110,16 @@ func TestParsePEM(t *testing.T) {
 	}
 }
 
+// A key that is too long to be used is not worth the time that its primes take.
+func TestLongKeysAreNotParsed(t *testing.T) {
+	for _, label := range []string{"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "PUBLIC KEY"} {
+		text := pem.EncodeToMemory(&pem.Block{Type: label, Bytes: make([]byte, 9<<10)})
+		if _, err := jwk.ParsePEM(text, jwk.Params{}); !errors.Is(err, jwk.ErrInvalid) || !strings.Contains(err.Error(), "at most 8192") {
+			t.Error(label, err)
+		}
+	}
+}
+
 func FuzzParsePEM(f *testing.F) {
 	s := pemSamples()
 	for _, text := range []string{s.rsaPKCS1, s.rsaPublic, s.ecSEC1, s.ecPKCS8, s.edPKCS8, s.edPublic, s.certificate, s.p224} {

@@ -1,4 +1,4 @@
-// Command jose measures package jwt against golang-jwt, go-jose, jwx and the bare
+// Command jose measures packages jwt and jwe against golang-jwt, go-jose, jwx and the bare
 // cryptography of the standard library (the floor), in one run.
 //
 //	go run . [-rounds 15] [-slice 40ms] [-only verify/HS256]
@@ -163,6 +163,7 @@ func main() {
 			{"floor", floorSign(k, token)}, {"ostiary", ourSign(k)}, {"golang-jwt", golangSign(k)}, {"go-jose", joseSign(k)}, {"jwx", jwxSign(k)},
 		})
 	}
+	competeEncryption()
 	competeCache()
 }
 

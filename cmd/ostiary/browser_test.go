@@ -142,7 +142,7 @@ type browser struct {
 	ctx context.Context
 }
 
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t *testing.T, further ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := os.Getenv("OSTIARY_TEST_CHROMIUM")
 	if path == "" {
@@ -153,6 +153,7 @@ func openBrowser(t *testing.T) *browser {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.UserDataDir(t.TempDir()),
 	)
+	options = append(options, further...)
 	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

@@ -28,9 +28,9 @@ func startDebugger(t *testing.T) string {
 	return start[struct{ Debugger string }](t, "debugger").Debugger
 }
 
-func openBench(t *testing.T, address string) *bench {
+func openBench(t *testing.T, address string, further ...chromedp.ExecAllocatorOption) *bench {
 	t.Helper()
-	b := &bench{browser: openBrowser(t), address: address}
+	b := &bench{browser: openBrowser(t, further...), address: address}
 	err := chromedp.Listen(b.ctx, func(event any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()

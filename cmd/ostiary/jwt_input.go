@@ -71,6 +71,9 @@ func (t *task) read(flag, name string) ([]byte, error) {
 		}
 		t.taken = flag
 	} else {
+		if strings.ContainsAny(name, "{\n") || strings.HasPrefix(name, "-----") { // it is not repeated
+			return nil, usagef("%s: this is a key or claims and no file, and everybody on this machine can have seen it: put it into a file, or write it to standard input and %s -", flag, flag)
+		}
 		file, err := os.Open(name)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, usagef("%s: there is no file %s", flag, name)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/jwe"
@@ -205,7 +206,7 @@ func (t *task) open(ctx context.Context, token string, i *inspection) error {
 		i.Encryption = &check{"failed", err.Error()}
 		return nil
 	}
-	i.Encryption = &check{"opened", fmt.Sprintf("with the key that was given (%v)", message.Key)}
+	i.Encryption = &check{"opened", fmt.Sprintf("with the key that was given (%s)", strings.Replace(message.Key.String(), " [redacted]", "", 1))}
 	return t.lookInside(ctx, i, message)
 }
 

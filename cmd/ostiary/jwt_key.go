@@ -35,13 +35,13 @@ const (
 
 // keyFlags returns the flags for a key of one's own: to sign, to decrypt.
 func keyFlags(prefix, group string) []cli.Flag {
-	return []cli.Flag{
+	return append([]cli.Flag{
 		&cli.StringFlag{Name: prefix + fromFile, Category: group, Usage: "`FILE` with a key: JWK, JWK set, PEM or DER; - is standard input"},
 		&cli.StringFlag{Name: prefix + fromVariable, Category: group, Usage: "environment variable `NAME` with a key: JWK, JWK set or PEM"},
 		&cli.StringFlag{Name: prefix + fromSecretFile, Category: group, Usage: "`FILE` with a secret; one line end after a text is not part of it"},
 		&cli.StringFlag{Name: prefix + fromSecretEnv, Category: group, Usage: "environment variable `NAME` with a secret"},
 		&cli.StringFlag{Name: prefix + fromArgument, Category: group, Usage: "`SECRET` itself, which everybody on this machine then sees"},
-	}
+	}, passphraseFlags(prefix, group)...)
 }
 
 // publishedKeyFlags returns those for keys that somebody publishes as well.
@@ -75,10 +75,15 @@ func (t *task) ring(ctx context.Context, w wanted) (ring, error) {
 			given = append(given, flag)
 		}
 	}
-	if len(given) == 0 {
+	passphrase, err := t.givenPassphrase(w.prefix)
+	switch {
+	case err != nil:
+		return ring{}, err
+	case passphrase != "" && (len(given) == 0 || given[0] != fromFile && given[0] != fromVariable):
+		return ring{}, usagef("--%s: only a private key has a passphrase: give the key with --%s%s or --%s%s", passphrase, w.prefix, fromFile, w.prefix, fromVariable)
+	case len(given) == 0:
 		return ring{}, nil
-	}
-	if len(given) > 1 {
+	case len(given) > 1:
 		return ring{}, usagef("--%s%s and --%s%s: give one key, or one JWK set of all keys", w.prefix, given[0], w.prefix, given[1])
 	}
 	flag := w.prefix + given[0]
@@ -99,13 +104,13 @@ func (t *task) ringFrom(ctx context.Context, flag string, w wanted) (ring, error
 		if err != nil {
 			return ring{}, err
 		}
-		return parseRing(data)
+		return t.readRing(data, w)
 	case fromVariable:
 		text, err := t.variable(value)
 		if err != nil {
 			return ring{}, err
 		}
-		return parseRing([]byte(text))
+		return t.readRing([]byte(text), w)
 	case fromSecretFile:
 		data, err := t.read("--"+w.prefix+flag, value)
 		if err != nil {
@@ -128,6 +133,9 @@ func (t *task) ringFrom(ctx context.Context, flag string, w wanted) (ring, error
 }
 
 func (t *task) variable(name string) (string, error) {
+	if strings.ContainsAny(name, "{=\n") || strings.HasPrefix(name, "-----") { // it is not repeated
+		return "", errors.New("this is a key and no name of an environment variable, and everybody on this machine can have seen it")
+	}
 	text, ok := t.getenv(name)
 	if !ok || text == "" {
 		return "", fmt.Errorf("the environment variable %q is not set or empty", name)

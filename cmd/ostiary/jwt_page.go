@@ -4,16 +4,19 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
-// The widths of a page, in characters.
+// The widths of a page, in columns.
 const (
-	widestValue  = 46  // a longer one has its explanation below
-	longestValue = 480 // the rest is in --json
+	widestValue   = 46  // a longer one has its explanation below
+	narrowestNote = 24  // in less room it is below, too
+	narrowestPage = 40  // a terminal that is narrower breaks the lines itself
+	longestValue  = 480 // characters; the rest is in --json
 )
 
 // colours of a terminal, by the status or the level that has them.
@@ -23,94 +26,132 @@ var colours = map[string]string{
 	"invalid": "31", "missing": "31", "failed": "31", "problem": "31",
 }
 
-// paint colours a word where bold would make it bold.
-func (sh shell) paint(word string) string {
-	if colour := colours[word]; colour != "" && sh.bold(word) != word {
-		return "\x1b[" + colour + "m" + word + "\x1b[0m"
-	}
-	return word
+// faint is the style of explanations, so that what the token says stands out.
+const faint = "2"
+
+// A sheet is a page: what is known of a token, for people. On a terminal it keeps to the
+// width of that; anywhere else a line is as long as it is.
+type sheet struct {
+	shell
+	out   *bufio.Writer
+	width int // 0 for any
 }
 
 // line is a line of a section: a name, a value, and what it means.
 type line struct{ name, value, note string }
 
-// printPage prints what is known of a token for people.
 func (t *task) printPage(i *inspection) error {
-	out := bufio.NewWriter(t.stdout)
-	t.writePage(out, i)
-	return out.Flush()
+	p := sheet{shell: t.shell, out: bufio.NewWriter(t.stdout)}
+	if terminal(t.stdout) {
+		if width, _, err := term.GetSize(int(t.stdout.Fd())); err == nil && width > 0 {
+			p.width = max(width, narrowestPage)
+		}
+	}
+	p.write(i, "")
+	return p.out.Flush()
 }
 
-func (t *task) writePage(w io.Writer, i *inspection) {
+func (p sheet) write(i *inspection, where string) {
 	title := "Signed token (JWS, RFC 7515)"
 	if i.Kind == encrypted {
 		title = "Encrypted token (JWE, RFC 7516)"
 	}
-	fmt.Fprintf(w, "%s, %d bytes\n", t.bold(title), i.Size)
-	t.section(w, "Header", headerLines(i))
+	fmt.Fprintf(p.out, "%s, %d bytes\n", p.bold(where+title), i.Size)
+	p.section("Header", headerLines(i))
 	if i.Encryption != nil {
-		t.checked(w, "Encryption", i.Encryption)
+		p.checked("Encryption", i.Encryption)
 	}
 	switch {
 	case i.Claims != nil:
-		t.section(w, "Claims", claimLines(i))
+		p.section("Claims", claimLines(i))
 	case i.Text != "":
-		t.section(w, "Payload", []line{{"text", shown(textMember("", i.Text).value), ""}})
+		p.section("Payload", []line{{"text", shown(textMember("", i.Text).value), ""}})
 	case i.Bytes != "":
-		t.section(w, "Payload", []line{{"bytes", clipped(i.Bytes), "in base64url"}})
+		p.section("Payload", []line{{"bytes", clipped(i.Bytes), "in base64url"}})
 	}
 	if i.Signature != nil {
-		t.checked(w, "Signature", i.Signature)
+		p.checked("Signature", i.Signature)
 	}
-	t.findings(w, i.Findings)
+	p.findings(i.Findings)
 	if i.Inside != nil {
-		fmt.Fprintf(w, "\n%s\n", t.bold("Inside"))
-		t.writePage(w, i.Inside)
+		fmt.Fprintln(p.out)
+		p.write(i.Inside, "Inside: ")
 	}
 }
 
-func (t *task) checked(w io.Writer, title string, c *check) {
-	fmt.Fprintf(w, "\n%s\n  %s: %s\n", t.bold(title), t.paint(c.Status), printable(c.Detail))
+func (p sheet) checked(title string, c *check) {
+	fmt.Fprintf(p.out, "\n%s\n  %s: ", p.bold(title), p.paint(colours[c.Status], c.Status))
+	p.hang(4+columns(c.Status), printable(c.Detail), "")
 }
 
-func (t *task) findings(w io.Writer, all []finding) {
+func (p sheet) findings(all []finding) {
 	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s\n", t.bold("What is wrong"))
+	fmt.Fprintf(p.out, "\n%s\n", p.bold("What is wrong"))
 	// Problems first.
 	slices.SortStableFunc(all, func(a, b finding) int { return strings.Compare(a.Level, b.Level) })
 	for _, f := range all {
-		fmt.Fprintf(w, "  %s  %s\n", t.paint(f.Level), printable(withClause(f.Text, f.Clause)))
+		fmt.Fprintf(p.out, "  %s  ", p.paint(colours[f.Level], f.Level))
+		p.hang(4+columns(f.Level), printable(withClause(f.Text, f.Clause)), "")
 	}
 }
 
 // section prints lines in columns.
-func (t *task) section(w io.Writer, title string, lines []line) {
-	fmt.Fprintf(w, "\n%s\n", t.bold(title))
-	names, values := 0, 0
+func (p sheet) section(title string, lines []line) {
+	fmt.Fprintf(p.out, "\n%s\n", p.bold(title))
+	names, values, widest := 0, 0, widestValue
 	for n, l := range lines {
 		lines[n] = line{printable(l.name), printable(l.value), printable(l.note)}
-		names = max(names, utf8.RuneCountInString(lines[n].name))
-		if width := utf8.RuneCountInString(lines[n].value); width <= widestValue {
+		names = max(names, columns(lines[n].name))
+	}
+	if p.width > 0 { // a third for the names, and of the rest the half for the notes
+		names = min(names, p.width/3)
+		widest = min(widest, (p.width-names)/2)
+	}
+	for _, l := range lines {
+		if width := columns(l.value); width <= widest {
 			values = max(values, width)
 		}
 	}
 	for _, l := range lines {
-		fmt.Fprintf(w, "  %s  %s", pad(l.name, names), l.value)
-		switch {
-		case l.note == "":
-		case utf8.RuneCountInString(l.value) > values:
-			fmt.Fprintf(w, "\n  %s  %s", strings.Repeat(" ", names+2), l.note)
-		default:
-			fmt.Fprintf(w, "%s  %s", strings.Repeat(" ", values-utf8.RuneCountInString(l.value)), l.note)
-		}
-		fmt.Fprintln(w)
+		p.line(l, names, values)
 	}
 }
 
-func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
+// line prints one line of a section whose names and values have these widths.
+func (p sheet) line(l line, names, values int) {
+	left, right := 2+names+2, 2+names+2+values+2
+	fmt.Fprintf(p.out, "  %s  ", pad(l.name, names))
+	if columns(l.name) > names {
+		fmt.Fprintf(p.out, "\n%s", strings.Repeat(" ", left))
+	}
+	beside := columns(l.value) <= values && (p.width == 0 || p.width-right >= narrowestNote)
+	switch {
+	case l.note == "":
+		p.hang(left, l.value, "")
+	case beside:
+		fmt.Fprintf(p.out, "%s  ", pad(l.value, values))
+		p.hang(right, l.note, faint)
+	default:
+		p.hang(left, l.value, "")
+		fmt.Fprint(p.out, strings.Repeat(" ", left))
+		p.hang(left, l.note, faint)
+	}
+}
+
+// hang prints text at a column, where it goes on below if the page is too narrow.
+func (p sheet) hang(column int, text, style string) {
+	parts := []string{text}
+	if p.width > 0 {
+		parts = wrapped(text, p.width-column)
+	}
+	for n, part := range parts {
+		if n > 0 {
+			fmt.Fprint(p.out, strings.Repeat(" ", column))
+		}
+		fmt.Fprintln(p.out, p.paint(style, part))
+	}
 }
 
 func headerLines(i *inspection) []line {

@@ -107,13 +107,17 @@ func (sh shell) printJSON(value any) error {
 	return e.Encode(value)
 }
 
-// bold marks text on a terminal, unless its owner said not to (no-color.org).
-func (sh shell) bold(text string) string {
+// bold marks text on a terminal.
+func (sh shell) bold(text string) string { return sh.paint("1", text) }
+
+// paint gives text a style of ECMA-48 §8.3.117 on a terminal, unless its owner said
+// not to (no-color.org).
+func (sh shell) paint(style, text string) string {
 	dumb, _ := sh.getenv("TERM")
-	if off, _ := sh.getenv("NO_COLOR"); off != "" || dumb == "dumb" || !terminal(sh.stdout) {
+	if off, _ := sh.getenv("NO_COLOR"); style == "" || off != "" || dumb == "dumb" || !terminal(sh.stdout) {
 		return text
 	}
-	return "\x1b[1m" + text + "\x1b[0m"
+	return "\x1b[" + style + "m" + text + "\x1b[0m"
 }
 
 func plain(text string) string { return text }

@@ -355,7 +355,10 @@ function wire() {
     clearTimeout(waiting)
     waiting = setTimeout(act, 200)
   }
-  $('token').addEventListener('input', readToken)
+  $('token').addEventListener('input', () => {
+    tell($('outcome'), '') // it was about the token before
+    readToken()
+  })
   for (const id of ['secret', 'pem', 'jwk']) {
     $(id).addEventListener('input', soon(check))
     $(id).addEventListener('input', () => grow($(id)))
@@ -375,11 +378,12 @@ function wire() {
   $('make').addEventListener('click', makeToken)
   $('generate').addEventListener('click', generate)
   $('example').addEventListener('click', example)
-  $('clear').addEventListener('click', () => { setToken(''); $('token').focus() })
+  $('clear').addEventListener('click', () => { tell($('outcome'), ''); setToken(''); $('token').focus() })
   $('copy').addEventListener('click', () => copy($('copy'), token.text))
   $('public').addEventListener('toggle', () => { grow($('public-jwk')); grow($('public-pem')) })
   $('copy-jwk').addEventListener('click', () => copy($('copy-jwk'), $('public-jwk').value))
   $('copy-pem').addEventListener('click', () => copy($('copy-pem'), $('public-pem').value))
+  addEventListener('resize', () => document.querySelectorAll('textarea.code').forEach(grow))
   tips()
   setInterval(pass, 5000)
 }
