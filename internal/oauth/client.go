@@ -106,10 +106,15 @@ func readRegistration(tx *store.Tx, c *client) (err error) {
 			return err
 		}
 	}
-	if c.LogoURI != "" {
-		if c.logo, err = tx.LogoOf(c.ID); errors.Is(err, store.ErrNotFound) || c.logo.URI != c.LogoURI {
-			c.logo, err = model.Logo{}, nil // to be fetched yet, or another one by now
-		}
+	if c.LogoURI == "" {
+		return nil
+	}
+	logo, err := tx.LogoOf(c.ID)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // to be fetched yet
+		return nil
+	case err == nil && logo.URI == c.LogoURI: // not one that the client had before
+		c.logo = logo
 	}
 	return err
 }

@@ -101,6 +101,9 @@ func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
 
 func (a *Authority) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
 	defer a.documents.end(id, f)
+	if c, err := a.clients.find(ctx, id); err == nil && c.registration.FreshUntil > a.unix() {
+		return // somebody else has fetched it just now
+	}
 	f.err = a.fetchDocument(ctx, id)
 }
 
@@ -115,7 +118,11 @@ func (d *documents) begin(id model.ClientID, known bool, now int64) (f *fetching
 		d.minute, d.unknown, d.hosts = minute, 0, map[string]int{}
 	}
 	u, err := url.Parse(string(id))
-	if err != nil || d.hosts[u.Host] >= fetchesPerHost || len(d.running) >= fetchesAtOnce || !known && d.unknown >= fetchesOfUnknown {
+	full := len(d.running) >= fetchesAtOnce
+	if !known { // half is kept for clients that somebody uses
+		full = len(d.running) >= fetchesAtOnce/2 || d.unknown >= fetchesOfUnknown
+	}
+	if err != nil || full || d.hosts[u.Host] >= fetchesPerHost {
 		e := fail(TooManyRequests, "Too many metadata documents are being fetched: try again in a minute")
 		e.RetryAfter = 60
 		return nil, false, e

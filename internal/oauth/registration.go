@@ -148,8 +148,8 @@ func (a *Authority) information(b born, access model.Secret) Information {
 }
 
 // countRegistration bounds how often one address may try to register, or to
-// change what is registered, in an hour, on all nodes together. Attempts count, not successes: those that fail cost the
-// server almost as much.
+// change what is registered, in an hour, on all nodes together. Attempts count,
+// not successes: those that fail cost the server almost as much.
 func (a *Authority) countRegistration(ctx context.Context, address string) *Error {
 	now := a.unix()
 	end := now - now%hour + hour
