@@ -34,7 +34,10 @@ func TestPost(t *testing.T) {
 			}
 		}
 	})
-	mux.HandleFunc("/silent", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("/silent", func(_ http.ResponseWriter, r *http.Request) {
+		r.ParseForm() // only then the server notices that the client has gone
+		<-r.Context().Done()
+	})
 	s := httptest.NewServer(mux)
 	defer s.Close()
 	client := fetch.New(fetch.Config{Allow: loopback, Timeout: 300 * time.Millisecond})
