@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -101,6 +102,28 @@ func TestTwoPeopleInTabs(t *testing.T) {
 					t.Errorf("chosen in tab %d of %v: %s", i, order, got.Subject)
 				}
 			}
+		}
+	})
+}
+
+// TestTwoSignInsAtOnce: what two tabs do in the same moment takes nothing away from
+// either person.
+func TestTwoSignInsAtOnce(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("ada", password)
+		h.User("bob", password)
+		first := web
+		first.FirstParty = true
+		c, _ := h.Client("shop", first)
+		b := h.Browser()
+		one, two := b.Get(servertest.AuthorizePath(c)), b.Get(servertest.AuthorizePath(c))
+		var both sync.WaitGroup
+		for login, page := range map[string]*servertest.Page{"ada": one, "bob": two} {
+			both.Go(func() { page.Submit("primary", "login", login, "password", password) })
+		}
+		both.Wait()
+		if body := b.Get("/").Body; !strings.Contains(body, "Olena ada") || !strings.Contains(body, "Olena bob") {
+			t.Errorf("not both are signed in: %s", body)
 		}
 	})
 }
