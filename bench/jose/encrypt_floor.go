@@ -16,9 +16,10 @@ import (
 )
 
 // A floor encrypts and decrypts with nothing but base64 and the cryptography of the
-// standard library. What belongs to a key and not to a message is set up once, memory is
-// used again, and JSON is neither read nor written. Where a header has parameters of its
-// message, they are found and put by their place; another header is not even decoded.
+// standard library, as for the signatures: what belongs to a key and not to a message is
+// set up once, memory is fresh for each message, and JSON is neither read nor written.
+// Where a header has parameters of its message, they are found and put by their place;
+// another header is not even decoded.
 type floor struct {
 	*lock
 	block   cipher.Block // of the secret
@@ -26,8 +27,6 @@ type floor struct {
 	content func(cek []byte) (cipher.AEAD, error)
 	cekSize int
 	header  string // encoded, if it is the same for all messages
-	message []byte // memory for one
-	decoded []byte // memory for its parts
 }
 
 func newFloor(l *lock) *floor {
@@ -56,20 +55,19 @@ func (f *floor) encrypt(plaintext []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, sealed := f.message[:0], f.decoded[:0]
+	iv, sealed := random(aead.NonceSize()), make([]byte, 0, len(plaintext)+aead.Overhead())
+	out := make([]byte, 0, 2*len(plaintext)+len(f.header)+2*len(encrypted)+2*len(members))
 	if f.header != "" {
 		out = append(out, f.header...)
 	} else {
 		raw := append(append(append(sealed, `{"alg":"`...), f.alg...), `","enc":"`...)
 		out = url.AppendEncode(out, append(append(append(append(raw, f.enc...), '"'), members...), '}'))
 	}
-	iv := random(aead.NonceSize())
 	sealed = aead.Seal(sealed, iv, plaintext, out)
 	tag := len(sealed) - 16
 	for _, part := range [][]byte{encrypted, iv, sealed[:tag], sealed[tag:]} {
 		out = url.AppendEncode(append(out, '.'), part)
 	}
-	f.message, f.decoded = out, sealed
 	return string(out), nil
 }
 
@@ -115,8 +113,7 @@ func (f *floor) lockKey() (aead cipher.AEAD, encrypted, members []byte, err erro
 
 func (f *floor) decrypt(message []byte) ([]byte, error) {
 	aad := message[:bytes.IndexByte(message, '.')]
-	f.decoded = slices.Grow(f.decoded[:0], len(message))
-	buffer := f.decoded
+	buffer := make([]byte, 0, len(message))
 	var parts [5][]byte
 	for i := range parts {
 		part := message
