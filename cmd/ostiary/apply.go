@@ -46,7 +46,7 @@ func (sh shell) apply() *cli.Command {
 			"All of it happens, or nothing. Doing it twice is the same as doing it once.",
 		Flags: append(places(),
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE` with the applications; - is standard input", Required: true, TakesFile: true},
-			&cli.BoolFlag{Name: "prune", Usage: "delete the applications that are not in the file"},
+			&cli.BoolFlag{Name: "prune", Usage: "delete the applications that are not in the file, but for those that registered themselves"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "show the difference and change nothing"},
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
 		),
@@ -302,7 +302,7 @@ func strict(text []byte, into any) error {
 
 func (sh shell) clientExport() *cli.Command {
 	return &cli.Command{
-		Name: "export", Usage: "print all applications as a file for ostiary apply, without secrets",
+		Name: "export", Usage: "print the applications that operators registered as a file for ostiary apply, without secrets",
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			clients, err := a.clients(ctx)
 			if err != nil {
@@ -310,6 +310,9 @@ func (sh shell) clientExport() *cli.Command {
 			}
 			file := clientsFile{Clients: []json.RawMessage{}}
 			for _, c := range clients {
+				if c.Origin != model.OriginOperator {
+					continue // it says itself what it is
+				}
 				text, err := json.Marshal(fileClient{c.ID, c.Disabled, c.ClientSettings})
 				if err != nil {
 					return err

@@ -64,6 +64,7 @@ var clientSettings = []clientSetting{
 
 	{"auth-method", "token_endpoint_auth_method", "Authentication", "`METHOD`, one of " + strings.Join(oauth.AuthMethods, ", ") + ", the last for an application that cannot keep a secret", "client_secret_basic, none with --type native", textValue(func(s *model.ClientSettings) *string { return &s.AuthMethod })},
 	{"auth-algorithm", "token_endpoint_auth_signing_alg", "Signs assertions with", "`ALGORITHM` that its assertions must be signed with", "any that fits", textValue(func(s *model.ClientSettings) *string { return &s.AuthAlgorithm })},
+	{"assertion-audience", "assertion_audience", "Assertions are for", "`WHOM` its assertions may name as their audience: endpoint, or issuer to take that alone", "endpoint", textValue(func(s *model.ClientSettings) *string { return &s.AssertionAudience })},
 	{"jwks", "jwks", "Keys", "`FILE` with its public keys, a JWK set", "", keysValue(func(s *model.ClientSettings) *json.RawMessage { return &s.JWKS })},
 	{"jwks-uri", "jwks_uri", "Keys at", "`URL` of its public keys", "", textValue(func(s *model.ClientSettings) *string { return &s.JWKSURI })},
 
