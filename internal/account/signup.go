@@ -3,7 +3,6 @@ package account
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -92,7 +91,7 @@ func (a *Accounts) admit(ctx context.Context, login, address string) error {
 	now := a.unix()
 	var tries int64
 	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		tries, err = tx.Tally("sign-up "+neighbourhood(address), now, now+int64(signUpWindow/time.Second))
+		tries, err = tx.Tally("sign-up "+model.Neighbourhood(address), now, now+int64(signUpWindow/time.Second))
 		return err
 	})
 	if err == nil && tries > int64(a.signUpLimit) {
@@ -118,18 +117,4 @@ func (a *Accounts) admit(ctx context.Context, login, address string) error {
 		}
 		return err
 	})
-}
-
-// neighbourhood is what is counted as one address: of IPv6 the network that one
-// customer has.
-func neighbourhood(address string) string {
-	ip, err := netip.ParseAddr(address)
-	if err != nil {
-		return printable(address, maxAddress)
-	}
-	ip = ip.Unmap().WithZone("")
-	if ip.Is6() {
-		return netip.PrefixFrom(ip, 64).Masked().String()
-	}
-	return ip.String()
 }

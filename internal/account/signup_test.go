@@ -158,14 +158,3 @@ func TestSignUpRace(t *testing.T) {
 		}
 	})
 }
-
-func TestNeighbourhood(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
-		"": "", "@": "@", strings.Repeat("x", 1000): strings.Repeat("x", maxAddress),
-	} {
-		if got := neighbourhood(in); got != want {
-			t.Errorf("%q is %q, want %q", in, got, want)
-		}
-	}
-}

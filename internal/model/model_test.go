@@ -1,6 +1,7 @@
 package model_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -18,5 +19,16 @@ func TestNewID(t *testing.T) {
 			t.Fatalf("%q reads as a flag at the command", id)
 		}
 		seen[id] = true
+	}
+}
+
+func TestNeighbourhood(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::1": "2001:db8:1:2::/64",
+		"fe80::1%eth0": "fe80::/64", "": "", "@": "@", strings.Repeat("x", 1000): strings.Repeat("x", 64),
+	} {
+		if got := model.Neighbourhood(in); got != want {
+			t.Errorf("%q is %q, want %q", in, got, want)
+		}
 	}
 }

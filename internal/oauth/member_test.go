@@ -48,17 +48,6 @@ func TestMembers(t *testing.T) {
 	}
 }
 
-func TestNeighbourhood(t *testing.T) {
-	for address, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::1": "2001:db8:1:2::/64",
-		"fe80::1%eth0": "fe80::/64", "@": "@",
-	} {
-		if got := neighbourhood(address); got != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
-	}
-}
-
 func TestRedirectHosts(t *testing.T) {
 	for _, host := range []string{"", "*", "*.com", "*.", "https://a.example", "a.example/", "a.example:443", "A.example", "*.*.example.com", "a@b.example", "app:", "Com.example:", "a b", "*.example.com:"} {
 		if CheckRedirectHost(host) == nil {

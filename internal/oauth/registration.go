@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -153,35 +152,20 @@ func (a *Authority) information(b born, access model.Secret) Information {
 func (a *Authority) countRegistration(ctx context.Context, address string) *Error {
 	now := a.unix()
 	end := now - now%hour + hour
-	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error {
-		return tx.CountRegistration(neighbourhood(address), end, int64(a.Registration.PerHour))
+	var tries int64
+	err := a.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		tries, err = tx.Tally("registration "+model.Neighbourhood(address), now, end)
+		return err
 	})
-	if errors.Is(err, store.ErrConflict) {
+	if err != nil {
+		return inner(err).(*Error)
+	}
+	if tries > int64(a.Registration.PerHour) {
 		e := fail(TooManyRequests, "Too many registrations came from this address: try again later")
 		e.RetryAfter = end - now
 		return e
 	}
-	if err != nil {
-		return inner(err).(*Error)
-	}
 	return nil
-}
-
-// neighbourhood is what one party is sure to have no more than one of: an IPv4
-// address, or the /64 of an IPv6 one.
-func neighbourhood(address string) string {
-	addr, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	if addr = addr.Unmap().WithZone(""); addr.Is4() {
-		return addr.String()
-	}
-	p, err := addr.Prefix(64)
-	if err != nil {
-		return addr.String()
-	}
-	return p.String()
 }
 
 // errRegistration is the one answer to every registration access token that does

@@ -241,6 +241,7 @@ func askLogout(t *testing.T, b *servertest.Browser, method string, q url.Values)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	req.Header.Set("Accept", "text/html")
 	res, err := bare.Do(req)
 	if err != nil {
 		t.Fatal(err)

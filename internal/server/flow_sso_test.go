@@ -50,7 +50,7 @@ func TestOneLoginForAll(t *testing.T) {
 			}
 		}
 		all("before")
-		waiting := p.Get(servertest.AuthorizePath(second, "prompt", "consent", "id_token_hint", p.bobToken))
+		waiting := p.Get(servertest.AuthorizePath(second, "prompt", "consent", "login_hint", "bob"))
 		h.Restart()
 		all("after a restart")
 		if who := p.silent(t, "id_token_hint", p.adaToken); who != "ada" {
@@ -143,7 +143,7 @@ func TestSessionCookiesAreNew(t *testing.T) {
 		}
 		before := cookies()
 		ada, bob := "ostiary_session_"+string(p.ada.ID), "ostiary_session_"+string(p.bob.ID)
-		if len(before) != 3 || before[ada] == "" || before[bob] == "" || before["ostiary_account"] != string(p.bob.ID) {
+		if len(before) != 4 || before["ostiary_state"] == "" || before[ada] == "" || before[bob] == "" || before["ostiary_account"] != string(p.bob.ID) {
 			t.Fatalf("cookies %v", before)
 		}
 		p.SignIn(servertest.AuthorizePath(p.client, "prompt", "login"), "ada", password)
@@ -187,7 +187,7 @@ func TestSessionCookiesAreNew(t *testing.T) {
 		// A cookie that stands for nothing is taken away at the next sign-in.
 		p.HTTP().Jar.SetCookies(house, []*http.Cookie{{Name: "ostiary_session_dead", Value: "x", Path: "/"}})
 		p.SignIn(servertest.AuthorizePath(p.client, "prompt", "login"), "ada", password)
-		if left := cookies(); len(left) != 3 {
+		if left := cookies(); len(left) != 4 {
 			t.Errorf("cookies %v", left)
 		}
 	})

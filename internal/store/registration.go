@@ -75,14 +75,6 @@ func (tx *Tx) UnusedClients(before int64, limit int) ([]model.ClientID, error) {
 	return list, err
 }
 
-// CountRegistration counts a registration from an address in a span of time that
-// ends at expiresAt. It fails with ErrConflict if there were max already.
-func (tx *Tx) CountRegistration(address string, expiresAt, max int64) error {
-	return tx.insert(`INSERT INTO registration_counts (address, expires_at, count) VALUES ($1, $2, 1)
-		ON CONFLICT (address, expires_at) DO UPDATE SET count = registration_counts.count + 1
-		WHERE registration_counts.count < $3`, address, expiresAt, max)
-}
-
 const registrationTokenColumns = `id, hash, name, uses, used, created_at, expires_at`
 
 func scanRegistrationToken(row scanner) (t model.RegistrationToken, err error) {

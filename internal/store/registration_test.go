@@ -50,22 +50,6 @@ func TestRegistrationBounds(t *testing.T) {
 		equal(t, read(t, s, func(tx *store.Tx) ([]model.RegistrationToken, error) { return tx.RegistrationTokens() }), []model.RegistrationToken{row})
 		upkeep(t, s, func(tx *store.Tx) error { return tx.DeleteRegistrationToken("t1") })
 		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.DeleteRegistrationToken("t1") })
-
-		count := func(address string, end int64) error {
-			return s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.CountRegistration(address, end, 5) })
-		}
-		if n := race(t, 12, store.ErrConflict, func(int) error { return count("a", 3600) }); n != 5 {
-			t.Errorf("%d counted of 5", n)
-		}
-		if err := count("b", 3600); err != nil {
-			t.Error(err)
-		}
-		if err := count("a", 7200); err != nil {
-			t.Error(err)
-		}
-		if n, err := s.Sweep(t.Context(), 3600, 0); err != nil || n != 2 {
-			t.Errorf("%d %v", n, err)
-		}
 	})
 }
 

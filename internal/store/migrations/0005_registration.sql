@@ -23,14 +23,6 @@ CREATE TABLE registration_tokens (
     expires_at BIGINT NOT NULL
 );
 
-CREATE TABLE registration_counts (
-    address    TEXT NOT NULL,
-    expires_at BIGINT NOT NULL, -- the end of the hour that is counted
-    count      BIGINT NOT NULL,
-    PRIMARY KEY (address, expires_at)
-);
-CREATE INDEX registration_counts_expires ON registration_counts (expires_at);
-
 CREATE TABLE logos (
     client_id  TEXT NOT NULL PRIMARY KEY REFERENCES clients (id) ON DELETE CASCADE,
     uri        TEXT NOT NULL,
