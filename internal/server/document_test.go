@@ -348,3 +348,21 @@ func TestClientDocumentBounds(t *testing.T) {
 		}
 	})
 }
+
+// atOnce runs fn n times at once and returns how many said yes.
+func atOnce(n int, fn func() bool) int {
+	yes := make(chan bool, n)
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() { yes <- fn() })
+	}
+	all.Wait()
+	close(yes)
+	count := 0
+	for ok := range yes {
+		if ok {
+			count++
+		}
+	}
+	return count
+}
