@@ -63,7 +63,8 @@ func TestAccountsInBrowser(t *testing.T) {
 
 	b.do("home", chromedp.Navigate(h.Issuer+"/"), chromedp.WaitVisible(`.accounts`))
 	b.screenshots("accounts-home")
-	b.do("switching", chromedp.Click(`button[formaction]`), chromedp.WaitVisible(`.accounts`))
+	b.do("switching", chromedp.Click(`button[formaction]`))
+	b.expect(`.accounts li:first-child`, "bohdan")
 	b.do("asking to sign out", chromedp.Navigate(h.Issuer+"/logout"), chromedp.WaitVisible(`fieldset`))
 	b.screenshots("accounts-sign-out")
 	b.do("one of them", chromedp.Click(`fieldset label:nth-of-type(2)`), chromedp.Click(`button.primary`), chromedp.WaitVisible(`ul.accounts li:nth-child(2)`))
