@@ -12,7 +12,7 @@ import (
 // operatorAlone are the settings that a client cannot have by saying so.
 // "scopes" is there by another name, "software_statement" comes with its
 // signature.
-var operatorAlone = []string{"assertion_audience", "assertion_audience",
+var operatorAlone = []string{"assertion_audience",
 	"scopes", "audiences", "resources", "first_party", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
 }
 
