@@ -2,11 +2,13 @@ package interop
 
 import (
 	"fmt"
+	"html"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/servertest"
 )
 
 // apache is an Apache HTTP Server with mod_auth_openidc, whose pages below
@@ -73,6 +76,12 @@ func startApache(t *testing.T, s model.ClientSettings, directives ...string) apa
 	a := apache{URL: fmt.Sprintf("http://localhost:%d", port)}
 	s.RedirectURIs = []string{a.URL + "/inside/callback"}
 	s.PostLogoutRedirectURIs = []string{a.URL + "/bye.html"}
+	if s.BackchannelSession {
+		s.BackchannelURI = s.RedirectURIs[0] + "?logout=backchannel"
+	}
+	if s.FrontchannelSession {
+		s.FrontchannelURI = s.RedirectURIs[0] + "?logout=get"
+	}
 	a.world = newWorld(t, s)
 	dir := pages(t)
 	a.log = filepath.Join(dir, "error.log")
@@ -174,5 +183,63 @@ func TestApache(t *testing.T) {
 				t.Errorf("signed in still: %s", p.URL)
 			}
 		})
+	}
+}
+
+// signedIn reports whether the browser's page of Apache is shown, or leads to
+// our sign-in.
+func (a apache) signedIn(t *testing.T, b *servertest.Browser) bool {
+	t.Helper()
+	p := b.Get(a.URL + "/inside/index.html")
+	switch {
+	case p.Body == "inside":
+		return true
+	case a.atHome(p.URL) && strings.HasSuffix(p.URL.Path, "/login"):
+		return false
+	}
+	t.Fatalf("neither inside nor at the sign-in: %s %d %s", p.URL, p.Status, p.Body)
+	return false
+}
+
+// TestApacheBackChannel: a session that somebody else ends is over at Apache,
+// which takes our logout token.
+func TestApacheBackChannel(t *testing.T) {
+	a := startApache(t, model.ClientSettings{BackchannelSession: true})
+	b := a.Browser().Roam()
+	a.visit(t, b, a.URL+"/inside/index.html")
+	if !a.signedIn(t, b) {
+		t.Fatal("not signed in")
+	}
+	sessions, err := a.Accounts.Sessions(t.Context(), a.user.ID)
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%v %v", sessions, err)
+	}
+	if err := a.Accounts.SignOut(t.Context(), servertest.Operator, sessions[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); a.signedIn(t, b); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("signed in still")
+		}
+	}
+}
+
+// frame finds what a page loads in frames.
+var frame = regexp.MustCompile(`<iframe[^>]* src="([^"]*)"`)
+
+// TestApacheFrontChannel: who signs out here signs out at Apache, which a frame of
+// our page tells.
+func TestApacheFrontChannel(t *testing.T) {
+	a := startApache(t, model.ClientSettings{FrontchannelSession: true})
+	b := a.Browser().Roam()
+	a.visit(t, b, a.URL+"/inside/index.html")
+	out := b.Get("/logout").Submit("primary")
+	frames := frame.FindAllStringSubmatch(out.Body, -1)
+	if len(frames) != 1 || !a.signedIn(t, b) {
+		t.Fatalf("%d frames: %s", len(frames), out.Body)
+	}
+	b.Get(html.UnescapeString(frames[0][1]))
+	if a.signedIn(t, b) {
+		t.Error("signed in still")
 	}
 }
