@@ -102,25 +102,6 @@ var flowModules = []module{
 		p.enrol(t, queried)
 		shown(t, p.b.Get(p.path("redirect_uri", p.c.RedirectURIs[0]+"&bar=foo")))
 	}},
-	{name: "redirect-uri-regfrag", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
-		for _, uri := range []string{"https://suite.example/callback#foobar", "https://suite.example/callback#"} {
-			refused(t, register(t, p.h, p.metadata(meta{"redirect_uris": []string{uri}})), 400, "invalid_redirect_uri")
-		}
-	}},
-	{name: "registration-policy-uri", types: oauth.ResponseTypes, dynamic: true, also: meta{"policy_uri": "https://suite.example/policy"}, run: linked("https://suite.example/policy")},
-	{name: "registration-tos-uri", types: oauth.ResponseTypes, dynamic: true, also: meta{"tos_uri": "https://suite.example/tos"}, run: linked("https://suite.example/tos")},
-	{name: "registration-jwks-uri", types: codeTypes, dynamic: true, run: func(t *testing.T, p *party) {
-		keys := serveKeys(t, suiteKey())
-		p.keyed(t, suiteKey(), meta{"jwks_uri": keys.URL})
-		p.read(t, p.ask(t))
-		if n := keys.asked.Load(); n != 1 {
-			t.Errorf("fetched %d times", n)
-		}
-		p.key = otherKey()
-		if a := p.redeem(t, p.ask(t)); a.Status != 401 || a.String("error") != "invalid_client" {
-			t.Errorf("a key that is not there: %d %s", a.Status, a.Text)
-		}
-	}},
 	{name: "refresh-token-rp-key-rotation", types: codeTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		keys := serveKeys(t, suiteKey())
 		p.keyed(t, suiteKey(), meta{"jwks_uri": keys.URL})
@@ -135,17 +116,6 @@ var flowModules = []module{
 	{name: "ensure-client-assertion-with-iss-aud-succeeds", types: codeTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		p.keyed(t, suiteKey(), meta{"jwks": published(t, suiteKey())})
 		p.read(t, p.ask(t)) // every assertion of the party has the issuer as its audience
-	}},
-	{name: "3rd_party-init-login", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
-		const uri = "https://suite.example/test/a/x/initiate"
-		a := p.enrol(t, meta{"initiate_login_uri": uri})
-		got := send(t, http.MethodGet, a.String("registration_client_uri"), a.String("registration_access_token"), nil)
-		if a.JSON["initiate_login_uri"] != uri || got.Status != http.StatusOK || got.JSON["initiate_login_uri"] != uri {
-			t.Errorf("%s, then %d %s", a.Text, got.Status, got.Text)
-		}
-	}},
-	{name: "3rd_party-init-login-nohttps", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
-		refused(t, register(t, p.h, p.metadata(meta{"initiate_login_uri": "http://suite.example/initiate"})), 400, "invalid_client_metadata")
 	}},
 	{name: "unsigned-request-object-supported-correctly-or-rejected-as-unsupported", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
 		p.unsigned(t, func(token string) []string { return []string{"request", token} })
@@ -304,17 +274,6 @@ func refreshed(t *testing.T, p *party) string {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
 	return second.String("refresh_token")
-}
-
-// linked: the sign-in page links to the address.
-func linked(address string) func(*testing.T, *party) {
-	return func(t *testing.T, p *party) {
-		page := p.b.Get(p.path())
-		if !strings.HasSuffix(page.URL.Path, "/login") || !slices.Contains(page.Attributes("a", "href"), address) {
-			t.Errorf("%s: %s", page.URL, page.Body)
-		}
-		p.read(t, p.answer(t, page))
-	}
 }
 
 // object is the content of a request object with all that a request would say.

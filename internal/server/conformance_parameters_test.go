@@ -21,7 +21,7 @@ func accepted(extra ...string) func(*testing.T, *party) {
 var (
 	codeTypes    = []string{"code", "code id_token", "code token", "code id_token token"}
 	accessTypes  = []string{"code", "id_token token", "code id_token", "code token", "code id_token token"} // there is an access token
-	frontIDTypes = []string{"id_token", "id_token token", "code id_token", "code id_token token"}            // an ID token comes by the front channel
+	frontIDTypes = []string{"id_token", "id_token token", "code id_token", "code id_token token"}           // an ID token comes by the front channel
 )
 
 // parameterModules are the modules that are about the parameters of an

@@ -80,11 +80,23 @@ func enrolled(t *testing.T, h *servertest.House, responseType, mode string, also
 	return p
 }
 
+// enrol registers the client, holds the answer to RFC 7591 §3.2.1 and RFC 7592 §3,
+// and has the test take the client away again as the suite does.
 func (p *party) enrol(t *testing.T, also meta) servertest.Answer {
 	t.Helper()
 	var a servertest.Answer
 	p.c, p.secret, a = registered(t, p.h, p.metadata(also))
 	p.method = a.String("token_endpoint_auth_method")
+	_, expires := a.JSON["client_secret_expires_at"].(float64)
+	at, token := a.String("registration_client_uri"), a.String("registration_access_token")
+	if a.JSON == nil || p.c.ID == "" || expires != (p.secret != "") || !strings.HasPrefix(at, p.h.Issuer) || token == "" {
+		t.Fatalf("%v %s", a.Header, a.Text)
+	}
+	t.Cleanup(func() {
+		if gone := send(t, http.MethodDelete, at, token, nil); gone.Status != http.StatusNoContent { // RFC 7592 §2.3
+			t.Errorf("taking the client away: %d %s", gone.Status, gone.Text)
+		}
+	})
 	return a
 }
 
