@@ -1,8 +1,9 @@
 package server_test
 
 import (
-	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -142,12 +144,12 @@ func unverified(t *testing.T, token string) map[string]any {
 }
 
 // TestConformanceRPInitiatedLogout is the plan
-// oidcc-rp-initiated-logout-certification-test-plan, one row for each module.
+// oidcc-rp-initiated-logout-certification-test-plan, one row for each module, for
+// each response type by which the hint can have come.
 func TestConformanceRPInitiatedLogout(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		h.User("olena", "correct horse battery")
-		c, secret := h.Client("shop", web)
-		const bye = "http://127.0.0.1:1/bye"
+		h.User("olena", password)
+		const uri = "https://suite.example/bye"
 		state := strings.Repeat("0123456789abcdef", 8) // 128 characters
 		foreign := foreignHint(t, h)
 		for _, row := range []struct {
@@ -157,10 +159,10 @@ func TestConformanceRPInitiatedLogout(t *testing.T) {
 			page   string // what it shows there
 			out    bool   // signed out afterwards
 		}{
-			{"rp-initiated-logout", func(url.Values) {}, bye + "?state=" + state, "", true},
-			{"rp-initiated-logout-no-state", func(q url.Values) { q.Del("state") }, bye, "", true},
-			{"rp-initiated-logout-bad-post-logout-redirect-uri", func(q url.Values) { q.Set("post_logout_redirect_uri", bye+"/other") }, "", "This request is not valid", false},
-			{"rp-initiated-logout-query-added-to-post-logout-redirect-uri", func(q url.Values) { q.Set("post_logout_redirect_uri", bye+"?foo=bar") }, "", "This request is not valid", false},
+			{"rp-initiated-logout", func(url.Values) {}, uri + "?state=" + state, "", true},
+			{"rp-initiated-logout-no-state", func(q url.Values) { q.Del("state") }, uri, "", true},
+			{"rp-initiated-logout-bad-post-logout-redirect-uri", func(q url.Values) { q.Set("post_logout_redirect_uri", uri+"/other") }, "", "This request is not valid", false},
+			{"rp-initiated-logout-query-added-to-post-logout-redirect-uri", func(q url.Values) { q.Set("post_logout_redirect_uri", uri+"?foo=bar") }, "", "This request is not valid", false},
 			{"rp-initiated-logout-modified-id-token-hint", func(q url.Values) { q.Set("id_token_hint", unsigned(q.Get("id_token_hint"))) }, "", "This request is not valid", false},
 			{"rp-initiated-logout-bad-id-token-hint", func(q url.Values) { q.Set("id_token_hint", foreign) }, "", "This request is not valid", false},
 			{"rp-initiated-logout-no-id-token-hint", func(q url.Values) { q.Del("id_token_hint") }, "", "This request is not valid", false},
@@ -168,30 +170,31 @@ func TestConformanceRPInitiatedLogout(t *testing.T) {
 			{"rp-initiated-logout-no-post-logout-redirect-uri", func(q url.Values) { q.Del("post_logout_redirect_uri"); q.Del("state") }, "", "You are signed out", true},
 			{"rp-initiated-logout-only-state", func(q url.Values) { q.Del("post_logout_redirect_uri"); q.Del("id_token_hint") }, "", "You are signed out", true},
 		} {
-			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				t.Run(row.module+" "+method, func(t *testing.T) {
-					b := h.Browser()
-					hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c, "state", state), "olena", "correct horse battery")).String("id_token")
-					q := url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}, "state": {state}}
-					row.change(q)
-					p := askLogout(t, b, method, q)
-					if strings.Contains(p.Body, "Sign out?") {
-						p = p.Submit("primary")
+			t.Run(row.module, func(t *testing.T) {
+				for _, responseType := range oauth.ResponseTypes {
+					for _, method := range []string{http.MethodGet, http.MethodPost} {
+						t.Run(responseType+" "+method, func(t *testing.T) {
+							p := enrolled(t, h, responseType, "", meta{"post_logout_redirect_uris": []string{uri}})
+							q := url.Values{"id_token_hint": {p.read(t, p.ask(t)).raw}, "post_logout_redirect_uri": {uri}, "state": {state}}
+							row.change(q)
+							page := askLogout(t, p.b, method, q).SubmitIf("primary")
+							to := ""
+							if page.Left != nil {
+								to = page.Left.String()
+							}
+							if to != row.to || !strings.Contains(page.Body, row.page) {
+								t.Errorf("went to %q with %d: %s", to, page.Status, page.Body)
+							}
+							if v := p.ask(t, "prompt", "none"); (v.Get("error") == "login_required") != row.out {
+								t.Errorf("prompt=none afterwards: error %q", v.Get("error"))
+							}
+						})
 					}
-					to := ""
-					if p.Left != nil {
-						to = p.Left.String()
-					}
-					if to != row.to || !strings.Contains(p.Body, row.page) {
-						t.Errorf("went to %q with %d: %s", to, p.Status, p.Body)
-					}
-					after := b.Get(servertest.AuthorizePath(c, "prompt", "none"))
-					if out := after.Left.Query().Get("error") == "login_required"; out != row.out {
-						t.Errorf("prompt=none afterwards: %s", after.Left)
-					}
-				})
-			}
+				}
+			})
 		}
+		c, secret := h.Client("shop", web)
+		const bye = "http://127.0.0.1:1/bye"
 		t.Run("an expired ID token is a good hint", func(t *testing.T) {
 			b := h.Browser()
 			hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")).String("id_token")
@@ -222,7 +225,7 @@ func TestConformanceRPInitiatedLogout(t *testing.T) {
 				t.Errorf("%d %s", p.Status, p.Body)
 			}
 		})
-	})
+	}, openRegistration)
 }
 
 // askLogout sends a logout request as an application on another site does: the
@@ -241,7 +244,7 @@ func askLogout(t *testing.T, b *servertest.Browser, method string, q url.Values)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Sec-Fetch-Site", "cross-site")
-	req.Header.Set("Accept", "text/html")
+	req.Header.Set("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 	res, err := bare.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -274,146 +277,175 @@ func foreignHint(t *testing.T, h *servertest.House) string {
 	return token
 }
 
-// TestConformanceBackChannelLogout is the module
-// oidcc-backchannel-rp-initiated-logout, in each algorithm.
+// signedOut ends the session of a party with its ID token, and says what the
+// browser then shows.
+func (p *party) signedOut(t *testing.T, o told, bye string) *servertest.Page {
+	t.Helper()
+	page := p.b.Get("/logout?" + url.Values{"id_token_hint": {o.raw}, "post_logout_redirect_uri": {bye}, "state": {p.state}}.Encode())
+	if v := p.ask(t, "prompt", "none"); v.Get("error") != "login_required" {
+		t.Errorf("prompt=none afterwards: error %q", v.Get("error"))
+	}
+	return page
+}
+
+// TestConformanceBackChannelLogout is the module backchannel-rp-initiated-logout,
+// in each response type and in two algorithms.
 func TestConformanceBackChannelLogout(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		h.User("olena", "correct horse battery")
-		for _, alg := range []string{"", "ES256"} {
-			t.Run("oidcc-backchannel-rp-initiated-logout "+alg, func(t *testing.T) {
-				a := newTold(t)
-				s := a.settings()
-				s.IDTokenAlgorithm = alg
-				c, secret := h.Client("back"+alg, s)
-				b := h.Browser()
-				hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")).String("id_token")
-				p := b.Get("/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {a.URL + "/bye"}}.Encode())
-				if p.Left == nil || p.Left.String() != a.URL+"/bye" {
-					t.Errorf("%d %v", p.Status, p.Left)
-				}
-				if alg == "" {
-					alg = "RS256"
-				}
-				k := checkLogoutToken(t, h, a.waitFor(t, 1)[0], c, jwa.Algorithm(alg))
-				if id := unverified(t, hint); k.SessionID != id["sid"] || k.Subject != id["sub"] {
-					t.Errorf("sid %q, sub %q, in the ID token %v %v", k.SessionID, k.Subject, id["sid"], id["sub"])
-				}
-				if len(a.faults) > 0 || a.request.Get("Content-Type") != "application/x-www-form-urlencoded" {
-					t.Errorf("the request: %v %v", a.faults, a.request)
-				}
-				if after := b.Get(servertest.AuthorizePath(c, "prompt", "none")); after.Left.Query().Get("error") != "login_required" {
-					t.Errorf("prompt=none afterwards: %s", after.Left)
-				}
-			})
-		}
-	})
+		h.User("olena", password)
+		const bye = "https://suite.example/bye"
+		t.Run("backchannel-rp-initiated-logout", func(t *testing.T) {
+			for _, responseType := range oauth.ResponseTypes {
+				t.Run(responseType, func(t *testing.T) {
+					a := newTold(t)
+					p := enrolled(t, h, responseType, "", meta{
+						"backchannel_logout_uri": a.URL + "/back", "backchannel_logout_session_required": true, "post_logout_redirect_uris": []string{bye},
+					})
+					o := p.read(t, p.ask(t))
+					if page := p.signedOut(t, o, bye); page.Left == nil || page.Left.String() != bye+"?state="+p.state {
+						t.Errorf("%d %v", page.Status, page.Left)
+					}
+					k := checkLogoutToken(t, h, a.waitFor(t, 1)[0], p.c, jwa.RS256)
+					if k.SessionID == "" || k.SessionID != o.idToken["sid"] || k.Subject != o.idToken["sub"] {
+						t.Errorf("sid %q, sub %q, in the ID token %v", k.SessionID, k.Subject, o.idToken)
+					}
+					if len(a.faults) > 0 || a.request.Get("Content-Type") != "application/x-www-form-urlencoded" {
+						t.Errorf("the request: %v %v", a.faults, a.request)
+					}
+				})
+			}
+		})
+		t.Run("in the algorithm of the client's ID tokens", func(t *testing.T) {
+			a := newTold(t)
+			s := a.settings()
+			s.IDTokenAlgorithm = "ES256"
+			c, secret := h.Client("back", s)
+			b := h.Browser()
+			hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", password)).String("id_token")
+			b.Get("/logout?id_token_hint=" + hint)
+			checkLogoutToken(t, h, a.waitFor(t, 1)[0], c, jwa.ES256)
+		})
+	}, openRegistration)
 }
 
 // TestConformanceFrontChannelLogout is the module
-// oidcc-frontchannel-rp-initiated-logout; a browser that runs is in
-// TestLogoutInBrowser.
+// frontchannel-rp-initiated-logout; a browser that runs is in TestLogoutInBrowser.
 func TestConformanceFrontChannelLogout(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		h.User("olena", "correct horse battery")
-		a := newTold(t)
-		s := a.settings()
-		s.BackchannelURI, s.BackchannelSession, s.FrontchannelURI, s.FrontchannelSession = "", false, a.URL+"/front?a=b", true
-		c, secret := h.Client("front", s)
+		h.User("olena", password)
 		other, _ := h.Client("other", web)
-		state := strings.Repeat("0123456789abcdef", 8)
-		b := h.Browser()
-		hint := h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")).String("id_token")
-		b.SignIn(servertest.AuthorizePath(other), "olena", "correct horse battery")
-		p := b.Get("/logout?" + url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {a.URL + "/bye"}, "state": {state}}.Encode())
-		if !strings.Contains(p.Body, "You are signed out") || strings.Contains(p.Body, "<script") {
-			t.Errorf("%d %s", p.Status, p.Body)
-		}
-		sid, _ := unverified(t, hint)["sid"].(string)
-		frame := a.URL + "/front?a=b&" + url.Values{"iss": {h.Issuer}, "sid": {sid}}.Encode()
-		if frames := p.Attributes("iframe", "src"); len(frames) != 1 || frames[0] != frame {
-			t.Errorf("frames %v, want %s", frames, frame)
-		}
-		back := a.URL + "/bye?state=" + state
-		if refresh := p.Attributes("meta", "content"); !slices.Contains(refresh, "3; url="+back) {
-			t.Errorf("meta %v", refresh)
-		}
-		if links := p.Attributes("a", "href"); !slices.Contains(links, back) {
-			t.Errorf("links %v", links)
-		}
-		policy := p.Header.Get("Content-Security-Policy")
-		if !strings.HasSuffix(policy, "; frame-src "+a.URL) || !strings.Contains(policy, "frame-ancestors 'none'") {
-			t.Errorf("policy %s", policy)
-		}
-		if after := b.Get(servertest.AuthorizePath(c, "prompt", "none")); after.Left.Query().Get("error") != "login_required" {
-			t.Errorf("prompt=none afterwards: %s", after.Left)
-		}
-		if again := b.Get("/logout"); len(again.Attributes("iframe", "src")) != 0 {
-			t.Error("the frames of a session that is over are shown again")
-		}
-	})
+		t.Run("frontchannel-rp-initiated-logout", func(t *testing.T) {
+			for _, responseType := range oauth.ResponseTypes {
+				t.Run(responseType, func(t *testing.T) {
+					p := enrolled(t, h, responseType, "", meta{
+						"frontchannel_logout_uri": "https://suite.example/front?a=b", "frontchannel_logout_session_required": true,
+						"post_logout_redirect_uris": []string{"https://suite.example/bye"},
+					})
+					p.state = strings.Repeat("0123456789abcdef", 8)
+					conformFrames(t, p, other)
+				})
+			}
+		})
+	}, openRegistration)
+}
+
+func conformFrames(t *testing.T, p *party, other model.Client) {
+	o := p.read(t, p.ask(t))
+	p.b.SignIn(servertest.AuthorizePath(other), "olena", password)
+	page := p.signedOut(t, o, "https://suite.example/bye")
+	if !strings.Contains(page.Body, "You are signed out") || strings.Contains(page.Body, "<script") {
+		t.Errorf("%d %s", page.Status, page.Body)
+	}
+	sid, _ := o.idToken["sid"].(string)
+	frame := "https://suite.example/front?a=b&" + url.Values{"iss": {p.h.Issuer}, "sid": {sid}}.Encode()
+	if frames := page.Attributes("iframe", "src"); sid == "" || len(frames) != 1 || frames[0] != frame {
+		t.Errorf("frames %v, want %s", frames, frame)
+	}
+	back := "https://suite.example/bye?state=" + p.state
+	if refresh := page.Attributes("meta", "content"); !slices.Contains(refresh, "3; url="+back) {
+		t.Errorf("meta %v", refresh)
+	}
+	if links := page.Attributes("a", "href"); !slices.Contains(links, back) {
+		t.Errorf("links %v", links)
+	}
+	policy := page.Header.Get("Content-Security-Policy")
+	if !strings.HasSuffix(policy, "; frame-src https://suite.example") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		t.Errorf("policy %s", policy)
+	}
+	if again := p.b.Get("/logout"); len(again.Attributes("iframe", "src")) != 0 {
+		t.Error("the frames of a session that is over are shown again")
+	}
 }
 
 // TestConformanceSessionManagement is the module
-// oidcc-session-management-rp-initiated-logout without a browser that runs; that
-// one is in TestLogoutInBrowser.
+// session-management-rp-initiated-logout without a browser that runs; that one is
+// in TestLogoutInBrowser.
 func TestConformanceSessionManagement(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		h.User("olena", "correct horse battery")
-		s := web
-		s.GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit}
-		s.ResponseTypes = []string{"code", "id_token", "code id_token"}
-		c, _ := h.Client("shop", s)
-		b := h.Browser()
-		seen := map[string]bool{}
-		for _, kind := range s.ResponseTypes {
-			at := b.SignIn(servertest.AuthorizePath(c, "response_type", kind), "olena", "correct horse battery")
-			q := at.Query()
-			if kind != "code" {
-				q, _ = url.ParseQuery(at.Fragment)
+		h.User("olena", password)
+		runModules(t, h, []module{{
+			name: "session-management-rp-initiated-logout", types: oauth.ResponseTypes, also: meta{"post_logout_redirect_uris": []string{"https://suite.example/bye"}}, run: conformState,
+		}})
+		t.Run("where nothing is to be told", func(t *testing.T) {
+			c, _ := h.Client("shop", web)
+			if at := h.Browser().SignIn(servertest.AuthorizePath(c, "scope", "orders:write"), "olena", password); at.Query().Has("session_state") {
+				t.Errorf("without openid: %s", at)
 			}
-			// Session Management §2: no space; salted, so never the same twice.
-			state := q.Get("session_state")
-			if _, salt, ok := strings.Cut(state, "."); !ok || salt == "" || strings.Contains(state, " ") || seen[state] {
-				t.Errorf("%s: session_state %q", kind, state)
+			if at := h.Browser().Get(servertest.AuthorizePath(c, "prompt", "none")).Left; at.Query().Has("session_state") {
+				t.Errorf("nobody signed in: %s", at)
 			}
-			seen[state] = true
-		}
-		if at := b.SignIn(servertest.AuthorizePath(c, "scope", "orders:write"), "", ""); at.Query().Has("session_state") {
-			t.Errorf("without openid: %s", at)
-		}
-		if at := h.Browser().Get(servertest.AuthorizePath(c, "prompt", "none")).Left; at.Query().Has("session_state") {
-			t.Errorf("nobody signed in: %s", at)
-		}
-		// Attack row O22: this page alone may be framed.
-		frame := b.Get("/session-state")
-		if p := frame.Header.Get("Content-Security-Policy"); frame.Header.Get("X-Frame-Options") != "" ||
-			!strings.Contains(p, "frame-ancestors *") || !strings.Contains(p, "default-src 'none'; script-src 'self'") {
-			t.Errorf("%v", frame.Header)
-		}
-		for _, path := range []string{"/", "/logout", "/signed-out", servertest.AuthorizePath(c, "prompt", "login"), "/authorize"} {
-			if p := b.Get(path); p.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
-				t.Errorf("%s may be framed: %v", path, p.Header)
+		})
+		t.Run("one page may be framed (attack row O22)", func(t *testing.T) {
+			c, _ := h.Client("framed", web)
+			b := h.Browser()
+			frame := b.Get("/session-state")
+			if p := frame.Header.Get("Content-Security-Policy"); frame.Header.Get("X-Frame-Options") != "" ||
+				!strings.Contains(p, "frame-ancestors *") || !strings.Contains(p, "default-src 'none'; script-src 'self'") {
+				t.Errorf("%v", frame.Header)
 			}
-		}
-	})
+			for _, path := range []string{"/", "/logout", "/signed-out", servertest.AuthorizePath(c, "prompt", "login"), "/authorize"} {
+				if p := b.Get(path); p.Header.Get("X-Frame-Options") != "DENY" || !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+					t.Errorf("%s may be framed: %v", path, p.Header)
+				}
+			}
+		})
+	}, openRegistration)
 }
 
-// TestConformanceLogoutDiscovery is the module
-// oidcc-rp-initiated-logout-discovery-endpoint-verification and its like.
-func TestConformanceLogoutDiscovery(t *testing.T) {
-	h := servertest.Start(t)
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, h.Issuer+"/.well-known/openid-configuration", nil)
+// conformState: what the frame would answer is "unchanged" until the session is
+// over, and "changed" then.
+func conformState(t *testing.T, p *party) {
+	v := p.ask(t)
+	state := v.Get("session_state")
+	if strings.Contains(state, " ") || !p.unchanged(t, state) {
+		t.Errorf("session_state %q", state)
+	}
+	again := p.ask(t, "prompt", "none").Get("session_state")
+	if again == state || !p.unchanged(t, again) || !p.unchanged(t, state) { // salted
+		t.Errorf("%q, then %q", state, again)
+	}
+	p.signedOut(t, p.read(t, v), "https://suite.example/bye")
+	if p.unchanged(t, state) {
+		t.Error("unchanged after the session is over")
+	}
+}
+
+// unchanged computes what check_session_iframe does, Session Management §3.2.
+func (p *party) unchanged(t *testing.T, state string) bool {
+	t.Helper()
+	house, err := url.Parse(p.h.Issuer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := servertest.Do(t, req).JSON
-	for name, want := range map[string]any{
-		"end_session_endpoint": h.Issuer + "/logout", "check_session_iframe": h.Issuer + "/session-state",
-		"backchannel_logout_supported": true, "backchannel_logout_session_supported": true,
-		"frontchannel_logout_supported": true, "frontchannel_logout_session_supported": true,
-	} {
-		if m[name] != want {
-			t.Errorf("%s is %v", name, m[name])
+	hash, salt, ok := strings.Cut(state, ".")
+	if !ok || salt == "" {
+		t.Fatalf("session_state %q", state)
+	}
+	for _, c := range p.b.HTTP().Jar.Cookies(house) {
+		sum := sha256.Sum256([]byte(string(p.c.ID) + " https://suite.example " + c.Value + " " + salt))
+		if c.Name == "ostiary_state" && hex.EncodeToString(sum[:]) == hash {
+			return true
 		}
 	}
+	return false
 }

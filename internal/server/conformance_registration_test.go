@@ -110,31 +110,48 @@ func refused(t *testing.T, a servertest.Answer, status int, code string) {
 	}
 }
 
-// TestConformanceRegistration has the modules of the conformance suite that are
-// about registration, by their names there.
+// registrationModules are the modules that are about what is registered.
+var registrationModules = []module{
+	{name: "registration-logo-uri", types: oauth.ResponseTypes, dynamic: true, run: conformLogo},
+	{name: "registration-policy-uri", types: oauth.ResponseTypes, dynamic: true, also: meta{"policy_uri": "https://suite.example/policy"}, run: linked("https://suite.example/policy")},
+	{name: "registration-tos-uri", types: oauth.ResponseTypes, dynamic: true, also: meta{"tos_uri": "https://suite.example/tos"}, run: linked("https://suite.example/tos")},
+	{name: "registration-jwks-uri", types: codeTypes, dynamic: true, run: func(t *testing.T, p *party) {
+		keys := serveKeys(t, suiteKey())
+		p.keyed(t, suiteKey(), meta{"jwks_uri": keys.URL})
+		p.read(t, p.ask(t))
+		if n := keys.asked.Load(); n != 1 {
+			t.Errorf("fetched %d times", n)
+		}
+		p.key = otherKey()
+		if a := p.redeem(t, p.ask(t)); a.Status != 401 || a.String("error") != "invalid_client" {
+			t.Errorf("a key that is not there: %d %s", a.Status, a.Text)
+		}
+	}},
+	{name: "redirect-uri-regfrag", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+		for _, uri := range []string{"https://suite.example/callback#foobar", "https://suite.example/callback#"} {
+			refused(t, register(t, p.h, p.metadata(meta{"redirect_uris": []string{uri}})), 400, "invalid_redirect_uri")
+		}
+	}},
+	{name: "3rd_party-init-login", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+		const uri = "https://suite.example/test/a/x/initiate"
+		a := p.enrol(t, meta{"initiate_login_uri": uri})
+		got := send(t, http.MethodGet, a.String("registration_client_uri"), a.String("registration_access_token"), nil)
+		if a.JSON["initiate_login_uri"] != uri || got.Status != http.StatusOK || got.JSON["initiate_login_uri"] != uri {
+			t.Errorf("%s, then %d %s", a.Text, got.Status, got.Text)
+		}
+	}},
+	{name: "3rd_party-init-login-nohttps", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+		refused(t, register(t, p.h, p.metadata(meta{"initiate_login_uri": "http://suite.example/initiate"})), 400, "invalid_client_metadata")
+	}},
+}
+
+// TestConformanceRegistration has a subtest for each module about registration,
+// and one for what all modules need of it.
 func TestConformanceRegistration(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", password)
-		t.Run("server", func(t *testing.T) { conformRegistration(t, h) })
-		t.Run("registration-jwks-uri", func(t *testing.T) { conformKeys(t, h) })
-		t.Run("registration-logo-uri", func(t *testing.T) { conformLogo(t, h) })
-		t.Run("3rd-party-init-login", func(t *testing.T) {
-			m := suite.and("initiate_login_uri", "https://suite.example/test/a/x/initiate")
-			_, _, a := registered(t, h, m)
-			got := send(t, http.MethodGet, a.String("registration_client_uri"), a.String("registration_access_token"), nil)
-			if got.Status != http.StatusOK || got.JSON["initiate_login_uri"] != m["initiate_login_uri"] {
-				t.Errorf("%d %s", got.Status, got.Text)
-			}
-		})
-		t.Run("3rd-party-init-login-nohttps", func(t *testing.T) {
-			refused(t, register(t, h, suite.and("initiate_login_uri", "http://suite.example/initiate")), 400, "invalid_client_metadata")
-		})
-		t.Run("redirect-uri-regfrag", func(t *testing.T) {
-			for _, uri := range []string{"https://suite.example/callback#foobar", "https://suite.example/callback#"} {
-				refused(t, register(t, h, suite.and("redirect_uris", []string{uri})), 400, "invalid_redirect_uri")
-			}
-		})
-		conformRedirect(t, h)
+		t.Run("of every module", func(t *testing.T) { conformRegistration(t, h) })
+		runModules(t, h, registrationModules)
 	}, openRegistration)
 }
 
@@ -214,26 +231,6 @@ func signer(t *testing.T) (*jwk.Key, []byte) {
 	return key, data
 }
 
-func conformKeys(t *testing.T, h *servertest.House) {
-	key, set := signer(t)
-	fetched := 0
-	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fetched++
-		w.Write(set)
-	}))
-	defer keys.Close()
-	c, _, _ := registered(t, h, suite.and("token_endpoint_auth_method", "private_key_jwt").and("jwks_uri", keys.URL))
-	at := h.Browser().SignIn(servertest.AuthorizePath(c), "olena", password)
-	if a := h.Redeem(c, "", at); a.Status != 401 {
-		t.Errorf("without an assertion: %d %s", a.Status, a.Text)
-	}
-	at = h.Browser().SignIn(servertest.AuthorizePath(c), "olena", password)
-	a := h.Call("/token", c, "", redeemSigned(t, h, c, key, at))
-	if a.Status != http.StatusOK || fetched != 1 {
-		t.Errorf("%d %s after %d fetches", a.Status, a.Text, fetched)
-	}
-}
-
 // redeemSigned is a token request with private_key_jwt.
 func redeemSigned(t *testing.T, h *servertest.House, c model.Client, key *jwk.Key, at *url.URL) url.Values {
 	t.Helper()
@@ -264,75 +261,61 @@ func drawn(side int) []byte {
 	return b.Bytes()
 }
 
-// conformLogo has registration-policy-uri and -tos-uri, too: they are links on
-// the same page.
-func conformLogo(t *testing.T, h *servertest.House) {
+// conformLogo: the sign-in page shows the logo, from here, and the links.
+func conformLogo(t *testing.T, p *party) {
 	logo := drawn(64)
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(logo) }))
 	defer site.Close()
-	c, _, _ := registered(t, h, suite.and("logo_uri", site.URL+"/logo.png").
-		and("policy_uri", "https://suite.example/policy").and("tos_uri", "https://suite.example/tos").and("client_uri", "https://suite.example/"))
-	p := pageWithLogo(t, h, c)
+	p.enrol(t, meta{
+		"logo_uri": site.URL + "/logo.png", "policy_uri": "https://suite.example/policy", "tos_uri": "https://suite.example/tos",
+		"client_uri": "https://suite.example/",
+	})
+	page := pageWithLogo(t, p)
 	for _, link := range []string{`href="https://suite.example/policy"`, `href="https://suite.example/tos"`, `href="https://suite.example/"`} {
-		if !strings.Contains(p.Body, link) {
+		if !strings.Contains(page.Body, link) {
 			t.Errorf("no %s", link)
 		}
 	}
-	if strings.Contains(p.Body, site.URL) || strings.Count(p.Body, "noopener noreferrer") != 3 {
-		t.Error(p.Body)
+	if strings.Contains(page.Body, site.URL) || strings.Count(page.Body, "noopener noreferrer") != 3 {
+		t.Error(page.Body)
 	}
-	_, src, _ := strings.Cut(p.Body, `<img src="`)
+	_, src, _ := strings.Cut(page.Body, `<img src="`)
 	src, _, _ = strings.Cut(src, `"`)
-	img := h.Browser().Get(src)
+	img := p.b.Get(src)
 	if img.Status != 200 || img.Body != string(logo) || img.Header.Get("Content-Type") != "image/png" ||
 		img.Header.Get("Content-Security-Policy") != "default-src 'none'; sandbox" || img.Header.Get("X-Content-Type-Options") != "nosniff" ||
 		img.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
 		t.Errorf("%d %v", img.Status, img.Header)
 	}
-	if p := h.Browser().Get("/logo/" + strings.Repeat("A", 43)); p.Status != 404 {
-		t.Errorf("an unknown one: %d", p.Status)
+	if none := p.b.Get("/logo/" + strings.Repeat("A", 43)); none.Status != 404 {
+		t.Errorf("an unknown one: %d", none.Status)
 	}
+	p.read(t, p.answer(t, page))
 }
 
 // pageWithLogo waits until the sign-in page of a client shows its logo.
-func pageWithLogo(t *testing.T, h *servertest.House, c model.Client) *servertest.Page {
+func pageWithLogo(t *testing.T, p *party) *servertest.Page {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		h.Clock.Move(2 * time.Second) // past the cache of clients
-		p := h.Browser().Get(servertest.AuthorizePath(c))
-		if strings.Contains(p.Body, `<img src="/logo/`) {
-			return p
+		p.h.Clock.Move(2 * time.Second) // past the cache of clients
+		page := p.b.Get(p.path())
+		if strings.Contains(page.Body, `<img src="/logo/`) {
+			return page
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("no logo: %s\n%s", p.Body, h.Log)
+			t.Fatalf("no logo: %s\n%s", page.Body, p.h.Log)
 		}
 	}
 }
 
-func conformRedirect(t *testing.T, h *servertest.House) {
-	t.Run("ensure-redirect-uri-in-authorization-request", func(t *testing.T) {
-		c, _, _ := registered(t, h, suite.and("redirect_uris", []string{"https://suite.example/a", "https://suite.example/b"}))
-		if p := h.Browser().Get(servertest.AuthorizePath(c, "redirect_uri", "")); p.Status != 400 || p.Left != nil {
-			t.Errorf("%d %v", p.Status, p.Left)
+// linked: the sign-in page links to the address.
+func linked(address string) func(*testing.T, *party) {
+	return func(t *testing.T, p *party) {
+		page := p.b.Get(p.path())
+		if !strings.HasSuffix(page.URL.Path, "/login") || !slices.Contains(page.Attributes("a", "href"), address) {
+			t.Errorf("%s: %s", page.URL, page.Body)
 		}
-	})
-	const uri = "https://suite.example/callback?foo=bar"
-	c, _, _ := registered(t, h, suite.and("redirect_uris", []string{uri}))
-	t.Run("redirect-uri-query-OK", func(t *testing.T) {
-		at := h.Browser().SignIn(servertest.AuthorizePath(c), "olena", password)
-		if at.Query().Get("foo") != "bar" || at.Query().Get("code") == "" {
-			t.Error(at)
-		}
-	})
-	for name, sent := range map[string]string{
-		"redirect-uri-query-mismatch": "https://suite.example/callback?bar=foo",
-		"redirect-uri-query-added":    uri + "&bar=foo",
-	} {
-		t.Run(name, func(t *testing.T) {
-			if p := h.Browser().Get(servertest.AuthorizePath(c, "redirect_uri", sent)); p.Status != 400 || p.Left != nil {
-				t.Errorf("%d %v", p.Status, p.Left)
-			}
-		})
+		p.read(t, p.answer(t, page))
 	}
 }
 

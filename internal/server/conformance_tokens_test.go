@@ -1,11 +1,8 @@
 package server_test
 
 import (
-	"context"
 	"crypto/x509"
-	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -13,14 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
-	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwt"
 )
 
 // document is what stands at the address of a sector.
@@ -79,12 +73,10 @@ func newPerson(t *testing.T, h *servertest.House, change func(*model.ClientSetti
 func (p person) code(t *testing.T, extra ...string) servertest.Answer {
 	t.Helper()
 	state := strings.Repeat("s", 128)
-	at := p.b.Get(servertest.AuthorizePath(p.c, append(extra, "state", state)...)).Left
-	if at == nil || at.Query().Get("state") != state || at.Query().Get("iss") != p.h.Issuer {
-		t.Fatalf("the answer is %v", at)
-	}
-	a := p.h.Redeem(p.c, p.secret, at)
-	if a.Status != http.StatusOK || a.Header.Get("Cache-Control") != "no-store" || a.String("token_type") != "Bearer" {
+	page := p.b.Get(servertest.AuthorizePath(p.c, append(extra, "state", state)...))
+	v := expected{p.h.Issuer, p.c.RedirectURIs[0], "query", state}.read(t, page)
+	a := tokens(t, p.h.Redeem(p.c, p.secret, &url.URL{RawQuery: v.Encode()}))
+	if a.Status != http.StatusOK {
 		t.Fatalf("%d %s", a.Status, a.Text)
 	}
 	return a
@@ -143,144 +135,56 @@ func checkStandard(t *testing.T, where string, claims map[string]any, scopes []s
 	}
 }
 
-// TestConformanceTokens has one row for each module of the conformance suite that
-// is about tokens, claims and userinfo, by the module's name.
-func TestConformanceTokens(t *testing.T) {
+// TestConformanceSectors has a subtest for each module about pairwise subjects.
+func TestConformanceSectors(t *testing.T) {
 	sector, roots := sectorServer(t)
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		p := newPerson(t, h, nil)
-		rows := map[string]func(t *testing.T){
-			"oidcc-server": func(t *testing.T) {
-				claims := readID(t, h, p.c, jwa.RS256, p.code(t).String("id_token")) // iss, aud, exp, and RS256 by default
-				if now := h.Clock.Now(); claims.IssuedAt.After(now) || now.Sub(claims.IssuedAt.Time) > 5*time.Minute {
-					t.Errorf("iat %v", claims.IssuedAt)
-				}
-				if claims.Subject == "" || len(claims.Subject) > 255 || claims.Nonce != "the-nonce" { // OpenID Connect Core §2
-					t.Errorf("%+v", claims)
-				}
-			},
-			"oidcc-idtoken-rs256":     func(t *testing.T) { conformIDToken(t, h, "RS256") },
-			"oidcc-idtoken-signature": func(t *testing.T) { conformIDToken(t, h, "") },
-			"oidcc-userinfo-get":      func(t *testing.T) { conformUserInfo(t, p, http.MethodGet, true) },
-			"oidcc-userinfo-post-header": func(t *testing.T) {
-				conformUserInfo(t, p, http.MethodPost, true)
-			},
-			"oidcc-userinfo-post-body":      func(t *testing.T) { conformUserInfo(t, p, http.MethodPost, false) },
-			"oidcc-userinfo-rs256":          func(t *testing.T) { conformSignedUserInfo(t, h) },
-			"oidcc-registration-sector-uri": func(t *testing.T) { conformSector(t, h, sector) },
-			"oidcc-registration-sector-bad": func(t *testing.T) { conformBadSector(t, h, sector) },
-			"oidcc-server-rotate-keys":      func(t *testing.T) { conformRotation(t, p) },
-		}
-		for scope := range standard {
-			rows["oidcc-scope-"+scope] = func(t *testing.T) { conformScope(t, p, scope) }
-		}
-		rows["oidcc-scope-all"] = func(t *testing.T) { conformScope(t, p, slices.Sorted(maps.Keys(standard))...) }
-		for _, name := range slices.Sorted(maps.Keys(rows)) {
-			t.Run(name, rows[name])
-		}
-	}, roots)
-}
-
-func conformIDToken(t *testing.T, h *servertest.House, alg string) {
-	p := newPerson(t, h, func(s *model.ClientSettings) { s.IDTokenAlgorithm = alg })
-	token := p.code(t).String("id_token")
-	readID(t, h, p.c, jwa.RS256, token)
-	head, err := jwt.DecodeUnverified[map[string]any](token)
-	if err != nil || head.Header.Algorithm != jwa.RS256 || head.Header.KeyID == "" {
-		t.Errorf("%+v, %v", head.Header, err)
-	}
-}
-
-func conformUserInfo(t *testing.T, p person, method string, header bool) {
-	a := p.code(t)
-	body := ""
-	if !header {
-		body = url.Values{"access_token": {a.String("access_token")}}.Encode()
-	}
-	req, err := http.NewRequest(method, p.h.Issuer+"/userinfo", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if header {
-		req.Header.Set("Authorization", "Bearer "+a.String("access_token"))
-	} else {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	got := servertest.Do(t, req)
-	if got.Status != http.StatusOK || got.Header.Get("Content-Type") != "application/json" {
-		t.Fatalf("%d %s", got.Status, got.Text)
-	}
-	if got.String("sub") != claimsOf(t, a.String("id_token"))["sub"] { // OpenID Connect Core §5.3.2
-		t.Errorf("sub %q is not that of the ID token", got.String("sub"))
-	}
-}
-
-func conformSignedUserInfo(t *testing.T, h *servertest.House) {
-	p := newPerson(t, h, func(s *model.ClientSettings) { s.UserInfoAlgorithm = "RS256" })
-	a := p.code(t)
-	got := info(t, h, a.String("access_token"))
-	if got.Header.Get("Content-Type") != "application/jwt" {
-		t.Fatalf("%s %s", got.Header.Get("Content-Type"), got.Text)
-	}
-	tok, err := jwt.Verify[map[string]any](context.Background(), got.Text, keySet(t, h), jwt.VerifyOptions{
-		Algorithms: []jwa.Algorithm{jwa.RS256}, Issuers: []string{h.Issuer}, Audiences: []string{string(p.c.ID)},
-		AllowMissingExpiration: true, Now: h.Clock.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := tok.Claims["nonce"]; ok || tok.Claims["sub"] != claimsOf(t, a.String("id_token"))["sub"] {
-		t.Errorf("%v", tok.Claims)
-	}
-}
-
-// conformScope: from userinfo, or from the ID token where there is no access token
-// to ask with (OpenID Connect Core §5.4).
-func conformScope(t *testing.T, p person, scopes ...string) {
-	scope := "openid " + strings.Join(scopes, " ")
-	a := p.code(t, "scope", scope)
-	checkStandard(t, "userinfo", info(t, p.h, a.String("access_token")).JSON, scopes)
-	checkStandard(t, "the ID token beside a code", claimsOf(t, a.String("id_token")), nil)
-	for _, responseType := range []string{"id_token", "id_token token"} {
-		v, _ := answerOf(t, p.b.Get(servertest.AuthorizePath(p.c, "response_type", responseType, "scope", scope)), p.c.RedirectURIs[0])
-		readID(t, p.h, p.c, jwa.RS256, v.Get("id_token"))
-		if responseType == "id_token" {
-			checkStandard(t, "the ID token alone", claimsOf(t, v.Get("id_token")), scopes)
-			continue
-		}
-		checkStandard(t, "the ID token beside a token", claimsOf(t, v.Get("id_token")), nil)
-		checkStandard(t, "userinfo", info(t, p.h, v.Get("access_token")).JSON, scopes)
-	}
-}
-
-// conformSector: two clients on two hosts whom one document makes a sector.
-func conformSector(t *testing.T, h *servertest.House, sector *document) {
-	sector.set(`["https://one.example/callback","https://two.example/callback","https://three.example/callback"]`)
-	in := func(hosts ...string) person {
-		return newPerson(t, h, func(s *model.ClientSettings) {
-			*s = pairwise(hosts[0])
-			s.SectorURI, s.RedirectURIs = sector.url, nil
-			for _, host := range hosts {
-				s.RedirectURIs = append(s.RedirectURIs, "https://"+host+"/callback")
-			}
+		h.User("olena", password)
+		runModules(t, h, []module{
+			{name: "registration-sector-uri", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) { conformSector(t, p, sector) }},
+			{name: "registration-sector-bad", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) { conformBadSector(t, p, sector) }},
 		})
+	}, openRegistration, roots)
+}
+
+// inSector is a client on some hosts that one document makes a sector.
+func inSector(sector *document, hosts ...string) meta {
+	m := meta{"subject_type": model.SubjectPairwise, "sector_identifier_uri": sector.url}
+	var uris []string
+	for _, host := range hosts {
+		uris = append(uris, "https://"+host+"/callback")
 	}
-	one := in("one.example", "two.example")
-	three := in("three.example")
-	three.b, three.u = one.b, one.u // the same person in the same browser
-	sub := claimsOf(t, one.code(t).String("id_token"))["sub"]
-	if sub != claimsOf(t, three.code(t).String("id_token"))["sub"] || sub == string(one.u.ID) {
-		t.Error("one sector knows one person by two subjects")
+	return m.and("redirect_uris", uris)
+}
+
+// conformSector: two clients on several hosts know one person by one subject, and
+// a third one, outside, by another.
+func conformSector(t *testing.T, p *party, sector *document) {
+	if !slices.Contains(offeredIn(t, p.h, "subject_types_supported"), "pairwise") {
+		t.Error("pairwise is not offered")
+	}
+	public := p.read(t, p.ask(t)).idToken["sub"]
+	sector.set(`["https://one.example/callback","https://two.example/callback","https://three.example/callback"]`)
+	p.enrol(t, inSector(sector, "one.example", "two.example"))
+	one := p.read(t, p.ask(t)).idToken["sub"]
+	p.enrol(t, inSector(sector, "three.example"))
+	if three := p.read(t, p.ask(t)).idToken["sub"]; three != one || three == public {
+		t.Errorf("%v and %v, outside %v", one, three, public)
 	}
 }
 
-func conformBadSector(t *testing.T, h *servertest.House, sector *document) {
-	s := pairwise("shop.example")
-	s.SectorURI = sector.url
-	sector.set(`["https://shop.example/callback"]`)
-	if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, ""); err != nil {
-		t.Fatalf("the good twin: %v", err)
+func conformBadSector(t *testing.T, p *party, sector *document) {
+	bad := func(name string, m meta) {
+		t.Helper()
+		a := register(t, p.h, p.metadata(m))
+		refused(t, a, 400, "invalid_client_metadata")
+		if text := a.String("error_description"); !strings.HasPrefix(text, "sector_identifier_uri") || strings.Contains(text, "connection refused") {
+			t.Errorf("%s: %s", name, a.Text) // it says nothing of the network
+		}
 	}
+	good := inSector(sector, "shop.example")
+	sector.set(`["https://shop.example/callback"]`)
+	p.enrol(t, good)
 	for name, text := range map[string]string{
 		"a redirect URI is missing":        `["https://other.example/callback"]`,
 		"nearly the same":                  `["https://shop.example/callback/"]`,
@@ -296,50 +200,55 @@ func conformBadSector(t *testing.T, h *servertest.House, sector *document) {
 	} {
 		sector.set(text)
 		for _, kind := range []string{"pairwise", "public"} { // checked whoever names it
-			s.SubjectType = kind
-			_, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, "")
-			var invalid *oauth.InvalidClientError
-			if !errors.As(err, &invalid) || invalid.Setting != "sector_identifier_uri" {
-				t.Errorf("%s: %v", name, err)
-			}
+			bad(name+", "+kind, good.and("subject_type", kind))
 		}
 	}
-	several := s
-	several.SubjectType, several.SectorURI, several.RedirectURIs = "pairwise", "", []string{"https://shop.example/callback", "https://www.shop.example/callback"}
-	if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, several, ""); err == nil {
-		t.Error("two hosts and no document (OpenID Connect Core §8.1)")
-	}
-	s.SubjectType, s.SectorURI = "pairwise", "https://[::1]:1/sector.json"
-	if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, ""); err == nil || strings.Contains(err.Error(), "refused") {
-		t.Errorf("a port where nobody listens: %v", err) // and says nothing of the network
-	}
+	bad("two hosts and no document (OpenID Connect Core §8.1)", inSector(sector, "shop.example", "www.shop.example").and("sector_identifier_uri", nil))
+	bad("a port where nobody listens", good.and("sector_identifier_uri", "https://[::1]:1/sector.json"))
 }
 
-// conformRotation: the new key appears before it signs, the old one stays, and all
-// that is issued meanwhile can be verified.
-func conformRotation(t *testing.T, p person) {
+// TestConformanceRotation is the module server-rotate-keys: the new key appears
+// before it signs, the old one stays, and all that is issued meanwhile can be
+// verified.
+func TestConformanceRotation(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", password)
+		t.Run("server-rotate-keys", func(t *testing.T) { conformRotation(t, h) })
+	}, openRegistration)
+}
+
+func conformRotation(t *testing.T, h *servertest.House) {
 	ids := func() (list []string) {
-		for _, k := range keySet(t, p.h).All() {
+		for _, k := range keySet(t, h).All() {
 			list = append(list, k.ID())
 		}
 		return list
 	}
-	old, before := p.code(t).String("id_token"), ids()
-	if err := p.h.Keys.Rotate(t.Context(), servertest.Operator, false); err != nil {
+	var parties []*party
+	var old []string
+	for _, responseType := range oauth.ResponseTypes {
+		p := enrolled(t, h, responseType, "", nil)
+		parties, old = append(parties, p), append(old, p.read(t, p.ask(t)).raw)
+	}
+	before := ids()
+	if err := h.Keys.Rotate(t.Context(), servertest.Operator, false); err != nil {
 		t.Fatal(err)
 	}
 	after := ids()
 	if len(after) != 2*len(before) || slices.ContainsFunc(before, func(id string) bool { return !slices.Contains(after, id) }) {
 		t.Fatalf("%v, then %v", before, after)
 	}
-	readID(t, p.h, p.c, jwa.RS256, p.code(t).String("id_token"))
-	if err := p.h.Keys.Rotate(t.Context(), servertest.Operator, true); err != nil {
+	for _, p := range parties {
+		p.read(t, p.ask(t))
+	}
+	if err := h.Keys.Rotate(t.Context(), servertest.Operator, true); err != nil {
 		t.Fatal(err)
 	}
-	fresh := p.code(t).String("id_token")
-	readID(t, p.h, p.c, jwa.RS256, fresh)
-	readID(t, p.h, p.c, jwa.RS256, old)
-	if head, _, _ := strings.Cut(fresh, "."); strings.HasPrefix(old, head+".") {
-		t.Error("the old key signs on")
+	for i, p := range parties {
+		fresh := p.read(t, p.ask(t)).raw
+		p.verify(t, old[i])
+		if head, _, _ := strings.Cut(fresh, "."); strings.HasPrefix(old[i], head+".") {
+			t.Errorf("%s: the old key signs on", p.responseType)
+		}
 	}
 }
