@@ -38,7 +38,7 @@ func TestDisplayInBrowser(t *testing.T) {
 			}
 		}
 		b.do("signing in",
-			chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
+			chromedp.SetValue(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
 			chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
 		b.expect(`main`, "Date of birth, given name, phone number")
 		b.screenshots("display-" + display + "-consent")
