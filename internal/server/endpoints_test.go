@@ -30,29 +30,6 @@ func get(t *testing.T, address string, headers ...string) servertest.Answer {
 	return servertest.Do(t, req)
 }
 
-// TestDiscovery: OpenID Connect Discovery §3 and §4, RFC 8414 §3. Every
-// endpoint that the document names answers.
-func TestDiscovery(t *testing.T) {
-	h := servertest.Start(t)
-	a := get(t, h.Issuer+"/.well-known/openid-configuration")
-	if a.Status != 200 || a.String("issuer") != h.Issuer || a.Header.Get("Access-Control-Allow-Origin") != "*" {
-		t.Fatalf("%d %s", a.Status, a.Text)
-	}
-	if b := get(t, h.Issuer+"/.well-known/oauth-authorization-server"); b.Text != a.Text {
-		t.Errorf("the two documents differ: %s", b.Text)
-	}
-	for name, v := range a.JSON {
-		if address, ok := v.(string); ok && name != "issuer" {
-			if got := get(t, address); got.Status == http.StatusNotFound || !strings.HasPrefix(address, h.Issuer) {
-				t.Errorf("%s %s: %d", name, address, got.Status)
-			}
-		}
-	}
-	if b := get(t, h.Issuer+"/.well-known/openid-configuration", "If-None-Match", a.Header.Get("ETag")); b.Status != http.StatusNotModified {
-		t.Errorf("If-None-Match: %d", b.Status)
-	}
-}
-
 // TestDiscoveryBelowAPath: RFC 8414 §3.1 puts the well-known part between host
 // and path, OpenID Connect Discovery §4 behind both.
 func TestDiscoveryBelowAPath(t *testing.T) {
