@@ -102,7 +102,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestUserInfo: OpenID Connect Core §5.3, RFC 6750 §2 and §3.
+// TestUserInfo: OpenID Connect Core §5.3, RFC 6750 §2 and §3. Attack rows T20, and T21
+// for its refusals.
 func TestUserInfo(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", "correct horse battery")
@@ -178,7 +179,8 @@ func TestUserInfo(t *testing.T) {
 	}
 }
 
-// TestRevocation: RFC 7009 §2, answered truthfully by RFC 7662 §2.2.
+// TestRevocation: RFC 7009 §2, answered truthfully by RFC 7662 §2.2. Attack rows T6, T7
+// and T8.
 func TestRevocation(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")
@@ -260,7 +262,7 @@ func TestSetup(t *testing.T) {
 }
 
 // TestNothingSecretAtRest looks for every secret of a sign-in in the database
-// file and in the log.
+// file and in the log (attack row O21).
 func TestNothingSecretAtRest(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", "correct horse battery")
@@ -377,7 +379,8 @@ func TestHealth(t *testing.T) {
 }
 
 // TestCORS: scripts of any site may read discovery, keys, token, userinfo and
-// revocation, never with cookies; nothing of the pages and of introspection.
+// revocation, never with cookies; nothing of the pages and of introspection. Attack row
+// T22.
 func TestCORS(t *testing.T) {
 	h := servertest.Start(t)
 	for path, allowed := range map[string]bool{
@@ -402,7 +405,7 @@ func TestCORS(t *testing.T) {
 }
 
 // TestHostHeader: the issuer comes from the configuration alone. Whatever a
-// request says about hosts changes nothing.
+// request says about hosts changes nothing. Attack row P5.
 func TestHostHeader(t *testing.T) {
 	h := servertest.Start(t)
 	c, _ := h.Client("shop", web)
