@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -166,28 +167,44 @@ func TestAttackConsent(t *testing.T) {
 	})
 }
 
-// TestAttackFlood: O35: what a stranger's requests leave behind is bounded, one by one,
-// and is swept when their time is over.
+// TestAttackFlood: O35: what a stranger's requests leave behind is bounded, one by one
+// and all together, and is swept when their time is over. Who is signed in, or was
+// about to, does not notice.
 func TestAttackFlood(t *testing.T) {
-	h := servertest.Start(t)
-	h.User("olena", password)
-	c, _ := h.Client("shop", web)
-	big := servertest.AuthorizePath(c, "state", strings.Repeat("s", 16384))
-	for range 200 {
-		if p := h.Browser().Get(big); p.Status != http.StatusOK {
-			t.Fatalf("%d", p.Status)
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		p := newPerson(t, h, nil)
+		c, _ := h.Client("shop", web)
+		begun := h.Browser().Get(servertest.AuthorizePath(c))
+		before, shown := rows(t, h), 0
+		for range 150 {
+			page := h.Browser().Get(servertest.AuthorizePath(c, "state", strings.Repeat("s", 16384)))
+			if page.Status == http.StatusTooManyRequests && page.Header.Get("Retry-After") != "" {
+				shown++
+			} else if page.Status != http.StatusOK {
+				t.Fatalf("%d %s", page.Status, page.Body)
+			}
 		}
-	}
-	if n := rows(t, h); n["requests"] != 200 || n["sessions"] != 0 || n["grants"] != 0 {
-		t.Errorf("%v", n)
-	}
-	if at := h.Browser().SignIn(servertest.AuthorizePath(c), "olena", password); !at.Query().Has("code") {
-		t.Errorf("the good twin: %v", at)
-	}
-	h.Clock.Move(2 * time.Hour)
-	if _, err := h.Store.Sweep(t.Context(), h.Clock.Now().Unix(), 500); err != nil || rows(t, h)["requests"] != 0 {
-		t.Errorf("%d are left, %v", rows(t, h)["requests"], err)
-	}
+		after := rows(t, h)
+		if n := after["requests"]; n < 30 || n > 30+64 || shown != 150+before["requests"]-n {
+			t.Errorf("%d requests wait, %d were turned away", n, shown)
+		}
+		delete(before, "requests")
+		delete(after, "requests")
+		sameRows(t, before, after)
+		if a := p.code(t); a.Status != http.StatusOK {
+			t.Errorf("who is signed in: %d %s", a.Status, a.Text)
+		}
+		if page := begun.Submit("primary", "login", p.u.Login, "password", password); page.Status != http.StatusOK || !strings.HasSuffix(page.URL.Path, "/consent") {
+			t.Errorf("who was about to: %d %s", page.Status, page.URL)
+		}
+		h.Clock.Move(2 * time.Hour)
+		if _, err := h.Store.Sweep(t.Context(), h.Clock.Now().Unix(), 500); err != nil || rows(t, h)["requests"] != 0 {
+			t.Errorf("%d are left, %v", rows(t, h)["requests"], err)
+		}
+		if page := h.Browser().Get(servertest.AuthorizePath(c)); page.Status != http.StatusOK {
+			t.Errorf("afterwards: %d", page.Status)
+		}
+	}, func(c *server.Config) { c.Waiting = 30 })
 }
 
 // rename gives a table another name, behind the server's back: from then on it cannot
