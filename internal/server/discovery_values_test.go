@@ -124,7 +124,7 @@ func exerciseSubjectTypes(t *testing.T, w *tour) {
 	w.unregistrable(t, "subject_type", "ephemeral", func(s *model.ClientSettings) { s.SubjectType = "ephemeral" })
 }
 
-// unsigned and weak are algorithms that no answer is signed in.
+// weakAlgorithms are some in which no answer is signed.
 var weakAlgorithms = []string{"none", "HS256", "HS512", "RS384", "ES256K", "RS1"}
 
 func exerciseIDTokenSigning(t *testing.T, w *tour) {
