@@ -12,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/client"
 )
 
+// A document of another issuer, or one that names none, is not believed (attack row P22).
 func TestMetadata(t *testing.T) {
 	set := func(name string, value any) func(*fake) {
 		return func(f *fake) { f.metadata = func(m map[string]any) { m[name] = value } }

@@ -275,6 +275,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// Attack rows O12 and O13, at the client.
 func TestCallbackAttacks(t *testing.T) {
 	t.Run("RFC 6749 §10.12: a response in another browser", func(t *testing.T) {
 		a := newApp(t)

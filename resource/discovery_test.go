@@ -63,6 +63,7 @@ func (s *authorizationServer) token(t *testing.T) string {
 	return sign(t, s.key, "at+jwt", claims(with("iss", s.URL+s.path)))
 }
 
+// A document of another issuer is not believed (attack row P22).
 func TestDiscovery(t *testing.T) {
 	for _, row := range []struct {
 		name   string

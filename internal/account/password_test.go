@@ -147,7 +147,7 @@ func FuzzPHC(f *testing.F) {
 }
 
 // The time that an answer takes must not tell whether somebody has an account.
-// Counted is the work of hashing, which is nearly all of it.
+// Counted is the work of hashing, which is nearly all of it. Attack row T23.
 func TestSameWorkForUnknownUser(t *testing.T) {
 	h := open(t, storetest.SQLite(t))
 	h.user("ada")
@@ -178,6 +178,7 @@ func TestSameWorkForUnknownUser(t *testing.T) {
 	}
 }
 
+// However many come at once, so many are hashed and no more (attack row T27).
 func TestHashesAreBounded(t *testing.T) {
 	const places = 2
 	h := cheapHasher(t, places, time.Minute)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync/atomic"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -56,9 +57,50 @@ func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, 
 	}, nil
 }
 
+// crowd is what a node knows of how many requests wait. Anybody can begin any number
+// of them, so there is a bound; they are counted now and then, which takes longer
+// than to keep one, and so there can be somewhat more.
+type crowd struct {
+	kept atomic.Int64
+	full atomic.Int64 // when to count again after there were too many; 0: there were not
+}
+
+const (
+	countEvery = 64 // requests
+	crowdPause = 5  // seconds
+)
+
+// room reports whether one more request may wait.
+func (a *Authority) room(ctx context.Context) error {
+	now, full := a.unix(), a.crowd.full.Load()
+	if full == 0 && a.crowd.kept.Add(1)%countEvery != 0 {
+		return nil
+	}
+	if now >= full {
+		waiting := 0
+		err := a.Store.View(ctx, func(tx *store.Tx) (err error) { waiting, err = tx.CountRequests(a.Waiting); return err })
+		if err != nil {
+			return inner(err)
+		}
+		if waiting < a.Waiting {
+			a.crowd.full.Store(0)
+			return nil
+		}
+		a.crowd.full.Store(now + crowdPause)
+	}
+	e := fail(TooManyRequests, "Too many sign-ins wait for their person: try again in a minute")
+	e.RetryAfter = 60
+	return e
+}
+
 // Keep stores a request that must wait for its person, bound to the browser
 // that holds the returned secret.
+//
+// Errors: *Error, shown.
 func (a *Authority) Keep(ctx context.Context, z *Authorization) (browser model.Secret, err error) {
+	if err := a.room(ctx); err != nil {
+		return "", err
+	}
 	browser = model.NewSecret("")
 	z.Request.BrowserHash = browser.Hash()
 	// One bounded row that expires: all that a stranger can leave behind.

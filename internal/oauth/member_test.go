@@ -12,8 +12,9 @@ import (
 // operatorAlone are the settings that a client cannot have by saying so.
 // "scopes" is there by another name, "software_statement" comes with its
 // signature.
-var operatorAlone = []string{"assertion_audience",
+var operatorAlone = []string{
 	"scopes", "audiences", "resources", "first_party", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
+	"assertion_audience",
 }
 
 // Every setting is either on the list of what a client can say, or on the other:

@@ -45,6 +45,7 @@ type Config struct {
 	RefreshIdle     time.Duration // an unused refresh token dies; 14 days
 	RefreshLife     time.Duration // a family of refresh tokens dies; 90 days
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
+	Waiting         int           // how many sign-ins wait for their person at once; 100,000
 
 	Registration Registration // who may register clients; nobody but the operator
 	SignUp       bool         // strangers can make themselves an account: prompt=create is supported
@@ -70,6 +71,7 @@ type Authority struct {
 	statements map[string]jwk.Source       // of those who vouch for software, by "iss"
 	documents  documents
 	logos      logos
+	crowd      crowd
 }
 
 // New checks the configuration and returns an Authority.
@@ -88,6 +90,9 @@ func New(c Config) (*Authority, error) {
 	}
 	if c.Fetch == nil {
 		c.Fetch = fetch.New(fetch.Config{})
+	}
+	if c.Waiting == 0 {
+		c.Waiting = 100_000
 	}
 	if c.AccessAlgorithm == "" {
 		c.AccessAlgorithm = jwa.ES256

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -69,6 +70,23 @@ func checkRedirectURI(uri string, native bool) error {
 		return nil
 	}
 	return errors.New("its scheme must be https (or, for native applications, one like com.example.app:/path)")
+}
+
+// answerParameters are those that an answer can bring to a client.
+var answerParameters = []string{
+	"code", "state", "iss", "session_state", "access_token", "token_type", "expires_in", "scope", "id_token", "error", "error_description", "error_uri",
+}
+
+// holdsAnswer reports whether a redirect URI brings a parameter of an answer along,
+// or a query that readers take apart differently. The client would find two of one
+// name, against RFC 6749 §3.1, and nobody knows which it believes.
+func holdsAnswer(uri string) bool {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return true
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	return err != nil || slices.ContainsFunc(answerParameters, query.Has)
 }
 
 func dotted(path string) bool {

@@ -125,6 +125,9 @@ func checkClientURIs(s model.ClientSettings) error {
 			}
 		}
 	}
+	if i := slices.IndexFunc(s.RedirectURIs, holdsAnswer); i >= 0 {
+		return invalid("redirect_uris", "%q: its query must be well-formed and hold nothing that an answer brings, such as code or state", s.RedirectURIs[i])
+	}
 	if slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) && len(s.RedirectURIs) == 0 {
 		return invalid("redirect_uris", "the authorization_code grant needs at least one")
 	}

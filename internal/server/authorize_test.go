@@ -12,7 +12,7 @@ import (
 
 // TestAuthorizeBadInput sends what no client should send. Until client and
 // redirect URI are known to be good the answer is a page, then a redirect (RFC
-// 6749 §4.1.2.1); nothing is stored.
+// 6749 §4.1.2.1); nothing is stored. Attack rows O1, O3, O5, O7, O9, O10, O15 and O33.
 func TestAuthorizeBadInput(t *testing.T) {
 	h := servertest.Start(t)
 	c, _ := h.Client("shop", web)
@@ -210,7 +210,7 @@ func TestAuthorizeGood(t *testing.T) {
 		"http://127.0.0.1:0/cb", "http://127.0.0.1:99999/cb", "http://127.0.0.1:1@evil.example:2/cb", "http://127.0.0.1:49152/cb?x", "http://127.0.0.1:049152/cb",
 		"http://127.1:49152/cb", "http://127.0.0.1:/cb", "com.example.app:/cb/x", "com.example.app://cb", "http://2130706433:49152/cb",
 	} {
-		t.Run("loopback trick "+evil, func(t *testing.T) { // RFC 8252 §7.3, §8.4
+		t.Run("loopback trick "+evil, func(t *testing.T) { // RFC 8252 §7.3, §8.4; attack row O4
 			if p := b.Get(servertest.AuthorizePath(n, "redirect_uri", evil)); p.Left != nil || p.Status != http.StatusBadRequest {
 				t.Errorf("%d %v", p.Status, p.Left)
 			}
@@ -219,7 +219,8 @@ func TestAuthorizeGood(t *testing.T) {
 }
 
 // TestPagesAreProtected looks at the headers and the refusals that every page
-// of a sign-in must have.
+// of a sign-in must have: attack rows O21, O22, O25, P15, and T23 (unknown user and
+// wrong password look the same; that they cost the same is in package account).
 func TestPagesAreProtected(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", "correct horse battery")

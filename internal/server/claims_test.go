@@ -95,7 +95,7 @@ func TestClaims(t *testing.T) {
 
 // TestClaimsAllowed: nobody gets a claim that the client may not have, that the
 // person refused, or that nobody asked them about (OpenID Connect Core §5.5.1,
-// §5.4).
+// §5.4). Attack row O33.
 func TestClaimsAllowed(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", password)

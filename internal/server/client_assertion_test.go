@@ -33,7 +33,7 @@ import (
 )
 
 // TestAssertions: RFC 7523 §3 and OpenID Connect Core §9 for both kinds of keys.
-// Each fault has the first row as its good twin.
+// Each fault has the first row as its good twin. Attack row T2.
 func TestAssertions(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		key, foreign := newKey(t, jwa.ES256), newKey(t, jwa.ES256)
@@ -241,7 +241,7 @@ func withHeader(t *testing.T, key *jwk.Key, claims map[string]any) string {
 	return sign(t, key, jws.SignOptions{Header: map[string]any{"jwk": public, "jku": "https://evil.example/jwks"}}, claims)
 }
 
-// TestAssertionAudience: RFC 7523 §3(3). By default the issuer, the token endpoint
+// TestAssertionAudience (attack row T3): RFC 7523 §3(3). By default the issuer, the token endpoint
 // and the endpoint that is called are all fine; a client that is held to the
 // issuer must name it, alone, as one string (FAPI 2.0 Security Profile §5.3.2.1).
 func TestAssertionAudience(t *testing.T) { servertest.Each(t, testAssertionAudience) }
@@ -405,7 +405,8 @@ func (s *keyServer) publish(t *testing.T, keys ...*jwk.Key) { s.body.Store(publi
 
 // TestClientKeyRotation: a client signs with a new key under a new "kid" a minute
 // after it has published it; and whoever invents identifiers makes the server ask
-// no more than twice a minute, and keeps the client waiting no longer than that.
+// no more than twice a minute, and keeps the client waiting no longer than that
+// (attack row J44).
 func TestClientKeyRotation(t *testing.T) {
 	h := servertest.Start(t)
 	first, second, third := newKey(t, jwa.RS256), newKey(t, jwa.RS256), newKey(t, jwa.ES256)

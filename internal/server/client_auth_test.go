@@ -98,7 +98,8 @@ func prove(h *servertest.House, path, token string) servertest.Answer {
 }
 
 // TestClientAuthentication sends to each endpoint what proves nothing: RFC 6749
-// §2.3 and §5.2. The first rows are the good twins, one for each method.
+// §2.3 and §5.2. The first rows are the good twins, one for each method. Attack rows
+// T1, T7 (nobody introspects unauthenticated) and T23 (an unknown client).
 func TestClientAuthentication(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		key := newKey(t, jwa.ES256)

@@ -55,6 +55,7 @@ type Config struct {
 	RefreshIdle time.Duration
 	RefreshLife time.Duration
 	RefreshRace time.Duration
+	Waiting     int
 
 	SessionIdle  time.Duration // see account.Config for these
 	SessionLife  time.Duration

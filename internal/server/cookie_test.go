@@ -11,7 +11,7 @@ import (
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
-// TestCookiesOnHTTPS: on an https issuer the session's cookie is bound to this
+// TestCookiesOnHTTPS (attack row P4): on an https issuer the session's cookie is bound to this
 // very host ("__Host-"), and the one of a waiting request to its own pages. The
 // server stands behind a proxy that speaks TLS, so it is asked without the
 // network.

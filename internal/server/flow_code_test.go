@@ -136,7 +136,7 @@ func checkAccessToken(t *testing.T, h *servertest.House, c model.Client, u model
 
 // TestCodeOnce holds codes to RFC 6749 §4.1.2: once, for the client that asked,
 // with the same redirect URI, soon, and with the right verifier. Every row has
-// its good twin in TestCodeFlow.
+// its good twin in TestCodeFlow. Attack rows O14, O16, O17, O18 and O19.
 func TestCodeOnce(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")
@@ -221,7 +221,8 @@ func TestCodeReplay(t *testing.T) {
 	})
 }
 
-// TestCodeRace redeems one code fifty times at once: exactly one wins.
+// TestCodeRace redeems one code fifty times at once: exactly one wins (attack row
+// O17).
 func TestCodeRace(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")
@@ -349,7 +350,7 @@ func TestTabs(t *testing.T) {
 	}
 }
 
-// TestAnotherBrowser: a sign-in belongs to the browser that began it.
+// TestAnotherBrowser: a sign-in belongs to the browser that began it (attack row O26).
 func TestAnotherBrowser(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", "correct horse battery")

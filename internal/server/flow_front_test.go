@@ -52,7 +52,8 @@ type frontToken struct {
 }
 
 // TestFrontChannel walks every response type in every mode: what comes, where it
-// comes, and how the parts are tied to each other (OpenID Connect Core §3.2.2.5
+// comes, by whom (attack row O12), and how the parts are tied to each other (attack row
+// O20; OpenID Connect Core §3.2.2.5
 // and §3.3.2.5, OAuth 2.0 Multiple Response Types §5, Form Post Response Mode
 // §2).
 func TestFrontChannel(t *testing.T) {
@@ -131,7 +132,7 @@ func checkFront(t *testing.T, h *servertest.House, c model.Client, secret model.
 
 // TestFrontChannelErrors: the error of a front-channel request goes where its
 // answer would have gone, in its mode (OAuth 2.0 Multiple Response Types §5), and
-// only to a client that is registered for the type.
+// only to a client that is registered for the type. Attack rows O10, O11 and O20.
 func TestFrontChannelErrors(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", "correct horse battery")

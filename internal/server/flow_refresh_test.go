@@ -12,7 +12,8 @@ import (
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
-// TestRefresh: RFC 6749 §6 with rotation (RFC 9700 §4.14.2).
+// TestRefresh: RFC 6749 §6 with rotation (RFC 9700 §4.14.2). Attack rows T4 and T9;
+// the rest of T4 is in TestRefreshEnds, TestPasswordChange and TestLockedAccount.
 func TestRefresh(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		u := h.User("olena", "correct horse battery")
@@ -85,7 +86,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-// TestRefreshRace: racing renewals sign nobody out; a theft ends the family.
+// TestRefreshRace (attack row T5): racing renewals sign nobody out; a theft ends the
+// family.
 func TestRefreshRace(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")

@@ -128,7 +128,7 @@ func TestTwoSignInsAtOnce(t *testing.T) {
 	})
 }
 
-// TestSessionCookiesAreNew: P1 of the attacks: what a browser held before a sign-in
+// TestSessionCookiesAreNew: P1 and P2 of the attacks: what a browser held before a sign-in
 // is worth nothing after it, and a name is not believed.
 func TestSessionCookiesAreNew(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {

@@ -160,7 +160,7 @@ var hostile = []string{
 	"none login", `{"userinfo":{"\"\\":null}}`, `{"a":`, "x", "-1", "javascript:alert(1)", "https://evil.example/\"\\", strings.Repeat("é", 40), strings.Repeat("x", 70), strings.Repeat(`"`, 20000),
 }
 
-// TestErrorDescriptions: whatever stands in whichever parameter, an error goes
+// TestErrorDescriptions (attack row O24): whatever stands in whichever parameter, an error goes
 // where it belongs, says nothing but what RFC 6749 §4.1.2.1 allows, and leaves
 // nothing behind.
 func TestErrorDescriptions(t *testing.T) {

@@ -121,7 +121,8 @@ func TestRegisterBadInput(t *testing.T) {
 	}, openRegistration)
 }
 
-// TestRegisterMassAssignment: P16. What an operator alone decides cannot be set.
+// TestRegisterMassAssignment: P16. What an operator alone decides cannot be set, nor a
+// secret of one's own (J5).
 func TestRegisterMassAssignment(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		c, secret, a := registered(t, h, suite.and("first_party", true).and("audiences", []string{"https://api.example"}).
@@ -186,7 +187,7 @@ func TestRegistrationManagement(t *testing.T) {
 				"no client_id": suite, "another client_id": suite.and("client_id", foreign.String("client_id")),
 				"registration_access_token": with.and("registration_access_token", token), "registration_client_uri": with.and("registration_client_uri", at),
 				"client_secret_expires_at": with.and("client_secret_expires_at", 0), "client_id_issued_at": with.and("client_id_issued_at", 1),
-				"a secret of its own": with.and("client_secret", "chosen"), "bad metadata": with.and("client_name", 1),
+				"a secret of its own (J5)": with.and("client_secret", "chosen"), "bad metadata": with.and("client_name", 1),
 			} {
 				t.Run(name, func(t *testing.T) { refused(t, send(t, "PUT", at, token, m), 400, "invalid_client_metadata") })
 			}

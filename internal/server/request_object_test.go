@@ -70,7 +70,7 @@ func answer(p *servertest.Page) string {
 	return p.Left.Query().Get("error")
 }
 
-// TestRequestObject: OpenID Connect Core §6.1 and RFC 9101, by value. What passes
+// TestRequestObject (attack row O29): OpenID Connect Core §6.1 and RFC 9101, by value. What passes
 // is answered login_required, at the address and with the state that count.
 func TestRequestObject(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {

@@ -30,7 +30,8 @@ func TestClientCredentials(t *testing.T) {
 }
 
 // TestTokenBadInput sends what no client should send to the token endpoint:
-// JSON errors by RFC 6749 §5.2, no panic, no stack trace.
+// JSON errors by RFC 6749 §5.2, no panic, no stack trace. Attack rows T1, T9, T21 and
+// T28.
 func TestTokenBadInput(t *testing.T) {
 	h := servertest.Start(t)
 	robot, secret := h.Client("robot", machine)

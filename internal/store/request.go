@@ -28,6 +28,12 @@ func (tx *Tx) Request(id model.RequestID) (model.Request, error) {
 	return one(tx, scanRequest, `SELECT `+requestColumns+` FROM requests WHERE id = $1`, string(id))
 }
 
+// CountRequests returns how many requests there are, or most if there are more.
+func (tx *Tx) CountRequests(most int) (int, error) {
+	return one(tx, func(row scanner) (n int, err error) { err = row.Scan(&n); return n, err },
+		`SELECT count(*) FROM (SELECT 1 FROM requests LIMIT $1) AS first`, most)
+}
+
 // UpdateRequest writes what has been proven, SessionID, Chosen and Approved,
 // and ExpiresAt, or fails with ErrNotFound.
 func (tx *Tx) UpdateRequest(r model.Request) error {

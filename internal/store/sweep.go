@@ -5,6 +5,11 @@ import "context"
 // grace is how long, in seconds, a session or grant that is over stays visible.
 const grace = 24 * 60 * 60
 
+// ahead is how far, in seconds, a clock may have been ahead before it is put right:
+// what was revoked or used is remembered for so much longer than it could be used,
+// so that it does not come back to life.
+const ahead = 60 * 60
+
 // dead lists what Sweep deletes: $1 is the time, $2 how many at most.
 //
 // Codes go with their grants, so that the replay of one is known for what it is
@@ -18,9 +23,9 @@ var dead = []struct {
 	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
-	{`DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations WHERE drop_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations WHERE drop_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)`, 0},
-	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM clients WHERE id IN (` + idleDocuments + ` AND r.fresh_until <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
 }

@@ -115,11 +115,13 @@ func TestSweep(t *testing.T) {
 			{"link", link("l1", long), hasLink("l1"), false},
 			{"expired link", link("l2", at), hasLink("l2"), true},
 			{"assertion", assertion("a1", long), hasAssertion("a1"), false},
-			{"expired assertion", assertion("a2", at), hasAssertion("a2"), true},
+			{"expired assertion", assertion("a2", at-60*60), hasAssertion("a2"), true},
+			{"assertion expired lately", assertion("a3", at-60*60+1), hasAssertion("a3"), false},
 			{"tally", tally("n1", long), hasTally("n1"), false},
 			{"expired tally", tally("n2", at), hasTally("n2"), true},
 			{"revocation", token("t1", long), hasToken("t1"), false},
-			{"dropped revocation", token("t2", at), hasToken("t2"), true},
+			{"dropped revocation", token("t2", at-60*60), hasToken("t2"), true},
+			{"revocation dropped lately", token("t3", at-60*60+1), hasToken("t3"), false},
 		}
 		for _, row := range rows {
 			upkeep(t, s, row.make)

@@ -360,7 +360,8 @@ var hostile = []string{
 }
 
 // TestHostileText puts each text into every field of every page. The page must
-// have the same elements with the same attributes as for an ordinary name.
+// have the same elements with the same attributes as for an ordinary name (attack row
+// P15).
 func TestHostileText(t *testing.T) {
 	p := testPages(t, Theme{})
 	for name, zero := range pageData {
