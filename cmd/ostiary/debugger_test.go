@@ -221,7 +221,7 @@ func TestDebuggerFetches(t *testing.T) {
 	b.key("url", house.Issuer+"/jwks")
 	b.verdict("key", "Not verified yet")
 	b.click("fetch")
-	b.expect(`#key-note`, "Fetched 2 keys.")
+	b.expect(`#key-note`, "Fetched 4 keys.")
 	b.verdict("good", "Signature verified")
 	b.screenshots("debugger-set")
 	b.quiet()
