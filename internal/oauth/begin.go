@@ -76,7 +76,7 @@ func (a *Authority) room(ctx context.Context) error {
 	if full == 0 && a.crowd.kept.Add(1)%countEvery != 0 {
 		return nil
 	}
-	if now >= full {
+	if now >= full || now < full-crowdPause { // or the clock was put back
 		waiting := 0
 		err := a.Store.View(ctx, func(tx *store.Tx) (err error) { waiting, err = tx.CountRequests(a.Waiting); return err })
 		if err != nil {

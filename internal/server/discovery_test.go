@@ -113,11 +113,13 @@ func TestDiscovery(t *testing.T) {
 	if got := unproven(w.document); len(got) != 0 {
 		t.Errorf("nothing exercises %v", got)
 	}
-	if got := unproven(map[string]any{"invented": true}); !slices.Equal(got, []string{"invented"}) {
+	if got := unproven(map[string]any{"invented": true}); !slices.Contains(got, "invented") {
 		t.Errorf("a new member is not noticed: %v", got)
 	}
 	for _, name := range members(w.document) {
-		t.Run(name, func(t *testing.T) { exercisers[name](t, w) })
+		if run := exercisers[name]; run != nil {
+			t.Run(name, func(t *testing.T) { run(t, w) })
+		}
 	}
 	t.Run("closed", func(t *testing.T) {
 		closed := newTour(t, servertest.Start(t), s)
@@ -482,7 +484,7 @@ func exerciseAuthAlgorithms(endpoint string) func(*testing.T, *tour) {
 				t.Errorf("%s: %d, and with a broken signature %d", alg, good, bad)
 			}
 		}
-		for _, alg := range []string{"none", "ES256K", "RS1", "HS1"} {
+		for _, alg := range without(slices.Clone(signatures), offered) {
 			for _, method := range []string{model.AuthSecretJWT, model.AuthPrivateKey} {
 				w.unregistrable(t, "token_endpoint_auth_signing_alg", alg, func(s *model.ClientSettings) {
 					s.AuthMethod, s.AuthAlgorithm, s.JWKS = method, alg, published(t, w.key(t, jwa.ES256))
