@@ -103,7 +103,7 @@ func TestGoOIDCFront(t *testing.T) {
 			start := config.AuthCodeURL("state", oidc.Nonce("nonce"), oauth2.SetAuthURLParam("response_type", "code id_token token"),
 				oauth2.SetAuthURLParam("response_mode", mode))
 			b := w.Browser()
-			answer := posted
+			var answer url.Values
 			if mode == "form_post" {
 				w.visit(t, b.Roam(), start)
 				answer = posted
