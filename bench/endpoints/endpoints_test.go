@@ -44,9 +44,11 @@ func open(b *testing.B) *site {
 	if err != nil {
 		b.Fatal(err)
 	}
+	var cookies []string
 	for _, c := range s.browser.HTTP().Jar.Cookies(home) {
-		s.cookies += c.Name + "=" + c.Value
+		cookies = append(cookies, c.Name+"="+c.Value)
 	}
+	s.cookies = strings.Join(cookies, "; ")
 	return s
 }
 
