@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwt"
 )
@@ -77,7 +78,7 @@ func (a *Authority) Introspect(ctx context.Context, call Call) (Introspection, e
 	}, nil
 }
 
-func (a *Authority) introspectRefresh(ctx context.Context, c *client, t refreshToken) (Introspection, error) {
+func (a *Authority) introspectRefresh(ctx context.Context, c *registration.Client, t refreshToken) (Introspection, error) {
 	var out Introspection
 	err := a.view(ctx, func(tx *store.Tx) error {
 		g, err := tx.Grant(t.grant)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"
@@ -40,7 +41,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	if !slices.Contains(scope, ScopeOpenID) {
 		return UserInfo{}, fail(InsufficientScope, "The scope openid is required") // OpenID Connect Core §5.3.1
 	}
-	c, err := a.client(ctx, model.ClientID(claims.ClientID))
+	c, err := a.Registrar.Client(ctx, model.ClientID(claims.ClientID))
 	if errors.Is(err, store.ErrNotFound) {
 		return UserInfo{}, errNotAlive(err)
 	}
@@ -85,7 +86,7 @@ func errNotAlive(cause error) *Error {
 // A signed answer cannot pass for an ID token or an access token: its "typ" is its
 // own, and for those who do not look at that, it does not say when it expires,
 // which both of the others must (RFC 8725 §3.11, §3.12).
-func (a *Authority) dress(ctx context.Context, c *client, told map[string]any) (UserInfo, error) {
+func (a *Authority) dress(ctx context.Context, c *registration.Client, told map[string]any) (UserInfo, error) {
 	if c.UserInfoAlgorithm == "" && c.UserInfoEncryption == "" {
 		return UserInfo{Claims: told}, nil
 	}

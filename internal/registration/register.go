@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -17,8 +18,8 @@ const (
 	initialPrefix      = "ost_iat_" // initial access tokens, RFC 7591 §1.2
 )
 
-// RegistrationCall is a request to the endpoints of registration.
-type RegistrationCall struct {
+// Call is a request to the endpoints of registration.
+type Call struct {
 	Token   model.Secret // from the Authorization header; empty: none
 	Client  model.ClientID
 	Body    []byte
@@ -36,8 +37,8 @@ const hour = 3600
 //
 // Errors: *Error, among them AccessDenied where registration is off, InvalidToken
 // and TooManyRequests.
-func (a *Authority) Register(ctx context.Context, call RegistrationCall) (Information, error) {
-	if a.Registration.Mode == RegistrationOff {
+func (a *Registrar) Register(ctx context.Context, call Call) (Information, error) {
+	if a.Policy.Mode == ModeOff {
 		return nil, fail(AccessDenied, "Clients cannot register themselves here")
 	}
 	if e := a.checkInitial(ctx, call.Token); e != nil {
@@ -53,7 +54,7 @@ func (a *Authority) Register(ctx context.Context, call RegistrationCall) (Inform
 	access := model.NewSecret(registrationPrefix)
 	b := birth{
 		by:       model.Actor{Kind: model.ActorNobody, Address: call.Address},
-		settings: s, origin: model.OriginRegistered, action: "client.register", secretLife: seconds(a.Registration.SecretLife),
+		settings: s, origin: model.OriginRegistered, action: "client.register", secretLife: int64(a.Policy.SecretLife / time.Second),
 	}
 	b.also = func(tx *store.Tx, c model.Client) (detail string, err error) {
 		if call.Token != "" {
@@ -79,7 +80,7 @@ func (a *Authority) Register(ctx context.Context, call RegistrationCall) (Inform
 }
 
 // described reads what a body says about a client and holds it to the policy.
-func (a *Authority) described(ctx context.Context, body []byte) (model.ClientSettings, metadata, *Error) {
+func (a *Registrar) described(ctx context.Context, body []byte) (model.ClientSettings, metadata, error) {
 	var s model.ClientSettings
 	all, e := readMetadata(string(body))
 	if e != nil {
@@ -98,41 +99,7 @@ func (a *Authority) described(ctx context.Context, body []byte) (model.ClientSet
 	return s, all, nil
 }
 
-// refusal turns what is wrong with a client's settings into an error of RFC 7591
-// §3.2.2.
-func refusal(err error) *Error {
-	var wrong *InvalidClientError
-	if !errors.As(err, &wrong) {
-		return inner(err).(*Error)
-	}
-	code, name := InvalidClientMetadata, wrong.Setting
-	switch name {
-	case "redirect_uris":
-		code = InvalidRedirectURI
-	case "scopes":
-		name = "scope"
-	}
-	return fail(code, "%s", ascii(name+": "+wrong.Reason))
-}
-
-// ascii makes a text fit for an error_description (RFC 6749 §5.2) and bounds it.
-func ascii(text string) string {
-	text = strings.Map(func(c rune) rune {
-		switch {
-		case c == '"':
-			return '\''
-		case c < 0x20 || c > 0x7e || c == '\\':
-			return '?'
-		}
-		return c
-	}, text)
-	if len(text) > 300 {
-		text = text[:300]
-	}
-	return text
-}
-
-func (a *Authority) information(b born, access model.Secret) Information {
+func (a *Registrar) information(b born, access model.Secret) Information {
 	info := Information(describe(b.ClientSettings))
 	info["client_id"] = b.ID
 	info["client_id_issued_at"] = b.CreatedAt
@@ -141,7 +108,7 @@ func (a *Authority) information(b born, access model.Secret) Information {
 		info["client_secret_expires_at"] = b.secretExpiresAt
 	}
 	// RFC 7592 §3
-	info["registration_client_uri"] = a.Endpoint(PathRegister) + "/" + string(b.ID)
+	info["registration_client_uri"] = a.Issuer + Path + "/" + string(b.ID)
 	info["registration_access_token"] = access.Reveal()
 	return info
 }
@@ -149,7 +116,7 @@ func (a *Authority) information(b born, access model.Secret) Information {
 // countRegistration bounds how often one address may try to register, or to
 // change what is registered, in an hour, on all nodes together. Attempts count,
 // not successes: those that fail cost the server almost as much.
-func (a *Authority) countRegistration(ctx context.Context, address string) *Error {
+func (a *Registrar) countRegistration(ctx context.Context, address string) error {
 	now := a.unix()
 	end := now - now%hour + hour
 	var tries int64
@@ -158,9 +125,9 @@ func (a *Authority) countRegistration(ctx context.Context, address string) *Erro
 		return err
 	})
 	if err != nil {
-		return inner(err).(*Error)
+		return err
 	}
-	if tries > int64(a.Registration.PerHour) {
+	if tries > int64(a.Policy.PerHour) {
 		e := fail(TooManyRequests, "Too many registrations came from this address: try again later")
 		e.RetryAfter = end - now
 		return e
@@ -176,7 +143,7 @@ func errRegistration(cause error) *Error {
 }
 
 // registered finds the client of a call to its configuration endpoint.
-func (a *Authority) registered(ctx context.Context, call RegistrationCall) (model.Client, *Error) {
+func (a *Registrar) registered(ctx context.Context, call Call) (model.Client, error) {
 	var c model.Client
 	var r model.Registration
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
@@ -186,14 +153,14 @@ func (a *Authority) registered(ctx context.Context, call RegistrationCall) (mode
 		return err
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return c, inner(err).(*Error)
+		return c, err
 	}
 	// An unknown client and one without a token cost the same comparison.
 	hash := r.TokenHash
 	if hash == "" {
 		hash = strings.Repeat("-", len(call.Token.Hash()))
 	}
-	known := same(call.Token.Hash(), hash)
+	known := call.Token.Matches(hash)
 	switch {
 	case err != nil || r.TokenHash == "" || call.Token == "" || !known:
 		return c, errRegistration(err)
@@ -207,7 +174,7 @@ func (a *Authority) registered(ctx context.Context, call RegistrationCall) (mode
 // secret is not told again: the server does not know it.
 //
 // Errors: *Error.
-func (a *Authority) Registered(ctx context.Context, call RegistrationCall) (Information, error) {
+func (a *Registrar) Registered(ctx context.Context, call Call) (Information, error) {
 	c, e := a.registered(ctx, call)
 	if e != nil {
 		return nil, e
@@ -223,7 +190,7 @@ var unalterable = []string{"registration_access_token", "registration_client_uri
 // registration access token is replaced, too.
 //
 // Errors: *Error.
-func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Information, error) {
+func (a *Registrar) Reregister(ctx context.Context, call Call) (Information, error) {
 	c, e := a.registered(ctx, call)
 	if e != nil {
 		return nil, e
@@ -245,9 +212,9 @@ func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Info
 	// A secret that it may need is made before the transaction, which may run twice.
 	row, secret, err := a.newSecret(model.Client{ID: c.ID, ClientSettings: s})
 	if err != nil {
-		return nil, inner(err)
+		return nil, err
 	}
-	row.ExpiresAt = a.secretEnd(seconds(a.Registration.SecretLife))
+	row.ExpiresAt = a.secretEnd(int64(a.Policy.SecretLife / time.Second))
 	access, out := model.NewSecret(registrationPrefix), born{}
 	by := model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address}
 	_, err = a.replaceClient(ctx, by, c.ID, s, func(tx *store.Tx, now model.Client) error {
@@ -273,7 +240,7 @@ func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Info
 }
 
 // checkReplacement holds an update to RFC 7592 §2.2.
-func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all metadata) *Error {
+func (a *Registrar) checkReplacement(ctx context.Context, id model.ClientID, all metadata) error {
 	if all.text("client_id") != string(id) {
 		return fail(InvalidClientMetadata, "The member client_id must be there and name this client")
 	}
@@ -285,13 +252,13 @@ func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all
 	if _, sent := all["client_secret"]; !sent {
 		return nil
 	}
-	c, err := a.client(ctx, id)
+	c, err := a.Client(ctx, id)
 	if err != nil {
-		return inner(err).(*Error)
+		return err
 	}
 	// "the client_secret MUST match the currently issued client secret": a client
 	// cannot choose its own.
-	if err := a.checkSecret(c, model.Secret(all.text("client_secret"))); err != nil {
+	if err := c.CheckSecret(model.Secret(all.text("client_secret")), a.unix()); err != nil {
 		return fail(InvalidClientMetadata, "The member client_secret must be the one that was issued")
 	}
 	return nil
@@ -299,7 +266,7 @@ func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all
 
 // fitSecrets gives a client that needs a secret and has no live one of its kind
 // the one in row, and says so; it takes those of a client that needs none.
-func (a *Authority) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSecret) (given bool, err error) {
+func (a *Registrar) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSecret) (given bool, err error) {
 	old, err := tx.ClientSecrets(c.ID)
 	if err != nil {
 		return false, err
@@ -323,7 +290,7 @@ func (a *Authority) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSec
 }
 
 // secretEnd is when a secret of that life, in seconds, expires; 0: never.
-func (a *Authority) secretEnd(life int64) int64 {
+func (a *Registrar) secretEnd(life int64) int64 {
 	if life == 0 {
 		return 0
 	}
@@ -333,7 +300,7 @@ func (a *Authority) secretEnd(life int64) int64 {
 // Deregister removes a client at its own wish, RFC 7592 §2.3.
 //
 // Errors: *Error.
-func (a *Authority) Deregister(ctx context.Context, call RegistrationCall) error {
+func (a *Registrar) Deregister(ctx context.Context, call Call) error {
 	c, e := a.registered(ctx, call)
 	if e != nil {
 		return e
@@ -343,16 +310,16 @@ func (a *Authority) Deregister(ctx context.Context, call RegistrationCall) error
 	if errors.Is(err, store.ErrNotFound) {
 		return errRegistration(err)
 	}
-	return inner(err)
+	return err
 }
 
 // replaceClient is UpdateClient for clients that no operator registered: the
 // people who let one in agreed to what it was. The settings are settled.
-func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
+func (a *Registrar) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
 	return a.changeClient(ctx, by, id, "client.update", func(tx *store.Tx, c *model.Client) error {
 		old := c.ClientSettings
 		c.ClientSettings = s
-		if len(without(s.RedirectURIs, old.RedirectURIs)) > 0 || s.Name != old.Name || s.URI != old.URI || s.LogoURI != old.LogoURI {
+		if missing(old.RedirectURIs, s.RedirectURIs) != "" || s.Name != old.Name || s.URI != old.URI || s.LogoURI != old.LogoURI {
 			if err := tx.DeleteConsentsTo(id); err != nil {
 				return err
 			}
@@ -360,7 +327,7 @@ func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.
 		if s.AuthMethod != old.AuthMethod {
 			// What was given to a client that could prove itself is not for one
 			// that need not.
-			if err := tx.EndClient(id, a.ending(model.CausePolicy)); err != nil {
+			if err := tx.EndClient(id, store.NewEnding(model.CausePolicy, a.unix())); err != nil {
 				return err
 			}
 		}
@@ -371,10 +338,10 @@ func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.
 // usedEvery is how often, at most, the use of a client is noted, in seconds.
 const usedEvery = 24 * hour
 
-// noteUse keeps a client that no operator registered from being swept away. It
+// NoteUse keeps a client that no operator registered from being swept away. It
 // comes after what the client wanted is done, and takes nothing from it when it
 // fails.
-func (a *Authority) noteUse(ctx context.Context, id model.ClientID) {
+func (a *Registrar) NoteUse(ctx context.Context, id model.ClientID) {
 	c, err := a.clients.find(ctx, id)
 	if err == nil && (c.Origin == model.OriginOperator || a.unix()-c.registration.UsedAt < usedEvery) {
 		return
@@ -393,8 +360,8 @@ const sweepClients = 100
 
 // SweepClients removes clients that no operator registered and that nobody uses,
 // and returns how many.
-func (a *Authority) SweepClients(ctx context.Context) (int, error) {
-	before := a.unix() - seconds(a.Registration.Unused)
+func (a *Registrar) SweepClients(ctx context.Context) (int, error) {
+	before := a.unix() - int64(a.Policy.Unused/time.Second)
 	var ids []model.ClientID
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
 		ids, err = tx.UnusedClients(before, sweepClients)

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"reflect"
@@ -60,7 +60,7 @@ func TestRedirectHosts(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	r := Registration{RedirectHosts: []string{"a.example", "*.example.com", "[::1]", "com.example.app:"}}
+	r := Policy{RedirectHosts: []string{"a.example", "*.example.com", "[::1]", "com.example.app:"}}
 	for uri, want := range map[string]bool{
 		"https://a.example/cb": true, "https://A.EXAMPLE:8443/cb": true, "https://b.a.example/": false, "https://x.example.com/": true, "https://x.y.example.com/": true,
 		"https://example.com/": false, "https://badexample.com/": false, "https://.example.com/": false, "http://[::1]:99/": true, "http://127.0.0.1/": false,

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"cmp"
@@ -28,7 +28,7 @@ var ErrChanged = errors.New("the clients have changed since they were compared")
 // stays; if prune is set, only those that registered themselves do.
 //
 // Errors: *WrongClientError, for the first that cannot be registered.
-func (a *Authority) Plan(ctx context.Context, wanted []model.Client, prune bool) ([]Change, error) {
+func (a *Registrar) Plan(ctx context.Context, wanted []model.Client, prune bool) ([]Change, error) {
 	are, err := a.allClients(ctx)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (e *WrongClientError) Unwrap() error { return e.err }
 // the secrets of the clients that now need one, once.
 //
 // Errors: ErrChanged.
-func (a *Authority) Apply(ctx context.Context, by model.Actor, plan []Change) (map[model.ClientID]model.Secret, error) {
+func (a *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change) (map[model.ClientID]model.Secret, error) {
 	secrets, rows := map[model.ClientID]model.Secret{}, map[model.ClientID]model.ClientSecret{}
 	for _, c := range plan {
 		if c.needsSecret() {
@@ -120,7 +120,7 @@ func (c Change) needsSecret() bool {
 	return c.Before == nil || !usesSecret(c.Before.AuthMethod) || signs(c.Before) != signs(c.After)
 }
 
-func (a *Authority) carryOut(tx *store.Tx, by model.Actor, c Change, secret model.ClientSecret) error {
+func (a *Registrar) carryOut(tx *store.Tx, by model.Actor, c Change, secret model.ClientSecret) error {
 	now := a.unix()
 	if c.Before == nil {
 		created := *c.After
@@ -151,7 +151,7 @@ func (a *Authority) carryOut(tx *store.Tx, by model.Actor, c Change, secret mode
 	return a.writeClient(tx, is, updated, model.Event{Actor: by, Action: "client.update", ClientID: c.ID})
 }
 
-func (a *Authority) allClients(ctx context.Context) (map[model.ClientID]model.Client, error) {
+func (a *Registrar) allClients(ctx context.Context) (map[model.ClientID]model.Client, error) {
 	all := map[model.ClientID]model.Client{}
 	err := a.Store.View(ctx, func(tx *store.Tx) error {
 		clear(all)

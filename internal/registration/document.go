@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -57,7 +57,7 @@ type fetching struct {
 
 // documentID reports whether a client_id is a Client Identifier URL, CIMD §3.
 func documentID(id string) bool {
-	if !strings.HasPrefix(id, "https://") || len(id) > limits["client_id"] {
+	if !strings.HasPrefix(id, "https://") || len(id) > MaxClientID {
 		return false
 	}
 	for _, c := range []byte(id) {
@@ -73,8 +73,8 @@ func documentID(id string) bool {
 
 // discover sees to it that what is known of a client of that address is fresh, if
 // addresses of documents are taken.
-func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
-	if !a.Registration.Documents || !a.Registration.allowsRedirect(string(id)) {
+func (a *Registrar) discover(ctx context.Context, id model.ClientID) error {
+	if !a.Policy.Documents || !a.Policy.allowsRedirect(string(id)) {
 		return store.ErrNotFound // also those that were known before it was switched off
 	}
 	c, err := a.clients.find(ctx, id)
@@ -99,7 +99,7 @@ func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
 	}
 }
 
-func (a *Authority) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
+func (a *Registrar) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
 	defer a.documents.end(id, f)
 	if c, err := a.clients.find(ctx, id); err == nil && c.registration.FreshUntil > a.unix() {
 		return // somebody else has fetched it just now
@@ -154,7 +154,7 @@ func errDocument(cause error, format string, args ...any) *Error {
 }
 
 // fetchDocument fetches a client's document and keeps what it says.
-func (a *Authority) fetchDocument(ctx context.Context, id model.ClientID) error {
+func (a *Registrar) fetchDocument(ctx context.Context, id model.ClientID) error {
 	// CIMD §5: "MUST NOT automatically follow HTTP redirects".
 	straight := *a.Fetch
 	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -166,9 +166,9 @@ func (a *Authority) fetchDocument(ctx context.Context, id model.ClientID) error 
 	if d.Type != "application/json" && (!strings.HasPrefix(d.Type, "application/") || !strings.HasSuffix(d.Type, "+json")) {
 		return errDocument(nil, "its media type must be application/json")
 	}
-	s, e := a.readDocument(ctx, id, d.Body)
-	if e != nil {
-		return e
+	s, err := a.readDocument(ctx, id, d.Body)
+	if err != nil {
+		return err
 	}
 	err = a.keepDocument(ctx, id, s, a.unix()+freshness(d.Header))
 	a.clients.forget(id)
@@ -198,7 +198,7 @@ func freshness(h http.Header) int64 {
 
 // readDocument reads what a document says about its client and holds it to CIMD
 // §4 and to the policy of registration.
-func (a *Authority) readDocument(ctx context.Context, id model.ClientID, body []byte) (model.ClientSettings, *Error) {
+func (a *Registrar) readDocument(ctx context.Context, id model.ClientID, body []byte) (model.ClientSettings, error) {
 	var s model.ClientSettings
 	all, e := readMetadata(string(body))
 	if e != nil {
@@ -231,11 +231,10 @@ func (a *Authority) readDocument(ctx context.Context, id model.ClientID, body []
 	if err == nil {
 		s, err = a.settle(ctx, model.ClientSettings{}, s)
 	}
-	if err != nil {
-		e := refusal(err)
+	if errors.As(refusal(err), &e) {
 		return s, errDocument(err, "%s", e.Description)
 	}
-	return s, nil
+	return s, err
 }
 
 // checkOrigin: the host of the client_id is what a person is shown, so a code
@@ -256,7 +255,7 @@ func checkOrigin(id string, s model.ClientSettings) error {
 // keepDocument writes what a document said. The row of one that is new is a
 // cache, for which nobody is accountable; what people agree to later has its
 // event.
-func (a *Authority) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, until int64) error {
+func (a *Registrar) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, until int64) error {
 	var kept model.Client
 	found := false
 	err := a.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {

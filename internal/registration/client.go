@@ -1,7 +1,8 @@
-package oauth
+package registration
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"strings"
 	"sync"
@@ -12,11 +13,11 @@ import (
 	"github.com/ostiary/ostiary/jwk"
 )
 
-// client is a client together with what is needed to recognise it.
-type client struct {
+// Client is a client together with what is needed to recognise it.
+type Client struct {
 	model.Client
 	secrets []clientSecret
-	keys    jwk.Source // nil: it has none
+	Keys    jwk.Source // nil: it has none
 
 	registration model.Registration // of a client that no operator registered
 	logo         model.Logo         // without its body; zero: none is kept
@@ -37,11 +38,11 @@ const clientLife = time.Second
 // clientsKept bounds the memory of the cache; beyond it, it starts anew.
 const clientsKept = 10_000
 
-// clientCache keeps clients for clientLife. Key sets are kept longer, for as
+// cache keeps clients for clientLife. Key sets are kept longer, for as
 // long as the client's own settings stand, because they have a cache of their
 // own.
-type clientCache struct {
-	load func(ctx context.Context, id model.ClientID, old *client) (*client, error)
+type cache struct {
+	load func(ctx context.Context, id model.ClientID, old *Client) (*Client, error)
 	now  func() time.Time
 
 	mu      sync.RWMutex
@@ -49,19 +50,19 @@ type clientCache struct {
 }
 
 type cachedClient struct {
-	*client
+	*Client
 	until time.Time
 }
 
-func (c *clientCache) find(ctx context.Context, id model.ClientID) (*client, error) {
+func (c *cache) find(ctx context.Context, id model.ClientID) (*Client, error) {
 	now := c.now()
 	c.mu.RLock()
 	e, ok := c.entries[id]
 	c.mu.RUnlock()
 	if ok && now.Before(e.until) {
-		return e.client, nil
+		return e.Client, nil
 	}
-	found, err := c.load(ctx, id, e.client)
+	found, err := c.load(ctx, id, e.Client)
 	if err != nil {
 		c.forget(id)
 		return nil, err
@@ -75,15 +76,15 @@ func (c *clientCache) find(ctx context.Context, id model.ClientID) (*client, err
 	return found, nil
 }
 
-func (c *clientCache) forget(id model.ClientID) {
+func (c *cache) forget(id model.ClientID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, id)
 }
 
-// client returns an enabled client; store.ErrNotFound where there is none, and
+// Client returns an enabled client; store.ErrNotFound where there is none, and
 // an *Error where it is one whose metadata document cannot be had.
-func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, error) {
+func (a *Registrar) Client(ctx context.Context, id model.ClientID) (*Client, error) {
 	if documentID(string(id)) {
 		if err := a.discover(ctx, id); err != nil {
 			return nil, err
@@ -100,7 +101,7 @@ func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, err
 }
 
 // readRegistration reads what only some clients have.
-func readRegistration(tx *store.Tx, c *client) (err error) {
+func readRegistration(tx *store.Tx, c *Client) (err error) {
 	if c.Origin != model.OriginOperator {
 		if c.registration, err = tx.Registration(c.ID); err != nil {
 			return err
@@ -119,8 +120,8 @@ func readRegistration(tx *store.Tx, c *client) (err error) {
 	return err
 }
 
-func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *client) (*client, error) {
-	c := &client{}
+func (a *Registrar) load(ctx context.Context, id model.ClientID, old *Client) (*Client, error) {
+	c := &Client{}
 	var secrets []model.ClientSecret
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if c.Client, err = tx.Client(id); err != nil {
@@ -144,14 +145,14 @@ func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *clie
 		c.secrets = append(c.secrets, s)
 	}
 	if old != nil && old.JWKSURI == c.JWKSURI && string(old.JWKS) == string(c.JWKS) {
-		c.keys = old.keys
+		c.Keys = old.Keys
 		return c, nil
 	}
-	c.keys, err = a.clientKeys(c.ClientSettings)
+	c.Keys, err = a.clientKeys(c.ClientSettings)
 	return c, err
 }
 
-func (a *Authority) clientKeys(s model.ClientSettings) (jwk.Source, error) {
+func (a *Registrar) clientKeys(s model.ClientSettings) (jwk.Source, error) {
 	switch {
 	case len(s.JWKS) > 0:
 		return jwk.ParseSet(s.JWKS)
@@ -171,7 +172,7 @@ const keysInterval = 30 * time.Second
 // secret is returned once, and empty for a client that needs none.
 //
 // Errors: *InvalidClientError, store.ErrConflict where the id is taken.
-func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
+func (a *Registrar) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
 	c, err := a.createClient(ctx, birth{by: by, settings: s, id: id, action: "client.create"})
 	return c.Client, c.secret, err
 }
@@ -197,7 +198,7 @@ type born struct {
 	secretExpiresAt int64
 }
 
-func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
+func (a *Registrar) createClient(ctx context.Context, b birth) (born, error) {
 	s, err := a.settle(ctx, model.ClientSettings{}, b.settings)
 	if err != nil {
 		return born{}, err
@@ -227,7 +228,7 @@ func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
 }
 
 // bear writes a new client, with a first secret unless row is zero.
-func (a *Authority) bear(tx *store.Tx, b birth, c model.Client, row model.ClientSecret) (err error) {
+func (a *Registrar) bear(tx *store.Tx, b birth, c model.Client, row model.ClientSecret) (err error) {
 	if err := tx.InsertClient(c); err != nil {
 		return err
 	}
@@ -249,7 +250,7 @@ func (a *Authority) bear(tx *store.Tx, b birth, c model.Client, row model.Client
 // by themselves, and by what they say about the world outside.
 //
 // Errors: *InvalidClientError.
-func (a *Authority) settle(ctx context.Context, old, s model.ClientSettings) (model.ClientSettings, error) {
+func (a *Registrar) settle(ctx context.Context, old, s model.ClientSettings) (model.ClientSettings, error) {
 	s = withDefaults(s)
 	if err := checkClient(s); err != nil {
 		return s, err
@@ -260,12 +261,15 @@ func (a *Authority) settle(ctx context.Context, old, s model.ClientSettings) (mo
 	return s, a.checkSector(ctx, old, s)
 }
 
+// MaxClientID is the longest client_id, in bytes.
+const MaxClientID = 256
+
 const clientIDReason = "it must be 1 to 256 printable characters without a space, quote, colon or backslash"
 
 // clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
 // a Basic header, a shell or a URL.
 func clientIDSyntax(id string) bool {
-	if id == "" || len(id) > limits["client_id"] {
+	if id == "" || len(id) > MaxClientID {
 		return false
 	}
 	for _, c := range []byte(id) {
@@ -281,7 +285,7 @@ func clientIDSyntax(id string) bool {
 // person.
 //
 // Errors: *InvalidClientError, store.ErrNotFound.
-func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
+func (a *Registrar) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
 	old, err := a.stored(ctx, id)
 	if err != nil {
 		return model.Client{}, err
@@ -296,14 +300,14 @@ func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.C
 }
 
 // stored returns a client as the database has it, disabled or not.
-func (a *Authority) stored(ctx context.Context, id model.ClientID) (c model.Client, err error) {
+func (a *Registrar) stored(ctx context.Context, id model.ClientID) (c model.Client, err error) {
 	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { c, err = tx.Client(id); return err })
 	return c, err
 }
 
 // DisableClient makes a client unusable, or usable again. Disabling ends every
 // grant and every token of it.
-func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.ClientID, disabled bool) (model.Client, error) {
+func (a *Registrar) DisableClient(ctx context.Context, by model.Actor, id model.ClientID, disabled bool) (model.Client, error) {
 	action := "client.enable"
 	if disabled {
 		action = "client.disable"
@@ -315,7 +319,7 @@ func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.
 }
 
 // changeClient changes a client and what hangs on it in one transaction.
-func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*store.Tx, *model.Client) error) (model.Client, error) {
+func (a *Registrar) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*store.Tx, *model.Client) error) (model.Client, error) {
 	var c model.Client
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		was, err := tx.Client(id)
@@ -335,7 +339,7 @@ func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.C
 
 // writeClient writes a client anew. If it is disabled, or is to know people by
 // another kind of subject, what it holds of them ends.
-func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event) error {
+func (a *Registrar) writeClient(tx *store.Tx, was, c model.Client, e model.Event) error {
 	if err := keepSector(was.ClientSettings, c.ClientSettings); err != nil {
 		return err
 	}
@@ -344,7 +348,7 @@ func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event
 	}
 	pairwise := func(c model.Client) bool { return c.SubjectType == model.SubjectPairwise }
 	if c.Disabled && !was.Disabled || pairwise(c) != pairwise(was) {
-		if err := tx.EndClient(c.ID, a.ending(model.CauseAdmin)); err != nil {
+		if err := tx.EndClient(c.ID, store.NewEnding(model.CauseAdmin, a.unix())); err != nil {
 			return err
 		}
 	}
@@ -354,7 +358,7 @@ func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event
 // DeleteClient removes a client and ends every grant and token of it.
 //
 // Errors: store.ErrNotFound.
-func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
+func (a *Registrar) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
 	return a.endClient(ctx, by, id, departure{cause: model.CauseAdmin, action: "client.delete"})
 }
 
@@ -365,14 +369,14 @@ type departure struct {
 	still  func(*store.Tx) (bool, error) // whether it is to go, asked in the transaction; nil: it is
 }
 
-func (a *Authority) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
+func (a *Registrar) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
 	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.bury(tx, by, id, d) })
 	a.clients.forget(id)
 	return err
 }
 
 // bury ends what a client holds, and removes it.
-func (a *Authority) bury(tx *store.Tx, by model.Actor, id model.ClientID, d departure) error {
+func (a *Registrar) bury(tx *store.Tx, by model.Actor, id model.ClientID, d departure) error {
 	if _, err := tx.Client(id); err != nil {
 		return err
 	}
@@ -381,11 +385,48 @@ func (a *Authority) bury(tx *store.Tx, by model.Actor, id model.ClientID, d depa
 			return err
 		}
 	}
-	if err := tx.EndClient(id, a.ending(d.cause)); err != nil {
+	if err := tx.EndClient(id, store.NewEnding(d.cause, a.unix())); err != nil {
 		return err
 	}
 	if err := tx.DeleteClient(id); err != nil {
 		return err
 	}
 	return tx.Record(model.Event{Actor: by, Action: d.action, ClientID: id})
+}
+
+// CheckSecret holds a secret to those of the client that are live now.
+func (c *Client) CheckSecret(s model.Secret, now int64) error {
+	hash := []byte(s.Hash())
+	ok := 0
+	for _, row := range c.secrets {
+		same := subtle.ConstantTimeCompare(hash, []byte(row.Hash))
+		if row.live(now) {
+			ok |= same
+		}
+	}
+	if ok == 0 {
+		return errors.New("wrong client secret")
+	}
+	return nil
+}
+
+// AssertionKeys are the keys that a client's assertions are verified with: its
+// live secrets, or its public keys.
+func (c *Client) AssertionKeys(now int64) (jwk.Source, error) {
+	if c.AuthMethod == model.AuthPrivateKey {
+		if c.Keys == nil {
+			return nil, errors.New("the client has no keys")
+		}
+		return c.Keys, nil
+	}
+	var live []*jwk.Key
+	for _, s := range c.secrets {
+		if s.key != nil && s.live(now) {
+			live = append(live, s.key)
+		}
+	}
+	if len(live) == 0 {
+		return nil, errors.New("the client has no secret that it could have signed with: give it a new one")
+	}
+	return jwk.NewSet(live...)
 }

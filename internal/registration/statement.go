@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -29,7 +29,7 @@ var statementTypes = []string{"JWT", "software-statement+jwt"}
 // statementKeys prepares the keys of all who vouch for software.
 func statementKeys(c Config) (map[string]jwk.Source, error) {
 	all := map[string]jwk.Source{}
-	for issuer, keys := range c.Registration.Statements {
+	for issuer, keys := range c.Policy.Statements {
 		var err error
 		if len(keys.JWKS) > 0 {
 			all[issuer], err = jwk.ParseSet(keys.JWKS)
@@ -47,7 +47,7 @@ func statementKeys(c Config) (map[string]jwk.Source, error) {
 // RFC 7591 §3.1.1: "client metadata values conveyed in the software statement
 // MUST take precedence over those conveyed using plain JSON elements". Where
 // nobody is trusted to make one they are ignored, as the same clause allows.
-func (a *Authority) applyStatement(ctx context.Context, all metadata, s *model.ClientSettings) *Error {
+func (a *Registrar) applyStatement(ctx context.Context, all metadata, s *model.ClientSettings) *Error {
 	value, sent := all["software_statement"]
 	if !sent || len(a.statements) == 0 {
 		return nil
@@ -74,7 +74,7 @@ func (a *Authority) applyStatement(ctx context.Context, all metadata, s *model.C
 
 // verifyStatement returns the claims of a software statement by somebody whose
 // word counts.
-func (a *Authority) verifyStatement(ctx context.Context, statement string) (json.RawMessage, *Error) {
+func (a *Registrar) verifyStatement(ctx context.Context, statement string) (json.RawMessage, *Error) {
 	seen, err := jwt.DecodeUnverified[jwt.Registered](statement)
 	if err != nil || seen.Claims.Issuer == "" {
 		// RFC 7591 §2.3: it MUST contain an "iss" claim.
@@ -88,7 +88,7 @@ func (a *Authority) verifyStatement(ctx context.Context, statement string) (json
 	o := jwt.VerifyOptions{
 		Algorithms: AssertionAlgorithms,
 		Issuers:    []string{seen.Claims.Issuer},
-		Leeway:     Leeway,
+		Leeway:     model.Leeway,
 		MaxSize:    maxStatement,
 		Now:        a.Now,
 		// The software does not change, and its statement is used by every

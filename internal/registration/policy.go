@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"errors"
@@ -13,15 +13,15 @@ import (
 
 // Who may register clients.
 const (
-	RegistrationOff   = "off"
-	RegistrationToken = "token" // whoever holds an initial access token, RFC 7591 §3
-	RegistrationOpen  = "open"
+	ModeOff   = "off"
+	ModeToken = "token" // whoever holds an initial access token, RFC 7591 §3
+	ModeOpen  = "open"
 )
 
-// Registration says who may register clients beside the operator, and what such
+// Policy says who may register clients beside the operator, and what such
 // a client can be. The zero value lets nobody.
-type Registration struct {
-	Mode      string // RegistrationOff (also ""), RegistrationToken or RegistrationOpen
+type Policy struct {
+	Mode      string // ModeOff (also ""), ModeToken or ModeOpen
 	Documents bool   // the address of a metadata document is taken for a client_id
 
 	RedirectHosts []string                 // to which codes may go, see CheckRedirectHost; empty: any
@@ -40,11 +40,11 @@ type Registration struct {
 var registrableGrants = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken}
 
 // Check completes a policy, or says which setting is wrong.
-func (r *Registration) Check() error {
+func (r *Policy) Check() error {
 	switch r.Mode {
 	case "":
-		r.Mode = RegistrationOff
-	case RegistrationOff, RegistrationToken, RegistrationOpen:
+		r.Mode = ModeOff
+	case ModeOff, ModeToken, ModeOpen:
 	default:
 		return fmt.Errorf("registration must be off, token or open, not %q", r.Mode)
 	}
@@ -54,19 +54,19 @@ func (r *Registration) Check() error {
 		}
 	}
 	if len(r.Scopes) == 0 {
-		r.Scopes = without(StandardScopes, []string{"groups"})
+		r.Scopes = slices.DeleteFunc(slices.Clone(StandardScopes), func(s string) bool { return s == "groups" })
 	}
-	if i := slices.IndexFunc(r.Scopes, func(s string) bool { return !scopeToken(s) }); i >= 0 {
+	if i := slices.IndexFunc(r.Scopes, func(s string) bool { return !ScopeToken(s) }); i >= 0 {
 		return fmt.Errorf("registration-scopes: %q is not the name of a scope", r.Scopes[i])
 	}
-	if i := slices.IndexFunc(r.Audiences, func(s string) bool { return s == "" || len(s) > 2048 || !clean(s) }); i >= 0 || len(r.Audiences) > maxList {
+	if i := slices.IndexFunc(r.Audiences, func(s string) bool { return s == "" || !text(s, MaxURI) }); i >= 0 || len(r.Audiences) > maxList {
 		return errors.New("registration-audiences: each must be the address of an API")
 	}
 	if len(r.AuthMethods) == 0 {
 		r.AuthMethods = AuthMethods
 	}
-	if unknown := without(r.AuthMethods, AuthMethods); len(unknown) > 0 {
-		return fmt.Errorf("%q is not a way for a client to prove itself: write some of %s", unknown[0], strings.Join(AuthMethods, ", "))
+	if unknown := missing(AuthMethods, r.AuthMethods); unknown != "" {
+		return fmt.Errorf("%q is not a way for a client to prove itself: write some of %s", unknown, strings.Join(AuthMethods, ", "))
 	}
 	if r.PerHour == 0 {
 		r.PerHour = 100
@@ -80,14 +80,15 @@ func (r *Registration) Check() error {
 	return nil
 }
 
-// CheckRedirectHost says whether a host may stand in Registration.RedirectHosts.
+// CheckRedirectHost says whether a host may stand in Policy.RedirectHosts.
 // "shop.example.com" is that host alone, "*.example.com" every host below
 // example.com, not itself; "com.example.app:" is the private scheme of a native
 // application.
 func CheckRedirectHost(host string) error {
 	name := host
 	if scheme, ok := strings.CutSuffix(host, ":"); ok {
-		if !strings.Contains(scheme, ".") || !unreserved(scheme) || scheme != strings.ToLower(scheme) {
+		// Parse makes a scheme lower case.
+		if u, err := url.Parse(host + "/"); err != nil || u.Scheme != scheme || !strings.Contains(scheme, ".") {
 			return fmt.Errorf("%q is not a private scheme: write one such as com.example.app:", host)
 		}
 		return nil
@@ -105,7 +106,7 @@ func CheckRedirectHost(host string) error {
 }
 
 // allowsRedirect reports whether the policy lets a code go to an address.
-func (r *Registration) allowsRedirect(uri string) bool {
+func (r *Policy) allowsRedirect(uri string) bool {
 	if len(r.RedirectHosts) == 0 {
 		return true
 	}
@@ -129,9 +130,9 @@ func (r *Registration) allowsRedirect(uri string) bool {
 // defaults of the specifications, and holds them to the policy.
 //
 // Errors: *InvalidClientError.
-func (a *Authority) admit(s model.ClientSettings) (model.ClientSettings, error) {
+func (a *Registrar) admit(s model.ClientSettings) (model.ClientSettings, error) {
 	s = registrationDefaults(s)
-	r := &a.Registration
+	r := &a.Policy
 	for _, g := range s.GrantTypes {
 		if !slices.Contains(registrableGrants, g) {
 			return s, invalid("grant_types", "a client can register for %s", strings.Join(registrableGrants, ", "))
@@ -144,11 +145,11 @@ func (a *Authority) admit(s model.ClientSettings) (model.ClientSettings, error) 
 	// what was asked for, and the answer says by what.
 	asked := s.Scopes
 	if s.Scopes = r.Scopes; len(asked) > 0 {
-		s.Scopes = without(asked, without(asked, r.Scopes))
+		s.Scopes = slices.DeleteFunc(asked, func(s string) bool { return !slices.Contains(r.Scopes, s) })
 	}
 	s.Audiences = r.Audiences
 	if len(s.Scopes) == 0 {
-		return s, invalid("scope", "a client can register for %s", joinScope(r.Scopes))
+		return s, invalid("scope", "a client can register for %s", strings.Join(r.Scopes, " "))
 	}
 	for name, list := range map[string][]string{"redirect_uris": s.RedirectURIs, "post_logout_redirect_uris": s.PostLogoutRedirectURIs} {
 		for _, uri := range list {
@@ -162,7 +163,7 @@ func (a *Authority) admit(s model.ClientSettings) (model.ClientSettings, error) 
 
 // checkStranger holds a client that no operator knows to what the specification
 // asks of addresses, where an operator may know better.
-func (a *Authority) checkStranger(s model.ClientSettings) error {
+func (a *Registrar) checkStranger(s model.ClientSettings) error {
 	if len(s.RedirectURIs) == 0 {
 		return invalid("redirect_uris", "at least one is needed") // OpenID Connect Dynamic Client Registration §2
 	}
@@ -224,7 +225,7 @@ func checkClientLogin(s model.ClientSettings) error {
 	}
 	u, err := url.Parse(s.InitiateURI)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || len(s.InitiateURI) > 2048 || !clean(s.InitiateURI) || strings.Contains(s.InitiateURI, "#"):
+	case err != nil || u.Host == "" || u.User != nil || !text(s.InitiateURI, MaxURI) || strings.Contains(s.InitiateURI, "#"):
 		return invalid("initiate_login_uri", "it must be a URL without a user name and a fragment")
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
 		return invalid("initiate_login_uri", "it must be an https URL")

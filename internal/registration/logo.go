@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"bytes"
@@ -42,7 +42,7 @@ type logos struct {
 func newLogos() logos { return logos{queue: make(chan model.Client, logosWaiting)} }
 
 // wantLogo asks for the logo of a client, if it has one; nobody waits for it.
-func (a *Authority) wantLogo(c model.Client) {
+func (a *Registrar) wantLogo(c model.Client) {
 	if c.LogoURI == "" {
 		return
 	}
@@ -62,8 +62,8 @@ func (a *Authority) wantLogo(c model.Client) {
 	}
 }
 
-// shownLogo is the hash of the logo that a page can show, "" for none yet.
-func (a *Authority) shownLogo(c *client) string {
+// ShownLogo is the hash of the logo that a page can show, "" for none yet.
+func (a *Registrar) ShownLogo(c *Client) string {
 	if c.logo.Hash == "" || a.unix()-c.logo.FetchedAt > logoLife {
 		a.wantLogo(c.Client)
 	}
@@ -71,7 +71,7 @@ func (a *Authority) shownLogo(c *client) string {
 }
 
 // FetchLogos fetches the logos that are asked for, until ctx is done.
-func (a *Authority) FetchLogos(ctx context.Context) {
+func (a *Registrar) FetchLogos(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,7 +84,7 @@ func (a *Authority) FetchLogos(ctx context.Context) {
 	}
 }
 
-func (a *Authority) fetchLogo(ctx context.Context, c model.Client) error {
+func (a *Registrar) fetchLogo(ctx context.Context, c model.Client) error {
 	d, err := fetch.Get(ctx, a.Fetch, c.LogoURI, fetch.Limits{Bytes: maxLogo})
 	if err != nil {
 		return err
@@ -159,8 +159,8 @@ var ErrNoLogo = errors.New("there is no such logo")
 // Logo returns a logo that is kept, by its hash.
 //
 // Errors: ErrNoLogo.
-func (a *Authority) Logo(ctx context.Context, hash string) (l model.Logo, err error) {
-	if len(hash) != 43 || !unreserved(hash) {
+func (a *Registrar) Logo(ctx context.Context, hash string) (l model.Logo, err error) {
+	if sum, err := base64.RawURLEncoding.DecodeString(hash); err != nil || len(sum) != sha256.Size {
 		return l, ErrNoLogo
 	}
 	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { l, err = tx.Logo(hash); return err })

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"cmp"
@@ -30,7 +30,7 @@ const secretPrefix = "ost_cs_"
 // that signs with its secret (client_secret_jwt) gets a secret of twice the
 // length, because HS512 wants a key of 64 bytes (RFC 7518 §3.2), and the server,
 // which has to compute the same signature, keeps it: sealed.
-func (a *Authority) newSecret(c model.Client) (model.ClientSecret, model.Secret, error) {
+func (a *Registrar) newSecret(c model.Client) (model.ClientSecret, model.Secret, error) {
 	secret := model.NewSecret(secretPrefix)
 	row := model.ClientSecret{ID: model.SecretID(model.NewID()), ClientID: c.ID, CreatedAt: a.unix()}
 	if c.AuthMethod == model.AuthSecretJWT {
@@ -47,13 +47,13 @@ func (a *Authority) newSecret(c model.Client) (model.ClientSecret, model.Secret,
 // secretKey opens a sealed secret: its octets are the key, OpenID Connect Core
 // §10.1. One that belongs to another row does not open, and one that is not what
 // its hash says was not ours to begin with.
-func (a *Authority) secretKey(row model.ClientSecret) (*jwk.Key, error) {
+func (a *Registrar) secretKey(row model.ClientSecret) (*jwk.Key, error) {
 	text, err := a.Keys.Unseal(keys.PurposeClientSecret, string(row.ID), row.Sealed)
 	if err != nil {
 		return nil, fmt.Errorf("client secret %s %w", row.ID, err)
 	}
 	defer clear(text)
-	if !same(model.Secret(text).Hash(), row.Hash) {
+	if !model.Secret(text).Matches(row.Hash) {
 		return nil, fmt.Errorf("client secret %s is another one inside", row.ID)
 	}
 	return jwk.New(text, jwk.Params{Use: jwk.UseSignature})
@@ -63,7 +63,7 @@ func (a *Authority) secretKey(row model.ClientSecret) (*jwk.Key, error) {
 //
 // Errors: store.ErrNotFound, ErrTooManySecrets, ErrNoSecret; store.ErrConflict
 // where the client's method was changed in the meantime.
-func (a *Authority) AddSecret(ctx context.Context, by model.Actor, id model.ClientID) (model.ClientSecret, model.Secret, error) {
+func (a *Registrar) AddSecret(ctx context.Context, by model.Actor, id model.ClientID) (model.ClientSecret, model.Secret, error) {
 	var c model.Client
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
 		c, err = tx.Client(id)
@@ -111,7 +111,7 @@ func (a *Authority) AddSecret(ctx context.Context, by model.Actor, id model.Clie
 // RemoveSecret makes a secret useless at once.
 //
 // Errors: store.ErrNotFound.
-func (a *Authority) RemoveSecret(ctx context.Context, by model.Actor, id model.ClientID, secret model.SecretID) error {
+func (a *Registrar) RemoveSecret(ctx context.Context, by model.Actor, id model.ClientID, secret model.SecretID) error {
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		all, err := tx.ClientSecrets(id)
 		if err != nil {

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -8,18 +8,18 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// NewRegistrationToken is what an operator says about an initial access token.
-type NewRegistrationToken struct {
+// NewToken is what an operator says about an initial access token.
+type NewToken struct {
 	Name string
 	Uses int64 // how many registrations; 0: any number
 	Life int64 // seconds; 0: it does not expire
 }
 
-// CreateRegistrationToken makes an initial access token, which is returned once.
+// CreateToken makes an initial access token, which is returned once.
 //
 // Errors: *InvalidClientError.
-func (a *Authority) CreateRegistrationToken(ctx context.Context, by model.Actor, n NewRegistrationToken) (model.RegistrationToken, model.Secret, error) {
-	if !clean(n.Name) || len(n.Name) > 200 {
+func (a *Registrar) CreateToken(ctx context.Context, by model.Actor, n NewToken) (model.RegistrationToken, model.Secret, error) {
+	if !text(n.Name, 200) {
 		return model.RegistrationToken{}, "", invalid("name", "it must be at most 200 bytes of text")
 	}
 	if n.Uses < 0 || n.Life < 0 {
@@ -39,17 +39,17 @@ func (a *Authority) CreateRegistrationToken(ctx context.Context, by model.Actor,
 	return t, secret, nil
 }
 
-// RegistrationTokens lists the initial access tokens, good or not.
-func (a *Authority) RegistrationTokens(ctx context.Context) (all []model.RegistrationToken, err error) {
+// Tokens lists the initial access tokens, good or not.
+func (a *Registrar) Tokens(ctx context.Context) (all []model.RegistrationToken, err error) {
 	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.RegistrationTokens(); return err })
 	return all, err
 }
 
-// RevokeRegistrationToken makes an initial access token useless. What was
+// RevokeToken makes an initial access token useless. What was
 // registered with it stays.
 //
 // Errors: store.ErrNotFound.
-func (a *Authority) RevokeRegistrationToken(ctx context.Context, by model.Actor, id string) error {
+func (a *Registrar) RevokeToken(ctx context.Context, by model.Actor, id string) error {
 	return a.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.DeleteRegistrationToken(id); err != nil {
 			return err
@@ -65,9 +65,9 @@ func errInitial(cause error) *Error {
 
 // checkInitial looks whether an initial access token is good, before anything is
 // done for whoever sent it. It is used up together with the registration.
-func (a *Authority) checkInitial(ctx context.Context, token model.Secret) *Error {
+func (a *Registrar) checkInitial(ctx context.Context, token model.Secret) error {
 	if token == "" {
-		if a.Registration.Mode == RegistrationToken {
+		if a.Policy.Mode == ModeToken {
 			return fail(InvalidToken, "An initial access token is required")
 		}
 		return nil
@@ -78,7 +78,7 @@ func (a *Authority) checkInitial(ctx context.Context, token model.Secret) *Error
 	case errors.Is(err, store.ErrNotFound):
 		return errInitial(err)
 	case err != nil:
-		return inner(err).(*Error)
+		return err
 	case t.ExpiresAt != 0 && t.ExpiresAt <= a.unix(), t.Uses != 0 && t.Used >= t.Uses:
 		return errInitial(errors.New("the token has expired or is used up"))
 	}
