@@ -10,14 +10,6 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// The scopes of what this server lets programs do beside the protocol. A client
-// has them from an operator only.
-const (
-	ScopeSessions = "ostiary:sessions" // list and end sessions
-	ScopeUsers    = "ostiary:users"    // list, lock, unlock and sign out people
-	ScopeRevoke   = "ostiary:revoke"   // sign everybody out
-)
-
 // Caller is who calls an endpoint of this server with an access token.
 type Caller struct {
 	TokenID   string
