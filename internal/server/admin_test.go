@@ -173,7 +173,7 @@ func TestAdministrationRefused(t *testing.T) {
 			path := servertest.AuthorizePath(page, "scope", "openid "+oauth.ScopeUsers)
 			return h.Redeem(page, pageSecret, h.Browser().SignIn(path, login, "correct horse battery")).String("access_token")
 		}
-		s.Audiences = []string{"https://api.example"}
+		s.Audiences, s.Scopes = []string{"https://api.example"}, []string{"orders:read"}
 		s.GrantTypes, s.RedirectURIs, s.ResponseTypes = console.GrantTypes, nil, nil
 		elsewhere, elsewhereSecret := h.Client("elsewhere", s)
 
@@ -185,7 +185,7 @@ func TestAdministrationRefused(t *testing.T) {
 			{"no token (RFC 6750 §3.1)", "", "GET", "/api/users", 401, "invalid_token"},
 			{"no token of ours", "nonsense", "GET", "/api/users", 401, "invalid_token"},
 			{"another scope", ownToken(t, h, ops, secret, oauth.ScopeSessions), "GET", "/api/users", 403, "insufficient_scope"},
-			{"another audience (RFC 9068 §4)", ownToken(t, h, elsewhere, elsewhereSecret, oauth.ScopeUsers), "GET", "/api/users", 401, "invalid_token"},
+			{"another audience (RFC 9068 §4)", ownToken(t, h, elsewhere, elsewhereSecret, "orders:read"), "GET", "/api/users", 401, "invalid_token"},
 			{"a person who is no administrator", personal("olena"), "GET", "/api/users", 403, "insufficient_scope"},
 			{"an administrator", personal("boss"), "GET", "/api/users", 200, ""},
 			{"the last administrator", personal("boss"), "POST", "/api/users/" + string(boss.ID) + "/lock", 409, "access_denied"},
