@@ -26,8 +26,12 @@ func tree(sh shell) *cli.Command {
 				Name: "user", Usage: "people who can sign in", Flags: places(),
 				Commands: []*cli.Command{
 					sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
-					sh.userLock(), sh.userUnlock(), sh.userDelete(),
+					sh.userLock(), sh.userUnlock(), sh.userSignOut(), sh.userDelete(),
 				},
+			},
+			{
+				Name: "session", Usage: "who is signed in", Flags: places(),
+				Commands: []*cli.Command{sh.sessionList(), sh.sessionShow(), sh.sessionEnd(), sh.sessionEndAll()},
 			},
 			{
 				Name: "client", Usage: "applications that can ask for tokens", Flags: places(),

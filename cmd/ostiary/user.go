@@ -235,6 +235,22 @@ func (sh shell) userUnlock() *cli.Command {
 	}
 }
 
+func (sh shell) userSignOut() *cli.Command {
+	return &cli.Command{
+		Name: "sign-out", ArgsUsage: "LOGIN", Usage: "end all sessions of a person now; they can sign in again",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			if err := a.Accounts.SignOutEverywhere(ctx, a.actor, u.ID); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID, "signed_out": true}, "%s is signed out everywhere.", u.Login)
+		}),
+	}
+}
+
 func (sh shell) userDelete() *cli.Command {
 	return &cli.Command{
 		Name: "delete", ArgsUsage: "LOGIN", Usage: "delete a person with everything that is theirs",
@@ -255,20 +271,26 @@ func (sh shell) userDelete() *cli.Command {
 	}
 }
 
-// user finds the person that the argument names, by ID or by login. The ID goes
-// first: people choose logins, and nobody must be able to stand in for
-// somebody else by choosing theirs.
+// user finds the person that the argument names.
 func (a admin) user(ctx context.Context) (model.User, error) {
-	name := a.command.Args().First()
+	return a.userNamed(ctx, a.command.Args().First())
+}
+
+// userNamed finds a person by ID or by login. The ID goes first: people choose
+// logins, and nobody must be able to stand in for somebody else by choosing
+// theirs.
+func (a admin) userNamed(ctx context.Context, name string) (model.User, error) {
 	u, err := a.Accounts.User(ctx, model.UserID(name))
 	if errors.Is(err, account.ErrNoUser) {
 		u, err = a.Accounts.ByLogin(ctx, name)
 	}
-	if err != nil {
-		return model.User{}, userError(a.command, err)
+	if errors.Is(err, account.ErrNoUser) {
+		return model.User{}, noUser(name)
 	}
-	return u, nil
+	return u, err
 }
+
+func noUser(name string) error { return fmt.Errorf("there is no user %q: see ostiary user list", name) }
 
 // userError says whom an error is about, and what to do.
 func userError(c *cli.Command, err error) error {
@@ -276,7 +298,7 @@ func userError(c *cli.Command, err error) error {
 	var wrong account.ErrInvalid
 	switch {
 	case errors.Is(err, account.ErrNoUser):
-		return fmt.Errorf("there is no user %q: see ostiary user list", name)
+		return noUser(name)
 	case errors.Is(err, account.ErrLoginTaken):
 		return fmt.Errorf("there is a user %q already: choose another login", name)
 	case errors.As(err, &wrong):

@@ -47,6 +47,9 @@ var (
 	ErrNoSession = errors.New("no such session")
 	// ErrNoUser says that there is no such person.
 	ErrNoUser = errors.New("no such user")
+	// ErrLastAdmin says that nobody would be left to administer the server; only
+	// the command on the server's machine may do that.
+	ErrLastAdmin = errors.New("there is no other administrator")
 	// ErrLoginTaken says that somebody has that login already.
 	ErrLoginTaken = errors.New("the login is taken")
 	// ErrSignUpOff says that nobody gets an account by asking for one here.

@@ -173,6 +173,38 @@ func (a *Accounts) begin(tx *store.Tx, b beginning) (Entry, error) {
 	return Entry{SignedIn{Session: session, User: outward(user)}, beside}, nil
 }
 
+// SessionFilter narrows a listing of sessions; what is empty does not.
+type SessionFilter = store.SessionFilter
+
+// AllSessions lists live sessions by their ID, of whomever they are.
+func (a *Accounts) AllSessions(ctx context.Context, f SessionFilter) ([]model.Session, error) {
+	var list []model.Session
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Sessions(f)
+		return err
+	})
+	return list, err
+}
+
+// Session returns a live session and the applications that have a part in it, those
+// that came last first, or ErrNoSession.
+func (a *Accounts) Session(ctx context.Context, id model.SessionID) (s model.Session, in []model.Client, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) (err error) {
+		if s, err = tx.Session(id); err != nil {
+			return err
+		}
+		in, err = tx.Participants(id, maxParticipants)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.Live(a.unix()) {
+		return model.Session{}, nil, ErrNoSession
+	}
+	return s, in, err
+}
+
+// maxParticipants is of how many applications of a session is told.
+const maxParticipants = 100
+
 // Sessions lists the live sessions of a person, the youngest first.
 func (a *Accounts) Sessions(ctx context.Context, id model.UserID) ([]model.Session, error) {
 	var list []model.Session
@@ -184,19 +216,15 @@ func (a *Accounts) Sessions(ctx context.Context, id model.UserID) ([]model.Sessi
 }
 
 // SignOut ends a session with its grants. It returns ErrNoSession when it is
-// over already. The cause in the revocation log is "admin" when a person or an
-// operator ends the session of somebody else.
+// over already. The cause in the revocation log is "signed_out" when it is the
+// person's own doing, and "admin" when it is anybody else's.
 func (a *Accounts) SignOut(ctx context.Context, actor model.Actor, id model.SessionID) error {
 	err := a.store.Update(ctx, func(tx *store.Tx) error {
 		s, err := tx.Session(id)
 		if err != nil {
 			return err
 		}
-		cause := model.CauseSignedOut
-		if actor.Kind == model.ActorShell || actor.Kind == model.ActorUser && actor.ID != string(s.UserID) {
-			cause = model.CauseAdmin
-		}
-		if err := tx.EndSession(id, a.ending(cause)); err != nil {
+		if err := tx.EndSession(id, a.ending(leaving(actor, s.UserID))); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "session.end", UserID: s.UserID, Detail: "session=" + string(id)})
@@ -205,6 +233,38 @@ func (a *Accounts) SignOut(ctx context.Context, actor model.Actor, id model.Sess
 		return ErrNoSession
 	}
 	return err
+}
+
+// SignOutEverywhere ends all sessions of a person and all that applications hold
+// of theirs, what they may use while the person is away as well. Nothing keeps the
+// person from signing in again. It returns ErrNoUser.
+func (a *Accounts) SignOutEverywhere(ctx context.Context, actor model.Actor, id model.UserID) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		if err := tx.EndUser(id, a.ending(leaving(actor, id))); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.sign_out", UserID: id})
+	})
+}
+
+// SignOutEverybody ends every session and every grant, and makes every token
+// useless that was issued until now: for the day when a key has leaked. Nothing
+// keeps anybody from signing in again.
+func (a *Accounts) SignOutEverybody(ctx context.Context, actor model.Actor) error {
+	return a.store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.EndAll(a.ending(model.CauseAdmin)); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "all.sign_out"})
+	})
+}
+
+// leaving is why something of a person ends at somebody's wish.
+func leaving(actor model.Actor, whose model.UserID) model.Cause {
+	if actor.Kind == model.ActorUser && actor.ID == string(whose) {
+		return model.CauseSignedOut
+	}
+	return model.CauseAdmin
 }
 
 // expireBatch is how many sessions are ended in one transaction.

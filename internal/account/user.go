@@ -115,8 +115,8 @@ func (a *Accounts) List(ctx context.Context, after model.UserID, limit int) ([]m
 	return list, err
 }
 
-// Update changes what is known of a person. It returns ErrInvalid, ErrNoUser
-// and ErrLoginTaken.
+// Update changes what is known of a person. It returns ErrInvalid, ErrNoUser,
+// ErrLoginTaken and ErrLastAdmin.
 func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserID, c Change) (model.User, error) {
 	detail := ""
 	if c.Login != nil {
@@ -144,6 +144,11 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		if user, err = tx.User(id); err != nil {
 			return err
 		}
+		if c.Admin != nil && !*c.Admin {
+			if err := keepAdmin(tx, actor, user); err != nil {
+				return err
+			}
+		}
 		c.apply(&user)
 		user.UpdatedAt = a.unix()
 		if err := tx.UpdateUser(user); err != nil {
@@ -170,10 +175,17 @@ func (c Change) apply(u *model.User) {
 }
 
 // Lock keeps a person out and ends everything of theirs at once; locking again
-// ends again. It returns ErrNoUser.
+// ends again. It returns ErrNoUser and ErrLastAdmin.
 func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
-		if err := a.setStatus(tx, id, model.UserLocked); err != nil {
+		user, err := tx.User(id)
+		if err != nil {
+			return err
+		}
+		if err := keepAdmin(tx, actor, user); err != nil {
+			return err
+		}
+		if err := a.setStatus(tx, user, model.UserLocked); err != nil {
 			return err
 		}
 		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
@@ -187,29 +199,45 @@ func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID)
 // ErrNoUser.
 func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
-		if err := a.setStatus(tx, id, model.UserActive); err != nil {
+		user, err := tx.User(id)
+		if err != nil {
+			return err
+		}
+		if err := a.setStatus(tx, user, model.UserActive); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
 	})
 }
 
-func (a *Accounts) setStatus(tx *store.Tx, id model.UserID, status model.UserStatus) error {
-	user, err := tx.User(id)
-	if err != nil {
-		return err
-	}
+func (a *Accounts) setStatus(tx *store.Tx, user model.User, status model.UserStatus) error {
 	user.Status, user.UpdatedAt = status, a.unix()
 	return tx.UpdateUser(user)
 }
 
+// keepAdmin refuses to take the last administrator away. Whoever has the command
+// may: they can make another one.
+func keepAdmin(tx *store.Tx, actor model.Actor, leaving model.User) error {
+	if actor.Kind == model.ActorShell || !leaving.Admin || leaving.Status != model.UserActive {
+		return nil
+	}
+	n, err := tx.CountAdmins()
+	if err == nil && n < 2 {
+		err = ErrLastAdmin
+	}
+	return err
+}
+
 // Delete removes a person with all they have. Everything of theirs is ended
 // first, so that their tokens die by the revocation log, which stays. It
-// returns ErrNoUser.
+// returns ErrNoUser and ErrLastAdmin.
 func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
 		if err != nil {
+			return err
+		}
+		if err := keepAdmin(tx, actor, user); err != nil {
 			return err
 		}
 		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {

@@ -1,9 +1,10 @@
 // Package api is the door for programs: all that is called with JSON or a form
-// and answered with JSON. It owns discovery, the key set, and the endpoints for
-// tokens, introspection, revocation, userinfo and registration.
+// and answered with JSON. It owns discovery, the key set, the endpoints for tokens,
+// introspection, revocation, userinfo and registration, and those by which programs
+// administer the server.
 //
-// It parses, calls one rule of oauth or registration, and writes the answer. It never decides,
-// never shows a page, and never touches the store.
+// It parses, calls one rule of oauth, registration or account, and writes the answer.
+// It never decides, never shows a page, and never touches the store.
 package api
 
 import (
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 )
@@ -21,6 +23,7 @@ import (
 type Config struct {
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
+	Accounts  *account.Accounts
 	Keys      KeySet
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log
@@ -40,8 +43,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Registrar == nil || c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Registrar, Authority, Keys, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Keys, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -77,6 +80,7 @@ func (s *API) Routes() []Route {
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}
+	routes = append(routes, s.adminRoutes(base)...)
 	if base != "" {
 		// Some clients append the second one too, and put the first between.
 		routes = append(routes,

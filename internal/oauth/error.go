@@ -27,6 +27,7 @@ const (
 	RegistrationUnsupported  Code = "registration_not_supported"
 	UnmetAuthentication      Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
 	InvalidTarget            Code = "invalid_target"                    // RFC 8707 §2
+	NotFound                 Code = "not_found"                         // of the endpoints for administration
 	TooManyRequests          Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
 )
 
@@ -41,6 +42,9 @@ type Error struct {
 	// to the person instead, because there is no address that could be trusted
 	// (RFC 6749 §4.1.2.1).
 	To *Return
+
+	// Scope is what is wanted, with InsufficientScope; empty: no scope would help.
+	Scope string
 
 	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
 	RetryAfter int64

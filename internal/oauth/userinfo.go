@@ -39,7 +39,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	}
 	scope := strings.Fields(claims.Scope)
 	if !slices.Contains(scope, ScopeOpenID) {
-		return UserInfo{}, fail(InsufficientScope, "The scope openid is required") // OpenID Connect Core §5.3.1
+		return UserInfo{}, &Error{Code: InsufficientScope, Description: "The scope openid is required", Scope: ScopeOpenID} // OpenID Connect Core §5.3.1
 	}
 	c, err := a.Registrar.Client(ctx, model.ClientID(claims.ClientID))
 	if errors.Is(err, store.ErrNotFound) {

@@ -71,3 +71,21 @@ func (tx *Tx) SessionsOf(user model.UserID) ([]model.Session, error) {
 		ORDER BY created_at DESC, id LIMIT $3`,
 		string(user), tx.now().Unix(), page(0))
 }
+
+// SessionFilter narrows a listing of sessions; what is empty does not.
+type SessionFilter struct {
+	User   model.UserID
+	Client model.ClientID  // that has a part in it
+	After  model.SessionID // the last one of the page before
+	Limit  int             // 1000 at most
+}
+
+// Sessions lists the live sessions by their ID.
+func (tx *Tx) Sessions(f SessionFilter) ([]model.Session, error) {
+	return many(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
+		WHERE id > $1 AND ended_at = 0 AND idle_at > $2 AND expires_at > $2
+		AND ($3 = '' OR user_id = $3)
+		AND ($4 = '' OR id IN (SELECT session_id FROM participants WHERE client_id = $4))
+		ORDER BY id LIMIT $5`,
+		string(f.After), tx.now().Unix(), string(f.User), string(f.Client), page(f.Limit))
+}

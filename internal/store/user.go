@@ -43,6 +43,11 @@ func (tx *Tx) CountUsers() (int64, error) {
 	return one(tx, scanInt, `SELECT count(*) FROM users`)
 }
 
+// CountAdmins returns how many administrators can sign in.
+func (tx *Tx) CountAdmins() (int64, error) {
+	return one(tx, scanInt, `SELECT count(*) FROM users WHERE admin = 1 AND status = $1`, string(model.UserActive))
+}
+
 // UpdateUser writes everything but the password and the time of creation. To
 // lock a person does not end what they hold: EndUser does. It fails with
 // ErrNotFound, or with ErrConflict if the login is taken.

@@ -1,0 +1,252 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// The pages of a listing, in rows.
+const (
+	defaultPage = 100
+	longestPage = 1000
+)
+
+// adminRoutes are the endpoints by which programs administer this server. Each is
+// one rule of account, behind a scope.
+func (s *API) adminRoutes(base string) []Route {
+	// A pattern with a method leaves the other methods of a path to the
+	// catch-all, so each path has one handler, which knows its methods.
+	return []Route{
+		{base + "/api/users", s.private(s.admin(oauth.ScopeUsers, s.users), "GET")},
+		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET")},
+		{base + "/api/users/{id}/lock", s.private(s.admin(oauth.ScopeUsers, s.lockUser), "POST")},
+		{base + "/api/users/{id}/unlock", s.private(s.admin(oauth.ScopeUsers, s.unlockUser), "POST")},
+		{base + "/api/users/{id}/sign-out", s.private(s.admin(oauth.ScopeUsers, s.signOutUser), "POST")},
+		{base + "/api/sessions", s.private(s.admin(oauth.ScopeSessions, s.sessions), "GET")},
+		{base + "/api/sessions/{id}", s.private(s.admin(oauth.ScopeSessions, s.session), "GET", "DELETE")},
+		{base + "/api/sessions/end-all", s.private(s.admin(oauth.ScopeRevoke, s.endAll), "POST")},
+	}
+}
+
+// administration is an endpoint that knows who calls.
+type administration func(w http.ResponseWriter, r *http.Request, by model.Actor) error
+
+// admin lets those through who may: RFC 6750 §3 says how the others are refused.
+func (s *API) admin(scope string, next administration) endpoint {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		token, e := bearer(r)
+		if e != nil {
+			s.challenge(w, r, e)
+			return nil
+		}
+		caller, err := s.Authority.Authorize(r.Context(), token, scope)
+		if errors.As(err, &e) && e.Code != oauth.ServerError {
+			s.challenge(w, r, e)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return s.administered(w, next(w, r, caller.Actor(s.Address(r))))
+	}
+}
+
+// administered answers for what the rules of account say no to.
+func (s *API) administered(w http.ResponseWriter, err error) error {
+	switch {
+	case errors.Is(err, account.ErrNoUser):
+		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such user")
+	case errors.Is(err, account.ErrNoSession):
+		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such session, or it is over")
+	case errors.Is(err, account.ErrLastAdmin):
+		writeError(w, http.StatusConflict, oauth.AccessDenied, "There is no other administrator: make one first")
+	default:
+		return err
+	}
+	return nil
+}
+
+// person is what an administrator sees of a person; times are unix seconds.
+type person struct {
+	ID        model.UserID     `json:"id"`
+	Login     string           `json:"login"`
+	Status    model.UserStatus `json:"status"`
+	Admin     bool             `json:"admin"`
+	Profile   model.Profile    `json:"profile"`
+	CreatedAt int64            `json:"created_at"`
+	UpdatedAt int64            `json:"updated_at"`
+}
+
+func personOf(u model.User) person {
+	return person{u.ID, u.Login, u.Status, u.Admin, u.Profile, u.CreatedAt, u.UpdatedAt}
+}
+
+// users lists people by their ID, or the one with a login.
+func (s *API) users(w http.ResponseWriter, r *http.Request, _ model.Actor) error {
+	q, limit, ok := listing(w, r, "after", "limit", "login")
+	if !ok {
+		return nil
+	}
+	list := []model.User{}
+	if login := q["login"]; login != "" {
+		u, err := s.Accounts.ByLogin(r.Context(), login)
+		if err != nil && !errors.Is(err, account.ErrNoUser) {
+			return err
+		}
+		if err == nil {
+			list = append(list, u)
+		}
+	} else {
+		var err error
+		if list, err = s.Accounts.List(r.Context(), model.UserID(q["after"]), limit); err != nil {
+			return err
+		}
+	}
+	people := []person{}
+	for _, u := range list {
+		people = append(people, personOf(u))
+	}
+	out := struct {
+		Users []person     `json:"users"`
+		Next  model.UserID `json:"next,omitempty"`
+	}{Users: people}
+	if len(list) == limit {
+		out.Next = list[limit-1].ID
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *API) user(w http.ResponseWriter, r *http.Request, _ model.Actor) error {
+	u, err := s.Accounts.User(r.Context(), model.UserID(r.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, personOf(u))
+}
+
+func (s *API) lockUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {
+	return done(w, s.Accounts.Lock(r.Context(), by, model.UserID(r.PathValue("id"))))
+}
+
+func (s *API) unlockUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {
+	return done(w, s.Accounts.Unlock(r.Context(), by, model.UserID(r.PathValue("id"))))
+}
+
+func (s *API) signOutUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {
+	return done(w, s.Accounts.SignOutEverywhere(r.Context(), by, model.UserID(r.PathValue("id"))))
+}
+
+// session is what an administrator sees of a session; times are unix seconds.
+type session struct {
+	ID        model.SessionID  `json:"id"`
+	UserID    model.UserID     `json:"user_id"`
+	AuthTime  int64            `json:"auth_time"`
+	ACR       string           `json:"acr"`
+	AMR       []string         `json:"amr"`
+	Remember  bool             `json:"remember"`
+	CreatedAt int64            `json:"created_at"`
+	SeenAt    int64            `json:"seen_at"`
+	IdleAt    int64            `json:"idle_at"`
+	ExpiresAt int64            `json:"expires_at"`
+	UserAgent string           `json:"user_agent,omitempty"`
+	Address   string           `json:"address,omitempty"`
+	Clients   []model.ClientID `json:"clients,omitempty"` // that have a part in it
+}
+
+func sessionOf(s model.Session) session {
+	return session{
+		ID: s.ID, UserID: s.UserID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Remember: s.Remember, CreatedAt: s.CreatedAt,
+		SeenAt: s.SeenAt, IdleAt: s.IdleAt, ExpiresAt: s.ExpiresAt, UserAgent: s.UserAgent, Address: s.Address,
+	}
+}
+
+// sessions lists live sessions by their ID.
+func (s *API) sessions(w http.ResponseWriter, r *http.Request, _ model.Actor) error {
+	q, limit, ok := listing(w, r, "after", "limit", "user", "client")
+	if !ok {
+		return nil
+	}
+	list, err := s.Accounts.AllSessions(r.Context(), account.SessionFilter{
+		User: model.UserID(q["user"]), Client: model.ClientID(q["client"]), After: model.SessionID(q["after"]), Limit: limit,
+	})
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Sessions []session       `json:"sessions"`
+		Next     model.SessionID `json:"next,omitempty"`
+	}{Sessions: []session{}}
+	for _, one := range list {
+		out.Sessions = append(out.Sessions, sessionOf(one))
+	}
+	if len(list) == limit {
+		out.Next = list[limit-1].ID
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *API) session(w http.ResponseWriter, r *http.Request, by model.Actor) error {
+	id := model.SessionID(r.PathValue("id"))
+	if r.Method == http.MethodDelete {
+		return done(w, s.Accounts.SignOut(r.Context(), by, id))
+	}
+	one, clients, err := s.Accounts.Session(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	out := sessionOf(one)
+	for _, c := range clients {
+		out.Clients = append(out.Clients, c.ID)
+	}
+	return writeJSON(w, http.StatusOK, out)
+}
+
+func (s *API) endAll(w http.ResponseWriter, r *http.Request, by model.Actor) error {
+	return done(w, s.Accounts.SignOutEverybody(r.Context(), by))
+}
+
+// done answers for what has nothing to tell.
+func done(w http.ResponseWriter, err error) error {
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// listing reads the query of a listing: the parameters that it knows, each once,
+// and how many rows a page has. Otherwise it answers.
+func listing(w http.ResponseWriter, r *http.Request, known ...string) (q map[string]string, limit int, ok bool) {
+	refuse := func(why string) (map[string]string, int, bool) {
+		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, why)
+		return nil, 0, false
+	}
+	values := r.URL.Query()
+	q = map[string]string{}
+	for _, name := range known {
+		if len(values[name]) > 1 {
+			return refuse("The parameter " + name + " must come once")
+		}
+		q[name] = values.Get(name)
+		delete(values, name)
+	}
+	if len(values) > 0 {
+		// A misspelt filter must not list everything.
+		return refuse("The parameters are " + strings.Join(known, ", "))
+	}
+	limit = defaultPage
+	if q["limit"] != "" {
+		var err error
+		if limit, err = strconv.Atoi(q["limit"]); err != nil || limit < 1 || limit > longestPage {
+			return refuse("The limit must be a number from 1 to " + strconv.Itoa(longestPage))
+		}
+	}
+	return q, limit, true
+}
