@@ -1,7 +1,5 @@
 package registration
 
-import "strings"
-
 // StandardScopes are the scopes that every installation knows.
 var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"}
 
@@ -13,12 +11,4 @@ func ScopeToken(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-func join[T ~string](algs []T) string {
-	var s []string
-	for _, a := range algs {
-		s = append(s, string(a))
-	}
-	return strings.Join(s, ", ")
 }
