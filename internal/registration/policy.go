@@ -59,6 +59,9 @@ func (p *Policy) Check() error {
 	if i := slices.IndexFunc(p.Scopes, func(s string) bool { return !ScopeToken(s) }); i >= 0 {
 		return fmt.Errorf("registration-scopes: %q is not the name of a scope", p.Scopes[i])
 	}
+	if i := slices.IndexFunc(p.Scopes, ReservedScope); i >= 0 {
+		return fmt.Errorf("registration-scopes: %q is for the operator to give: use ostiary client update CLIENT --scope %s", p.Scopes[i], p.Scopes[i])
+	}
 	if i := slices.IndexFunc(p.Audiences, func(s string) bool { return s == "" || !text(s, MaxURI) }); i >= 0 || len(p.Audiences) > maxList {
 		return errors.New("registration-audiences: each must be the address of an API")
 	}
@@ -147,6 +150,7 @@ func (r *Registrar) admit(s model.ClientSettings) (model.ClientSettings, error) 
 	if s.Scopes = p.Scopes; len(asked) > 0 {
 		s.Scopes = slices.DeleteFunc(asked, func(s string) bool { return !slices.Contains(p.Scopes, s) })
 	}
+	s.Scopes = slices.DeleteFunc(slices.Clone(s.Scopes), ReservedScope) // whatever the policy says
 	s.Audiences = p.Audiences
 	if len(s.Scopes) == 0 {
 		return s, invalid("scope", "a client can register for %s", strings.Join(p.Scopes, " "))

@@ -1,5 +1,7 @@
 package registration
 
+import "strings"
+
 // StandardScopes are the scopes that every installation knows.
 var StandardScopes = []string{"openid", "profile", "email", "address", "phone", "groups", "offline_access"}
 
@@ -11,4 +13,11 @@ func ScopeToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// ReservedScope reports whether a scope is for an operator to give: all names that
+// begin like those of oauth for what this server itself is asked, also such as
+// do not mean anything yet.
+func ReservedScope(s string) bool {
+	return strings.HasPrefix(s, "ostiary:") || strings.HasPrefix(s, "ssf.")
 }
