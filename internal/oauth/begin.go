@@ -14,7 +14,7 @@ import (
 type Authorization struct {
 	Request model.Request
 	Client  model.Client
-	Logo    string // hash of the client's logo, for Authority.Logo; empty: none is kept
+	Logo    string // hash of the client's logo, for Registrar.Logo; empty: none is kept
 	way     Return
 	stored  bool
 }

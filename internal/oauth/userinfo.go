@@ -48,15 +48,15 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	if err != nil {
 		return UserInfo{}, inner(err)
 	}
-	var grant model.Grant
+	grant, user := claims.grant, claims.user
 	var u model.User
 	var gone *Error
-	user := claims.user
 	err = a.view(ctx, func(tx *store.Tx) (err error) {
-		grant, err = tx.Grant(model.GrantID(claims.GrantID))
+		if grant.ID == "" {
+			grant, err = tx.Grant(model.GrantID(claims.GrantID))
+		}
 		if errors.Is(err, store.ErrNotFound) {
-			gone = &Error{Description: "The access token expired, was revoked, or is not valid", cause: err}
-			return nil
+			return errNotAlive(err)
 		}
 		if err != nil {
 			return err

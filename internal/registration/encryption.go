@@ -104,11 +104,11 @@ func checkClientAnswers(s model.ClientSettings) error {
 }
 
 // checkReady refuses an algorithm whose key is not published everywhere yet.
-func (a *Registrar) checkReady(s model.ClientSettings) error {
+func (r *Registrar) checkReady(s model.ClientSettings) error {
 	for name, alg := range map[string]string{
 		"id_token_signed_response_alg": s.IDTokenAlgorithm, "userinfo_signed_response_alg": s.UserInfoAlgorithm,
 	} {
-		if alg != "" && !a.Keys.Ready(jwa.Algorithm(alg)) {
+		if alg != "" && !r.Keys.Ready(jwa.Algorithm(alg)) {
 			return invalid(name, "the server's key for %s has only just been made: try again in a few seconds", alg)
 		}
 	}

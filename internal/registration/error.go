@@ -59,6 +59,15 @@ func invalid(setting, format string, args ...any) error {
 	return &InvalidClientError{setting, fmt.Sprintf(format, args...)}
 }
 
+// join lists values for a Reason.
+func join[T ~string](values []T) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, string(v))
+	}
+	return strings.Join(all, ", ")
+}
+
 // refusal turns what is wrong with a client's settings into an error of RFC 7591
 // §3.2.2.
 func refusal(err error) error {

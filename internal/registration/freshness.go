@@ -6,7 +6,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-// maxAge bounds max_age and default_max_age, in seconds: what fits 32 bits.
+// maxAge bounds default_max_age, in seconds: what fits 32 bits, as in a request.
 const maxAge = 1<<32 - 1
 
 // checkClientFreshness holds what a client asks for by default to what it could

@@ -66,9 +66,9 @@ func New(c Config) (*Registrar, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Registrar{Config: c, statements: statements, logos: newLogos()}
-	a.clients = &cache{load: a.load, now: c.Now}
-	return a, nil
+	r := &Registrar{Config: c, statements: statements, logos: newLogos()}
+	r.clients = &cache{load: r.load, now: c.Now}
+	return r, nil
 }
 
-func (a *Registrar) unix() int64 { return a.Now().Unix() }
+func (r *Registrar) unix() int64 { return r.Now().Unix() }

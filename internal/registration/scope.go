@@ -15,12 +15,11 @@ func ScopeToken(s string) bool {
 	return s != ""
 }
 
-func join[T ~string](algs []T) string {
-	var s []string
-	for _, a := range algs {
-		s = append(s, string(a))
-	}
-	return strings.Join(s, ", ")
+// ReservedScope reports whether a scope is for an operator to give: all names that
+// begin like those of oauth for what this server itself is asked, also such as
+// do not mean anything yet.
+func ReservedScope(s string) bool {
+	return strings.HasPrefix(s, "ostiary:") || strings.HasPrefix(s, "ssf.")
 }
 
 // ReservedScope reports whether a scope is for an operator to give: those by which

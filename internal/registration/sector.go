@@ -71,13 +71,13 @@ func SectorOf(s model.ClientSettings) (string, error) {
 // its redirect URIs: whoever controls that host vouches for them (OpenID Connect
 // Dynamic Client Registration §5). What stood there when it was last checked need
 // not stand there for ever, so only a change is checked anew.
-func (a *Registrar) checkSector(ctx context.Context, old, s model.ClientSettings) error {
+func (r *Registrar) checkSector(ctx context.Context, old, s model.ClientSettings) error {
 	if s.SectorURI == "" || s.SectorURI == old.SectorURI && missing(old.RedirectURIs, s.RedirectURIs) == "" {
 		return nil
 	}
-	d, err := fetch.Get(ctx, a.Fetch, s.SectorURI, fetch.Limits{Bytes: maxSector})
+	d, err := fetch.Get(ctx, r.Fetch, s.SectorURI, fetch.Limits{Bytes: maxSector})
 	if err != nil {
-		a.Logger.InfoContext(ctx, "sector document refused", "uri", s.SectorURI, "error", err, "cause", errors.Unwrap(err))
+		r.Logger.InfoContext(ctx, "sector document refused", "uri", s.SectorURI, "error", err, "cause", errors.Unwrap(err))
 		return invalid("sector_identifier_uri", "%v", err)
 	}
 	var listed []string
