@@ -21,9 +21,3 @@ func ScopeToken(s string) bool {
 func ReservedScope(s string) bool {
 	return strings.HasPrefix(s, "ostiary:") || strings.HasPrefix(s, "ssf.")
 }
-
-// ReservedScope reports whether a scope is for an operator to give: those by which
-// this server itself is asked for things, also such as do not mean anything yet.
-func ReservedScope(s string) bool {
-	return strings.HasPrefix(s, "ostiary:") || strings.HasPrefix(s, "ssf.")
-}
