@@ -1,8 +1,10 @@
 // Package api is the door for programs: all that is called with JSON or a form
 // and answered with JSON. It owns discovery, the key set, and the endpoints for
-// tokens, introspection, revocation, userinfo and registration.
+// tokens, introspection, revocation, userinfo, registration and signing in without
+// a browser.
 //
-// It parses, calls one rule of oauth, and writes the answer. It never decides,
+// It parses, calls one rule, and writes the answer; where who somebody is and what
+// an application may both have to be asked, it asks account and oauth. It never decides,
 // never shows a page, and never touches the store.
 package api
 
@@ -13,12 +15,14 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
 // Config says what the endpoints work with; all but Logger is required.
 type Config struct {
 	Authority *oauth.Authority
+	Accounts  *account.Accounts
 	Keys      KeySet
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log
@@ -38,8 +42,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Authority, Keys, RequestID and Address are required")
+	if c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Authority, Accounts, Keys, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -72,6 +76,8 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
+		// No script of a page: draft-ietf-oauth-first-party-apps-04 §9.8.
+		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + oauth.PathRegister, s.public(s.register, "POST")},
 		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}

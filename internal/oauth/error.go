@@ -1,6 +1,10 @@
 package oauth
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 // Code is an error code of the protocol: what a program switches on.
 type Code string
@@ -29,6 +33,10 @@ const (
 	InvalidTarget            Code = "invalid_target"                    // RFC 8707 §2
 	TooManyRequests          Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
 
+	InsufficientAuthorization Code = "insufficient_authorization" // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
+	RedirectToWeb             Code = "redirect_to_web"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
+	InvalidSession            Code = "invalid_session"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
+
 	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
 	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
 	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
@@ -49,6 +57,10 @@ type Error struct {
 
 	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
 	RetryAfter int64
+
+	// AuthSession is to be sent with the next step, draft-ietf-oauth-first-party-apps-04
+	// §5.2.2; of InsufficientAuthorization only.
+	AuthSession model.Secret
 
 	cause error
 }

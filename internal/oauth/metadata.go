@@ -20,6 +20,7 @@ const (
 	PathLogout     = "/logout"
 	PathRegister   = "/register"
 	PathState      = "/session-state" // check_session_iframe
+	PathChallenge  = "/challenge"     // draft-ietf-oauth-first-party-apps-04 §4.1
 )
 
 // IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
@@ -38,6 +39,8 @@ type Metadata struct {
 	IntrospectionEndpoint string `json:"introspection_endpoint"`
 	RevocationEndpoint    string `json:"revocation_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+
+	ChallengeEndpoint string `json:"authorization_challenge_endpoint"` // draft-ietf-oauth-first-party-apps-04 §8
 
 	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
 
@@ -115,6 +118,7 @@ func (a *Authority) Metadata() Metadata {
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		ChallengeEndpoint:           a.Endpoint(PathChallenge),
 		CheckSessionIframe:          a.Endpoint(PathState),
 		FrontchannelLogout:          true,
 		FrontchannelLogoutSession:   true,

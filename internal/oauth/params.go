@@ -42,6 +42,13 @@ var limits = map[string]int{
 	"token":                 16384,
 
 	"post_logout_redirect_uri": 2048,
+
+	"auth_session": 256,
+	"username":     800,
+	"password":     1024,
+	"remember":     5,
+	"user_address": 64,
+	"user_agent":   512,
 }
 
 // repeatable names the parameters that may come more than once.

@@ -130,7 +130,7 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Authority: p.Authority, Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
+		Authority: p.Authority, Accounts: p.Accounts, Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {
 		return nil, err
