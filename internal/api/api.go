@@ -3,8 +3,9 @@
 // tokens, introspection, revocation, userinfo, registration and signing in without
 // a browser.
 //
-// It parses, calls one rule, and writes the answer; where who somebody is and what
-// an application may both have to be asked, it asks account and oauth. It never decides,
+// It parses, calls one rule of oauth or registration, and writes the answer; where
+// who somebody is and what an application may both have to be asked, it asks
+// account and oauth. It never decides,
 // never shows a page, and never touches the store.
 package api
 
@@ -17,10 +18,12 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // Config says what the endpoints work with; all but Logger is required.
 type Config struct {
+	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Accounts  *account.Accounts
 	Keys      KeySet
@@ -42,8 +45,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Authority, Accounts, Keys, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Keys, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -78,8 +81,8 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
 		// No script of a page: draft-ietf-oauth-first-party-apps-04 §9.8.
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
-		{base + oauth.PathRegister, s.public(s.register, "POST")},
-		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + registration.Path, s.public(s.register, "POST")},
+		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}
 	if base != "" {
 		// Some clients append the second one too, and put the first between.

@@ -1,5 +1,15 @@
 package model
 
+import "time"
+
+// MaxAccessLife bounds the life of access tokens: a revocation must be
+// remembered for as long as the longest-lived of them.
+const MaxAccessLife = time.Hour
+
+// Leeway is how far clocks may differ, in both directions, where a time that
+// somebody else wrote is checked.
+const Leeway = 10 * time.Second
+
 // Kind says what a revocation puts out.
 type Kind string
 
@@ -36,4 +46,11 @@ type Revocation struct {
 	Cause    Cause
 	At       int64
 	DropAt   int64 // no token that it concerns can be alive after this
+
+	// Audiences are those for whom a token can be that it puts out ("aud"); nil:
+	// anybody. With none of them, no API can have seen such a token.
+	Audiences []string
+	// Subjects are the names ("sub") of the person by audience, of KindSubject; nil:
+	// everybody knows them by Value. Those under "" are for every audience.
+	Subjects map[string][]string
 }

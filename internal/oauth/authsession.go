@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -110,7 +111,7 @@ func (a *Authority) Insufficient(ctx context.Context, z Challenge, description s
 
 // revokeAuthSession ends an auth session and the session that it stands for: how a
 // client without a browser signs its person out (RFC 7009 §4.1.2).
-func (a *Authority) revokeAuthSession(ctx context.Context, c *client, call Call, text string) error {
+func (a *Authority) revokeAuthSession(ctx context.Context, c *registration.Client, call Call, text string) error {
 	hash := model.Secret(text).Hash()
 	return a.update(ctx, func(tx *store.Tx) error {
 		s, err := tx.AuthSession(hash, a.unix())

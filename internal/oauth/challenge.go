@@ -3,9 +3,9 @@ package oauth
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -123,7 +123,7 @@ func (a *Authority) Challenge(ctx context.Context, call Call) (Challenge, error)
 
 // challengeAsked is what the client asks for: what it says now or, where it only
 // goes on (draft §5.3), what it said before.
-func (a *Authority) challengeAsked(ctx context.Context, call Call, c *client, p params, auth model.AuthSession) (model.Asked, *Error) {
+func (a *Authority) challengeAsked(ctx context.Context, call Call, c *registration.Client, p params, auth model.AuthSession) (model.Asked, *Error) {
 	anew := p.has("response_type") || p.has("request") || p.has("request_uri")
 	if auth.Asked != nil && !anew {
 		return *auth.Asked, nil
@@ -140,7 +140,7 @@ func (a *Authority) challengeAsked(ctx context.Context, call Call, c *client, p 
 // collected reads what the client has asked its person. Only a client that proves
 // itself is believed where the person is: of a public one it is the address that
 // the request comes from.
-func collected(c *client, call Call, p params) Collected {
+func collected(c *registration.Client, call Call, p params) Collected {
 	out := Collected{
 		Username: p.get("username"), Password: model.Secret(p.get("password")), Remember: p.get("remember"), Address: call.Address,
 	}
@@ -229,7 +229,7 @@ func (z Challenge) Elsewhere(step Step) *Error {
 // checkStale holds a renewal of a client that asks its people itself to how old a
 // sign-in may be for it. RFC 6749 §6 leaves that to the server; draft §3.2, §6.2:
 // it is told, and can ask them at once.
-func (a *Authority) checkStale(c *client, g model.Grant) *Error {
+func (a *Authority) checkStale(c *registration.Client, g model.Grant) *Error {
 	if !c.Challenge || c.DefaultMaxAge == nil || a.unix()-g.AuthTime < *c.DefaultMaxAge {
 		return nil
 	}
@@ -252,12 +252,4 @@ func (a *Authority) askAgain(ctx context.Context, g model.Grant, e *Error) *Erro
 	}
 	e.AuthSession = secret
 	return e
-}
-
-// checkClientChallenge: what the endpoint gives is a code.
-func checkClientChallenge(s model.ClientSettings) error {
-	if s.Challenge && !slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
-		return invalid("challenge", "it needs the authorization_code grant")
-	}
-	return nil
 }

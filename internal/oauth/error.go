@@ -36,11 +36,6 @@ const (
 	InsufficientAuthorization Code = "insufficient_authorization" // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
 	RedirectToWeb             Code = "redirect_to_web"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
 	InvalidSession            Code = "invalid_session"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
-
-	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
-	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
-	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
-	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and

@@ -318,7 +318,7 @@ func TestChallengeClients(t *testing.T) {
 			// Not even an operator's mark makes a stranger one of us.
 			s := c.ClientSettings
 			s.Challenge, s.Scopes = true, []string{"openid", "profile"}
-			c, err := h.Authority.UpdateClient(t.Context(), servertest.Operator, c.ID, s)
+			c, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, s)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -326,7 +326,7 @@ func TestChallengeClients(t *testing.T) {
 		})
 		t.Run("the mark needs the grant", func(t *testing.T) {
 			s := model.ClientSettings{GrantTypes: []string{"client_credentials"}, Challenge: true}
-			if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, ""); err == nil || !strings.Contains(err.Error(), "challenge") {
+			if _, _, err := h.Registrar.CreateClient(t.Context(), servertest.Operator, s, ""); err == nil || !strings.Contains(err.Error(), "challenge") {
 				t.Errorf("%v", err)
 			}
 		})
