@@ -12,7 +12,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -636,7 +636,7 @@ func TestChallengeNoPasswordGrant(t *testing.T) {
 	a := newApp(h, "app", nil)
 	answer := h.Call("/token", a.c, a.secret, url.Values{"grant_type": {"password"}, "username": {"olena"}, "password": {password}})
 	refusedBy(t, "the password grant", answer, 400, "unsupported_grant_type")
-	if slices.Contains(oauth.GrantTypes, "password") {
+	if slices.Contains(registration.GrantTypes, "password") {
 		t.Error("it can be registered")
 	}
 }
