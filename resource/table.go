@@ -211,16 +211,6 @@ func (t *table) check(token *AccessToken) verdict {
 	return verdict{}
 }
 
-// entry is one of the revocation log.
-type entry struct {
-	sequence int64
-	kind     kind
-	value    []byte // of the claim that it puts out; empty for kindAll
-	cutOff   int64  // unix seconds, with kinds that have one
-	disabled bool   // the cause is that the account is
-	dropAt   int64  // unix seconds
-}
-
 // add takes in an entry. The order of adding does not matter, nor does adding
 // twice: the greatest cut-off counts, the latest time of dropping, and the cause
 // of the last sequence. It reports false if the table is full.
