@@ -131,17 +131,26 @@ func (c *Client) Exchange(ctx context.Context, a Attempt, response url.Values) (
 	if err != nil {
 		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
 	}
+	t, id, err := c.identified(ctx, up, a, t)
+	if err != nil {
+		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
+	}
+	return t, id, nil
+}
+
+// identified checks whom the tokens of an attempt are about.
+func (c *Client) identified(ctx context.Context, up *upstream, a Attempt, t Tokens) (Tokens, Identity, error) {
 	if !slices.Contains(a.Scopes, "openid") {
 		t.ID = "" // unasked and therefore unchecked
 		return t, Identity{}, nil
 	}
 	// OpenID Connect Core §3.1.3.3: an ID token is always part of the answer.
 	if t.ID == "" {
-		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w: no id_token", ErrResponse)
+		return Tokens{}, Identity{}, fmt.Errorf("%w: no id_token", ErrResponse)
 	}
 	id, err := c.identify(ctx, up, t, expected{nonce: a.Nonce, maxAge: a.MaxAge})
 	if err != nil {
-		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
+		return Tokens{}, Identity{}, err
 	}
 	return t, id, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 var (
@@ -40,6 +41,9 @@ type Error struct {
 	Code        string // "invalid_grant", "access_denied", …
 	Description string // the server's prose, for logs; never decide by it
 	Status      int    // HTTP status of the answer; 0: came by redirect
+
+	AuthSession string        // with "insufficient_authorization": for the next Challenge
+	RetryAfter  time.Duration // with what matches ErrUnavailable; 0: nobody knows
 }
 
 func (e *Error) Error() string {

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,14 +67,28 @@ func (a answer) unexpected() error {
 	var named struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
+		AuthSession string `json:"auth_session"`
 	}
 	if a.isJSON() && json.Unmarshal(a.body, &named) == nil && named.Error != "" {
-		return &Error{Code: printable(named.Error, 100), Description: printable(named.Description, 300), Status: a.status}
+		return &Error{
+			Code: printable(named.Error, 100), Description: printable(named.Description, 300), Status: a.status,
+			AuthSession: named.AuthSession, RetryAfter: a.retryAfter(),
+		}
 	}
 	if a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: status %d", ErrUnavailable, a.status)
 	}
 	return fmt.Errorf("%w: status %d", ErrResponse, a.status)
+}
+
+// retryAfter reads the header of RFC 9110 §10.2.3 where it is a number of seconds,
+// up to a day.
+func (a answer) retryAfter() time.Duration {
+	n, err := strconv.Atoi(a.header.Get("Retry-After"))
+	if err != nil || n < 0 || n > 24*3600 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 func (a answer) isJSON() bool {

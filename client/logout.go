@@ -39,7 +39,8 @@ func (c *Client) LogoutURL(ctx context.Context, idToken, state string) (string, 
 }
 
 // Revoke tells the authorization server that a token will not be used any more,
-// RFC 7009 §2.1. hint is "refresh_token" or "access_token". Errors:
+// RFC 7009 §2.1. hint is "refresh_token" or "access_token", or "auth_session" to end
+// the session that Challenge began. Errors:
 // ErrUnsupported, ErrUnavailable, ErrResponse, *Error.
 func (c *Client) Revoke(ctx context.Context, token, hint string) error {
 	up, err := c.discover(ctx)

@@ -23,6 +23,7 @@ type Metadata struct {
 	UserinfoEndpoint      string   `json:"userinfo_endpoint"`
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
+	ChallengeEndpoint     string   `json:"authorization_challenge_endpoint"` // of Challenge
 	ScopesSupported       []string `json:"scopes_supported"`
 	// SendsIssuer: every authorization response carries "iss", RFC 9207 §3.
 	SendsIssuer bool `json:"authorization_response_iss_parameter_supported"`
@@ -124,6 +125,7 @@ func (c *Client) checkMetadata(m Metadata) error {
 		{"userinfo_endpoint", m.UserinfoEndpoint, false},
 		{"end_session_endpoint", m.EndSessionEndpoint, false},
 		{"revocation_endpoint", m.RevocationEndpoint, false},
+		{"authorization_challenge_endpoint", m.ChallengeEndpoint, false},
 	} {
 		if e.url == "" && !e.required {
 			continue

@@ -25,7 +25,9 @@ const (
 // a new refresh token) is kept from t.
 //
 // An *Error with the code "invalid_grant" says that the grant is over: the
-// person must sign in again. After any other error t stays as good as it was.
+// person must sign in again; with "insufficient_authorization" they must prove anew
+// who they are, by Challenge with the AuthSession of the error. After any other error
+// t stays as good as it was.
 func (c *Client) Refresh(ctx context.Context, t Tokens) (Tokens, error) {
 	if t.Refresh == "" {
 		return Tokens{}, fmt.Errorf("client: renewal: %w and there is no refresh token", ErrExpired)
@@ -68,6 +70,9 @@ func (c *Client) renew(ctx context.Context, t Tokens) (Tokens, error) {
 	}
 	if next.Refresh == "" { // RFC 6749 §6: the old one goes on
 		next.Refresh = t.Refresh
+	}
+	if next.AuthSession == "" {
+		next.AuthSession = t.AuthSession
 	}
 	if next.ID == "" {
 		next.ID = t.ID

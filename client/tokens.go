@@ -20,6 +20,9 @@ type Tokens struct {
 	Scope     []string  `json:"scope,omitempty"`    // what was granted
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	RenewAt   time.Time `json:"renew_at,omitzero"` // a little earlier, so that a token does not die on its way
+
+	// AuthSession is for the next Challenge, and for Revoke, which ends the session.
+	AuthSession string `json:"auth_session,omitempty"`
 }
 
 const redacted = "[redacted]"
@@ -51,6 +54,7 @@ func (c *Client) request(ctx context.Context, up *upstream, form url.Values, ask
 		Refresh string      `json:"refresh_token"`
 		ID      string      `json:"id_token"`
 		Scope   *string     `json:"scope"`
+		Auth    string      `json:"auth_session"`
 	}
 	if err := json.Unmarshal(a.body, &granted); err != nil {
 		return Tokens{}, fmt.Errorf("%w: not a JSON object of tokens", ErrResponse)
@@ -62,7 +66,7 @@ func (c *Client) request(ctx context.Context, up *upstream, form url.Values, ask
 	if !strings.EqualFold(granted.Type, "Bearer") {
 		return Tokens{}, fmt.Errorf("%w: token_type is not Bearer", ErrResponse)
 	}
-	t := Tokens{Access: granted.Access, Refresh: granted.Refresh, ID: granted.ID, Scope: asked}
+	t := Tokens{Access: granted.Access, Refresh: granted.Refresh, ID: granted.ID, Scope: asked, AuthSession: granted.Auth}
 	if granted.Scope != nil {
 		t.Scope = strings.Fields(*granted.Scope)
 	}

@@ -39,6 +39,7 @@ var documents = []document{
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
+	{path: "docs/sign-in-without-redirect.md"},
 	{path: "docs/register-applications.md"},
 	{path: "docs/sign-out.md", after: signOut},
 	{path: "docs/operate.md"},

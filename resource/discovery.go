@@ -81,7 +81,11 @@ func (d *discovered) remote(ctx context.Context) (*jwk.Remote, error) {
 func (d *discovered) discover(ctx context.Context, flight chan struct{}) {
 	ctx, cancel := context.WithTimeout(ctx, discoveryTime)
 	defer cancel()
-	uri, err := d.jwksURI(ctx)
+	doc, err := discover(ctx, d.http, d.issuer)
+	uri := doc.JWKSURI
+	if err == nil {
+		err = doc.check("jwks_uri", uri)
+	}
 
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,61 +103,75 @@ func (d *discovered) discover(ctx context.Context, flight chan struct{}) {
 	}
 }
 
-// jwksURI asks the issuer's metadata, OpenID Connect Discovery §4, and where
-// there is none RFC 8414 §3.
-func (d *discovered) jwksURI(ctx context.Context) (string, error) {
-	u, err := url.Parse(d.issuer)
-	if err != nil {
-		return "", fmt.Errorf("resource: discovery: %w", err)
+// document is what an issuer tells of itself, as far as an API needs it.
+type document struct {
+	Issuer        string `json:"issuer"`
+	JWKSURI       string `json:"jwks_uri"`
+	Token         string `json:"token_endpoint"`
+	Introspection string `json:"introspection_endpoint"`
+	Feed          string `json:"revocation_feed_endpoint"`
+}
+
+// check: secrets go to this address, and keys come from it.
+func (d *document) check(name, uri string) error {
+	if uri == "" {
+		return fmt.Errorf("resource: discovery: %s has no %s", d.Issuer, name)
 	}
-	uri, err := d.fetch(ctx, strings.TrimSuffix(d.issuer, "/")+"/.well-known/openid-configuration")
+	if err := checkURL(uri); err != nil {
+		return fmt.Errorf("resource: discovery: %s %w", name, err)
+	}
+	// An https issuer that points to http would let anybody on the way in.
+	if strings.HasPrefix(d.Issuer, "https:") && !strings.HasPrefix(uri, "https:") {
+		return fmt.Errorf("resource: discovery: %s must be https", name)
+	}
+	return nil
+}
+
+// discover asks for the issuer's metadata, OpenID Connect Discovery §4, and where
+// there is none RFC 8414 §3.
+func discover(ctx context.Context, web *http.Client, issuer string) (document, error) {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return document{}, fmt.Errorf("resource: discovery: %w", err)
+	}
+	d, err := readDocument(ctx, web, issuer, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
 	if errors.Is(err, errNoDocument) {
 		path := "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.EscapedPath(), "/")
-		uri, err = d.fetch(ctx, u.Scheme+"://"+u.Host+path)
+		d, err = readDocument(ctx, web, issuer, u.Scheme+"://"+u.Host+path)
 	}
-	return uri, err
+	return d, err
 }
 
 var errNoDocument = errors.New("resource: discovery: no such document")
 
-func (d *discovered) fetch(ctx context.Context, where string) (string, error) {
+func readDocument(ctx context.Context, web *http.Client, issuer, where string) (document, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
-		return "", fmt.Errorf("resource: discovery: %w", err)
+		return document{}, fmt.Errorf("resource: discovery: %w", err)
 	}
 	req.Header.Set("Accept", "application/json")
-	res, err := d.http.Do(req)
+	res, err := web.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("resource: discovery: %w", err)
+		return document{}, fmt.Errorf("resource: discovery: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusNotFound {
-		return "", errNoDocument
+		return document{}, errNoDocument
 	}
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("resource: discovery: %s answered %d", where, res.StatusCode)
+		return document{}, fmt.Errorf("resource: discovery: %s answered %d", where, res.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, discoveryBytes+1))
 	if err != nil {
-		return "", fmt.Errorf("resource: discovery: %w", err)
+		return document{}, fmt.Errorf("resource: discovery: %w", err)
 	}
-	var m struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
-	}
-	if len(body) > discoveryBytes || json.Unmarshal(body, &m) != nil {
-		return "", fmt.Errorf("resource: discovery: %s is not a document of metadata", where)
+	var d document
+	if len(body) > discoveryBytes || json.Unmarshal(body, &d) != nil {
+		return document{}, fmt.Errorf("resource: discovery: %s is not a document of metadata", where)
 	}
 	// OpenID Connect Discovery §4.3, RFC 8414 §3.3: identical.
-	if m.Issuer != d.issuer {
-		return "", fmt.Errorf("resource: discovery: the document is another issuer's, not of %s", d.issuer)
+	if d.Issuer != issuer {
+		return document{}, fmt.Errorf("resource: discovery: the document is another issuer's, not of %s", issuer)
 	}
-	if err := checkURL(m.JWKSURI); err != nil {
-		return "", fmt.Errorf("resource: discovery: jwks_uri %w", err)
-	}
-	// An https issuer that points to http would let anybody on the way in.
-	if strings.HasPrefix(d.issuer, "https:") && !strings.HasPrefix(m.JWKSURI, "https:") {
-		return "", errors.New("resource: discovery: jwks_uri must be https")
-	}
-	return m.JWKSURI, nil
+	return d, nil
 }

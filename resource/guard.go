@@ -3,8 +3,10 @@
 // issuer, for this API, with the scopes that a route wants.
 //
 // Tokens are verified here, without a call to the issuer; its keys are fetched
-// once and kept. A refusal says by its status what the client should do: 401 a
-// new token helps, 403 no token of this person does, 503 try later.
+// once and kept. With a Feed, what the issuer revokes is known here as well, and
+// a session that ended is refused within a second, still without a call. A
+// refusal says by its status what the client should do: 401 a new token helps,
+// 403 no token of this person does, 503 try later.
 //
 // The package never looks for a token anywhere but in the Authorization header,
 // never reads a request's body, and never answers 401 for a fault of its own.
@@ -38,6 +40,11 @@ type Config struct {
 	Algorithms []jwa.Algorithm
 	Leeway     time.Duration // for clocks that differ; default 10 s, negative: none
 
+	// Feed tells what Issuer has revoked. Without one, a token is good until it
+	// expires. Run it beside the server.
+	Feed  *Feed
+	Stale Policy // while a feed is cut off; default Deny
+
 	Realm    string   // in challenges; default: Audience
 	Metadata Metadata // for clients, RFC 9728
 
@@ -50,6 +57,7 @@ type Config struct {
 type Issuer struct {
 	URL  string     // its "iss", exactly
 	Keys jwk.Source // default: found through its metadata
+	Feed *Feed      // what it has revoked; default: nobody knows
 }
 
 // Guard lets requests with good access tokens through. It is safe for use by
@@ -57,6 +65,7 @@ type Issuer struct {
 type Guard struct {
 	issuers   map[string]*issuer
 	only      *issuer // if there is but one
+	stale     Policy
 	described described
 	challenge string // what every challenge begins with
 	leeway    time.Duration
@@ -65,7 +74,10 @@ type Guard struct {
 }
 
 // issuer verifies the tokens of one issuer.
-type issuer = jwt.Verifier[AccessToken]
+type issuer struct {
+	verifier *jwt.Verifier[AccessToken]
+	feed     *Feed // nil: none
+}
 
 // New checks c and returns a Guard. It does no I/O.
 func New(c Config) (*Guard, error) {
@@ -95,7 +107,7 @@ func build(c Config) (*Guard, error) {
 	if c.Leeway == 0 {
 		c.Leeway = 10 * time.Second
 	}
-	g := &Guard{issuers: make(map[string]*issuer), leeway: max(c.Leeway, 0), now: c.Now, log: c.Logger}
+	g := &Guard{issuers: make(map[string]*issuer), stale: c.Stale, leeway: max(c.Leeway, 0), now: c.Now, log: c.Logger}
 	if err := g.trust(c); err != nil {
 		return nil, err
 	}
@@ -127,12 +139,18 @@ func (g *Guard) trust(c Config) error {
 		}
 	}
 	web := withoutRedirects(c.HTTP)
-	for _, i := range append([]Issuer{{URL: c.Issuer, Keys: c.Keys}}, c.Others...) {
+	for _, i := range append([]Issuer{{URL: c.Issuer, Keys: c.Keys, Feed: c.Feed}}, c.Others...) {
 		if err := checkURL(i.URL); err != nil || strings.Contains(i.URL, "?") {
 			return fmt.Errorf("Issuer %q must be an https URL without query and fragment, or http on this machine only", i.URL)
 		}
 		if g.issuers[i.URL] != nil {
 			return fmt.Errorf("Issuer %q is named twice", i.URL)
+		}
+		if i.Feed != nil && i.Feed.config.Issuer != i.URL {
+			return fmt.Errorf("Feed: it is of %s, not of %s", i.Feed.config.Issuer, i.URL)
+		}
+		if err := i.Feed.can(c.Stale); err != nil {
+			return fmt.Errorf("Stale: %w", err)
 		}
 		if i.Keys == nil {
 			i.Keys = &discovered{issuer: i.URL, http: web, now: c.Now}
@@ -149,7 +167,8 @@ func (g *Guard) trust(c Config) error {
 		if err != nil {
 			return err
 		}
-		g.issuers[i.URL], g.only = verifier, verifier
+		g.only = &issuer{verifier, i.Feed}
+		g.issuers[i.URL] = g.only
 	}
 	if len(g.issuers) > 1 {
 		g.only = nil
@@ -243,14 +262,15 @@ func (g *Guard) Authenticate(r *http.Request) (*AccessToken, error) {
 	return g.Verify(r.Context(), token)
 }
 
-// Verify returns what an access token says, if it is good. Every error is a
-// *Refusal; errors.Is finds the cause from package jwt in it.
+// Verify returns what an access token says, if it is good and, as far as a feed
+// tells, was not revoked. Every error is a *Refusal; errors.Is finds the cause in
+// it, from package jwt, or ErrRevoked, ErrAccountDisabled and ErrStale.
 func (g *Guard) Verify(ctx context.Context, token string) (*AccessToken, error) {
 	from, err := g.from(token)
 	if err != nil {
 		return nil, refusalFor(err)
 	}
-	verified, err := from.Verify(ctx, token)
+	verified, err := from.verifier.Verify(ctx, token)
 	if err != nil {
 		return nil, refusalFor(err)
 	}
@@ -262,6 +282,9 @@ func (g *Guard) Verify(ctx context.Context, token string) (*AccessToken, error) 
 	// shown here.
 	if t.bound {
 		return nil, badToken("The access token is bound to a key and is no bearer token", nil)
+	}
+	if refusal := from.current(ctx, t, token, g.stale); refusal != nil {
+		return nil, refusal
 	}
 	return t, nil
 }

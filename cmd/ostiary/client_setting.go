@@ -90,6 +90,7 @@ var clientSettings = []clientSetting{
 	{"backchannel-session", "backchannel_logout_session_required", "With its session", "it must be told which session ended", "", switchValue(func(s *model.ClientSettings) *bool { return &s.BackchannelSession })},
 
 	{"first-party", "first_party", "First party", "it is ours: people are not asked for consent", "", switchValue(func(s *model.ClientSettings) *bool { return &s.FirstParty })},
+	{"challenge", "challenge", "Asks for passwords", "it is ours and may ask people for their password itself, without a browser", "", switchValue(func(s *model.ClientSettings) *bool { return &s.Challenge })},
 	{"token-life", "access_token_life", "Access token life", "`TIME` that its access tokens live", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.AccessTokenLife })},
 	{"refresh-idle", "refresh_token_idle", "Refresh idle", "`TIME` that a refresh token lives unused", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshIdle })},
 	{"refresh-life", "refresh_token_life", "Refresh life", "`TIME` that a chain of refresh tokens lives", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshLife })},

@@ -43,6 +43,9 @@ var (
 	ErrLocked = errors.New("the account is locked")
 	// ErrBusy says that too many passwords are being checked; later it works.
 	ErrBusy = errors.New("too many sign-ins at once")
+	// ErrElsewhere says that one login is tried from so many places that its
+	// person has to take the way through the browser for a while.
+	ErrElsewhere = errors.New("too many wrong passwords from everywhere")
 	// ErrNoSession says that there is no live session of that cookie or name.
 	ErrNoSession = errors.New("no such session")
 	// ErrNoUser says that there is no such person.
@@ -70,6 +73,13 @@ type ErrInvalid struct {
 }
 
 func (e ErrInvalid) Error() string { return e.Field + " " + e.Reason }
+
+// ErrTooSoon says that there were too many wrong passwords to try the next one now.
+type ErrTooSoon struct {
+	Wait int64 // seconds
+}
+
+func (e ErrTooSoon) Error() string { return fmt.Sprintf("too many wrong passwords: wait %d s", e.Wait) }
 
 // Config says where accounts are kept and how long people stay signed in.
 type Config struct {

@@ -63,6 +63,15 @@ func (a *Accounts) held(tx *store.Tx, cookies []model.Secret) (list []SignedIn, 
 	return list, nil
 }
 
+// known finds a session by its name, if it is live: where there is no browser.
+func (a *Accounts) known(tx *store.Tx, id model.SessionID) ([]SignedIn, error) {
+	s, err := tx.Session(id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.Live(a.unix()) {
+		return nil, nil
+	}
+	return []SignedIn{{Session: s}}, err
+}
+
 // Touch notes once a minute that a session is in use, and returns it as it is
 // then. Of several in one browser only the one that is used lives on. It
 // returns ErrNoSession if it was ended meanwhile.
@@ -86,6 +95,9 @@ func (a *Accounts) Touch(ctx context.Context, s model.Session) (model.Session, e
 func (a *Accounts) settle(tx *store.Tx, actor model.Actor, b beginning) (s model.Session, beside []model.UserID, err error) {
 	s = b.session
 	others, err := a.held(tx, b.browser)
+	if err == nil && b.known != "" {
+		others, err = a.known(tx, b.known)
+	}
 	if err != nil {
 		return s, nil, err
 	}

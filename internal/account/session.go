@@ -32,6 +32,11 @@ type Attempt struct {
 	Address   string // network address
 	// Browser holds the cookies of the sessions that this browser has already.
 	Browser []model.Secret
+
+	// Where there is no browser, these stand for its cookies: who is known to
+	// sign in there, so that no Login is needed, and their session there.
+	User    model.UserID
+	Session model.SessionID
 }
 
 // SignedIn is a session at a browser. The cookie is nowhere else: the database
@@ -68,43 +73,30 @@ func (a *Accounts) SignIn(ctx context.Context, t Attempt) (Entry, error) {
 }
 
 func (a *Accounts) signIn(ctx context.Context, t Attempt) (Entry, error) {
-	user, err := a.claimed(ctx, t.Login)
+	user, err := a.claimed(ctx, t)
 	if err != nil {
 		return Entry{}, err
 	}
-	stale, err := a.passwords.verify(ctx, t.Password, user.PasswordHash)
+	p, err := a.prove(ctx, user, t)
 	if err != nil {
 		return Entry{}, err
 	}
-	var anew string
-	if stale {
-		// A password that cannot be hashed anew now (no place, too short for
-		// today) is still the right one: the next sign-in tries again.
-		anew, _ = a.passwords.hash(ctx, t.Password)
-	}
-	cookie := model.NewSecret(cookiePrefix)
-	b := beginning{user: user, anew: anew, browser: t.Browser, session: a.newSession(user.ID, t, cookie)}
-	var in Entry
-	err = a.store.Update(ctx, func(tx *store.Tx) (err error) {
-		in, err = a.begin(tx, b)
-		return err
-	})
-	if err != nil {
-		return Entry{}, err
-	}
-	in.Cookie = cookie
-	return in, nil
+	return a.enter(ctx, p)
 }
 
-// claimed returns the person of that login, or nobody: without a hash, so that
-// comparing goes on and fails.
-func (a *Accounts) claimed(ctx context.Context, typed string) (model.User, error) {
-	login, err := normalizeLogin(typed)
+// claimed returns the person whom an attempt names, or nobody: without a hash, so
+// that comparing goes on and fails.
+func (a *Accounts) claimed(ctx context.Context, t Attempt) (model.User, error) {
+	login, err := normalizeLogin(t.Login)
 	if err != nil {
 		login = "" // nobody's; looked for all the same
 	}
 	var user model.User
 	err = a.store.View(ctx, func(tx *store.Tx) (err error) {
+		if t.User != "" {
+			user, err = tx.User(t.User)
+			return err
+		}
 		user, err = tx.UserByLogin(login)
 		return err
 	})
@@ -138,6 +130,7 @@ type beginning struct {
 	user    model.User // as the password was compared with
 	anew    string     // its hash at today's cost, or nothing
 	browser []model.Secret
+	known   model.SessionID // of an attempt without a browser
 	session model.Session
 }
 

@@ -45,7 +45,7 @@ func (s *API) admin(scope string, next administration) endpoint {
 			s.challenge(w, r, e)
 			return nil
 		}
-		caller, err := s.Authority.Authorize(r.Context(), token, scope)
+		permit, err := s.Authority.PermitAdministrator(r.Context(), token, scope)
 		if errors.As(err, &e) && e.Code != oauth.ServerError {
 			s.challenge(w, r, e)
 			return nil
@@ -53,7 +53,7 @@ func (s *API) admin(scope string, next administration) endpoint {
 		if err != nil {
 			return err
 		}
-		return s.administered(w, next(w, r, caller.Actor(s.Address(r))))
+		return s.administered(w, next(w, r, permit.Actor(s.Address(r))))
 	}
 }
 

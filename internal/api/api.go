@@ -1,10 +1,12 @@
 // Package api is the door for programs: all that is called with JSON or a form
-// and answered with JSON. It owns discovery, the key set, the endpoints for tokens,
-// introspection, revocation, userinfo and registration, and those by which programs
-// administer the server.
+// and answered with JSON. It owns discovery, the key set, and the endpoints for
+// tokens, introspection, revocation, userinfo, registration, the revocation feed,
+// signing in without a browser, and administration.
 //
-// It parses, calls one rule of oauth, registration or account, and writes the answer.
-// It never decides, never shows a page, and never touches the store.
+// It parses, calls one rule of oauth, registration or account, and writes the answer;
+// where who somebody is and what an application may both have to be asked, it asks
+// account and oauth. It never decides, never shows a page, and never touches the
+// store.
 package api
 
 import (
@@ -17,17 +19,22 @@ import (
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
+	"github.com/ostiary/ostiary/internal/signal"
 )
 
-// Config says what the endpoints work with; all but Logger is required.
+// Config says what the endpoints work with; all but Logger and MaxFollowers is
+// required.
 type Config struct {
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Accounts  *account.Accounts
 	Keys      KeySet
+	Feed      *signal.Feed
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log
 	Address   func(r *http.Request) string // of the caller
+
+	MaxFollowers int // how often one client may follow the revocation feed at once, at this node; 0: 100
 }
 
 // KeySet is the published JWK set with its entity tag.
@@ -38,16 +45,20 @@ type KeySet interface {
 // API serves the endpoints.
 type API struct {
 	Config
-	metadata document
+	metadata  document
+	followers crowd
 }
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Registrar, Authority, Accounts, Keys, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.MaxFollowers == 0 {
+		c.MaxFollowers = 100
 	}
 	metadata, err := json.Marshal(c.Authority.Metadata())
 	if err != nil {
@@ -77,6 +88,9 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
+		{base + oauth.PathRevocations, s.private(s.revocations, "GET")},
+		// No script of a page: draft-ietf-oauth-first-party-apps-04 §9.8.
+		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"strconv"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -21,6 +23,9 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		status, code, description = http.StatusRequestEntityTooLarge, oauth.InvalidRequest, "The body is larger than "+strconv.FormatInt(tooLarge.Limit, 10)+" bytes"
 	case errors.Is(err, errBody):
 		code, description = oauth.InvalidRequest, "The body must be one application/x-www-form-urlencoded form, and the Authorization header must come once"
+	case errors.Is(err, account.ErrBusy):
+		e = &oauth.Error{RetryAfter: busyFor}
+		code, description = oauth.TooManyRequests, "Too many sign-ins at once: try again in a few seconds"
 	case errors.As(err, &e):
 		code, description = e.Code, e.Description
 	}
@@ -29,23 +34,68 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case oauth.ServerError:
 		status, level = http.StatusInternalServerError, slog.LevelError
 	case oauth.TooManyRequests:
-		status = http.StatusTooManyRequests
+		if status = http.StatusTooManyRequests; errors.Is(err, account.ErrBusy) {
+			status = http.StatusServiceUnavailable
+		}
 		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
+	case oauth.InsufficientAuthorization, oauth.RedirectToWeb:
+		status = http.StatusForbidden // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
 	case oauth.InvalidClient:
 		// RFC 6749 §5.2: 401, and the scheme in which the client tried.
 		status = http.StatusUnauthorized
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
 	}
 	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))
-	writeError(w, status, code, description)
-}
-
-func writeError(w http.ResponseWriter, status int, code oauth.Code, description string) {
-	body := struct {
-		Error       oauth.Code `json:"error"`
-		Description string     `json:"error_description,omitempty"`
-	}{code, description}
-	if err := writeJSON(w, status, body); err != nil {
+	if code == oauth.InsufficientAuthorization {
+		err = writeJSON(w, status, challengeBody{errorBody{code, description}, e.AuthSession.Reveal(), true})
+	} else {
+		err = writeJSON(w, status, errorBody{code, description})
+	}
+	if err != nil {
 		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
 	}
+}
+
+// errorBody is RFC 6749 §5.2.
+type errorBody struct {
+	Error       oauth.Code `json:"error"`
+	Description string     `json:"error_description,omitempty"`
+}
+
+// challengeBody asks for more, draft-ietf-oauth-first-party-apps-04 §5.2.2 and
+// §6.2: the last member says for what, and is this server's own.
+type challengeBody struct {
+	errorBody
+	AuthSession      string `json:"auth_session"`
+	PasswordRequired bool   `json:"password_required"`
+}
+
+// busyFor is when a sign-in is tried again for which there was no place, in seconds.
+const busyFor = 5
+
+func writeError(w http.ResponseWriter, status int, code oauth.Code, description string) {
+	if err := writeJSON(w, status, errorBody{code, description}); err != nil {
+		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
+	}
+}
+
+// problem is an error without a code of OAuth, RFC 9457 §3.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func writeProblem(w http.ResponseWriter, p problem) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	w.Write(append(body, '\n')) // a peer that has gone cannot be told
+	return nil
 }

@@ -98,6 +98,7 @@ type ClientSettings struct {
 
 	// What an operator alone decides.
 	FirstParty      bool  `json:"first_party,omitempty"`        // consent is not asked
+	Challenge       bool  `json:"challenge,omitempty"`          // it may ask people for their password itself
 	AccessTokenLife int64 `json:"access_token_life,omitempty"`  // seconds; 0: the server's
 	RefreshIdle     int64 `json:"refresh_token_idle,omitempty"` // seconds; 0: the server's
 	RefreshLife     int64 `json:"refresh_token_life,omitempty"` // seconds; 0: the server's

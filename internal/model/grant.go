@@ -45,4 +45,5 @@ type Code struct {
 	CreatedAt     int64
 	ExpiresAt     int64
 	UsedAt        int64
+	AuthSession   string // ID of the one under which it was issued; empty: in a browser
 }

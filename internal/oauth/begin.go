@@ -78,7 +78,14 @@ func (a *Authority) room(ctx context.Context) error {
 	}
 	if now >= full || now < full-crowdPause { // or the clock was put back
 		waiting := 0
-		err := a.Store.View(ctx, func(tx *store.Tx) (err error) { waiting, err = tx.CountRequests(a.Waiting); return err })
+		err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+			if waiting, err = tx.CountRequests(a.Waiting); err != nil {
+				return err
+			}
+			others, err := tx.CountAuthSessions(now+authSessionLife, a.Waiting)
+			waiting += others
+			return err
+		})
 		if err != nil {
 			return inner(err)
 		}

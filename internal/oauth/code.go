@@ -27,6 +27,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 		return issuance{}, fail(InvalidRequest, "The parameter code is missing")
 	}
 	hash := model.Secret(p.get("code")).Hash()
+	auth := model.NewSecret(authSessionPrefix)
 	var out issuance
 	var refused *Error
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
@@ -59,6 +60,14 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 		out = issuance{client: c, grant: grant, scope: grant.Scope, audience: aud, idToken: slices.Contains(grant.Scope, ScopeOpenID), user: user}
 		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
 			if out.refresh, err = a.startRefresh(tx, c, &out.grant); err != nil {
+				return err
+			}
+		}
+		if code.AuthSession != "" { // draft-ietf-oauth-first-party-apps-04 §6.1
+			out.auth = auth
+			if err := tx.RotateAuthSession(code.AuthSession, auth.Hash()); errors.Is(err, store.ErrNotFound) {
+				out.auth = "" // swept
+			} else if err != nil {
 				return err
 			}
 		}

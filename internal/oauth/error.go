@@ -1,6 +1,10 @@
 package oauth
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 // Code is an error code of the protocol: what a program switches on.
 type Code string
@@ -29,6 +33,10 @@ const (
 	InvalidTarget            Code = "invalid_target"                    // RFC 8707 §2
 	NotFound                 Code = "not_found"                         // of the endpoints for administration
 	TooManyRequests          Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
+
+	InsufficientAuthorization Code = "insufficient_authorization" // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
+	RedirectToWeb             Code = "redirect_to_web"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
+	InvalidSession            Code = "invalid_session"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and
@@ -48,6 +56,10 @@ type Error struct {
 
 	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
 	RetryAfter int64
+
+	// AuthSession is to be sent with the next step, draft-ietf-oauth-first-party-apps-04
+	// §5.2.2; of InsufficientAuthorization only.
+	AuthSession model.Secret
 
 	cause error
 }

@@ -21,6 +21,9 @@ const (
 	PathKeys       = "/jwks"
 	PathLogout     = "/logout"
 	PathState      = "/session-state" // check_session_iframe
+	PathChallenge  = "/challenge"     // draft-ietf-oauth-first-party-apps-04 §4.1
+
+	PathRevocations = "/revocations" // the revocation feed
 )
 
 // Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
@@ -35,6 +38,9 @@ type Metadata struct {
 	IntrospectionEndpoint string `json:"introspection_endpoint"`
 	RevocationEndpoint    string `json:"revocation_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+
+	ChallengeEndpoint      string `json:"authorization_challenge_endpoint"` // draft-ietf-oauth-first-party-apps-04 §8
+	RevocationFeedEndpoint string `json:"revocation_feed_endpoint"`         // ours: docs/revocation-feed.md
 
 	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
 
@@ -112,6 +118,8 @@ func (a *Authority) Metadata() Metadata {
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		ChallengeEndpoint:           a.Endpoint(PathChallenge),
+		RevocationFeedEndpoint:      a.Endpoint(PathRevocations),
 		CheckSessionIframe:          a.Endpoint(PathState),
 		FrontchannelLogout:          true,
 		FrontchannelLogoutSession:   true,

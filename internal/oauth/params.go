@@ -44,6 +44,13 @@ var limits = map[string]int{
 	"token":                 16384,
 
 	"post_logout_redirect_uri": registration.MaxURI,
+
+	"auth_session": 256,
+	"username":     800,
+	"password":     1024,
+	"remember":     5,
+	"user_address": 64,
+	"user_agent":   512,
 }
 
 // repeatable names the parameters that may come more than once.

@@ -98,6 +98,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 	}
 	var out issuance
 	var refused *Error
+	var stale model.Grant
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		out, refused = issuance{}, nil
 		g, err := tx.Grant(t.grant)
@@ -110,7 +111,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 		}
 		renewed, e := a.checkRefresh(tx, c, g, t, p)
 		if e != nil {
-			refused = e
+			refused, stale = e, g
 			return nil
 		}
 		g, refused, err = a.rotate(tx, c, g, t)
@@ -126,6 +127,9 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 	})
 	if err != nil {
 		return issuance{}, inner(err).(*Error)
+	}
+	if refused != nil && refused.Code == InsufficientAuthorization {
+		refused = a.askAgain(ctx, stale, refused)
 	}
 	return out, refused
 }
@@ -154,9 +158,14 @@ func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.G
 			e.cause = err
 			return issuance{}, e
 		}
+		if e := a.checkStale(c, g); e != nil {
+			return issuance{}, e
+		}
 		if err := a.touch(tx, s, now); err != nil {
 			return issuance{}, inner(err).(*Error)
 		}
+	} else if e := a.checkStale(c, g); e != nil {
+		return issuance{}, e
 	}
 	scope, e := narrow(g.Scope, p)
 	if e != nil {

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -10,7 +11,8 @@ import (
 )
 
 // Revoke makes a token useless, RFC 7009. A refresh token takes its whole
-// grant with it, access tokens included (§2.1); an access token goes alone.
+// grant with it, access tokens included (§2.1); an auth session its session; an
+// access token goes alone.
 // Of a token that is unknown, dead, or another client's nothing is said and
 // nothing is done (§2.2).
 //
@@ -30,6 +32,9 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	}
 	if t, ok := parseRefresh(token); ok {
 		return a.revokeRefresh(ctx, c, t)
+	}
+	if strings.HasPrefix(token, authSessionPrefix) {
+		return a.revokeAuthSession(ctx, c, call, token)
 	}
 	claims, err := a.accessToken(ctx, token)
 	switch {

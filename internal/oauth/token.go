@@ -18,6 +18,7 @@ type Tokens struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
+	AuthSession  string `json:"auth_session,omitempty"` // draft-ietf-oauth-first-party-apps-04 §6.1
 }
 
 // issuance is what a grant has earned: what is to be minted.
@@ -26,6 +27,7 @@ type issuance struct {
 	grant   model.Grant // zero ID: the client acts for itself
 	scope   []string    // of the access token; never more than the grant's
 	refresh model.Secret
+	auth    model.Secret // the auth session under which it was proven
 	// audience of the access token; never more than the grant's, or the client's
 	audience []string
 	idToken  bool
@@ -89,6 +91,7 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, inner(err)
 	}
+	t.AuthSession = i.auth.Reveal()
 	a.Registrar.NoteUse(ctx, c.ID)
 	return t, nil
 }

@@ -13,7 +13,7 @@ import (
 // "scopes" is there by another name, "software_statement" comes with its
 // signature.
 var operatorAlone = []string{
-	"scopes", "audiences", "resources", "first_party", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
+	"scopes", "audiences", "resources", "first_party", "challenge", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
 	"assertion_audience",
 }
 

@@ -135,6 +135,9 @@ func checkClientGrants(s model.ClientSettings) error {
 	if s.AuthMethod == model.AuthNone && slices.Contains(s.GrantTypes, model.GrantClientCredentials) {
 		return invalid("grant_types", "client_credentials is for confidential clients only") // RFC 6749 §4.4
 	}
+	if s.Challenge && !slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
+		return invalid("challenge", "what such an application is given is a code: it needs the authorization_code grant")
+	}
 	return nil
 }
 

@@ -44,6 +44,8 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"end_session_endpoint":   exerciseEndSession,
 	"check_session_iframe":   exerciseSessionState,
 
+	"authorization_challenge_endpoint": exerciseChallenge,
+
 	"frontchannel_logout_supported":         exerciseFrontchannel,
 	"frontchannel_logout_session_supported": exerciseFrontchannel,
 	"backchannel_logout_supported":          exerciseBackchannel,

@@ -26,7 +26,7 @@ func rows(t *testing.T, h *servertest.House) map[string]int {
 	}
 	defer db.Close()
 	counts := map[string]int{}
-	for _, table := range []string{"requests", "grants", "codes", "consents", "sessions", "events", "links", "assertions", "revocations", "clients"} {
+	for _, table := range []string{"requests", "auth_sessions", "grants", "codes", "consents", "sessions", "events", "links", "assertions", "revocations", "clients"} {
 		var n int
 		if err := db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil {
 			t.Fatal(err)

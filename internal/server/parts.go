@@ -30,6 +30,7 @@ type Parts struct {
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Courier   *signal.Courier
+	Feed      *signal.Feed
 
 	stopping atomic.Bool
 }
@@ -94,6 +95,10 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	p.Courier, err = signal.New(signal.Config{
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Fetch: outgoing, Subject: p.Authority.Subject, Now: c.Now, Logger: c.Logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	p.Feed, err = signal.NewFeed(signal.FeedConfig{Store: p.Store, Now: c.Now, Logger: c.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,11 @@ package store
 
 import "github.com/ostiary/ostiary/internal/model"
 
-const codeColumns = `hash, grant_id, client_id, redirect_uri, redirect_sent, code_challenge, created_at, expires_at, used_at`
+const codeColumns = `hash, grant_id, client_id, redirect_uri, redirect_sent, code_challenge, created_at, expires_at, used_at, auth_session`
 
 func scanCode(row scanner) (c model.Code, err error) {
 	err = row.Scan(&c.Hash, (*string)(&c.GrantID), (*string)(&c.ClientID), &c.RedirectURI, &c.RedirectSent,
-		&c.CodeChallenge, &c.CreatedAt, &c.ExpiresAt, &c.UsedAt)
+		&c.CodeChallenge, &c.CreatedAt, &c.ExpiresAt, &c.UsedAt, &c.AuthSession)
 	return c, err
 }
 
@@ -14,9 +14,9 @@ func scanCode(row scanner) (c model.Code, err error) {
 // its hash is known.
 func (tx *Tx) InsertCode(c model.Code) error {
 	return tx.insert(`INSERT INTO codes (`+codeColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
 		c.Hash, string(c.GrantID), string(c.ClientID), c.RedirectURI, c.RedirectSent,
-		c.CodeChallenge, c.CreatedAt, c.ExpiresAt, c.UsedAt)
+		c.CodeChallenge, c.CreatedAt, c.ExpiresAt, c.UsedAt, c.AuthSession)
 }
 
 // Code returns a code, used, expired or neither, or ErrNotFound.

@@ -79,15 +79,19 @@ func (tx *Tx) Revocations(after int64, limit int) ([]model.Revocation, error) {
 		WHERE sequence > $1 ORDER BY sequence LIMIT $2`, after, page(limit))
 }
 
-// SnapshotPage is how many entries LiveRevocations lists at most.
-const SnapshotPage = 4000
+// maxSnapshotPage bounds a page of LiveRevocations, which is read fast.
+const maxSnapshotPage = 5000
 
 // LiveRevocations lists the part of the log that follows after, up to the entry
-// upTo, and can concern a token that is alive at the time now.
-func (tx *Tx) LiveRevocations(after, upTo, now int64) ([]model.Revocation, error) {
+// upTo, and can concern a token that is alive at the time now: at most limit
+// entries, or 5,000.
+func (tx *Tx) LiveRevocations(after, upTo, now int64, limit int) ([]model.Revocation, error) {
+	if limit < 1 || limit > maxSnapshotPage {
+		limit = maxSnapshotPage
+	}
 	return many(tx, unpack(), `SELECT `+packedRevocation+` FROM revocations
 		WHERE sequence > $1 AND sequence <= $2 AND drop_at + 0 > $3 ORDER BY sequence LIMIT $4`, // + 0: else a planner may sort
-		after, upTo, now, SnapshotPage)
+		after, upTo, now, limit)
 }
 
 // LastRevocation returns the sequence of the last entry that is in the log, 0 if it

@@ -143,7 +143,7 @@ func TestRevoked(t *testing.T) {
 // was when it began, however many pages it takes.
 func TestLiveRevocations(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
-		const dead, live = 10, store.SnapshotPage + 100
+		const dead, live = 10, 5100
 		upkeep(t, s, func(tx *store.Tx) error {
 			for i := range dead + live {
 				drop := int64(100)
@@ -160,7 +160,7 @@ func TestLiveRevocations(t *testing.T) {
 		upkeep(t, s, func(tx *store.Tx) error { return tx.RevokeToken("later", nil, store.Ending{DropAt: 1000}) })
 		var all []model.Revocation
 		for after := int64(0); ; {
-			page := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.LiveRevocations(after, end, 100) })
+			page := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.LiveRevocations(after, end, 100, 0) })
 			if len(page) == 0 {
 				break
 			}

@@ -20,6 +20,7 @@ var dead = []struct {
 	grace int64
 }{
 	{`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE expires_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
@@ -33,8 +34,8 @@ var dead = []struct {
 // maxRounds bounds how many batches of a kind one call of Sweep deletes.
 const maxRounds = 100
 
-// Sweep deletes what nobody can use any more at the time now: requests, links,
-// assertions, tallies and revocations when they have expired, grants (with
+// Sweep deletes what nobody can use any more at the time now: requests, auth
+// sessions, links, assertions, tallies and revocations when they have expired, grants (with
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
 // stale. It deletes at most batch rows in one transaction, so that nobody waits for

@@ -37,6 +37,14 @@ func TestSweep(t *testing.T) {
 				return tx.InsertRequest(model.Request{ID: model.RequestID(id), ExpiresAt: expires})
 			}
 		}
+		auth := func(id string, expires int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error {
+				return tx.PutAuthSession(model.AuthSession{ID: id, Hash: id, ClientID: "shop", ExpiresAt: expires})
+			}
+		}
+		hasAuth := func(id string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (model.AuthSession, error) { return tx.AuthSession(id, 0) })
+		}
 		link := func(hash string, expires int64) func(*store.Tx) error {
 			return func(tx *store.Tx) error { return tx.InsertLink(store.Link{Hash: hash, ExpiresAt: expires}) }
 		}
@@ -112,6 +120,8 @@ func TestSweep(t *testing.T) {
 			{"used code of an ended grant: with the grant", code("c4", "g3", over, over), hasCode("c4"), true},
 			{"pending request", request("r1", long), hasRequest("r1"), false},
 			{"expired request", request("r2", at), hasRequest("r2"), true},
+			{"auth session", auth("as1", long), hasAuth("as1"), false},
+			{"expired auth session", auth("as2", at), hasAuth("as2"), true},
 			{"link", link("l1", long), hasLink("l1"), false},
 			{"expired link", link("l2", at), hasLink("l2"), true},
 			{"assertion", assertion("a1", long), hasAssertion("a1"), false},

@@ -29,6 +29,31 @@ func TestTally(t *testing.T) {
 	})
 }
 
+// A count can be read, taken back and forgotten.
+func TestTallied(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		type state struct{ Amount, Expires int64 }
+		tallied := func(now int64) state {
+			return read(t, s, func(tx *store.Tx) (state, error) {
+				amount, expires, err := tx.Tallied("a", now)
+				return state{amount, expires}, err
+			})
+		}
+		equal(t, tallied(0), state{})
+		for range 2 {
+			upkeep(t, s, func(tx *store.Tx) error { _, err := tx.Tally("a", 10, 20); return err })
+		}
+		equal(t, tallied(19), state{2, 20})
+		equal(t, tallied(20), state{})
+		for range 3 { // never below nothing
+			upkeep(t, s, func(tx *store.Tx) error { return tx.Untally("a") })
+		}
+		equal(t, tallied(19), state{0, 20})
+		upkeep(t, s, func(tx *store.Tx) error { return tx.ForgetTally("a") })
+		equal(t, tallied(0), state{})
+	})
+}
+
 // Nodes that count at the same time lose nothing.
 func TestTallyTogether(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {

@@ -243,6 +243,17 @@ func (d document) Scan(src any) error {
 	return json.Unmarshal([]byte(text), d.value)
 }
 
+// optional is a column that holds a value as JSON, or nothing: the empty text.
+type optional struct{ value any }
+
+// Scan implements sql.Scanner.
+func (o optional) Scan(src any) error {
+	if src == "" {
+		return nil
+	}
+	return document{o.value}.Scan(src)
+}
+
 func (d document) text() (string, error) {
 	text, err := json.Marshal(d.value)
 	if err != nil {
