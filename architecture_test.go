@@ -44,6 +44,7 @@ var mayImport = map[string]string{
 	"internal/servertest":      "server, client, account, model, store/storetest",
 	"cmd/ostiary":              "server, account, registration, oauth, store, model, debugger, library, examples",
 	"examples/*":               "library, client, resource",
+	"bench/kickout":            "resource",
 }
 
 // groups are the words of the table that stand for several packages.

@@ -55,11 +55,22 @@ func newCache[C any](size int, sh shape) *cache[C] {
 		seed: maphash.MakeSeed(), mask: places - 1, shape: sh,
 		seen: make([]atomic.Uint32, places), slots: make([]atomic.Pointer[cached[C]], places),
 	}
+	if _, ok := any(new(C)).(selfCloner[C]); ok {
+		c.clone = func(v reflect.Value) {
+			p := v.Addr().Interface().(*C)
+			*p = any(p).(selfCloner[C]).Clone()
+		}
+		return c
+	}
 	var ok bool
 	c.clone, ok = clonerOf(reflect.TypeFor[C](), 0)
 	c.again = !ok
 	return c
 }
+
+// A selfCloner knows how to copy itself, so that nobody can change the original by
+// what is in the copy.
+type selfCloner[C any] interface{ Clone() C }
 
 // places returns where a token may be.
 func (c *cache[C]) places(hash uint64) (first, second *atomic.Pointer[cached[C]]) {

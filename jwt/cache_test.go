@@ -154,3 +154,40 @@ func BenchmarkCache(b *testing.B) {
 		})
 	}
 }
+
+// ownReader reads its own JSON, and says how it is copied.
+type ownReader struct{ roles []string }
+
+var ownReads atomic.Int64
+
+func (o *ownReader) UnmarshalJSON(data []byte) error {
+	ownReads.Add(1)
+	var c struct{ Roles []string }
+	err := json.Unmarshal(data, &c)
+	*o = ownReader{roles: c.Roles}
+	return err
+}
+
+func (o *ownReader) Clone() ownReader {
+	c := *o
+	c.roles = append([]string(nil), o.roles...)
+	return c
+}
+
+func TestCacheLetsClaimsCopyThemselves(t *testing.T) {
+	var now atomic.Int64
+	now.Store(second)
+	v := cachedVerifier[ownReader](t, secret, &now)
+	token := sign(`{"exp":1700000060,"roles":["a","b"]}`)
+	before := ownReads.Load()
+	for range 10 {
+		got, err := v.Verify(ctx, token)
+		if err != nil || len(got.Claims.roles) != 2 || got.Claims.roles[0] != "a" {
+			t.Fatal(got, err)
+		}
+		got.Claims.roles[0] = "admin" // nothing to the next caller
+	}
+	if n := ownReads.Load() - before; n != 2 { // the first time, and the second, which keeps it
+		t.Errorf("the claims were read %d times, want 2", n)
+	}
+}

@@ -64,7 +64,9 @@ type VerifyOptions struct {
 	// comes again costs no signature. Its times and all other claims are checked
 	// each time, and its key must still be found. 0 remembers none; a few
 	// thousand make sense where a signature is dear (RSA, elliptic curves) and the
-	// same client sends its token with every request.
+	// same client sends its token with every request. Claims that read their own JSON
+	// are read anew each time, unless they have a method "Clone() C" that returns a
+	// copy which shares nothing that can be changed.
 	CacheSize int
 
 	MaxSize int              // greatest length of a token in bytes; 0 means 64 KiB

@@ -40,6 +40,12 @@ type Config struct {
 	Algorithms []jwa.Algorithm
 	Leeway     time.Duration // for clocks that differ; default 10 s, negative: none
 
+	// CacheSize is how many tokens of each issuer are remembered, so that one that
+	// comes again costs no signature; all that may have changed is checked each time,
+	// and so is the feed. Default 4096, which is a few megabytes at most; negative:
+	// none.
+	CacheSize int
+
 	// Feed tells what Issuer has revoked. Without one, a token is good until it
 	// expires. Run it beside the server.
 	Feed  *Feed
@@ -107,6 +113,10 @@ func build(c Config) (*Guard, error) {
 	if c.Leeway == 0 {
 		c.Leeway = 10 * time.Second
 	}
+	if c.CacheSize == 0 {
+		c.CacheSize = 4096
+	}
+	c.CacheSize = max(c.CacheSize, 0)
 	g := &Guard{issuers: make(map[string]*issuer), stale: c.Stale, leeway: max(c.Leeway, 0), now: c.Now, log: c.Logger}
 	if err := g.trust(c); err != nil {
 		return nil, err
@@ -162,6 +172,7 @@ func (g *Guard) trust(c Config) error {
 			Audiences:  []string{c.Audience},
 			Leeway:     g.leeway,
 			MaxSize:    maxHeader,
+			CacheSize:  c.CacheSize,
 			Now:        c.Now,
 		})
 		if err != nil {

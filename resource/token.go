@@ -30,6 +30,13 @@ type AccessToken struct {
 	raw   json.RawMessage
 }
 
+// Clone returns a copy that can be changed without changing t.
+func (t *AccessToken) Clone() AccessToken {
+	c := *t
+	c.Audience, c.Scope, c.AMR = slices.Clone(t.Audience), slices.Clone(t.Scope), slices.Clone(t.AMR)
+	return c
+}
+
 // Has reports whether the token has all of these scopes.
 func (t *AccessToken) Has(scopes ...string) bool {
 	for _, s := range scopes {

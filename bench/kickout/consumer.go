@@ -54,7 +54,6 @@ type api struct {
 	feed    *resource.Feed
 	web     *http.Client
 	first   order
-	changed chan struct{} // the feed has told something
 }
 
 // consume is an API process: a line of JSON in, a line out.
@@ -96,7 +95,7 @@ func consume(in io.Reader, out io.Writer) error {
 }
 
 func open(ctx context.Context, o order) (*api, error) {
-	a := &api{first: o, changed: make(chan struct{}, 1)}
+	a := &api{first: o}
 	a.web = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 4,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -107,12 +106,6 @@ func open(ctx context.Context, o order) (*api, error) {
 	a.feed, err = resource.NewFeed(resource.FeedConfig{
 		Issuer: o.Issuer, ClientID: o.ID, ClientSecret: o.Secret,
 		HTTP: &http.Client{Transport: a.web.Transport}, // a stream has no time-out
-		OnState: func(resource.FeedState) {
-			select {
-			case a.changed <- struct{}{}:
-			default: // it looks anyway
-			}
-		},
 	})
 	if err != nil {
 		return nil, err
@@ -208,9 +201,12 @@ func (a *api) watch(ctx context.Context, o order) *watch {
 	return w
 }
 
-// refusals looks whenever the feed has told something, and now and then.
+// resolution is how often it is looked whether a token is refused.
+const resolution = 2 * time.Millisecond
+
+// refusals presents the token that is to be put out next, again and again.
 func (w *watch) refusals(ctx context.Context, tokens []string) {
-	look := time.NewTicker(20 * time.Millisecond)
+	look := time.NewTicker(resolution)
 	defer look.Stop()
 	for len(w.refused) < len(tokens) {
 		_, err := w.api.guard.Verify(ctx, tokens[len(w.refused)])
@@ -224,7 +220,6 @@ func (w *watch) refusals(ctx context.Context, tokens []string) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.api.changed:
 		case <-look.C:
 		}
 	}

@@ -56,19 +56,19 @@ func (a app) ask(extra ...string) servertest.Answer {
 		"response_type": {"code"}, "scope": {"openid profile"}, "code_challenge": {servertest.Challenge}, "code_challenge_method": {"S256"},
 		"username": {"olena"}, "password": {password},
 	}
-	return a.call(with(form, extra...))
+	return a.call(formWith(form, extra...))
 }
 
 // goOn sends a further step.
 func (a app) goOn(session string, extra ...string) servertest.Answer {
-	return a.call(with(url.Values{"auth_session": {session}}, extra...))
+	return a.call(formWith(url.Values{"auth_session": {session}}, extra...))
 }
 
 func (a app) call(form url.Values) servertest.Answer {
 	return a.h.Call("/challenge", a.c, a.secret, form)
 }
 
-func with(form url.Values, extra ...string) url.Values {
+func formWith(form url.Values, extra ...string) url.Values {
 	for i := 0; i < len(extra); i += 2 {
 		form.Set(extra[i], extra[i+1])
 		if extra[i+1] == "" {
@@ -80,7 +80,7 @@ func with(form url.Values, extra ...string) url.Values {
 
 // redeem exchanges a code; there is no redirect_uri (draft §6).
 func (a app) redeem(answer servertest.Answer, extra ...string) servertest.Answer {
-	return a.h.Call("/token", a.c, a.secret, with(url.Values{
+	return a.h.Call("/token", a.c, a.secret, formWith(url.Values{
 		"grant_type": {"authorization_code"}, "code": {answer.String("authorization_code")}, "code_verifier": {servertest.Verifier},
 	}, extra...))
 }
