@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -43,6 +44,8 @@ type answer struct {
 	Wrong    int64 // live tokens that were refused
 	Took     float64
 	CPU      float64 // microseconds of this process
+	Heap     float64 // in use, MiB
+	Entries  int     // in the table of the feed
 	Calls    int
 }
 
@@ -73,7 +76,11 @@ func consume(in io.Reader, out io.Writer) error {
 		var err error
 		switch {
 		case a == nil:
+			began := time.Now()
 			a, err = open(ctx, o)
+			said.Took = time.Since(began).Seconds()
+		case o.Do == "size":
+			said.Heap, said.Entries = heap(), a.feed.State().Entries
 		case o.Do == "watch":
 			w = a.watch(ctx, o)
 		case o.Do == "stop":
@@ -188,6 +195,15 @@ func processorTime() float64 {
 		panic(err) // cannot be: it asks about itself
 	}
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e3
+}
+
+// heap is what this process holds, in MiB.
+func heap() float64 {
+	runtime.GC()
+	runtime.GC() // what has finalizers goes the second time
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc) / (1 << 20)
 }
 
 // watch is an API at work: it verifies live tokens all the time, and notes when it

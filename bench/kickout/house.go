@@ -198,15 +198,21 @@ func (h *house) command(ctx context.Context, input string, args ...string) ([]by
 	return out.Bytes(), nil
 }
 
+// stop ends the nodes in order.
+func (h *house) stop() {
+	for _, node := range h.running {
+		node.Process.Signal(syscall.SIGTERM)
+		node.Wait()
+	}
+	h.running = nil
+}
+
 // close ends what was started and removes what was made.
 func (h *house) close() {
 	for _, p := range h.apps {
 		p.end()
 	}
-	for _, node := range h.running {
-		node.Process.Signal(syscall.SIGTERM)
-		node.Wait()
-	}
+	h.stop()
 	if err := h.drop(); err != nil {
 		fmt.Fprintln(os.Stderr, "kickout:", err)
 	}
@@ -347,6 +353,7 @@ func (h *house) processorTime() (float64, error) {
 // process is an API that runs.
 type process struct {
 	number int
+	opened float64 // seconds until it was ready
 	run    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Scanner
@@ -377,7 +384,8 @@ func (h *house) apis(ctx context.Context, n int) ([]*process, error) {
 		h.apps = append(h.apps, p)
 	}
 	return h.apps, each(h.apps, func(p *process) error {
-		_, err := p.ask(order{Issuer: h.issuer, Audience: audience, ID: h.feed.id, Secret: h.feed.value, Node: h.nodes[p.number%len(h.nodes)]})
+		a, err := p.ask(order{Issuer: h.issuer, Audience: audience, ID: h.feed.id, Secret: h.feed.value, Node: h.nodes[p.number%len(h.nodes)]})
+		p.opened = a.Took
 		return err
 	})
 }

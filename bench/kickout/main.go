@@ -28,6 +28,7 @@ type options struct {
 	PerSecond int // ends
 	Rate      int // verified requests a second, of all consumers together
 	Calls     int // of an API, for the comparison
+	Entries   int // of the log, for the snapshot
 	Database  string
 	Plot      string
 	JSON      bool
@@ -48,12 +49,13 @@ func main() {
 	flag.IntVar(&o.PerSecond, "per-second", 20, "how many are ended in a second")
 	flag.IntVar(&o.Rate, "rate", 5000, "verified requests a second, of all APIs together")
 	flag.IntVar(&o.Calls, "calls", 20000, "calls of an API for the comparison with introspection")
+	flag.IntVar(&o.Entries, "entries", 1_000_000, "live entries of the log that an API loads; 0: none")
 	flag.StringVar(&o.Database, "postgres", os.Getenv("OSTIARY_TEST_POSTGRES"), "URL of a PostgreSQL for the two nodes")
 	flag.StringVar(&o.Plot, "plot", "kickout.svg", "file for the plot; empty: none")
 	flag.BoolVar(&o.JSON, "json", false, "print JSON")
 	flag.StringVar(&o.Binary, "ostiary", "", "the program; empty: it is built")
 	flag.Parse()
-	if o.Consumers < 1 || o.Ends < 1 || o.PerSecond < 1 || o.Rate < 0 || o.Calls < 0 || flag.NArg() > 0 {
+	if o.Consumers < 1 || o.Ends < 1 || o.PerSecond < 1 || o.Rate < 0 || o.Calls < 0 || o.Entries < 0 || flag.NArg() > 0 {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -103,14 +105,24 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	return report(o, results)
+	var big *snapshot
+	if o.Entries > 0 {
+		fmt.Fprintf(os.Stderr, "an API loads a log of %d entries …\n", o.Entries)
+		if big, err = load(ctx, o); err != nil {
+			return fmt.Errorf("the snapshot: %w", err)
+		}
+	}
+	return report(o, results, big)
 }
 
-func report(o options, results []*result) error {
+func report(o options, results []*result, big *snapshot) error {
 	if o.JSON {
 		e := json.NewEncoder(os.Stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(results)
+		return e.Encode(struct {
+			Results  []*result
+			Snapshot *snapshot `json:",omitempty"`
+		}{results, big})
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tfirst p50\tlast p50\tlast p99\tlast max\tgoal p99\twrongly refused\tverified/s\t")
@@ -126,6 +138,10 @@ func report(o options, results []*result) error {
 		fmt.Fprintf(w, "%s, CPU per call with the feed\t%.2f us\t%.2f us\t%.2f us\t1\t\n", r.Name, r.Feed.API, r.Feed.Server, r.Feed.API+r.Feed.Server)
 		fmt.Fprintf(w, "each token seen for the first time\t%.2f us\t%.2f us\t%.2f us\t%.0f\t\n", r.Fresh.API, r.Fresh.Server, r.Fresh.API+r.Fresh.Server, r.Fresh.over(r.Feed))
 		fmt.Fprintf(w, "asking the server each time\t%.2f us\t%.2f us\t%.2f us\t%.0f\t\n", r.Introspection.API, r.Introspection.Server, r.Introspection.API+r.Introspection.Server, r.Introspection.over(r.Feed))
+	}
+	if big != nil {
+		fmt.Fprintf(w, "\n\tloaded in\tgoal\theap before\theap after\tgrowth per entry\t\n")
+		fmt.Fprintf(w, "a log of %d entries\t%.2f s\t3 s\t%.1f MiB\t%.1f MiB\t%.1f bytes\t\n", big.Entries, big.Seconds, big.Before, big.After, (big.After-big.Before)*(1<<20)/float64(big.Entries))
 	}
 	return w.Flush()
 }
