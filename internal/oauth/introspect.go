@@ -87,15 +87,14 @@ func (a *Authority) introspectRefresh(ctx context.Context, c *client, t refreshT
 		if err != nil {
 			return err
 		}
-		now := a.unix()
-		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID ||
-			g.Generation != t.generation || !g.Live(now) || g.IdleAt <= now {
+		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID || g.Generation != t.generation {
 			return nil
 		}
-		if !g.Offline {
-			if s, err := tx.Session(g.SessionID); err != nil || !s.Live(now) {
-				return nil
-			}
+		switch _, e := a.standing(tx, c, g); {
+		case e != nil && e.Code == InvalidGrant:
+			return nil
+		case e != nil:
+			return e
 		}
 		sub, _, err := issuance{client: c, grant: g}.sub()
 		if err != nil {

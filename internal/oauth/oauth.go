@@ -169,11 +169,15 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 	return inner(a.Store.View(ctx, fn))
 }
 
-// inner hides an unexpected error behind server_error; an *Error passes.
+// inner hides an unexpected error behind server_error; an *Error passes. Where
+// nothing was changed and later it may work, it says so.
 func inner(err error) error {
 	var e *Error
-	if err == nil || errors.As(err, &e) {
+	switch {
+	case err == nil || errors.As(err, &e):
 		return err
+	case errors.Is(err, store.ErrBusy):
+		return &Error{Code: TooManyRequests, Description: "The server is busy: try again in a moment", Busy: true, RetryAfter: 1, cause: err}
 	}
 	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
 }

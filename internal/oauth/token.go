@@ -119,7 +119,7 @@ func person(tx *store.Tx, id model.UserID) (model.User, *Error) {
 	case err != nil:
 		return model.User{}, &Error{Code: InvalidGrant, Description: "The account no longer exists", cause: err}
 	case u.Status != model.UserActive:
-		return model.User{}, fail(InvalidGrant, "The account is locked")
+		return model.User{}, errEnded(model.CauseAccountDisabled)
 	}
 	return u, nil
 }

@@ -79,7 +79,7 @@ func TestRefresh(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := renew(h, c, secret, token)
-			if a.String("error") != "invalid_grant" || a.String("error_description") != "The account is locked" {
+			if a.String("error") != "invalid_grant" || a.String("error_description") != "The account is locked" || a.String("ostiary_cause") != "account_disabled" {
 				t.Errorf("%d %s", a.Status, a.Text)
 			}
 		})
@@ -153,13 +153,16 @@ func TestRefreshRace(t *testing.T) {
 		})
 		t.Run("replays are counted", func(t *testing.T) {
 			token := family()
-			renew(h, c, secret, token)
+			next := renew(h, c, secret, token)
 			var last servertest.Answer
-			for range 11 {
+			for range 257 {
 				last = renew(h, c, secret, token)
 			}
-			if last.String("error") != "invalid_grant" {
-				t.Errorf("the eleventh replay: %d %s", last.Status, last.Text)
+			if last.Status != http.StatusTooManyRequests || last.String("error") != "temporarily_unavailable" || last.Header.Get("Retry-After") != "1" {
+				t.Errorf("the 257th replay: %d %s", last.Status, last.Text)
+			}
+			if a := renew(h, c, secret, next.String("refresh_token")); a.Status != http.StatusOK {
+				t.Errorf("the successor: %d %s", a.Status, a.Text)
 			}
 		})
 	})
