@@ -135,6 +135,9 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (iss
 			refused = e
 			return nil
 		}
+		if renewed.at, e = a.issuedAt(g.NotBefore); e != nil {
+			return e
+		}
 		g, refused, err = a.rotate(tx, c, g, t)
 		if err != nil || refused != nil {
 			return err

@@ -20,6 +20,7 @@ type desk struct {
 	*Authority
 	t     *testing.T
 	clock atomic.Int64
+	fast  atomic.Bool // the clock goes on by a second whenever somebody looks at it
 	shop  *client
 }
 
@@ -29,7 +30,7 @@ func eachDesk(t *testing.T, fn func(t *testing.T, d *desk)) {
 		d.clock.Store(time.Now().Unix())
 		d.Authority = &Authority{
 			Config: Config{
-				Store: s, Logger: slog.New(slog.DiscardHandler), Now: func() time.Time { return time.Unix(d.clock.Load(), 0) },
+				Store: s, Logger: slog.New(slog.DiscardHandler), Now: d.now,
 				Issuer: "https://id.example", AccessLife: 5 * time.Minute, RefreshIdle: time.Hour, RefreshLife: 24 * time.Hour, RefreshRace: 20 * time.Second,
 			},
 			refreshKey: make([]byte, 32),
@@ -38,6 +39,13 @@ func eachDesk(t *testing.T, fn func(t *testing.T, d *desk)) {
 		d.shop = d.client(model.ClientSettings{Scopes: []string{"openid", "orders"}, GrantTypes: []string{model.GrantAuthorizationCode, model.GrantRefreshToken}})
 		fn(t, d)
 	})
+}
+
+func (d *desk) now() time.Time {
+	if d.fast.Load() {
+		return time.Unix(d.clock.Add(1), 0)
+	}
+	return time.Unix(d.clock.Load(), 0)
 }
 
 func (d *desk) do(fn func(tx *store.Tx) error) {
@@ -113,6 +121,20 @@ func (d *desk) log() (list []model.Revocation) {
 		d.t.Fatal(err)
 	}
 	return list
+}
+
+// putOut reports whether the log puts out the access token of a renewal.
+func (d *desk) putOut(i issuance, f family) (ended bool) {
+	d.t.Helper()
+	token := store.TokenRef{SessionID: f.session, GrantID: f.grant, UserID: f.user, ClientID: d.shop.ID, IssuedAt: i.at}
+	if i.grant.Offline {
+		token.SessionID = model.SessionID(f.grant)
+	}
+	err := d.Store.View(d.t.Context(), func(tx *store.Tx) (err error) { _, ended, err = tx.TokenEnded(token); return err })
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return ended
 }
 
 // at runs fn n times at the same moment.
@@ -236,7 +258,9 @@ func TestEndAgainstRenewal(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			eachDesk(t, func(t *testing.T, d *desk) {
 				for round := range 6 {
+					d.fast.Store(false)
 					f := d.family(d.shop, row.offline)
+					d.fast.Store(true) // so that a second off shows
 					got := []issuance{{refresh: f.first}}
 					under := make(chan struct{}) // closed when the renewals are under way
 					at(2, func(i int) {
@@ -271,6 +295,9 @@ func TestEndAgainstRenewal(t *testing.T) {
 					for _, i := range got {
 						if _, e := d.renew(d.shop, i.refresh); e == nil || e.Code != InvalidGrant {
 							t.Fatalf("a refresh token lives: %v", e)
+						}
+						if i.at != 0 && !d.putOut(i, f) {
+							t.Fatalf("an access token of %d lives after %+v", i.at, d.log())
 						}
 					}
 				}
