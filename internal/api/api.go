@@ -2,7 +2,7 @@
 // and answered with JSON. It owns discovery, the key set, and the endpoints for
 // tokens, introspection, revocation, userinfo and registration.
 //
-// It parses, calls one rule of oauth, and writes the answer. It never decides,
+// It parses, calls one rule of oauth or registration, and writes the answer. It never decides,
 // never shows a page, and never touches the store.
 package api
 
@@ -14,10 +14,12 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // Config says what the endpoints work with; all but Logger is required.
 type Config struct {
+	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Keys      KeySet
 	Logger    *slog.Logger                 // nil: slog.Default
@@ -38,8 +40,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Authority, Keys, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Keys, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -72,8 +74,8 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
-		{base + oauth.PathRegister, s.public(s.register, "POST")},
-		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + registration.Path, s.public(s.register, "POST")},
+		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}
 	if base != "" {
 		// Some clients append the second one too, and put the first between.

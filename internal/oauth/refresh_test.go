@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 )
@@ -21,7 +22,7 @@ type desk struct {
 	t     *testing.T
 	clock atomic.Int64
 	fast  atomic.Bool // the clock goes on by a second whenever somebody looks at it
-	shop  *client
+	shop  *registration.Client
 }
 
 func eachDesk(t *testing.T, fn func(t *testing.T, d *desk)) {
@@ -55,9 +56,9 @@ func (d *desk) do(fn func(tx *store.Tx) error) {
 	}
 }
 
-func (d *desk) client(s model.ClientSettings) *client {
+func (d *desk) client(s model.ClientSettings) *registration.Client {
 	d.t.Helper()
-	c := &client{Client: model.Client{ID: model.ClientID(model.NewID()), ClientSettings: s}}
+	c := &registration.Client{Client: model.Client{ID: model.ClientID(model.NewID()), ClientSettings: s}}
 	d.do(func(tx *store.Tx) error { return tx.InsertClient(c.Client) })
 	return c
 }
@@ -70,7 +71,7 @@ type family struct {
 	first   model.Secret
 }
 
-func (d *desk) family(c *client, offline bool) family {
+func (d *desk) family(c *registration.Client, offline bool) family {
 	d.t.Helper()
 	f := family{user: model.UserID(model.NewID()), session: model.SessionID(model.NewID()), grant: model.GrantID(model.NewID())}
 	now := d.unix()
@@ -90,7 +91,7 @@ func (d *desk) family(c *client, offline bool) family {
 	return f
 }
 
-func (d *desk) renew(c *client, token model.Secret) (issuance, *Error) {
+func (d *desk) renew(c *registration.Client, token model.Secret) (issuance, *Error) {
 	p, e := parse(url.Values{"refresh_token": {token.Reveal()}})
 	if e != nil {
 		return issuance{}, e

@@ -29,10 +29,10 @@ func TestBornAlive(t *testing.T) {
 				return h.Accounts.SetPassword(t.Context(), servertest.Operator, u.ID, account.NewPassword{Password: password})
 			},
 			"the client disabled and enabled": func() error {
-				if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
+				if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
 					return err
 				}
-				_, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, false)
+				_, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, false)
 				return err
 			},
 			"everything": func() error { return endAll(t, h, h.Clock.Now()) },
