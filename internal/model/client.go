@@ -83,14 +83,18 @@ type ClientSettings struct {
 	DefaultACRValues       []string `json:"default_acr_values,omitempty"`
 
 	// What is told about people, and in which form.
-	SubjectType         string `json:"subject_type,omitempty"` // "public" (default) or "pairwise"
-	SectorURI           string `json:"sector_identifier_uri,omitempty"`
-	IDTokenAlgorithm    string `json:"id_token_signed_response_alg,omitempty"` // default RS256
-	IDTokenEncryption   string `json:"id_token_encrypted_response_alg,omitempty"`
-	IDTokenContent      string `json:"id_token_encrypted_response_enc,omitempty"` // default A128CBC-HS256
-	UserInfoAlgorithm   string `json:"userinfo_signed_response_alg,omitempty"`    // empty: plain JSON
-	UserInfoEncryption  string `json:"userinfo_encrypted_response_alg,omitempty"`
-	UserInfoContent     string `json:"userinfo_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+	SubjectType             string `json:"subject_type,omitempty"` // "public" (default) or "pairwise"
+	SectorURI               string `json:"sector_identifier_uri,omitempty"`
+	IDTokenAlgorithm        string `json:"id_token_signed_response_alg,omitempty"` // default RS256
+	IDTokenEncryption       string `json:"id_token_encrypted_response_alg,omitempty"`
+	IDTokenContent          string `json:"id_token_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+	UserInfoAlgorithm       string `json:"userinfo_signed_response_alg,omitempty"`    // empty: plain JSON
+	UserInfoEncryption      string `json:"userinfo_encrypted_response_alg,omitempty"`
+	UserInfoContent         string `json:"userinfo_encrypted_response_enc,omitempty"`   // default A128CBC-HS256
+	IntrospectionAlgorithm  string `json:"introspection_signed_response_alg,omitempty"` // RFC 9701 §6; default RS256
+	IntrospectionEncryption string `json:"introspection_encrypted_response_alg,omitempty"`
+	IntrospectionContent    string `json:"introspection_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+
 	FrontchannelURI     string `json:"frontchannel_logout_uri,omitempty"`
 	FrontchannelSession bool   `json:"frontchannel_logout_session_required,omitempty"`
 	BackchannelURI      string `json:"backchannel_logout_uri,omitempty"`

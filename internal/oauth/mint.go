@@ -18,6 +18,8 @@ const (
 	accessTokenType = "at+jwt" // RFC 9068 §2.1
 	idTokenType     = "JWT"
 	userInfoType    = "userinfo+jwt"
+
+	introspectionType = "token-introspection+jwt" // RFC 9701 §5
 )
 
 // accessClaims is an access token, RFC 9068 §2.2.
