@@ -96,6 +96,7 @@ var clientSettings = []clientSetting{
 	{"token-life", "access_token_life", "Access token life", "`TIME` that its access tokens live", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.AccessTokenLife })},
 	{"refresh-idle", "refresh_token_idle", "Refresh idle", "`TIME` that a refresh token lives unused", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshIdle })},
 	{"refresh-life", "refresh_token_life", "Refresh life", "`TIME` that a chain of refresh tokens lives", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshLife })},
+	{"offline-policy", "offline_access_policy", "Offline access", "`WHAT` becomes of a grant with offline_access when its session ends: survive, or end", "the server's", textValue(func(s *model.ClientSettings) *string { return &s.OfflinePolicy })},
 }
 
 // clientFlags are the settings of a client as flags.

@@ -26,6 +26,12 @@ const (
 	AudienceEndpoint = "endpoint" // also the token endpoint, and the endpoint that is called
 )
 
+// What becomes of a grant with offline_access when its session ends.
+const (
+	OfflineSurvives = "survive" // it goes on
+	OfflineEnds     = "end"     // it ends too, as one without that scope does
+)
+
 // Client is an application that may ask for tokens. The JSON names are those
 // of the registry of client metadata (RFC 7591 §2) where it has one.
 type Client struct {
@@ -105,6 +111,8 @@ type ClientSettings struct {
 	AccessTokenLife int64 `json:"access_token_life,omitempty"`  // seconds; 0: the server's
 	RefreshIdle     int64 `json:"refresh_token_idle,omitempty"` // seconds; 0: the server's
 	RefreshLife     int64 `json:"refresh_token_life,omitempty"` // seconds; 0: the server's
+
+	OfflinePolicy string `json:"offline_access_policy,omitempty"` // OfflineSurvives or OfflineEnds; empty: the server's
 }
 
 // Public reports whether the client cannot keep a secret, RFC 6749 §2.1.

@@ -218,7 +218,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 		AuthTime:  session.AuthTime,
 		ACR:       session.ACR,
 		AMR:       session.AMR,
-		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline),
+		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline) && a.outlives(z.Client),
 		CreatedAt: now,
 		ExpiresAt: now + life,
 	}

@@ -48,6 +48,11 @@ type Config struct {
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
 	Waiting         int           // how many sign-ins wait for their person at once; 100,000
 
+	// OfflineAccess says what becomes of a grant with offline_access when its
+	// session ends, where its client does not: OfflineSurvives, the default, or
+	// OfflineEnds.
+	OfflineAccess string
+
 	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 
@@ -105,6 +110,9 @@ func New(c Config) (*Authority, error) {
 		if *d.value < time.Second || *d.value > d.most {
 			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
 		}
+	}
+	if p := c.OfflineAccess; p != "" && p != model.OfflineSurvives && p != model.OfflineEnds {
+		return nil, fmt.Errorf("offline-access must be %s or %s", model.OfflineSurvives, model.OfflineEnds)
 	}
 	a := &Authority{
 		Config:     c,

@@ -134,6 +134,9 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 		renewed, e := a.checkRefresh(tx, c, g, t, p)
 		if e != nil {
 			refused = e
+			if e.Ended == model.CausePolicy && g.EndedAt == 0 {
+				return a.endGrant(tx, c, g.ID, model.CausePolicy, "grant.refuse")
+			}
 			return nil
 		}
 		if renewed.at, e = a.issuedAt(g.NotBefore); e != nil {
@@ -199,7 +202,7 @@ func (a *Authority) standing(tx *store.Tx, c *registration.Client, g model.Grant
 		return model.Session{}, errEnded(g.EndCause)
 	case !g.Live(now) || g.IdleAt <= now:
 		return model.Session{}, errEnded(model.CauseExpired)
-	case g.Offline:
+	case g.Offline && a.outlives(c.Client): // as the policy is today
 		return model.Session{}, nil
 	}
 	s, err := tx.Session(g.SessionID)

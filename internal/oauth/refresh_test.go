@@ -306,3 +306,90 @@ func TestEndAgainstRenewal(t *testing.T) {
 		})
 	}
 }
+
+// What becomes of a grant with offline_access when its session ends is the
+// operator's to say: OpenID Connect Core §11, OpenID Connect Back-Channel Logout
+// §2.7. A lock, or signing out everywhere, ends it in any case.
+func TestOfflinePolicy(t *testing.T) {
+	ends := map[string]func(tx *store.Tx, f family, e store.Ending) error{
+		"the session ends":    func(tx *store.Tx, f family, e store.Ending) error { return tx.EndSession(f.session, e) },
+		"the session expires": func(*store.Tx, family, store.Ending) error { return nil }, // and nobody has noticed
+		"signed out everywhere": func(tx *store.Tx, f family, e store.Ending) error {
+			return tx.EndUser(f.user, e)
+		},
+	}
+	for _, row := range []struct {
+		name, server, client string
+		offline, survives    bool
+	}{
+		{"by default it survives", "", "", true, true},
+		{"without the scope it never does", "", model.OfflineSurvives, false, false},
+		{"the server says that it ends", model.OfflineEnds, "", true, false},
+		{"the client says that it ends", model.OfflineSurvives, model.OfflineEnds, true, false},
+		{"the client says that it survives", model.OfflineEnds, model.OfflineSurvives, true, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			eachDesk(t, func(t *testing.T, d *desk) {
+				d.OfflineAccess, d.shop.OfflinePolicy = row.server, row.client
+				d.RefreshIdle = 2 * time.Hour // longer than the session
+				for how, end := range ends {
+					f := d.family(d.shop, row.offline)
+					token := d.good(f.first)
+					d.do(func(tx *store.Tx) error { return end(tx, f, d.ending(model.CauseSignedOut)) })
+					if how == "the session expires" {
+						d.clock.Add(3600)
+					}
+					_, e := d.renew(d.shop, token)
+					if want := row.survives && how != "signed out everywhere"; (e == nil) != want || e != nil && e.Code != InvalidGrant {
+						t.Errorf("%s: %v, want it to live: %t", how, e, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The lives of refresh tokens, of the server or of the client: one that slides, and
+// one that does not.
+func TestRefreshLives(t *testing.T) {
+	for _, row := range []struct {
+		name           string
+		settings       model.ClientSettings
+		idle, absolute int64
+	}{
+		{"the server's", model.ClientSettings{}, 3600, 24 * 3600},
+		{"the client's", model.ClientSettings{RefreshIdle: 600, RefreshLife: 1500}, 600, 1500},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			eachDesk(t, func(t *testing.T, d *desk) {
+				row.settings.GrantTypes = []string{model.GrantRefreshToken}
+				c := d.client(row.settings)
+				renew := func(token model.Secret, good bool) model.Secret {
+					t.Helper()
+					i, e := d.renew(c, token)
+					if (e == nil) != good || e != nil && (e.Code != InvalidGrant || e.Ended != model.CauseExpired) {
+						t.Fatalf("%v, want it to be good: %t", e, good)
+					}
+					return i.refresh
+				}
+				unused := d.family(c, true)
+				d.clock.Add(row.idle - 1)
+				token := renew(unused.first, true) // and so it slides
+				d.clock.Add(row.idle)
+				renew(token, false)
+
+				busy := d.family(c, true)
+				token = busy.first
+				left := row.absolute
+				for ; left > row.idle; left -= row.idle - 1 {
+					d.clock.Add(row.idle - 1)
+					token = renew(token, true)
+				}
+				d.clock.Add(left - 1)
+				token = renew(token, true)
+				d.clock.Add(1)
+				renew(token, false)
+			})
+		})
+	}
+}
