@@ -88,7 +88,7 @@ func TestBornAlive(t *testing.T) {
 // endAll puts everything out, as of a time.
 func endAll(t *testing.T, h *servertest.House, at time.Time) error {
 	return h.Store.Update(t.Context(), func(tx *store.Tx) error {
-		if err := tx.EndAll(store.Ending{Cause: model.CauseAdmin, At: at.Unix(), DropAt: at.Unix() + 3700}); err != nil {
+		if err := tx.EndAll(store.NewEnding(model.CauseAdmin, at.Unix())); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: servertest.Operator, Action: "all.end"})
