@@ -44,6 +44,11 @@ type Error struct {
 
 	AuthSession string        // with "insufficient_authorization": for the next Challenge
 	RetryAfter  time.Duration // with what matches ErrUnavailable; 0: nobody knows
+
+	// Cause says with "invalid_grant" why what was granted has ended, as Ostiary
+	// tells it: "account_disabled" means that signing in again will not help.
+	// Empty: it is not told.
+	Cause string
 }
 
 func (e *Error) Error() string {

@@ -68,11 +68,12 @@ func (a answer) unexpected() error {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 		AuthSession string `json:"auth_session"`
+		Cause       string `json:"ostiary_cause"`
 	}
 	if a.isJSON() && json.Unmarshal(a.body, &named) == nil && named.Error != "" {
 		return &Error{
 			Code: printable(named.Error, 100), Description: printable(named.Description, 300), Status: a.status,
-			AuthSession: named.AuthSession, RetryAfter: a.retryAfter(),
+			Cause: printable(named.Cause, 100), AuthSession: named.AuthSession, RetryAfter: a.retryAfter(),
 		}
 	}
 	if a.status >= 500 || a.status == http.StatusTooManyRequests {

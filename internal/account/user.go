@@ -195,8 +195,10 @@ func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID)
 	})
 }
 
-// Unlock lets a person sign in again; what was ended stays so. It returns
-// ErrNoUser.
+// Unlock lets a person sign in again; what was ended stays so. The log is told,
+// so that APIs answer what is left of the old tokens with "sign in again" and no
+// more with "this account is locked". Somebody who is not locked loses nothing. It
+// returns ErrNoUser.
 func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
@@ -205,6 +207,11 @@ func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		if err := a.setStatus(tx, user, model.UserActive); err != nil {
 			return err
+		}
+		if user.Status == model.UserLocked {
+			if err := tx.EndUser(id, a.ending(model.CauseAdmin)); err != nil {
+				return err
+			}
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
 	})

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -16,6 +17,7 @@ import (
 func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	code, description := oauth.ServerError, "The server could not do this now; it has been logged"
 	status := http.StatusBadRequest
+	var ended model.Cause
 	var e *oauth.Error
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -24,17 +26,17 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errBody):
 		code, description = oauth.InvalidRequest, "The body must be one application/x-www-form-urlencoded form, and the Authorization header must come once"
 	case errors.Is(err, account.ErrBusy):
-		e = &oauth.Error{RetryAfter: busyFor}
+		e = &oauth.Error{RetryAfter: busyFor, Busy: true}
 		code, description = oauth.TooManyRequests, "Too many sign-ins at once: try again in a few seconds"
 	case errors.As(err, &e):
-		code, description = e.Code, e.Description
+		code, description, ended = e.Code, e.Description, e.Ended
 	}
 	level := slog.LevelInfo
 	switch code {
 	case oauth.ServerError:
 		status, level = http.StatusInternalServerError, slog.LevelError
 	case oauth.TooManyRequests:
-		if status = http.StatusTooManyRequests; errors.Is(err, account.ErrBusy) {
+		if status = http.StatusTooManyRequests; e.Busy {
 			status = http.StatusServiceUnavailable
 		}
 		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
@@ -46,35 +48,37 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
 	}
 	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))
+	body := refusal{Error: code, Description: description, Cause: ended}
 	if code == oauth.InsufficientAuthorization {
-		err = writeJSON(w, status, challengeBody{errorBody{code, description}, e.AuthSession.Reveal(), true})
-	} else {
-		err = writeJSON(w, status, errorBody{code, description})
+		body.AuthSession, body.PasswordRequired = e.AuthSession.Reveal(), true
 	}
-	if err != nil {
-		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
-	}
+	writeRefusal(w, status, body)
 }
 
-// errorBody is RFC 6749 §5.2.
-type errorBody struct {
+// refusal is an error answer, RFC 6749 §5.2.
+type refusal struct {
 	Error       oauth.Code `json:"error"`
 	Description string     `json:"error_description,omitempty"`
-}
 
-// challengeBody asks for more, draft-ietf-oauth-first-party-apps-04 §5.2.2 and
-// §6.2: the last member says for what, and is this server's own.
-type challengeBody struct {
-	errorBody
-	AuthSession      string `json:"auth_session"`
-	PasswordRequired bool   `json:"password_required"`
+	// Cause is a member of our own, and so has our name (RFC 6749 §8.2): what a
+	// program switches on where the code alone does not tell what to do.
+	Cause model.Cause `json:"ostiary_cause,omitempty"`
+
+	// More is asked for, draft-ietf-oauth-first-party-apps-04 §5.2.2 and §6.2: the
+	// last member says what, and is this server's own.
+	AuthSession      string `json:"auth_session,omitempty"`
+	PasswordRequired bool   `json:"password_required,omitempty"`
 }
 
 // busyFor is when a sign-in is tried again for which there was no place, in seconds.
 const busyFor = 5
 
 func writeError(w http.ResponseWriter, status int, code oauth.Code, description string) {
-	if err := writeJSON(w, status, errorBody{code, description}); err != nil {
+	writeRefusal(w, status, refusal{Error: code, Description: description})
+}
+
+func writeRefusal(w http.ResponseWriter, status int, body refusal) {
+	if err := writeJSON(w, status, body); err != nil {
 		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
 	}
 }

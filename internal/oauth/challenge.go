@@ -182,7 +182,7 @@ func (a *Authority) IssueChallenge(ctx context.Context, z Challenge, session mod
 		}
 		return "", e
 	}
-	i, e := a.newIssue(authorization, session)
+	i, e := a.newIssue(ctx, authorization, session)
 	if e != nil {
 		return "", e
 	}

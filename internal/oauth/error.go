@@ -56,6 +56,13 @@ type Error struct {
 
 	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
 	RetryAfter int64
+	// Busy says that it is the server that cannot now, and not the caller who
+	// asked too often.
+	Busy bool
+
+	// Ended says with InvalidGrant why what was granted has ended, in the words of
+	// the revocation log; empty: that is not told.
+	Ended model.Cause
 
 	// AuthSession is to be sent with the next step, draft-ietf-oauth-first-party-apps-04
 	// §5.2.2; of InsufficientAuthorization only.

@@ -45,7 +45,7 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"check_session_iframe":   exerciseSessionState,
 
 	"authorization_challenge_endpoint": exerciseChallenge,
-	"revocation_feed_endpoint": exerciseFeed,
+	"revocation_feed_endpoint":         exerciseFeed,
 
 	"frontchannel_logout_supported":         exerciseFrontchannel,
 	"frontchannel_logout_session_supported": exerciseFrontchannel,
@@ -64,6 +64,10 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"userinfo_signing_alg_values_supported":    exerciseUserInfoSigning,
 	"userinfo_encryption_alg_values_supported": userInfoEncryption.exercise,
 	"userinfo_encryption_enc_values_supported": userInfoEncryption.exerciseContent,
+
+	"introspection_signing_alg_values_supported":    exerciseIntrospectionSigning,
+	"introspection_encryption_alg_values_supported": introspectionEncryption.exercise,
+	"introspection_encryption_enc_values_supported": introspectionEncryption.exerciseContent,
 
 	"token_endpoint_auth_methods_supported":                    exerciseAuthMethods("token"),
 	"token_endpoint_auth_signing_alg_values_supported":         exerciseAuthAlgorithms("token"),
