@@ -299,7 +299,9 @@ var paths = []path{
 		return append(ofSession(model.CauseAdmin)(t, s), ofGrant(model.CausePolicy, theOffline)(t, s)...)
 	}, first: grantEnds(model.CauseAdmin), offline: grantEnds(model.CausePolicy)},
 
-	{name: "everything ends", end: func(t *testing.T, s *scene) error { return s.h.Accounts.SignOutEverybody(t.Context(), servertest.Operator) },
+	{name: "everything ends", end: func(t *testing.T, s *scene) error {
+		return s.h.Accounts.SignOutEverybody(t.Context(), servertest.Operator)
+	},
 		entries: func(*testing.T, *scene) []written {
 			return []written{{kind: model.KindAll, cause: model.CauseAdmin, cut: true}}
 		},
