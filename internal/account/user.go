@@ -144,9 +144,13 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		if user, err = tx.User(id); err != nil {
 			return err
 		}
+		before := user.Profile
 		c.apply(&user)
 		user.UpdatedAt = a.unix()
 		if err := tx.UpdateUser(user); err != nil {
+			return err
+		}
+		if err := tellProfile(tx, actor, before, user); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.update", UserID: id, Detail: detail[1:]})
@@ -173,34 +177,62 @@ func (c Change) apply(u *model.User) {
 // ends again. It returns ErrNoUser.
 func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
-		if err := a.setStatus(tx, id, model.UserLocked); err != nil {
+		if err := tx.OverruleVerdicts(id); err != nil {
 			return err
 		}
-		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: actor, Action: "user.lock", UserID: id})
+		return a.lock(tx, actor, id, "")
 	})
+}
+
+// lock is Lock for a reason of RISC 1.0 §2.3, or none.
+func (a *Accounts) lock(tx *store.Tx, actor model.Actor, id model.UserID, reason string) error {
+	was, err := a.setStatus(tx, id, model.UserLocked)
+	if err != nil {
+		return err
+	}
+	if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
+		return err
+	}
+	if was == model.UserActive {
+		if err := tx.Tell(a.about(model.EventAccountDisabled, id, model.SignalDetail{Reason: reason})); err != nil {
+			return err
+		}
+	}
+	return tx.Record(model.Event{Actor: actor, Action: "user.lock", UserID: id})
 }
 
 // Unlock lets a person sign in again; what was ended stays so. It returns
 // ErrNoUser.
 func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
-		if err := a.setStatus(tx, id, model.UserActive); err != nil {
+		if err := tx.OverruleVerdicts(id); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
+		return a.unlock(tx, actor, id)
 	})
 }
 
-func (a *Accounts) setStatus(tx *store.Tx, id model.UserID, status model.UserStatus) error {
-	user, err := tx.User(id)
+func (a *Accounts) unlock(tx *store.Tx, actor model.Actor, id model.UserID) error {
+	was, err := a.setStatus(tx, id, model.UserActive)
 	if err != nil {
 		return err
 	}
-	user.Status, user.UpdatedAt = status, a.unix()
-	return tx.UpdateUser(user)
+	if was != model.UserActive {
+		if err := tx.Tell(a.about(model.EventAccountEnabled, id, model.SignalDetail{})); err != nil {
+			return err
+		}
+	}
+	return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
+}
+
+// setStatus returns what the status was.
+func (a *Accounts) setStatus(tx *store.Tx, id model.UserID, status model.UserStatus) (was model.UserStatus, err error) {
+	user, err := tx.User(id)
+	if err != nil {
+		return "", err
+	}
+	was, user.Status, user.UpdatedAt = user.Status, status, a.unix()
+	return was, tx.UpdateUser(user)
 }
 
 // Delete removes a person with all they have. Everything of theirs is ended
@@ -213,6 +245,9 @@ func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserI
 			return err
 		}
 		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
+			return err
+		}
+		if err := tx.Tell(a.about(model.EventAccountPurged, id, model.SignalDetail{})); err != nil {
 			return err
 		}
 		if err := tx.DeleteUser(id); err != nil {
