@@ -1,6 +1,7 @@
 // Package api is the door for programs: all that is called with JSON or a form
 // and answered with JSON. It owns discovery, the key set, and the endpoints for
-// tokens, introspection, revocation, userinfo and registration.
+// tokens, introspection, revocation, userinfo, registration, and for streams of
+// security events.
 //
 // It parses, calls one rule of oauth, and writes the answer. It never decides,
 // never shows a page, and never touches the store.
@@ -13,12 +14,17 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/signal"
 )
 
 // Config says what the endpoints work with; all but Logger is required.
 type Config struct {
 	Authority *oauth.Authority
+	Accounts  *account.Accounts
+	Streams   *signal.Streams
+	Receiver  *signal.Receiver
 	Keys      KeySet
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log
@@ -34,12 +40,13 @@ type KeySet interface {
 type API struct {
 	Config
 	metadata document
+	streams  []Route
 }
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Authority, Keys, RequestID and Address are required")
+	if c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Authority, Accounts, Streams, Receiver, Keys, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -48,7 +55,11 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{Config: c, metadata: newDocument(metadata)}, nil
+	s := &API{Config: c, metadata: newDocument(metadata)}
+	if s.streams, err = s.streamRoutes(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Route is one endpoint: what a mux needs to know of it.
@@ -58,7 +69,8 @@ type Route struct {
 }
 
 // Routes lists the endpoints. The paths are exact, but for that of a client's
-// registration, which ends in its client_id.
+// registration, which ends in its client_id, and those that end in a stream or a
+// transmitter.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
 	metadata := s.public(s.discovery, "GET")
@@ -74,7 +86,9 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
 		{base + oauth.PathRegister, s.public(s.register, "POST")},
 		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
+	routes = append(routes, s.streams...)
 	if base != "" {
 		// Some clients append the second one too, and put the first between.
 		routes = append(routes,

@@ -39,6 +39,8 @@ type Metadata struct {
 	RevocationEndpoint    string `json:"revocation_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
 
+	GlobalRevocationEndpoint string `json:"global_token_revocation_endpoint"` // draft-parecki-oauth-global-token-revocation-06 §5
+
 	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
 
 	FrontchannelLogout        bool `json:"frontchannel_logout_supported"`
@@ -115,6 +117,7 @@ func (a *Authority) Metadata() Metadata {
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		GlobalRevocationEndpoint:    a.Endpoint(PathGlobalRevocation),
 		CheckSessionIframe:          a.Endpoint(PathState),
 		FrontchannelLogout:          true,
 		FrontchannelLogoutSession:   true,

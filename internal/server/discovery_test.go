@@ -43,6 +43,8 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"end_session_endpoint":   exerciseEndSession,
 	"check_session_iframe":   exerciseSessionState,
 
+	"global_token_revocation_endpoint": exerciseGlobalRevocation,
+
 	"frontchannel_logout_supported":         exerciseFrontchannel,
 	"frontchannel_logout_session_supported": exerciseFrontchannel,
 	"backchannel_logout_supported":          exerciseBackchannel,

@@ -96,6 +96,8 @@ func (s *Server) Run(ctx context.Context) error {
 		s.work.Go(func() { s.Authority.FetchLogos(background) })
 	}
 	s.work.Go(func() { s.Courier.Run(background) })
+	s.work.Go(func() { s.Receiver.Run(background) })
+	s.http.RegisterOnShutdown(s.Courier.Streams.Stop) // else the polls that wait would hold it up
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 
@@ -130,7 +132,8 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Authority: p.Authority, Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
+		Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {
 		return nil, err
