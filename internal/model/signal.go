@@ -26,7 +26,7 @@ type Signal struct {
 	StreamID    StreamID
 	Transaction string // "txn": what one cause brought about has one
 	Type        string
-	UserID      UserID    // empty: it is about the stream itself, and is sent while that is paused, too
+	UserID      UserID    // empty: it is about the stream itself
 	SessionID   SessionID // empty: not about one session
 	Cause       Cause
 	Detail      SignalDetail

@@ -41,7 +41,7 @@ type Polled struct {
 }
 
 // Poll takes what a receiver acknowledges and hands out what waits for it. When
-// nothing does it waits, unless it is not to, until something comes: RFC 8936 §2.2.
+// nothing does it waits, unless it is not to, until something comes: RFC 8936 §2.5.
 // It returns ErrInvalid and ErrNoStream.
 func (s *Streams) Poll(ctx context.Context, client model.Client, id model.StreamID, p Poll) (Polled, error) {
 	t, err := s.find(ctx, client.ID, id)

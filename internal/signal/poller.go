@@ -20,6 +20,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jwt"
 )
 
 const (
@@ -169,7 +170,7 @@ func (p *poller) once(ctx context.Context, t model.Transmitter) (int, error) {
 		}
 		var refused *RefusedError
 		switch {
-		case errors.As(err, &refused) && refused.Code == errKey && p.strange[s.jti] < patience:
+		case errors.Is(err, jwt.ErrKey) && p.strange[s.jti] < patience:
 			strange[s.jti] = p.strange[s.jti] + 1
 			failed = err // its key may be a new one, which will be known in a moment
 		case errors.As(err, &refused):

@@ -192,7 +192,7 @@ func refusal(err error) error {
 		{jwt.ErrType, errRequest, "The typ must be secevent+jwt"},
 		{jwt.ErrAlgorithm, errKey, "The algorithm is not one that is taken, or not the key's"},
 		{jwt.ErrKey, errKey, "The key is none of the issuer's"},
-		{jwt.ErrSignature, errAuthentication, "The signature is wrong"},
+		{jwt.ErrSignature, errKey, "The signature is not by a key of the issuer"},
 		{jwt.ErrIssuer, errIssuer, "The issuer is another one"},
 		{jwt.ErrAudience, errAudience, "The event is meant for somebody else"},
 		{jwt.ErrExpired, errRequest, "The event is too old"},

@@ -74,11 +74,11 @@ func (s *Streams) Verify(ctx context.Context, client model.ClientID, r StreamReq
 		if err != nil {
 			return err
 		}
-		if t.Status == model.StreamDisabled {
-			return wrong("The stream is disabled") // nothing is transmitted or held, §8.1.2.1
-		}
 		if err := tx.AskVerification(id, now-verifyInterval, now); err != nil {
 			return err
+		}
+		if t.Status == model.StreamDisabled {
+			return nil // §8.1.2.1: nothing is transmitted over it, or held
 		}
 		return tx.InsertSignal(model.Signal{StreamID: id, Type: model.EventVerification, At: now, Detail: model.SignalDetail{State: state}})
 	})

@@ -132,10 +132,10 @@ func (tx *Tx) InsertSignal(g model.Signal) error {
 }
 
 // Signals lists what may be sent over a stream now, the oldest first: while it is
-// paused, only what is about the stream itself.
+// paused, only that it is.
 func (tx *Tx) Signals(s model.Stream, now int64, limit int) ([]model.Signal, error) {
 	return many(tx, scanSignal, `SELECT `+signalColumns+` FROM signals
-		WHERE stream_id = $1 AND expires_at > $2 AND (user_id = '' OR $3 = 1) ORDER BY sequence LIMIT $4`,
+		WHERE stream_id = $1 AND expires_at > $2 AND (type = '`+model.EventStreamUpdated+`' OR $3 = 1) ORDER BY sequence LIMIT $4`,
 		string(s.ID), now, s.Status == model.StreamEnabled, page(limit))
 }
 

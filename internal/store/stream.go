@@ -97,7 +97,7 @@ func (tx *Tx) DueStreams(now int64) ([]model.StreamID, error) {
 		return id, err
 	}, `SELECT t.id FROM streams t JOIN clients c ON c.id = t.client_id
 		WHERE t.method = '`+model.DeliverPush+`' AND t.status <> 'disabled' AND c.disabled = 0 AND t.next_at <= $1
-			AND EXISTS (SELECT 1 FROM signals g WHERE g.stream_id = t.id AND g.expires_at > $1 AND (t.status = 'enabled' OR g.user_id = ''))
+			AND EXISTS (SELECT 1 FROM signals g WHERE g.stream_id = t.id AND g.expires_at > $1 AND (t.status = 'enabled' OR g.type = '`+model.EventStreamUpdated+`'))
 		ORDER BY t.next_at, t.id LIMIT $2`, now, page(0))
 }
 
