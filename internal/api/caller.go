@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -38,13 +37,14 @@ func (s *API) forClients(methods ...method) http.Handler {
 			if m.name != r.Method && !(m.name == http.MethodGet && r.Method == http.MethodHead) {
 				continue
 			}
-			token, e := headerToken(r)
+			token, e := bearer(r)
 			if e != nil {
-				return s.challengeScope(w, r, e, m.scopes)
+				s.challengeFor(w, r, e, m.scopes[0])
+				return nil
 			}
 			c, err := s.Authority.Caller(r.Context(), token, m.scopes...)
 			if err != nil {
-				return s.challengeScope(w, r, err, m.scopes)
+				return s.challengeCaller(w, r, err, m.scopes[0])
 			}
 			err = m.do(w, r, c)
 			if err != nil && r.Context().Err() != nil {
@@ -56,51 +56,13 @@ func (s *API) forClients(methods ...method) http.Handler {
 	}, names...)
 }
 
-// headerToken takes the access token from the header alone, RFC 6750 §2.1: the
-// body is for what is asked.
-func headerToken(r *http.Request) (string, *oauth.Error) {
-	if r.URL.Query().Has("access_token") { // RFC 9700 §4.3.2
-		return "", &oauth.Error{Code: oauth.InvalidRequest, Description: "The access token must not be in the URL"}
-	}
-	headers := r.Header.Values("Authorization")
-	switch {
-	case len(headers) == 0:
-		return "", errNoToken
-	case len(headers) > 1:
-		return "", &oauth.Error{Code: oauth.InvalidRequest, Description: "The Authorization header must come once"}
-	}
-	scheme, token, ok := strings.Cut(headers[0], " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || strings.ContainsAny(token, " ,") {
-		return "", &oauth.Error{Code: oauth.InvalidToken, Description: "The Authorization header must be: Bearer, a space, the token"}
-	}
-	return token, nil
-}
-
-// challengeScope refuses as RFC 6750 §3 and §3.1 say, naming the scope that is
-// missing.
-func (s *API) challengeScope(w http.ResponseWriter, r *http.Request, err error, scopes []string) error {
+// challengeCaller refuses as RFC 6750 §3 says, and leaves the rest to refuse.
+func (s *API) challengeCaller(w http.ResponseWriter, r *http.Request, err error, scope string) error {
 	var e *oauth.Error
 	if !errors.As(err, &e) || e.Code == oauth.ServerError {
 		return err
 	}
-	status, header := http.StatusUnauthorized, `Bearer realm="`+s.Authority.Issuer+`"`
-	if e != errNoToken {
-		header += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`
-	}
-	switch e.Code {
-	case oauth.InvalidRequest:
-		status = http.StatusBadRequest
-	case oauth.InsufficientScope:
-		status = http.StatusForbidden
-		header += `, scope="` + scopes[0] + `"`
-	}
-	w.Header().Set("WWW-Authenticate", header)
-	s.refused(r, status, e)
-	code := e.Code
-	if e == errNoToken {
-		code = oauth.InvalidToken
-	}
-	writeError(w, status, code, e.Description)
+	s.challengeFor(w, r, e, scope)
 	return nil
 }
 

@@ -20,6 +20,8 @@ const (
 	PathLogout     = "/logout"
 	PathRegister   = "/register"
 	PathState      = "/session-state" // check_session_iframe
+
+	PathRevocations = "/revocations" // the revocation feed
 )
 
 // IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
@@ -40,6 +42,7 @@ type Metadata struct {
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
 
 	GlobalRevocationEndpoint string `json:"global_token_revocation_endpoint"` // draft-parecki-oauth-global-token-revocation-06 §5
+	RevocationFeedEndpoint   string `json:"revocation_feed_endpoint"`         // ours: docs/revocation-feed.md
 
 	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
 
@@ -118,6 +121,7 @@ func (a *Authority) Metadata() Metadata {
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
 		GlobalRevocationEndpoint:    a.Endpoint(PathGlobalRevocation),
+		RevocationFeedEndpoint:      a.Endpoint(PathRevocations),
 		CheckSessionIframe:          a.Endpoint(PathState),
 		FrontchannelLogout:          true,
 		FrontchannelLogoutSession:   true,

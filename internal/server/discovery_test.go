@@ -44,6 +44,7 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"check_session_iframe":   exerciseSessionState,
 
 	"global_token_revocation_endpoint": exerciseGlobalRevocation,
+	"revocation_feed_endpoint":         exerciseFeed,
 
 	"frontchannel_logout_supported":         exerciseFrontchannel,
 	"frontchannel_logout_session_supported": exerciseFrontchannel,
@@ -379,6 +380,17 @@ func exerciseSessionState(t *testing.T, w *tour) {
 	}
 	if v, _ := w.ask(t, w.c); v.Get("session_state") == "" { // OpenID Connect Session Management §2
 		t.Errorf("%v", v)
+	}
+}
+
+func exerciseFeed(t *testing.T, w *tour) {
+	token := follower(t, w.h, model.NewID(), orders)
+	if path := w.path(t, "revocation_feed_endpoint"); path != "/revocations" {
+		t.Error(path)
+	}
+	s := following(t, w.h.Issuer, token)
+	revokeTokens(t, w.h, []string{orders}, "exercise")
+	for s.entries()[0].Value != "exercise" { // the rest of the walk ends things as well
 	}
 }
 

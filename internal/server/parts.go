@@ -29,6 +29,7 @@ type Parts struct {
 	Authority *oauth.Authority
 	Courier   *signal.Courier
 	Receiver  *signal.Receiver
+	Feed      *signal.Feed
 
 	stopping atomic.Bool
 }
@@ -85,6 +86,10 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	if err := p.openSignal(outgoing); err != nil {
+		return nil, err
+	}
+	p.Feed, err = signal.NewFeed(signal.FeedConfig{Store: p.Store, Now: c.Now, Logger: c.Logger})
+	if err != nil {
 		return nil, err
 	}
 	return p, nil

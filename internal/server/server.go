@@ -97,7 +97,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
-	s.http.RegisterOnShutdown(s.Courier.Streams.Stop) // else the polls that wait would hold it up
+	s.work.Go(func() { s.Feed.Run(background) })
+	<-s.Feed.Begun()
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 
@@ -106,6 +107,8 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-served:
 	case <-ctx.Done():
 		s.stopping.Store(true)
+		s.Feed.Stop() // else those who follow would have to be waited for
+		s.Courier.Streams.Stop()
 		shut, cancel := context.WithTimeout(background, shutdownTimeout)
 		err = s.http.Shutdown(shut)
 		cancel()
@@ -132,7 +135,7 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver,
+		Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
 		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {

@@ -91,7 +91,7 @@ func TestStreamEvents(t *testing.T) {
 				_, err := h.Accounts.Update(t.Context(), servertest.Operator, u.ID, account.Change{Profile: &u.Profile})
 				return err
 			}, []string{"token-claims-change"}, func(t *testing.T, _ string, e map[string]any) {
-				if c, _ := e["claims"].(map[string]any); !slices.Equal(texts(c["groups"]), []string{"staff", "board"}) {
+				if c, _ := e["claims"].(map[string]any); !slices.Equal(textsOf(c["groups"]), []string{"staff", "board"}) {
 					t.Errorf("%v", e)
 				}
 			}},

@@ -127,14 +127,14 @@ func (r *receiver) checkStream(s map[string]any) {
 	if _, ok := delivery["authorization_header"]; ok {
 		r.t.Error("the secret for the endpoint is shown")
 	}
-	for _, kind := range texts(s["events_delivered"]) {
-		if !slices.Contains(texts(s["events_supported"]), kind) {
+	for _, kind := range textsOf(s["events_delivered"]) {
+		if !slices.Contains(textsOf(s["events_supported"]), kind) {
 			r.t.Errorf("%s is delivered and not supported", kind)
 		}
 	}
 }
 
-func texts(v any) (list []string) {
+func textsOf(v any) (list []string) {
 	all, _ := v.([]any)
 	for _, one := range all {
 		list = append(list, fmt.Sprint(one))
@@ -229,7 +229,7 @@ func TestStreamConfigurationDocument(t *testing.T) {
 		}
 	}
 	if a.Status != 200 || a.Header.Get("Content-Type") != "application/json" ||
-		!slices.Equal(texts(a.JSON["delivery_methods_supported"]), []string{"urn:ietf:rfc:8935", "urn:ietf:rfc:8936"}) ||
+		!slices.Equal(textsOf(a.JSON["delivery_methods_supported"]), []string{"urn:ietf:rfc:8935", "urn:ietf:rfc:8936"}) ||
 		!strings.Contains(a.Text, `"authorization_schemes":[{"spec_urn":"urn:ietf:rfc:6749"}]`) {
 		t.Errorf("%d %s", a.Status, a.Text)
 	}
@@ -265,7 +265,7 @@ func TestStreamManagement(t *testing.T) {
 		if d := polled["delivery"].(map[string]any); d["method"] != "urn:ietf:rfc:8936" || !strings.HasPrefix(d["endpoint_url"].(string), h.Issuer) {
 			t.Errorf("delivery %v", d)
 		}
-		if !slices.Equal(texts(polled["events_delivered"]), signal.EventTypes) || polled["min_verification_interval"] == nil {
+		if !slices.Equal(textsOf(polled["events_delivered"]), signal.EventTypes) || polled["min_verification_interval"] == nil {
 			t.Errorf("%v", polled)
 		}
 		const pushTo = "https://receiver.example.com/events"
@@ -274,8 +274,8 @@ func TestStreamManagement(t *testing.T) {
 			"events_requested": []string{model.EventSessionRevoked, "urn:example:unknown"}, "description": strings.Repeat("ы", 400),
 			"iss": "https://ignored.example", "unknown": true,
 		})
-		if pushed["stream_id"] == polled["stream_id"] || !slices.Equal(texts(pushed["events_delivered"]), []string{model.EventSessionRevoked}) ||
-			!slices.Equal(texts(pushed["events_requested"]), []string{model.EventSessionRevoked, "urn:example:unknown"}) {
+		if pushed["stream_id"] == polled["stream_id"] || !slices.Equal(textsOf(pushed["events_delivered"]), []string{model.EventSessionRevoked}) ||
+			!slices.Equal(textsOf(pushed["events_requested"]), []string{model.EventSessionRevoked, "urn:example:unknown"}) {
 			t.Errorf("%v", pushed)
 		}
 		if d := pushed["description"].(string); len(d) == 0 || len(d) > 512 || strings.ContainsRune(d, '\uFFFD') {
@@ -298,14 +298,14 @@ func TestStreamManagement(t *testing.T) {
 			"events_requested": []string{model.EventCredentialChange, model.EventSessionRevoked}, "events_supported": pushed["events_supported"],
 		})
 		r.checkStream(a.JSON)
-		if a.Status != 200 || a.JSON["description"] != "two" || len(texts(a.JSON["events_delivered"])) != 2 || a.JSON["delivery"].(map[string]any)["endpoint_url"] != pushTo {
+		if a.Status != 200 || a.JSON["description"] != "two" || len(textsOf(a.JSON["events_delivered"])) != 2 || a.JSON["delivery"].(map[string]any)["endpoint_url"] != pushTo {
 			t.Errorf("update: %d %s", a.Status, a.Text)
 		}
 		// §8.1.1.4: what is not named is taken back. A stream may be read, changed and
 		// written.
 		whole := a.JSON
 		delete(whole, "description")
-		if a := r.ask("PUT", "configuration_endpoint", whole); a.Status != 200 || a.JSON["description"] != nil || len(texts(a.JSON["events_delivered"])) != 2 {
+		if a := r.ask("PUT", "configuration_endpoint", whole); a.Status != 200 || a.JSON["description"] != nil || len(textsOf(a.JSON["events_delivered"])) != 2 {
 			t.Errorf("replace: %d %s", a.Status, a.Text)
 		}
 		if a := r.ask("PUT", "configuration_endpoint", map[string]any{"stream_id": id}); a.Status != 200 ||
@@ -385,7 +385,7 @@ func TestStreamRefusals(t *testing.T) {
 				"method": "urn:ietf:rfc:8935", "endpoint_url": "https://receiver.example.com/", "authorization_header": "Bearer a\r\nX: b"}}, 400},
 			{"401 if authorization is missing", "", "POST", "configuration_endpoint", map[string]any{}, 401},
 			{"401 if it failed", "eyJhbGciOiJub25lIn0.e30.", "POST", "configuration_endpoint", map[string]any{}, 401},
-			{"401 for a person's token", person, "POST", "configuration_endpoint", map[string]any{}, 401},
+			{"403 for a person's token", person, "POST", "configuration_endpoint", map[string]any{}, 403},
 			{"403 without ssf.manage", read, "POST", "configuration_endpoint", map[string]any{}, 403},
 			{"403 to change", read, "PATCH", "configuration_endpoint", with("description", "x"), 403},
 			{"403 to delete", read, "DELETE", "configuration_endpoint?stream_id=" + id, nil, 403},

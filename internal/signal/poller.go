@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// lookEvery is how often the list of transmitters is looked at.
-	lookEvery = 2 * time.Second
+	// listEvery is how often the list of transmitters is looked at.
+	listEvery = 2 * time.Second
 	// pollLease is for how long one node alone polls a transmitter, in seconds:
 	// longer than a poll may take.
 	pollLease = 120
@@ -43,7 +43,7 @@ const (
 
 // Run polls the transmitters that are polled, until ctx is done.
 func (r *Receiver) Run(ctx context.Context) {
-	look := time.NewTicker(lookEvery)
+	look := time.NewTicker(listEvery)
 	defer look.Stop()
 	var all sync.WaitGroup
 	defer all.Wait()

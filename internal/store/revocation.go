@@ -3,19 +3,52 @@ package store
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-const revocationColumns = `sequence, kind, value, cut_off, cause, at, drop_at, audiences, subjects`
+// packedRevocation is a row as one text, because a column costs as much to read as
+// all of this, and a snapshot of the log has a million rows. The value comes last:
+// of the rest, nothing holds a tab.
+const packedRevocation = `sequence || '	' || cut_off || '	' || at || '	' || drop_at || '	' || kind || '	' || cause || '	' || audiences || '	' || subjects || '	' || value`
 
-func scanRevocation(row scanner) (r model.Revocation, err error) {
-	err = row.Scan(&r.Sequence, (*string)(&r.Kind), &r.Value, &r.CutOff, (*string)(&r.Cause), &r.At, &r.DropAt,
-		(*list)(&r.Audiences), (*names)(&r.Subjects))
-	return r, err
+// unpack returns a scanner of packed rows that reads a list of audiences that is
+// repeated once: what it returns shares it.
+func unpack() func(scanner) (model.Revocation, error) {
+	known := map[string]list{}
+	return func(row scanner) (r model.Revocation, err error) {
+		var text string
+		if err := row.Scan(&text); err != nil {
+			return r, err
+		}
+		var part [9]string
+		for i := range len(part) - 1 {
+			var more bool
+			if part[i], text, more = strings.Cut(text, "\t"); !more {
+				return r, errors.New("store: a row of the revocation log is incomplete")
+			}
+		}
+		part[8] = text
+		for i, to := range []*int64{&r.Sequence, &r.CutOff, &r.At, &r.DropAt} {
+			if *to, err = strconv.ParseInt(part[i], 10, 64); err != nil {
+				return r, err
+			}
+		}
+		r.Kind, r.Cause, r.Value = model.Kind(part[4]), model.Cause(part[5]), part[8]
+		audiences, ok := known[part[6]]
+		if !ok {
+			if err := audiences.Scan(part[6]); err != nil {
+				return r, err
+			}
+			known[part[6]] = audiences
+		}
+		r.Audiences = audiences
+		return r, (*names)(&r.Subjects).Scan(part[7])
+	}
 }
 
 // names is a column that holds lists of names as a JSON object; nil is the empty
@@ -29,13 +62,9 @@ func (n names) text() (string, error) {
 	return document{n}.text()
 }
 
-// Scan implements sql.Scanner.
-func (n *names) Scan(src any) error {
-	text, ok := src.(string)
-	switch {
-	case !ok:
-		return fmt.Errorf("names are stored as text, not %T", src)
-	case text == "":
+// Scan reads the text of such a column.
+func (n *names) Scan(text string) error {
+	if text == "" {
 		*n = nil
 		return nil
 	}
@@ -43,10 +72,32 @@ func (n *names) Scan(src any) error {
 }
 
 // Revocations lists the log from the entry that follows after. A reader that
-// remembers the last sequence it saw misses nothing.
+// remembers the last sequence it saw misses nothing. Nobody may change what it
+// returns.
 func (tx *Tx) Revocations(after int64, limit int) ([]model.Revocation, error) {
-	return many(tx, scanRevocation, `SELECT `+revocationColumns+` FROM revocations
+	return many(tx, unpack(), `SELECT `+packedRevocation+` FROM revocations
 		WHERE sequence > $1 ORDER BY sequence LIMIT $2`, after, page(limit))
+}
+
+// maxSnapshotPage bounds a page of LiveRevocations, which is read fast.
+const maxSnapshotPage = 5000
+
+// LiveRevocations lists the part of the log that follows after, up to the entry
+// upTo, and can concern a token that is alive at the time now: at most limit
+// entries, or 5,000.
+func (tx *Tx) LiveRevocations(after, upTo, now int64, limit int) ([]model.Revocation, error) {
+	if limit < 1 || limit > maxSnapshotPage {
+		limit = maxSnapshotPage
+	}
+	return many(tx, unpack(), `SELECT `+packedRevocation+` FROM revocations
+		WHERE sequence > $1 AND sequence <= $2 AND drop_at + 0 > $3 ORDER BY sequence LIMIT $4`, // + 0: else a planner may sort
+		after, upTo, now, limit)
+}
+
+// LastRevocation returns the sequence of the last entry that is in the log, 0 if it
+// is empty.
+func (tx *Tx) LastRevocation() (int64, error) {
+	return one(tx, scanInt, `SELECT COALESCE(MAX(sequence), 0) FROM revocations`)
 }
 
 // CutOff returns the latest time up to which tokens of a person at a client were

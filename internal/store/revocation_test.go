@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,27 +118,62 @@ func TestCutOff(t *testing.T) {
 // Whoever follows the log is woken when it has grown, and not before.
 func TestRevoked(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
-		woken := func() bool {
-			select {
-			case <-s.Revoked():
-				return true
-			case <-time.After(50 * time.Millisecond):
-				return false
-			}
+		if strings.HasSuffix(t.Name(), "/postgres") && !hears(s, 10*time.Second) { // it may have missed something
+			t.Fatal("not woken when it begins to listen")
 		}
+		quiet(s)
 		stop := errors.New("stop")
 		fails(t, s, stop, func(tx *store.Tx) error {
 			return errors.Join(tx.RevokeToken("t", nil, store.Ending{}), stop)
 		})
 		upkeep(t, s, func(tx *store.Tx) error { return tx.PutSetting("a", "b") })
-		if woken() {
+		if hears(s, 100*time.Millisecond) {
 			t.Error("woken by nothing")
 		}
 		for range 2 { // one that nobody has taken does not hold up the next
 			upkeep(t, s, func(tx *store.Tx) error { return tx.RevokeToken("t", nil, store.Ending{}) })
 		}
-		if !woken() {
+		if !hears(s, time.Second) {
 			t.Error("not woken")
+		}
+	})
+}
+
+// A snapshot is the part of the log that can concern a live token, up to where it
+// was when it began, however many pages it takes.
+func TestLiveRevocations(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		const dead, live = 10, 5100
+		upkeep(t, s, func(tx *store.Tx) error {
+			for i := range dead + live {
+				drop := int64(100)
+				if i >= dead {
+					drop = 101
+				}
+				if err := tx.RevokeToken(number("t", i), []string{"a\tb", `"`}, store.Ending{Cause: model.CausePolicy, At: 50, DropAt: drop}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		end := read(t, s, (*store.Tx).LastRevocation)
+		upkeep(t, s, func(tx *store.Tx) error { return tx.RevokeToken("later", nil, store.Ending{DropAt: 1000}) })
+		var all []model.Revocation
+		for after := int64(0); ; {
+			page := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.LiveRevocations(after, end, 100, 0) })
+			if len(page) == 0 {
+				break
+			}
+			all = append(all, page...)
+			after = page[len(page)-1].Sequence
+		}
+		if len(all) != live {
+			t.Fatalf("%d entries, want %d", len(all), live)
+		}
+		equal(t, all[0], model.Revocation{Sequence: dead + 1, Kind: model.KindToken, Value: number("t", dead), Cause: model.CausePolicy,
+			At: 50, DropAt: 101, Audiences: []string{"a\tb", `"`}})
+		if last := all[live-1].Value; last != number("t", dead+live-1) {
+			t.Errorf("it ends with %s", last)
 		}
 	})
 }
