@@ -36,12 +36,13 @@ var mayImport = map[string]string{
 	"internal/fetch":           "–",
 	"internal/mail":            "–",
 	"internal/account":         "store, model, upstream, mail",
-	"internal/oauth":           "store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":             "account, oauth, model",
-	"internal/api":             "oauth, account, signal, model, resource",
-	"internal/server":          "store, model, keys, signal, upstream, mail, fetch, account, oauth, web, api, debugger, library, client, resource",
+	"internal/registration":    "store, model, keys, fetch, strictjson, library",
+	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
+	"internal/web":             "account, registration, oauth, model",
+	"internal/api":             "registration, oauth, account, signal, model, resource",
+	"internal/server":          "store, model, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
 	"internal/servertest":      "server, client, account, model, store/storetest",
-	"cmd/ostiary":              "server, account, oauth, store, model, debugger, library, examples",
+	"cmd/ostiary":              "server, account, registration, oauth, store, model, debugger, library, examples",
 	"examples/*":               "library, client, resource",
 }
 

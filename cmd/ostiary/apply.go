@@ -12,7 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/urfave/cli/v3"
 )
 
@@ -55,8 +55,8 @@ func (sh shell) apply() *cli.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := a.Authority.Plan(ctx, wanted, a.command.Bool("prune"))
-			var wrong *oauth.WrongClientError
+			plan, err := a.Registrar.Plan(ctx, wanted, a.command.Bool("prune"))
+			var wrong *registration.WrongClientError
 			if errors.As(err, &wrong) {
 				return usagef("%s: %v", a.command.String("file"), err)
 			}
@@ -69,7 +69,7 @@ func (sh shell) apply() *cli.Command {
 }
 
 // carryOut shows a plan, asks, and does it.
-func (sh shell) carryOut(ctx context.Context, a admin, plan []oauth.Change) error {
+func (sh shell) carryOut(ctx context.Context, a admin, plan []registration.Change) error {
 	asJSON, dry := a.command.Bool("json"), a.command.Bool("dry-run")
 	if !asJSON {
 		sh.showPlan(plan)
@@ -80,7 +80,7 @@ func (sh shell) carryOut(ctx context.Context, a admin, plan []oauth.Change) erro
 			return err
 		}
 		var err error
-		if secrets, err = a.Authority.Apply(ctx, a.actor, plan); errors.Is(err, oauth.ErrChanged) {
+		if secrets, err = a.Registrar.Apply(ctx, a.actor, plan); errors.Is(err, registration.ErrChanged) {
 			return fmt.Errorf("%w: nothing was changed; run it again", err)
 		} else if err != nil {
 			return err
@@ -114,7 +114,7 @@ func (sh shell) tellSecrets(secrets map[model.ClientID]model.Secret) error {
 	return nil
 }
 
-func verb(c oauth.Change) string {
+func verb(c registration.Change) string {
 	switch {
 	case c.Before == nil:
 		return "create"
@@ -126,7 +126,7 @@ func verb(c oauth.Change) string {
 
 // differences lists the settings in which a client changes, by their registered
 // names.
-func differences(c oauth.Change) (from, to map[string]string) {
+func differences(c registration.Change) (from, to map[string]string) {
 	from, to = map[string]string{}, map[string]string{}
 	for _, one := range shownSettings(c) {
 		if one.before != "" {
@@ -142,7 +142,7 @@ func differences(c oauth.Change) (from, to map[string]string) {
 type shownSetting struct{ member, before, after string }
 
 // shownSettings are the settings that differ, in the order of the table.
-func shownSettings(c oauth.Change) []shownSetting {
+func shownSettings(c registration.Change) []shownSetting {
 	var list []shownSetting
 	add := func(member string, show func(model.Client) string) {
 		one := shownSetting{member: member}
@@ -165,7 +165,7 @@ func shownSettings(c oauth.Change) []shownSetting {
 
 // showPlan prints what will change: a client a line, and below one that stays
 // each setting before and after.
-func (sh shell) showPlan(plan []oauth.Change) {
+func (sh shell) showPlan(plan []registration.Change) {
 	count := map[string]int{}
 	for _, c := range plan {
 		count[verb(c)]++

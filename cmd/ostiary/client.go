@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/urfave/cli/v3"
 )
@@ -33,7 +33,7 @@ func (sh shell) clientCreate() *cli.Command {
 				return err
 			}
 			id := a.command.String("id")
-			client, secret, err := a.Authority.CreateClient(ctx, a.actor, settings, model.ClientID(id))
+			client, secret, err := a.Registrar.CreateClient(ctx, a.actor, settings, model.ClientID(id))
 			if errors.Is(err, store.ErrConflict) {
 				return fmt.Errorf("there is a client %q already: choose another --id", id)
 			}
@@ -95,11 +95,11 @@ func (sh shell) clientUpdate() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if client, err = a.Authority.UpdateClient(ctx, a.actor, client.ID, settings); err != nil {
+			if client, err = a.Registrar.UpdateClient(ctx, a.actor, client.ID, settings); err != nil {
 				return clientError(a.command, err)
 			}
 			if c := a.command; c.IsSet("disabled") {
-				if client, err = a.Authority.DisableClient(ctx, a.actor, client.ID, c.Bool("disabled")); err != nil {
+				if client, err = a.Registrar.DisableClient(ctx, a.actor, client.ID, c.Bool("disabled")); err != nil {
 					return clientError(c, err)
 				}
 			}
@@ -120,7 +120,7 @@ func (sh shell) clientDelete() *cli.Command {
 			if err := sh.confirm(a.command.Bool("yes"), fmt.Sprintf("Delete the client %s %s?", client.ID, client.Name)); err != nil {
 				return err
 			}
-			if err := a.Authority.DeleteClient(ctx, a.actor, client.ID); err != nil {
+			if err := a.Registrar.DeleteClient(ctx, a.actor, client.ID); err != nil {
 				return clientError(a.command, err)
 			}
 			return sh.say(a.command, map[string]any{"client_id": client.ID, "deleted": true}, "Deleted %s.", client.ID)
@@ -173,7 +173,7 @@ func (a admin) clients(ctx context.Context) ([]model.Client, error) {
 
 // clientError says which client or which flag an error is about.
 func clientError(c *cli.Command, err error) error {
-	var wrong *oauth.InvalidClientError
+	var wrong *registration.InvalidClientError
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("there is no client %q: see ostiary client list", c.Args().First())

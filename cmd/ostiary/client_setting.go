@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/urfave/cli/v3"
 )
 
@@ -62,7 +62,7 @@ var clientSettings = []clientSetting{
 	{"audience", "audiences", "Audiences", "`API` that its access tokens are for, a URL; may be repeated", "the issuer", wordsValue(func(s *model.ClientSettings) *[]string { return &s.Audiences })},
 	{"resource", "resources", "Is the API", "`API` that it is itself, whose tokens it may introspect; may be repeated", "", wordsValue(func(s *model.ClientSettings) *[]string { return &s.Resources })},
 
-	{"auth-method", "token_endpoint_auth_method", "Authentication", "`METHOD`, one of " + strings.Join(oauth.AuthMethods, ", ") + ", the last for an application that cannot keep a secret", "client_secret_basic, none with --type native", textValue(func(s *model.ClientSettings) *string { return &s.AuthMethod })},
+	{"auth-method", "token_endpoint_auth_method", "Authentication", "`METHOD`, one of " + strings.Join(registration.AuthMethods, ", ") + ", the last for an application that cannot keep a secret", "client_secret_basic, none with --type native", textValue(func(s *model.ClientSettings) *string { return &s.AuthMethod })},
 	{"auth-algorithm", "token_endpoint_auth_signing_alg", "Signs assertions with", "`ALGORITHM` that its assertions must be signed with", "any that fits", textValue(func(s *model.ClientSettings) *string { return &s.AuthAlgorithm })},
 	{"assertion-audience", "assertion_audience", "Assertions are for", "`WHOM` its assertions may name as their audience: endpoint, or issuer to take that alone", "endpoint", textValue(func(s *model.ClientSettings) *string { return &s.AssertionAudience })},
 	{"jwks", "jwks", "Keys", "`FILE` with its public keys, a JWK set", "", keysValue(func(s *model.ClientSettings) *json.RawMessage { return &s.JWKS })},

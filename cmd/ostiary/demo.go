@@ -110,7 +110,7 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 			return err
 		}
 	}
-	registered, secret, err := d.server.Authority.CreateClient(ctx, by, model.ClientSettings{
+	registered, secret, err := d.server.Registrar.CreateClient(ctx, by, model.ClientSettings{
 		Name: "The Gatehouse", URI: d.shopURL,
 		RedirectURIs: []string{d.shopURL + "/callback"}, PostLogoutRedirectURIs: []string{d.shopURL + "/"},
 		BackchannelURI: d.shopURL + "/signed-out-elsewhere", BackchannelSession: true,

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/urfave/cli/v3"
 )
@@ -29,7 +29,7 @@ func (sh shell) registrationTokenCreate() *cli.Command {
 			&cli.StringFlag{Name: "expires", Usage: "`TIME` after which it is worth nothing; never: it does not expire", Value: "7d"},
 		},
 		Action: sh.administer(func(ctx context.Context, a admin) error {
-			n := oauth.NewRegistrationToken{Name: a.command.String("name"), Uses: int64(a.command.Int("uses"))}
+			n := registration.NewToken{Name: a.command.String("name"), Uses: int64(a.command.Int("uses"))}
 			if n.Uses < 0 {
 				return usagef("--uses: it must not be negative")
 			}
@@ -40,8 +40,8 @@ func (sh shell) registrationTokenCreate() *cli.Command {
 				}
 				n.Life = int64(d / time.Second)
 			}
-			t, secret, err := a.Authority.CreateRegistrationToken(ctx, a.actor, n)
-			var wrong *oauth.InvalidClientError
+			t, secret, err := a.Registrar.CreateToken(ctx, a.actor, n)
+			var wrong *registration.InvalidClientError
 			if errors.As(err, &wrong) {
 				return usagef("--%s: %s", wrong.Setting, wrong.Reason)
 			}
@@ -54,7 +54,7 @@ func (sh shell) registrationTokenCreate() *cli.Command {
 				return err
 			}
 			fmt.Fprintln(sh.stderr, "The token is not shown again.")
-			if a.Config.Registration.Mode != oauth.RegistrationToken && a.Config.Registration.Mode != oauth.RegistrationOpen {
+			if a.Config.Registration.Mode != registration.ModeToken && a.Config.Registration.Mode != registration.ModeOpen {
 				fmt.Fprintln(sh.stderr, "It works as soon as the server runs with --registration token.")
 			}
 			return nil
@@ -66,7 +66,7 @@ func (sh shell) registrationTokenList() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list the initial access tokens",
 		Action: sh.administer(func(ctx context.Context, a admin) error {
-			all, err := a.Authority.RegistrationTokens(ctx)
+			all, err := a.Registrar.Tokens(ctx)
 			if err != nil {
 				return err
 			}
@@ -87,7 +87,7 @@ func (sh shell) registrationTokenRevoke() *cli.Command {
 		Name: "revoke", ArgsUsage: "ID", Usage: "make an initial access token useless; what was registered with it stays",
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			id := a.command.Args().First()
-			err := a.Authority.RevokeRegistrationToken(ctx, a.actor, id)
+			err := a.Registrar.RevokeToken(ctx, a.actor, id)
 			if errors.Is(err, store.ErrNotFound) {
 				return fmt.Errorf("there is no initial access token %q: see ostiary registration token list", id)
 			}

@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -24,7 +24,7 @@ import (
 // which comes from our own address, and links; people see that nobody vouches for
 // it.
 func TestRegisteredInBrowser(t *testing.T) {
-	h := servertest.Start(t, func(c *server.Config) { c.Registration = oauth.Registration{Mode: oauth.RegistrationOpen} })
+	h := servertest.Start(t, func(c *server.Config) { c.Registration = registration.Policy{Mode: registration.ModeOpen} })
 	h.User("olena", "correct horse battery")
 	var logo bytes.Buffer
 	img := image.NewRGBA(image.Rect(0, 0, 96, 96))

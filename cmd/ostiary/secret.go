@@ -24,7 +24,7 @@ func (sh shell) secretAdd() *cli.Command {
 	return &cli.Command{
 		Name: "add", ArgsUsage: "CLIENT", Usage: "make a further secret and print it once; the older one keeps working",
 		Action: sh.administer(func(ctx context.Context, a admin) error {
-			row, secret, err := a.Authority.AddSecret(ctx, a.actor, model.ClientID(a.command.Args().First()))
+			row, secret, err := a.Registrar.AddSecret(ctx, a.actor, model.ClientID(a.command.Args().First()))
 			if err != nil {
 				return clientError(a.command, err)
 			}
@@ -75,7 +75,7 @@ func (sh shell) secretRemove() *cli.Command {
 				return err
 			}
 			id := model.SecretID(a.command.Args().Get(1))
-			err = a.Authority.RemoveSecret(ctx, a.actor, client.ID, id)
+			err = a.Registrar.RemoveSecret(ctx, a.actor, client.ID, id)
 			if errors.Is(err, store.ErrNotFound) {
 				return fmt.Errorf("the client has no secret %q: see ostiary client secret list %s", id, client.ID)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/urfave/cli/v3"
 )
@@ -67,7 +68,7 @@ var known = []setting{
 	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
 	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
 
-	{"registration", groupRegister, "`WHO` may register applications at /register: off, token (whoever holds an initial access token, see ostiary registration token) or open (everybody)", "off", "", choice(func(s *settings) *string { return &s.Registration.Mode }, oauth.RegistrationOff, oauth.RegistrationToken, oauth.RegistrationOpen)},
+	{"registration", groupRegister, "`WHO` may register applications at /register: off, token (whoever holds an initial access token, see ostiary registration token) or open (everybody)", "off", "", choice(func(s *settings) *string { return &s.Registration.Mode }, registration.ModeOff, registration.ModeToken, registration.ModeOpen)},
 	{"client-documents", groupRegister, "`STATE` of client IDs that are the address of a metadata document: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.Registration.Documents = on })},
 	{"registration-redirect-hosts", groupRegister, "`HOSTS` that a sign-in may return to, such as shop.example.com or *.example.com, or com.example.app: for a private scheme; separated by commas", "", "any", redirectHosts},
 	{"registration-scopes", groupRegister, "`SCOPES` that may be asked for, separated by commas or spaces", "", "openid, profile, email, address, phone, offline_access", words(func(s *settings) *[]string { return &s.Registration.Scopes })},
@@ -288,7 +289,7 @@ func words(field func(*settings) *[]string) func(*settings, string) error {
 func redirectHosts(s *settings, v string) error {
 	s.Registration.RedirectHosts = list(v)
 	for _, host := range s.Registration.RedirectHosts {
-		if err := oauth.CheckRedirectHost(host); err != nil {
+		if err := registration.CheckRedirectHost(host); err != nil {
 			return err
 		}
 	}
@@ -298,8 +299,8 @@ func redirectHosts(s *settings, v string) error {
 func authMethods(s *settings, v string) error {
 	s.Registration.AuthMethods = list(v)
 	for _, method := range s.Registration.AuthMethods {
-		if !slices.Contains(oauth.AuthMethods, method) {
-			return fmt.Errorf("%q is not allowed: write some of %s", method, strings.Join(oauth.AuthMethods, ", "))
+		if !slices.Contains(registration.AuthMethods, method) {
+			return fmt.Errorf("%q is not allowed: write some of %s", method, strings.Join(registration.AuthMethods, ", "))
 		}
 	}
 	return nil
@@ -314,9 +315,9 @@ func statementIssuers(s *settings, v string) error {
 			return fmt.Errorf("%q does not name an issuer and its keys: write ISSUER=FILE or ISSUER=https://…", text)
 		}
 		issuer, place := text[:i], text[i+1:]
-		keys := oauth.StatementKeys{URI: place}
+		keys := registration.StatementKeys{URI: place}
 		switch {
-		case strings.HasPrefix(place, "https://"), strings.HasPrefix(place, "http://") && oauth.Loopback(place):
+		case strings.HasPrefix(place, "https://"), strings.HasPrefix(place, "http://") && registration.Loopback(place):
 		case strings.Contains(place, "://"):
 			return fmt.Errorf("%q must be an https address, or a file", place)
 		default:
@@ -327,10 +328,10 @@ func statementIssuers(s *settings, v string) error {
 			if !json.Valid(data) {
 				return fmt.Errorf("%s is not JSON: it must hold a JWK set", place)
 			}
-			keys = oauth.StatementKeys{JWKS: data}
+			keys = registration.StatementKeys{JWKS: data}
 		}
 		if s.Registration.Statements == nil {
-			s.Registration.Statements = map[string]oauth.StatementKeys{}
+			s.Registration.Statements = map[string]registration.StatementKeys{}
 		}
 		s.Registration.Statements[issuer] = keys
 	}

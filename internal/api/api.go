@@ -3,7 +3,7 @@
 // tokens, introspection, revocation, userinfo, registration, the revocation feed, and
 // for streams of security events.
 //
-// It parses, calls one rule of oauth, and writes the answer. It never decides,
+// It parses, calls one rule of oauth or registration, and writes the answer. It never decides,
 // never shows a page, and never touches the store.
 package api
 
@@ -16,12 +16,14 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
 )
 
 // Config says what the endpoints work with; all but Logger and MaxFollowers is
 // required.
 type Config struct {
+	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Accounts  *account.Accounts
 	Streams   *signal.Streams
@@ -50,8 +52,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Authority, Accounts, Streams, Receiver, Keys, Feed, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Streams, Receiver, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -93,8 +95,8 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
 		{base + oauth.PathRevocations, s.private(s.revocations, "GET")},
-		{base + oauth.PathRegister, s.public(s.register, "POST")},
-		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + registration.Path, s.public(s.register, "POST")},
+		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.streams...)

@@ -5,10 +5,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // register is the client registration endpoint, RFC 7591 §3.
@@ -17,7 +19,7 @@ func (s *API) register(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.refuseRegistration(w, r, err)
 	}
-	info, err := s.Authority.Register(r.Context(), call)
+	info, err := s.Registrar.Register(r.Context(), call)
 	if err != nil {
 		return s.refuseRegistration(w, r, err)
 	}
@@ -30,14 +32,14 @@ func (s *API) registration(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return s.refuseRegistration(w, r, err)
 	}
-	var info oauth.Information
+	var info registration.Information
 	switch r.Method {
 	case http.MethodPut:
-		info, err = s.Authority.Reregister(r.Context(), call)
+		info, err = s.Registrar.Reregister(r.Context(), call)
 	case http.MethodDelete:
-		err = s.Authority.Deregister(r.Context(), call)
+		err = s.Registrar.Deregister(r.Context(), call)
 	default:
-		info, err = s.Authority.Registered(r.Context(), call)
+		info, err = s.Registrar.Registered(r.Context(), call)
 	}
 	switch {
 	case err != nil:
@@ -52,15 +54,15 @@ func (s *API) registration(w http.ResponseWriter, r *http.Request) error {
 
 // registrationCall reads a request to either endpoint. The token comes in the
 // header alone (RFC 7591 §3, RFC 7592 §2), the metadata as JSON.
-func (s *API) registrationCall(r *http.Request) (oauth.RegistrationCall, error) {
-	call := oauth.RegistrationCall{Client: model.ClientID(r.PathValue("client")), Address: s.Address(r)}
+func (s *API) registrationCall(r *http.Request) (registration.Call, error) {
+	call := registration.Call{Client: model.ClientID(r.PathValue("client")), Address: s.Address(r)}
 	switch headers := r.Header.Values("Authorization"); {
 	case len(headers) > 1:
 		return call, &oauth.Error{Code: oauth.InvalidRequest, Description: "The Authorization header must come once"}
 	case len(headers) == 1:
 		scheme, token, ok := strings.Cut(headers[0], " ")
 		if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 512 || strings.ContainsAny(token, " ,") {
-			return call, &oauth.Error{Code: oauth.InvalidToken, Description: "The Authorization header must be: Bearer, a space, the token"}
+			return call, &registration.Error{Code: registration.InvalidToken, Description: "The Authorization header must be: Bearer, a space, the token"}
 		}
 		call.Token = model.Secret(token)
 	}
@@ -69,7 +71,7 @@ func (s *API) registrationCall(r *http.Request) (oauth.RegistrationCall, error) 
 	}
 	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(kind), "application/json") { // RFC 7591 §3.1
-		return call, &oauth.Error{Code: oauth.InvalidClientMetadata, Description: "The Content-Type must be application/json"}
+		return call, &registration.Error{Code: registration.InvalidClientMetadata, Description: "The Content-Type must be application/json"}
 	}
 	var err error
 	call.Body, err = io.ReadAll(r.Body)
@@ -77,28 +79,30 @@ func (s *API) registrationCall(r *http.Request) (oauth.RegistrationCall, error) 
 }
 
 // refuseRegistration answers by RFC 7591 §3.2.2 and RFC 7592 §2, which differ
-// from the other endpoints in some statuses; the rest is refuse's.
+// from the other endpoints in some statuses; what is not about registration is
+// refuse's.
 func (s *API) refuseRegistration(w http.ResponseWriter, r *http.Request, err error) error {
-	var e *oauth.Error
+	var e *registration.Error
 	if !errors.As(err, &e) {
 		return err
 	}
-	status := 0
+	status := http.StatusBadRequest
 	switch e.Code {
-	case oauth.InvalidToken:
+	case registration.InvalidToken:
 		status = http.StatusUnauthorized
 		challenge := `Bearer realm="` + s.Authority.Issuer + `"`
 		if r.Header.Get("Authorization") != "" { // RFC 6750 §3.1
 			challenge += `, error="invalid_token", error_description="` + e.Description + `"`
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
-	case oauth.AccessDenied:
+	case registration.AccessDenied:
 		status = http.StatusForbidden
-	default:
-		return err
+	case registration.TooManyRequests:
+		status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
 	}
 	s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "refused", slog.String("path", r.URL.Path), slog.Int("status", status),
 		slog.Any("error", err), slog.String("request", s.RequestID(r)))
-	writeError(w, status, e.Code, e.Description)
+	writeError(w, status, oauth.Code(e.Code), e.Description)
 	return nil
 }

@@ -12,6 +12,7 @@ package model
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"log/slog"
 )
@@ -56,6 +57,11 @@ func (s Secret) Reveal() string { return string(s) }
 func (s Secret) Hash() string {
 	sum := sha256.Sum256([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// Matches reports in constant time whether hash is that of the secret.
+func (s Secret) Matches(hash string) bool {
+	return subtle.ConstantTimeCompare([]byte(s.Hash()), []byte(hash)) == 1
 }
 
 const redacted = "[redacted]"

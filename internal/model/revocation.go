@@ -1,5 +1,15 @@
 package model
 
+import "time"
+
+// MaxAccessLife bounds the life of access tokens: a revocation must be
+// remembered for as long as the longest-lived of them.
+const MaxAccessLife = time.Hour
+
+// Leeway is how far clocks may differ, in both directions, where a time that
+// somebody else wrote is checked.
+const Leeway = 10 * time.Second
+
 // Kind says what a revocation puts out.
 type Kind string
 

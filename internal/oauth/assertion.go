@@ -7,9 +7,8 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
-	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
 )
 
@@ -57,22 +56,18 @@ func assertion(p params) (credentials, *Error) {
 // checkAssertion verifies what a client signed to prove itself at the endpoint
 // with a path, RFC 7523 §3 and OpenID Connect Core §9, and uses it up. An *Error
 // says that nobody can tell; any other, that it proves nothing.
-func (a *Authority) checkAssertion(ctx context.Context, c *client, path, token string) error {
-	keys, err := a.assertionKeys(c)
+func (a *Authority) checkAssertion(ctx context.Context, c *registration.Client, path, token string) error {
+	keys, err := c.AssertionKeys(a.unix())
 	if err != nil {
 		return err
 	}
-	algorithms := method(c.AuthMethod).algorithms
-	if c.AuthAlgorithm != "" { // OpenID Connect Dynamic Client Registration §2
-		algorithms = []jwa.Algorithm{jwa.Algorithm(c.AuthAlgorithm)}
-	}
 	now, mine := a.Now(), a.assertionAudiences(c, path)
 	t, err := jwt.Verify[assertionClaims](ctx, token, keys, jwt.VerifyOptions{
-		Algorithms: algorithms,
+		Algorithms: c.AssertionAlgorithms(),
 		Issuers:    []string{string(c.ID)}, // RFC 7523 §3(1)
 		Subject:    string(c.ID),           // RFC 7523 §3(2)
 		Audiences:  mine,                   // RFC 7523 §3(3)
-		Leeway:     Leeway,
+		Leeway:     model.Leeway,
 		Now:        a.Now,
 	})
 	switch {
@@ -86,7 +81,7 @@ func (a *Authority) checkAssertion(ctx context.Context, c *client, path, token s
 		return errors.New("the assertion is for somebody else, too")
 	case t.Claims.Audience.list && c.AssertionAudience == model.AudienceIssuer:
 		return errors.New("the audience of the assertion is a list") // FAPI 2.0 Security Profile §5.3.2.1
-	case t.Claims.ExpiresAt.After(now.Add(maxAssertionLife + Leeway)):
+	case t.Claims.ExpiresAt.After(now.Add(maxAssertionLife + model.Leeway)):
 		return errors.New("the assertion expires too far ahead")
 	case t.Claims.ID == "" || len(t.Claims.ID) > 256 || !clean(t.Claims.ID):
 		return errors.New("the assertion has no usable jti") // OpenID Connect Core §9: REQUIRED
@@ -94,7 +89,7 @@ func (a *Authority) checkAssertion(ctx context.Context, c *client, path, token s
 	// The use is stored before anything is issued and shared by all nodes. Who
 	// gets here holds the client's key, so nobody else can fill the table.
 	err = a.Store.Upkeep(ctx, func(tx *store.Tx) error {
-		return tx.UseAssertion(c.ID, t.Claims.ID, t.Claims.ExpiresAt.Add(Leeway).Unix())
+		return tx.UseAssertion(c.ID, t.Claims.ID, t.Claims.ExpiresAt.Add(model.Leeway).Unix())
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return errors.New("the assertion was used before")
@@ -113,32 +108,11 @@ func (a *Authority) checkAssertion(ctx context.Context, c *client, path, token s
 // name. The client decides what it signs, not we; so one that is known to name
 // the issuer is registered for that, and then what was coaxed out of it is
 // worthless.
-func (a *Authority) assertionAudiences(c *client, path string) []string {
+func (a *Authority) assertionAudiences(c *registration.Client, path string) []string {
 	if c.AssertionAudience == model.AudienceIssuer {
 		return []string{a.Issuer}
 	}
 	return unique([]string{a.Issuer, a.Endpoint(PathToken), a.Endpoint(path)})
-}
-
-// assertionKeys are the keys that a client's assertions are verified with: its
-// live secrets, or its public keys.
-func (a *Authority) assertionKeys(c *client) (jwk.Source, error) {
-	if c.AuthMethod == model.AuthPrivateKey {
-		if c.keys == nil {
-			return nil, errors.New("the client has no keys")
-		}
-		return c.keys, nil
-	}
-	var live []*jwk.Key
-	for _, s := range c.secrets {
-		if s.key != nil && s.live(a.unix()) {
-			live = append(live, s.key)
-		}
-	}
-	if len(live) == 0 {
-		return nil, errors.New("the client has no secret that it could have signed with: give it a new one")
-	}
-	return jwk.NewSet(live...)
 }
 
 // isKind reports whether a "typ" lets a token be of a kind: that one, or, as most

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -36,12 +37,12 @@ func errNotThisClient(cause error) *Error {
 
 // authenticate finds the client of a call to the endpoint with a path and holds
 // it to its one registered method, RFC 6749 §2.3 and §3.2.1.
-func (a *Authority) authenticate(ctx context.Context, call Call, path string, p params) (*client, *Error) {
+func (a *Authority) authenticate(ctx context.Context, call Call, path string, p params) (*registration.Client, *Error) {
 	cred, e := present(call.Authorization, p)
 	if e != nil {
 		return nil, e
 	}
-	c, err := a.client(ctx, cred.id)
+	c, err := a.Registrar.Client(ctx, cred.id)
 	if errors.Is(err, store.ErrNotFound) {
 		subtle.ConstantTimeCompare([]byte(cred.secret.Hash()), make([]byte, 43)) // the work of a known one
 		return nil, errNotThisClient(err)
@@ -50,12 +51,12 @@ func (a *Authority) authenticate(ctx context.Context, call Call, path string, p 
 		return nil, inner(err).(*Error)
 	}
 	switch {
-	case cred.assertion != "" && method(c.AuthMethod).algorithms != nil:
+	case cred.assertion != "" && c.AssertionAlgorithms() != nil:
 		err = a.checkAssertion(ctx, c, path, cred.assertion)
 	case cred.assertion != "" || c.AuthMethod != cred.method:
 		err = errors.New("the client is registered for " + c.AuthMethod + " and came with something else")
-	case usesSecret(cred.method):
-		err = a.checkSecret(c, cred.secret)
+	case c.UsesSecret():
+		err = c.CheckSecret(cred.secret, a.unix())
 	}
 	switch e := (*Error)(nil); {
 	case errors.As(err, &e):
@@ -126,23 +127,8 @@ func basic(header string) (credentials, bool) {
 	}
 	id, err1 := url.QueryUnescape(id)
 	secret, err2 := url.QueryUnescape(secret)
-	if err1 != nil || err2 != nil || !clean(id) || !clean(secret) || len(id) > limits["client_id"] {
+	if err1 != nil || err2 != nil || !clean(id) || !clean(secret) || len(id) > registration.MaxClientID {
 		return credentials{}, false
 	}
 	return credentials{method: model.AuthBasic, id: model.ClientID(id), secret: model.Secret(secret)}, true
-}
-
-func (a *Authority) checkSecret(c *client, s model.Secret) error {
-	hash := []byte(s.Hash())
-	ok := 0
-	for _, row := range c.secrets {
-		same := subtle.ConstantTimeCompare(hash, []byte(row.Hash))
-		if row.live(a.unix()) {
-			ok |= same
-		}
-	}
-	if ok == 0 {
-		return errors.New("wrong client secret")
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ import (
 type Authorization struct {
 	Request model.Request
 	Client  model.Client
-	Logo    string // hash of the client's logo, for Authority.Logo; empty: none is kept
+	Logo    string // hash of the client's logo, for Registrar.Logo; empty: none is kept
 	way     Return
 	stored  bool
 }
@@ -52,7 +52,7 @@ func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, 
 			Asked:     d.asked,
 		},
 		Client: d.client.Client,
-		Logo:   a.shownLogo(d.client),
+		Logo:   a.Registrar.ShownLogo(d.client),
 		way:    d.way,
 	}, nil
 }
@@ -127,13 +127,13 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 	}
 	var r model.Request
 	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { r, err = tx.Request(id); return err })
-	if errors.Is(err, store.ErrNotFound) || err == nil && (r.ExpiresAt <= a.unix() || !same(r.BrowserHash, browser.Hash())) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (r.ExpiresAt <= a.unix() || !browser.Matches(r.BrowserHash)) {
 		return Authorization{}, errGone()
 	}
 	if err != nil {
 		return Authorization{}, inner(err)
 	}
-	c, err := a.client(ctx, r.ClientID)
+	c, err := a.Registrar.Client(ctx, r.ClientID)
 	if errors.Is(err, store.ErrNotFound) {
 		return Authorization{}, fail(UnauthorizedClient, "The application is no longer registered here")
 	}
@@ -142,13 +142,13 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 	}
 	// The client may have changed since: the address is checked again before
 	// anything is sent to it.
-	if !matchRedirectURI(c.RedirectURIs, c.Native(), r.Asked.RedirectURI) {
+	if !c.Redirects(r.Asked.RedirectURI) {
 		return Authorization{}, fail(InvalidRequest, "The redirect_uri is no longer registered for this client")
 	}
 	return Authorization{
 		Request: r,
 		Client:  c.Client,
-		Logo:    a.shownLogo(c),
+		Logo:    a.Registrar.ShownLogo(c),
 		way:     Return{URI: r.Asked.RedirectURI, Mode: r.Asked.ResponseMode, State: r.Asked.State, Issuer: a.Issuer},
 		stored:  true,
 	}, nil

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // BrowserState is the state of a browser in which a session is signed in, OpenID
@@ -23,7 +24,7 @@ func (a *Authority) BrowserState(s model.Session) string {
 // Connect Session Management §2: a hash over the client, its origin, the state,
 // and a salt that follows. There is none where the client has no origin.
 func (a *Authority) sessionState(id model.ClientID, redirectURI string, s model.Session) string {
-	origin := originOf(redirectURI)
+	origin := registration.Origin(redirectURI)
 	if origin == "" {
 		return ""
 	}

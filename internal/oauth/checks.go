@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -18,7 +19,7 @@ type draft struct {
 	form   url.Values
 	params params
 	fault  *Error // the first malformed or repeated parameter
-	client *client
+	client *registration.Client
 	asked  model.Asked
 	way    Return
 }
@@ -70,7 +71,7 @@ func checkClientID(d *draft) *Error {
 		}
 		return fail(InvalidRequest, "The parameter client_id is missing")
 	}
-	c, err := d.Authority.client(d.ctx, model.ClientID(d.params.get("client_id")))
+	c, err := d.Registrar.Client(d.ctx, model.ClientID(d.params.get("client_id")))
 	if errors.Is(err, store.ErrNotFound) {
 		return fail(UnauthorizedClient, "No application is registered here under this client_id")
 	}
@@ -93,7 +94,7 @@ func checkRedirect(d *draft) *Error {
 		uri = registered[0] // RFC 6749 §3.1.2.3: the one that is registered
 	case uri == "":
 		return fail(InvalidRequest, "The parameter redirect_uri is missing")
-	case !matchRedirectURI(registered, d.client.Native(), uri):
+	case !d.client.Redirects(uri):
 		return fail(InvalidRequest, "The redirect_uri is not registered for this client")
 	}
 	d.asked.RedirectURI, d.asked.RedirectSent = uri, d.params.has("redirect_uri")
@@ -120,7 +121,7 @@ func checkResponseType(d *draft) *Error {
 	if !d.params.has("response_type") {
 		return fail(InvalidRequest, "The parameter response_type is missing")
 	}
-	d.asked.ResponseType = responseType(d.params.get("response_type"))
+	d.asked.ResponseType = registration.ResponseType(d.params.get("response_type"))
 	if d.asked.ResponseType == "" {
 		return fail(UnsupportedResponseType, "The response_type %s is not supported", plain(d.params.get("response_type")))
 	}

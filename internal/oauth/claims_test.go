@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // TestAcceptable compares claims with wanted values as JSON does, type and all.
@@ -62,7 +63,7 @@ func FuzzClaims(f *testing.F) {
 		if !json.Valid([]byte(text)) || !strings.Contains(text, "{") {
 			t.Errorf("%q was taken", text)
 		}
-		d := &draft{client: &client{Client: model.Client{ClientSettings: model.ClientSettings{Scopes: StandardScopes}}}}
+		d := &draft{client: &registration.Client{Client: model.Client{ClientSettings: model.ClientSettings{Scopes: registration.StandardScopes}}}}
 		for _, claims := range []map[string]claimRequest{p.idToken, p.userInfo} {
 			wanted := d.wanted(claims)
 			if len(claims) > maxClaims || len(wanted) > len(StandardClaims()) {

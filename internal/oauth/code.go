@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -21,7 +22,7 @@ func errCode(cause error) *Error {
 // redeemCode exchanges a code, RFC 6749 §4.1.3. The code is used up by the
 // first client that authenticates and presents it, whatever else may be wrong:
 // a verifier cannot be guessed twice (RFC 9700 §4.5).
-func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuance, *Error) {
+func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p params) (issuance, *Error) {
 	if !p.has("code") {
 		return issuance{}, fail(InvalidRequest, "The parameter code is missing")
 	}
@@ -76,7 +77,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *client, p params) (issuan
 // and returns the session that it came from, and its person. The session must be
 // live: the code is a minute old at most, whether or not the grant is to outlive
 // it.
-func (a *Authority) checkCode(tx *store.Tx, c *client, code model.Code, grant model.Grant, p params) (model.Session, model.User, *Error) {
+func (a *Authority) checkCode(tx *store.Tx, c *registration.Client, code model.Code, grant model.Grant, p params) (model.Session, model.User, *Error) {
 	uri := p.get("redirect_uri")
 	switch {
 	case code.ClientID != c.ID:
@@ -122,7 +123,7 @@ func checkVerifier(challenge, verifier string) *Error {
 // time: one of the two who presented it stole it (RFC 6749 §4.1.2). Only the
 // client that it was issued to can cause this, so nobody else can sign a
 // person out with an old code.
-func (a *Authority) replayed(tx *store.Tx, c *client, hash string) error {
+func (a *Authority) replayed(tx *store.Tx, c *registration.Client, hash string) error {
 	code, err := tx.Code(hash)
 	if errors.Is(err, store.ErrNotFound) || err == nil && (code.UsedAt == 0 || code.ClientID != c.ID) {
 		return nil
@@ -135,7 +136,7 @@ func (a *Authority) replayed(tx *store.Tx, c *client, hash string) error {
 
 // endGrant ends a grant and says so in the audit log; one that has ended
 // already stays as it is.
-func (a *Authority) endGrant(tx *store.Tx, c *client, id model.GrantID, cause model.Cause, action string) error {
+func (a *Authority) endGrant(tx *store.Tx, c *registration.Client, id model.GrantID, cause model.Cause, action string) error {
 	err := tx.EndGrant(id, a.ending(cause))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err

@@ -28,11 +28,6 @@ const (
 	UnmetAuthentication      Code = "unmet_authentication_requirements" // OpenID Connect Core Error Code unmet_authentication_requirements §1
 	InvalidTarget            Code = "invalid_target"                    // RFC 8707 §2
 	TooManyRequests          Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
-
-	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
-	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
-	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
-	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
 )
 
 // Error is how a rule says no. Description is fit for anybody's eyes and

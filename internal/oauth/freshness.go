@@ -3,13 +3,7 @@ package oauth
 import (
 	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/ostiary/ostiary/internal/model"
 )
-
-// maxAge bounds max_age and default_max_age, in seconds: what fits 32 bits.
-const maxAge = 1<<32 - 1
 
 // checkMaxAge reads how long ago the sign-in may be. Where the request does not
 // say, the registration does (OpenID Connect Dynamic Client Registration §2).
@@ -56,19 +50,4 @@ func (d *draft) requireACR(values []string) *Error {
 
 func errUnmetACR() *Error {
 	return fail(UnmetAuthentication, "The person cannot sign in here in any of the ways that are required")
-}
-
-// checkClientFreshness holds what a client asks for by default to what it could
-// ask for in a request. "require_auth_time" needs no check and no reader: every ID
-// token says when the sign-in was.
-func checkClientFreshness(s model.ClientSettings) error {
-	if s.DefaultMaxAge != nil && (*s.DefaultMaxAge < 0 || *s.DefaultMaxAge > maxAge) {
-		return invalid("default_max_age", "it must be between 0 and %d seconds", int64(maxAge))
-	}
-	for _, v := range s.DefaultACRValues {
-		if strings.Contains(v, " ") {
-			return invalid("default_acr_values", "%q holds a space", v)
-		}
-	}
-	return nil
 }

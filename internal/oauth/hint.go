@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwk"
 )
@@ -50,11 +51,11 @@ const nobody model.UserID = "-"
 // person: then nobody who signs in is the one that was asked for. A pairwise
 // client knows people by the names of its sector and means nobody by another
 // one, or it could find out with prompt=none who stands behind that.
-func (a *Authority) personOf(ctx context.Context, c *client, subject string) (model.UserID, error) {
+func (a *Authority) personOf(ctx context.Context, c *registration.Client, subject string) (model.UserID, error) {
 	if c.SubjectType != model.SubjectPairwise {
 		return model.UserID(subject), nil
 	}
-	sector, err := sectorOf(c.ClientSettings)
+	sector, err := registration.SectorOf(c.ClientSettings)
 	if err != nil {
 		return "", err
 	}

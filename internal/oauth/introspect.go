@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwt"
 )
@@ -77,7 +78,7 @@ func (a *Authority) Introspect(ctx context.Context, call Call) (Introspection, e
 	}, nil
 }
 
-func (a *Authority) introspectRefresh(ctx context.Context, c *client, t refreshToken) (Introspection, error) {
+func (a *Authority) introspectRefresh(ctx context.Context, c *registration.Client, t refreshToken) (Introspection, error) {
 	var out Introspection
 	err := a.view(ctx, func(tx *store.Tx) error {
 		g, err := tx.Grant(t.grant)
@@ -117,7 +118,8 @@ var errDead = errors.New("the token is not valid")
 // bearer is an access token of ours that is good.
 type bearer struct {
 	accessClaims
-	user model.UserID // whose it is, which "sub" need not tell; empty: the client's own
+	user  model.UserID // whose it is, which "sub" need not tell; empty: the client's own
+	grant model.Grant  // zero: it was not read, because "sub" tells
 }
 
 // accessToken verifies an access token of ours and asks the revocation log
@@ -132,7 +134,7 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 	var cause model.Cause
 	var ended bool
 	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if b.user, err = owner(tx, &b.accessClaims); err != nil {
+		if err = b.findOwner(tx); err != nil {
 			return err
 		}
 		cause, ended, err = tx.TokenEnded(store.TokenRef{
@@ -150,18 +152,20 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 	return b, nil
 }
 
-// owner finds whose an access token is. The subject of a pairwise client does not
+// findOwner finds whose the token is. The subject of a pairwise client does not
 // tell, and its grant does; where that is gone, so is what it gave.
-func owner(tx *store.Tx, c *accessClaims) (model.UserID, error) {
+func (b *bearer) findOwner(tx *store.Tx) (err error) {
 	switch {
-	case c.GrantID == "":
-		return "", nil // the client's own
-	case c.SubjectType != model.SubjectPairwise:
-		return model.UserID(c.Subject), nil
+	case b.GrantID == "":
+		return nil // the client's own
+	case b.SubjectType != model.SubjectPairwise:
+		b.user = model.UserID(b.Subject)
+		return nil
 	}
-	g, err := tx.Grant(model.GrantID(c.GrantID))
+	b.grant, err = tx.Grant(model.GrantID(b.GrantID))
 	if errors.Is(err, store.ErrNotFound) {
-		return "", errors.Join(errDead, errors.New("the grant is gone"))
+		return errors.Join(errDead, errors.New("the grant is gone"))
 	}
-	return g.UserID, err
+	b.user = b.grant.UserID
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -62,7 +63,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
-	a.noteUse(ctx, z.Client.ID)
+	a.Registrar.NoteUse(ctx, z.Client.ID)
 	return z.way.answer(values), nil
 }
 
@@ -77,7 +78,7 @@ type issue struct {
 
 // findRecipient finds the key for an ID token before anything is stored.
 func (a *Authority) findRecipient(ctx context.Context, z Authorization, i *issue) (e *Error) {
-	c, err := a.client(ctx, z.Client.ID)
+	c, err := a.Registrar.Client(ctx, z.Client.ID)
 	if err != nil {
 		return inner(err).(*Error)
 	}
@@ -152,7 +153,7 @@ func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
 	if !frontTokens(asked.ResponseType) {
 		return values, nil
 	}
-	of := issuance{client: &client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, to: i.to}
+	of := issuance{client: &registration.Client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, to: i.to}
 	now := a.unix()
 	if asks(asked.ResponseType, "token") {
 		access, expires, err := a.mintAccess(of, now)
@@ -188,7 +189,7 @@ var errSessionOver = errors.New("the session is over")
 func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant {
 	now, life := a.unix(), seconds(a.CodeLife) // until the code is redeemed
 	if asks(z.Request.Asked.ResponseType, "token") {
-		life = max(life, a.accessLife(&client{Client: z.Client}))
+		life = max(life, a.accessLife(&registration.Client{Client: z.Client}))
 	}
 	return model.Grant{
 		ID:        model.GrantID(model.NewID()),
@@ -210,7 +211,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 // grantEnd is when a grant whose code has just been redeemed ends by itself:
 // with its refresh tokens, or with its one access token, and not after its
 // session unless it is to outlive it.
-func (a *Authority) grantEnd(c *client, g model.Grant, session model.Session) int64 {
+func (a *Authority) grantEnd(c *registration.Client, g model.Grant, session model.Session) int64 {
 	life := a.accessLife(c)
 	if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
 		life = seconds(a.RefreshLife)

@@ -51,7 +51,7 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 		}
 		return l, nil
 	}
-	c, err := a.client(ctx, id)
+	c, err := a.Registrar.Client(ctx, id)
 	if errors.Is(err, store.ErrNotFound) && l.SessionID != "" && to == "" {
 		return l, nil // the client was removed meanwhile; the person may leave all the same
 	}

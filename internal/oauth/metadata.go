@@ -1,11 +1,13 @@
 package oauth
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/jwa"
 )
 
@@ -18,15 +20,10 @@ const (
 	PathRevoke     = "/revoke"
 	PathKeys       = "/jwks"
 	PathLogout     = "/logout"
-	PathRegister   = "/register"
 	PathState      = "/session-state" // check_session_iframe
 
 	PathRevocations = "/revocations" // the revocation feed
 )
-
-// IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
-// be signed; the first is the default of ID tokens.
-var IDAlgorithms = []jwa.Algorithm{jwa.RS256, jwa.PS256, jwa.ES256, jwa.EdDSA}
 
 // Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
 // What it says is true: what is not offered is not in it.
@@ -102,13 +99,13 @@ func (a *Authority) BasePath() string {
 
 // Metadata returns the server's description of itself.
 func (a *Authority) Metadata() Metadata {
-	confidential := offered(func(m authMethod) bool { return m.name != model.AuthNone })
-	signed := slices.Concat(AssertionAlgorithms, secretAlgorithms)
+	confidential := slices.DeleteFunc(slices.Clone(registration.AuthMethods), func(m string) bool { return m == model.AuthNone })
+	signed := slices.Concat(registration.AssertionAlgorithms, registration.SecretAlgorithms)
 	claims := []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "c_hash"}
 	claims = append(claims, StandardClaims()...)
-	registration := ""
-	if a.Registration.Mode != RegistrationOff {
-		registration = a.Endpoint(PathRegister)
+	policy, register := a.Registrar.Policy, ""
+	if policy.Mode != registration.ModeOff {
+		register = a.Endpoint(registration.Path)
 	}
 	return Metadata{
 		Issuer:                      a.Issuer,
@@ -116,7 +113,7 @@ func (a *Authority) Metadata() Metadata {
 		TokenEndpoint:               a.Endpoint(PathToken),
 		UserInfoEndpoint:            a.Endpoint(PathUserInfo),
 		JWKSURI:                     a.Endpoint(PathKeys),
-		RegistrationEndpoint:        registration,
+		RegistrationEndpoint:        register,
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
@@ -127,22 +124,22 @@ func (a *Authority) Metadata() Metadata {
 		FrontchannelLogoutSession:   true,
 		BackchannelLogout:           true,
 		BackchannelLogoutSession:    true,
-		ScopesSupported:             StandardScopes,
-		ResponseTypesSupported:      ResponseTypes,
+		ScopesSupported:             registration.StandardScopes,
+		ResponseTypesSupported:      registration.ResponseTypes,
 		ResponseModesSupported:      []string{ModeQuery, ModeFragment, ModeFormPost},
-		GrantTypesSupported:         GrantTypes,
-		SubjectTypesSupported:       SubjectTypes,
-		IDTokenAlgorithms:           IDAlgorithms,
-		IDTokenEncryption:           EncryptionAlgorithms,
-		IDTokenContent:              ContentEncryptions,
-		UserInfoAlgorithms:          IDAlgorithms,
-		UserInfoEncryption:          EncryptionAlgorithms,
-		UserInfoContent:             ContentEncryptions,
-		TokenAuthMethods:            AuthMethods,
+		GrantTypesSupported:         registration.GrantTypes,
+		SubjectTypesSupported:       registration.SubjectTypes,
+		IDTokenAlgorithms:           registration.IDAlgorithms,
+		IDTokenEncryption:           registration.EncryptionAlgorithms,
+		IDTokenContent:              registration.ContentEncryptions,
+		UserInfoAlgorithms:          registration.IDAlgorithms,
+		UserInfoEncryption:          registration.EncryptionAlgorithms,
+		UserInfoContent:             registration.ContentEncryptions,
+		TokenAuthMethods:            registration.AuthMethods,
 		TokenAuthAlgorithms:         signed,
 		IntrospectionAuthMethods:    confidential,
 		IntrospectionAuthAlgorithms: signed,
-		RevocationAuthMethods:       AuthMethods,
+		RevocationAuthMethods:       registration.AuthMethods,
 		RevocationAuthAlgorithms:    signed,
 		ClaimTypesSupported:         []string{"normal"},
 		ClaimsSupported:             claims,
@@ -153,11 +150,29 @@ func (a *Authority) Metadata() Metadata {
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
 		ClaimsParameterSupported:    true,
-		ClientDocumentsSupported:    a.Registration.Documents,
+		ClientDocumentsSupported:    policy.Documents,
 
 		RequestParameterSupported:    true,
 		RequestURIParameterSupported: true,
 		RequireRequestURIs:           true,
-		RequestObjectAlgorithms:      AssertionAlgorithms,
+		RequestObjectAlgorithms:      registration.AssertionAlgorithms,
 	}
+}
+
+// CheckIssuer holds an issuer to RFC 8414 §2: an https URL without query or
+// fragment. Plain http is taken for loopback hosts only. The error begins with
+// the issuer in quotes.
+func CheckIssuer(issuer string) error {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%q is not an address: write one such as https://login.example.com", issuer)
+	case u.Scheme == "http" && !registration.Loopback(issuer):
+		return fmt.Errorf("%q must be an https address: http is for this machine alone", issuer)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil:
+		return fmt.Errorf("%q must have no query, fragment or user name", issuer)
+	case strings.HasSuffix(issuer, "/"):
+		return fmt.Errorf("%q must not end with a slash", issuer)
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwt"
 )
@@ -115,7 +116,7 @@ func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int
 }
 
 // accessLife is how long the access tokens of a client live, in seconds.
-func (a *Authority) accessLife(c *client) int64 {
+func (a *Authority) accessLife(c *registration.Client) int64 {
 	if c.AccessTokenLife > 0 {
 		return c.AccessTokenLife
 	}
@@ -135,7 +136,7 @@ func (a *Authority) mintID(i issuance, now int64) (string, error) {
 func (a *Authority) signID(i issuance, now int64) (string, error) {
 	alg := jwa.Algorithm(i.client.IDTokenAlgorithm)
 	if alg == "" {
-		alg = IDAlgorithms[0] // OpenID Connect Dynamic Client Registration §2: RS256
+		alg = registration.IDAlgorithms[0] // OpenID Connect Dynamic Client Registration §2: RS256
 	}
 	sub, _, err := i.sub()
 	if err != nil {

@@ -1,6 +1,6 @@
 // Package oauth is the protocol: OAuth 2.0 and OpenID Connect as rules over
-// stored facts. It owns clients and their authentication, authorization
-// requests, consents, codes, grants, tokens, and the errors that they end in.
+// stored facts. It owns the authentication of clients, authorization requests,
+// consents, codes, grants, tokens, and the errors that they end in.
 //
 // A sign-in runs Begin → Next → (Authenticated, Approve) → Issue; a program
 // runs Token, Introspect, Revoke, UserInfo. Every rule takes parsed input and
@@ -19,21 +19,22 @@ import (
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
 )
 
-// Config says what an Authority works with. Store, Keys and Issuer are
-// required; a zero life takes the default given beside it.
+// Config says what an Authority works with. Store, Keys, Registrar and Issuer
+// are required; a zero life takes the default given beside it.
 type Config struct {
-	Store  *store.Store
-	Keys   *keys.Ring
-	Issuer string           // https URL without query or fragment, RFC 8414 §2
-	Now    func() time.Time // nil: time.Now
-	Logger *slog.Logger     // nil: slog.Default
-	Fetch  *http.Client     // for what clients name by URL; nil: one that reaches public addresses only
+	Store     *store.Store
+	Keys      *keys.Ring
+	Registrar *registration.Registrar // who is known to the server
+	Issuer    string                  // https URL without query or fragment, RFC 8414 §2
+	Now       func() time.Time        // nil: time.Now
+	Logger    *slog.Logger            // nil: slog.Default
+	Fetch     *http.Client            // for what clients name by URL; nil: one that reaches public addresses only
 
 	ACRValues []string // how people can prove who they are here ("acr"), the usual one first
 
@@ -47,37 +48,24 @@ type Config struct {
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
 	Waiting         int           // how many sign-ins wait for their person at once; 100,000
 
-	Registration Registration // who may register clients; nobody but the operator
-	SignUp       bool         // strangers can make themselves an account: prompt=create is supported
+	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
-
-// Leeway is how far clocks may differ, in both directions, where a time that
-// somebody else wrote is checked.
-const Leeway = 10 * time.Second
-
-// MaxAccessLife bounds the life of access tokens: a revocation must be
-// remembered for as long as the longest-lived of them.
-const MaxAccessLife = time.Hour
 
 // Authority applies the rules. It is safe for concurrent use.
 type Authority struct {
 	Config
-	clients    *clientCache
 	refreshKey []byte
 	subjectKey []byte
 	stateKey   []byte
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
-	statements map[string]jwk.Source       // of those who vouch for software, by "iss"
-	documents  documents
-	logos      logos
 	crowd      crowd
 }
 
 // New checks the configuration and returns an Authority.
 func New(c Config) (*Authority, error) {
-	if c.Store == nil || c.Keys == nil {
-		return nil, errors.New("oauth: Store and Keys are required")
+	if c.Store == nil || c.Keys == nil || c.Registrar == nil {
+		return nil, errors.New("oauth: Store, Keys and Registrar are required")
 	}
 	if err := CheckIssuer(c.Issuer); err != nil {
 		return nil, fmt.Errorf("the issuer %w", err)
@@ -103,7 +91,7 @@ func New(c Config) (*Authority, error) {
 		standard time.Duration
 		most     time.Duration
 	}{
-		{"access token life", &c.AccessLife, 5 * time.Minute, MaxAccessLife},
+		{"access token life", &c.AccessLife, 5 * time.Minute, model.MaxAccessLife},
 		{"ID token life", &c.IDLife, time.Hour, 24 * time.Hour},
 		{"code life", &c.CodeLife, time.Minute, time.Minute}, // RFC 9700 §2.1.1 and FAPI 2.0 §5.3.2.1: at most 60 s
 		{"request life", &c.RequestLife, time.Hour, 24 * time.Hour},
@@ -118,18 +106,11 @@ func New(c Config) (*Authority, error) {
 			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
 		}
 	}
-	if err := c.Registration.Check(); err != nil {
-		return nil, err
-	}
 	a := &Authority{
-		Config: c, logos: newLogos(),
+		Config:     c,
 		refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject"), stateKey: c.Keys.Derive("browser state"),
 	}
-	a.clients = &clientCache{load: a.loadClient, now: c.Now}
 	var err error
-	if a.statements, err = statementKeys(c); err != nil {
-		return nil, err
-	}
 	a.access, err = jwt.NewVerifier[accessClaims](c.Keys, jwt.VerifyOptions{
 		Algorithms: []jwa.Algorithm{c.AccessAlgorithm},
 		Types:      []string{accessTokenType},
@@ -140,11 +121,11 @@ func New(c Config) (*Authority, error) {
 		return nil, err
 	}
 	a.hints, err = jwt.NewVerifier[idClaims](c.Keys, jwt.VerifyOptions{
-		Algorithms:       IDAlgorithms,
+		Algorithms:       registration.IDAlgorithms,
 		Types:            []string{idTokenType},
 		Issuers:          []string{c.Issuer},
 		IgnoreExpiration: true, // an expired ID token is a good hint
-		Leeway:           Leeway,
+		Leeway:           model.Leeway,
 		Now:              c.Now,
 	})
 	return a, err
@@ -152,12 +133,7 @@ func New(c Config) (*Authority, error) {
 
 func (a *Authority) unix() int64 { return a.Now().Unix() }
 
-// ending says that something ends now, and for how long that must be
-// remembered: until no access token can be alive.
-func (a *Authority) ending(cause model.Cause) store.Ending {
-	now := a.unix()
-	return store.Ending{Cause: cause, At: now, DropAt: now + int64((MaxAccessLife+Leeway)/time.Second)}
-}
+func (a *Authority) ending(cause model.Cause) store.Ending { return store.NewEnding(cause, a.unix()) }
 
 // update runs fn in a transaction and turns what the store says into errors of
 // the protocol, so that no rule has to.
@@ -169,11 +145,16 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 	return inner(a.Store.View(ctx, fn))
 }
 
-// inner hides an unexpected error behind server_error; an *Error passes.
+// inner hides an unexpected error behind server_error; an *Error passes, and so
+// does what a client is told by the package registration.
 func inner(err error) error {
 	var e *Error
-	if err == nil || errors.As(err, &e) {
+	var unknown *registration.Error
+	switch {
+	case err == nil || errors.As(err, &e):
 		return err
+	case errors.As(err, &unknown):
+		return &Error{Code: Code(unknown.Code), Description: unknown.Description, RetryAfter: unknown.RetryAfter, cause: unknown.Unwrap()}
 	}
 	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
 }

@@ -4,13 +4,15 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // limits bounds each parameter that is stored or compared, in bytes. What is
 // not named here may be as long as the request itself may be (64 KiB).
 var limits = map[string]int{
-	"client_id":             256,
-	"redirect_uri":          2048,
+	"client_id":             registration.MaxClientID,
+	"redirect_uri":          registration.MaxURI,
 	"response_type":         64,
 	"response_mode":         64,
 	"scope":                 2048,
@@ -35,13 +37,13 @@ var limits = map[string]int{
 	"client_assertion":      8192,
 	"client_assertion_type": 128,
 	"token_type_hint":       64,
-	"request_uri":           maxRequestURI,
+	"request_uri":           registration.MaxRequestURI,
 	"request":               49152,
 	"state":                 16384,
 	"id_token_hint":         16384,
 	"token":                 16384,
 
-	"post_logout_redirect_uri": 2048,
+	"post_logout_redirect_uri": registration.MaxURI,
 }
 
 // repeatable names the parameters that may come more than once.

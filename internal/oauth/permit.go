@@ -36,7 +36,7 @@ func (a *Authority) Permit(ctx context.Context, token, scope string) (Permit, er
 	if !slices.Contains(t.Audience, a.Issuer) {
 		return Permit{}, fail(InvalidToken, "The access token is for another audience") // RFC 9068 §4
 	}
-	c, err := a.client(ctx, model.ClientID(t.ClientID))
+	c, err := a.Registrar.Client(ctx, model.ClientID(t.ClientID))
 	if errors.Is(err, store.ErrNotFound) {
 		return Permit{}, errNotAlive(err)
 	}

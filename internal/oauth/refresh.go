@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -66,7 +67,7 @@ func (a *Authority) refreshSecret(g model.Grant, generation int64) model.Secret 
 }
 
 // startRefresh begins the family of refresh tokens of a grant.
-func (a *Authority) startRefresh(tx *store.Tx, c *client, g *model.Grant) (model.Secret, error) {
+func (a *Authority) startRefresh(tx *store.Tx, c *registration.Client, g *model.Grant) (model.Secret, error) {
 	now := a.unix()
 	g.Salt, g.Generation = model.NewID(), 1
 	if err := tx.StartRefresh(g.ID, g.Salt, now, a.idleAt(c, now)); err != nil {
@@ -75,7 +76,7 @@ func (a *Authority) startRefresh(tx *store.Tx, c *client, g *model.Grant) (model
 	return a.refreshSecret(*g, 1), nil
 }
 
-func (a *Authority) idleAt(c *client, now int64) int64 {
+func (a *Authority) idleAt(c *registration.Client, now int64) int64 {
 	if c.RefreshIdle > 0 {
 		return now + c.RefreshIdle
 	}
@@ -87,7 +88,7 @@ func errRefresh(cause error) *Error {
 }
 
 // redeemRefresh renews, RFC 6749 §6. Every use rotates (RFC 9700 §4.14.2).
-func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (issuance, *Error) {
+func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p params) (issuance, *Error) {
 	if !p.has("refresh_token") {
 		return issuance{}, fail(InvalidRequest, "The parameter refresh_token is missing")
 	}
@@ -131,7 +132,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *client, p params) (iss
 
 // checkRefresh holds a refresh token to its grant and returns what it earns, but
 // for its successor.
-func (a *Authority) checkRefresh(tx *store.Tx, c *client, g model.Grant, t refreshToken, p params) (issuance, *Error) {
+func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.Grant, t refreshToken, p params) (issuance, *Error) {
 	now := a.unix()
 	switch {
 	case g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac):
@@ -198,7 +199,7 @@ func narrow(granted []string, p params) ([]string, *Error) {
 //
 // That the successor is unused needs no flag: using it would have raised the
 // generation once more.
-func (a *Authority) rotate(tx *store.Tx, c *client, g model.Grant, t refreshToken) (model.Grant, *Error, error) {
+func (a *Authority) rotate(tx *store.Tx, c *registration.Client, g model.Grant, t refreshToken) (model.Grant, *Error, error) {
 	now := a.unix()
 	next, err := tx.RotateRefresh(g.ID, t.generation, now, a.idleAt(c, now))
 	if !errors.Is(err, store.ErrNotFound) {

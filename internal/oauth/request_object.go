@@ -11,6 +11,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
@@ -102,17 +103,17 @@ func withoutFragment(uri string) string {
 // about itself. An encrypted one is malformed here: that it can be decrypted
 // proves nothing about who wrote it.
 func (d *draft) verifyRequestObject(text string) (requestObject, *Error) {
-	if d.client.keys == nil {
+	if d.client.Keys == nil {
 		return requestObject{}, fail(InvalidRequestObject, "The client is registered without keys, so it can sign no request object")
 	}
-	algorithms := AssertionAlgorithms
+	algorithms := registration.AssertionAlgorithms
 	if alg := d.client.RequestObjectAlgorithm; alg != "" { // OpenID Connect Dynamic Client Registration §2
 		algorithms = []jwa.Algorithm{jwa.Algorithm(alg)}
 	}
-	t, err := jwt.Verify[map[string]json.RawMessage](d.ctx, text, d.client.keys, jwt.VerifyOptions{
+	t, err := jwt.Verify[map[string]json.RawMessage](d.ctx, text, d.client.Keys, jwt.VerifyOptions{
 		Algorithms:             algorithms,
 		AllowMissingExpiration: true, // RFC 9101 §4 demands none
-		Leeway:                 Leeway,
+		Leeway:                 model.Leeway,
 		Now:                    d.Now,
 	})
 	if err != nil {
@@ -246,30 +247,4 @@ func parameter(name string, raw json.RawMessage) ([]string, bool) {
 	}
 	ok := len(raw) > 0 && raw[0] == '"' && json.Unmarshal(raw, &text) == nil
 	return []string{text}, ok
-}
-
-// maxRequestURI is the longest request_uri, in bytes: OpenID Connect Core §6.2,
-// RFC 9101 §5.2.
-const maxRequestURI = 512
-
-// checkRequestObjects holds what is registered about a client's request objects
-// to OpenID Connect Dynamic Client Registration §2 and RFC 9101 §10.5.
-func checkRequestObjects(s model.ClientSettings) error {
-	if alg := jwa.Algorithm(s.RequestObjectAlgorithm); alg != "" && !slices.Contains(AssertionAlgorithms, alg) {
-		return invalid("request_object_signing_alg", "it must be one of %s", join(AssertionAlgorithms))
-	}
-	if s.RequireRequestObject && len(s.JWKS) == 0 && s.JWKSURI == "" {
-		return invalid("require_signed_request_object", "it needs jwks or jwks_uri: the client has no key to sign with")
-	}
-	for _, uri := range s.RequestURIs {
-		u, err := url.Parse(uri)
-		switch {
-		case err != nil || u.Hostname() == "" || u.User != nil || strings.ContainsAny(uri, " \\"),
-			u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
-			return invalid("request_uris", "%q: it must be an https URL", uri)
-		case len(uri) > maxRequestURI:
-			return invalid("request_uris", "each must be at most %d bytes long", maxRequestURI)
-		}
-	}
-	return nil
 }

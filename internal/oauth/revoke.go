@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -41,7 +42,7 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	}
 	return a.update(ctx, func(tx *store.Tx) error {
 		end := a.ending(model.CauseRevoked)
-		end.DropAt = claims.ExpiresAt + seconds(Leeway)
+		end.DropAt = claims.ExpiresAt + seconds(model.Leeway)
 		if err := tx.RevokeToken(claims.ID, claims.Audience, end); err != nil {
 			return err
 		}
@@ -52,7 +53,7 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	})
 }
 
-func (a *Authority) revokeRefresh(ctx context.Context, c *client, t refreshToken) error {
+func (a *Authority) revokeRefresh(ctx context.Context, c *registration.Client, t refreshToken) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		g, err := tx.Grant(t.grant)
 		if errors.Is(err, store.ErrNotFound) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // The scopes with a meaning of their own.
@@ -24,14 +25,8 @@ const (
 	ScopeSSF      = "ssf.manage"       // likewise
 )
 
-// ReservedScope reports whether a scope is for an operator to give: all names that
-// begin like those above, also such as do not mean anything yet.
-func ReservedScope(s string) bool {
-	return strings.HasPrefix(s, "ostiary:") || strings.HasPrefix(s, "ssf.")
-}
-
 // own reports whether a scope is for what this server itself is asked.
-func own(s string) bool { return s == ScopeOpenID || ReservedScope(s) }
+func own(s string) bool { return s == ScopeOpenID || registration.ReservedScope(s) }
 
 // claimsOf lists the claims that each standard scope asks for, OpenID Connect
 // Core §5.4; "groups" is a custom that many applications follow.
@@ -44,34 +39,21 @@ var claimsOf = map[string][]string{
 	"groups":  {"groups"},
 }
 
-// StandardScopes are the scopes that every installation knows.
-var StandardScopes = []string{ScopeOpenID, "profile", "email", "address", "phone", "groups", ScopeOffline}
-
 // StandardClaims lists the claims about a person that the server knows, in the
 // order of the scopes that tell them.
 func StandardClaims() []string {
 	var all []string
-	for _, s := range StandardScopes {
+	for _, s := range registration.StandardScopes {
 		all = append(all, claimsOf[s]...)
 	}
 	return all
-}
-
-// scopeToken reports whether s is a scope-token of RFC 6749 §3.3.
-func scopeToken(s string) bool {
-	for _, c := range []byte(s) {
-		if c <= 0x20 || c > 0x7e || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // allowScope returns the first of the scopes asked that the client is not
 // registered for.
 func allowScope(c model.Client, asked []string) *Error {
 	for _, s := range asked {
-		if !scopeToken(s) {
+		if !registration.ScopeToken(s) {
 			return fail(InvalidScope, "The scope is malformed") // RFC 6749 §3.3
 		}
 		if !slices.Contains(c.Scopes, s) {
@@ -93,14 +75,6 @@ func without(list, taken []string) []string {
 }
 
 func joinScope(scope []string) string { return strings.Join(scope, " ") }
-
-func join[T ~string](algs []T) string {
-	var s []string
-	for _, a := range algs {
-		s = append(s, string(a))
-	}
-	return strings.Join(s, ", ")
-}
 
 // Claims returns what scopes tell about a person, and what is wanted one by one,
 // by claim name with the JSON type of OpenID Connect Core §5.1; what is empty is

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 )
@@ -74,52 +75,12 @@ func TestSubject(t *testing.T) {
 // TestSubjectMissing: what forgot to find the subject of a pairwise client fails,
 // and does not tell the account.
 func TestSubjectMissing(t *testing.T) {
-	i := issuance{client: &client{Client: model.Client{ClientSettings: pairwiseClient("https://shop.example/cb")}}, grant: model.Grant{ID: "g", UserID: "ann"}}
+	i := issuance{client: &registration.Client{Client: model.Client{ClientSettings: pairwiseClient("https://shop.example/cb")}}, grant: model.Grant{ID: "g", UserID: "ann"}}
 	if sub, _, err := i.sub(); err == nil || sub != "" {
 		t.Errorf("told %q", sub)
 	}
 	i.client.SubjectType = ""
 	if sub, pairwise, err := i.sub(); err != nil || sub != "ann" || pairwise {
 		t.Errorf("a public client: %q, %v", sub, err)
-	}
-}
-
-// TestSector: OpenID Connect Core §8.1, OpenID Connect Dynamic Client Registration
-// §5.
-func TestSector(t *testing.T) {
-	with := func(s model.ClientSettings, change func(*model.ClientSettings)) model.ClientSettings {
-		change(&s)
-		return s
-	}
-	for _, row := range []struct {
-		name   string
-		s      model.ClientSettings
-		sector string // empty: refused
-	}{
-		{"one host", pairwiseClient("https://Shop.Example:443/a", "https://shop.example/b"), "shop.example"},
-		{"several hosts, no document", pairwiseClient("https://shop.example/a", "https://www.shop.example/b"), ""},
-		{"several hosts, a document", with(pairwiseClient("https://shop.example/a", "https://www.shop.example/b"), func(s *model.ClientSettings) { s.SectorURI = "https://Group.example/sector.json" }), "group.example"},
-		{"no redirect URI", pairwiseClient(), ""},
-		{"a document in clear", with(pairwiseClient("https://shop.example/a"), func(s *model.ClientSettings) { s.SectorURI = "http://shop.example/sector.json" }), ""},
-		{"a document that is none", with(pairwiseClient("https://shop.example/a"), func(s *model.ClientSettings) { s.SectorURI = "https:sector" }), ""},
-		{"a document behind a name", with(pairwiseClient("https://shop.example/a"), func(s *model.ClientSettings) { s.SectorURI = "https://shop.example@evil.example/" }), ""},
-		{"the loopback address of every native application (RFC 8252 §7.3)", with(pairwiseClient("http://127.0.0.1/cb"), func(s *model.ClientSettings) { s.ApplicationType = "native" }), ""},
-		{"a private scheme (RFC 8252 §7.1)", with(pairwiseClient("com.example.app:/cb"), func(s *model.ClientSettings) { s.ApplicationType = "native" }), ""},
-		{"a private scheme with a document", with(pairwiseClient("com.example.app:/cb"), func(s *model.ClientSettings) {
-			s.ApplicationType, s.SectorURI = "native", "https://app.example/sector.json"
-		}), "app.example"},
-		{"unknown type", with(pairwiseClient("https://shop.example/a"), func(s *model.ClientSettings) { s.SubjectType = "secret" }), ""},
-	} {
-		err := checkClientSubject(row.s)
-		if (err == nil) != (row.sector != "") {
-			t.Errorf("%s: %v", row.name, err)
-			continue
-		}
-		if row.sector == "" {
-			continue
-		}
-		if sector, err := sectorOf(row.s); err != nil || sector != row.sector {
-			t.Errorf("%s: %q, %v", row.name, sector, err)
-		}
 	}
 }

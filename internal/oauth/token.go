@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -21,7 +22,7 @@ type Tokens struct {
 
 // issuance is what a grant has earned: what is to be minted.
 type issuance struct {
-	client  *client
+	client  *registration.Client
 	grant   model.Grant // zero ID: the client acts for itself
 	scope   []string    // of the access token; never more than the grant's
 	refresh model.Secret
@@ -39,7 +40,7 @@ type issuance struct {
 
 // grants are the ways to earn tokens, by grant_type. Each does what is its own
 // and nothing else; what all of them need stands in Token.
-var grants = map[string]func(*Authority, context.Context, *client, params) (issuance, *Error){
+var grants = map[string]func(*Authority, context.Context, *registration.Client, params) (issuance, *Error){
 	model.GrantAuthorizationCode: (*Authority).redeemCode,        // RFC 6749 §4.1.3
 	model.GrantRefreshToken:      (*Authority).redeemRefresh,     // RFC 6749 §6
 	model.GrantClientCredentials: (*Authority).redeemCredentials, // RFC 6749 §4.4
@@ -88,20 +89,20 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, inner(err)
 	}
-	a.noteUse(ctx, c.ID)
+	a.Registrar.NoteUse(ctx, c.ID)
 	return t, nil
 }
 
 // redeemCredentials lets a client act for itself, RFC 6749 §4.4. Without a
 // scope it gets what it is registered for, but for reserved scopes: an API that is
 // sent a token is not to find the run of this server in it unasked.
-func (a *Authority) redeemCredentials(_ context.Context, c *client, p params) (issuance, *Error) {
+func (a *Authority) redeemCredentials(_ context.Context, c *registration.Client, p params) (issuance, *Error) {
 	asked := p.list("scope")
 	if len(asked) == 0 {
-		asked = slices.DeleteFunc(without(c.Scopes, StandardScopes), ReservedScope)
+		asked = slices.DeleteFunc(without(c.Scopes, registration.StandardScopes), registration.ReservedScope)
 	}
 	for _, s := range asked {
-		if slices.Contains(StandardScopes, s) {
+		if slices.Contains(registration.StandardScopes, s) {
 			return issuance{}, fail(InvalidScope, "The scope %s is about a person, and there is none", plain(s))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"
@@ -40,22 +41,22 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	if !slices.Contains(scope, ScopeOpenID) {
 		return UserInfo{}, fail(InsufficientScope, "The scope openid is required") // OpenID Connect Core §5.3.1
 	}
-	c, err := a.client(ctx, model.ClientID(claims.ClientID))
+	c, err := a.Registrar.Client(ctx, model.ClientID(claims.ClientID))
 	if errors.Is(err, store.ErrNotFound) {
 		return UserInfo{}, errNotAlive(err)
 	}
 	if err != nil {
 		return UserInfo{}, inner(err)
 	}
-	var grant model.Grant
+	grant, user := claims.grant, claims.user
 	var u model.User
 	var gone *Error
-	user := claims.user
 	err = a.view(ctx, func(tx *store.Tx) (err error) {
-		grant, err = tx.Grant(model.GrantID(claims.GrantID))
+		if grant.ID == "" {
+			grant, err = tx.Grant(model.GrantID(claims.GrantID))
+		}
 		if errors.Is(err, store.ErrNotFound) {
-			gone = &Error{Description: "The access token expired, was revoked, or is not valid", cause: err}
-			return nil
+			return errNotAlive(err)
 		}
 		if err != nil {
 			return err
@@ -85,7 +86,7 @@ func errNotAlive(cause error) *Error {
 // A signed answer cannot pass for an ID token or an access token: its "typ" is its
 // own, and for those who do not look at that, it does not say when it expires,
 // which both of the others must (RFC 8725 §3.11, §3.12).
-func (a *Authority) dress(ctx context.Context, c *client, told map[string]any) (UserInfo, error) {
+func (a *Authority) dress(ctx context.Context, c *registration.Client, told map[string]any) (UserInfo, error) {
 	if c.UserInfoAlgorithm == "" && c.UserInfoEncryption == "" {
 		return UserInfo{Claims: told}, nil
 	}

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
@@ -79,7 +79,7 @@ func TestIDTokenAlgorithms(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")
 		b := h.Browser()
-		for _, alg := range oauth.IDAlgorithms {
+		for _, alg := range registration.IDAlgorithms {
 			t.Run(string(alg), func(t *testing.T) {
 				s := front()
 				s.IDTokenAlgorithm = string(alg)
@@ -117,14 +117,14 @@ func TestIDTokenAlgorithms(t *testing.T) {
 func TestEncryptedIDToken(t *testing.T) {
 	decoy := generate(t, jwa.ES256)
 	keys := map[jwa.Algorithm]*jwk.Key{}
-	for _, alg := range oauth.EncryptionAlgorithms {
+	for _, alg := range registration.EncryptionAlgorithms {
 		keys[alg] = generate(t, alg)
 	}
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")
 		b := h.Browser()
-		for _, alg := range oauth.EncryptionAlgorithms {
-			for _, enc := range append([]jwa.Encryption{""}, oauth.ContentEncryptions...) {
+		for _, alg := range registration.EncryptionAlgorithms {
+			for _, enc := range append([]jwa.Encryption{""}, registration.ContentEncryptions...) {
 				t.Run(string(alg)+" "+string(enc), func(t *testing.T) {
 					s := front()
 					s.JWKS, s.IDTokenEncryption, s.IDTokenContent = setOf(t, decoy, keys[alg]), string(alg), string(enc)
@@ -242,7 +242,7 @@ func TestUserInfoForms(t *testing.T) {
 	set := setOf(t, key)
 	type form struct{ sign, encrypt string }
 	forms := []form{{"", ""}, {"", "RSA-OAEP-256"}, {"RS256", "RSA-OAEP-256"}}
-	for _, alg := range oauth.IDAlgorithms {
+	for _, alg := range registration.IDAlgorithms {
 		forms = append(forms, form{string(alg), ""})
 	}
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
@@ -333,7 +333,7 @@ func TestRecipientIsRegistered(t *testing.T) {
 
 	// The good twin: an authenticated change of the registration.
 	s.JWKS = json.RawMessage(set)
-	if _, err := h.Authority.UpdateClient(t.Context(), servertest.Operator, c.ID, s); err != nil {
+	if _, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, s); err != nil {
 		t.Fatal(err)
 	}
 	v, _ = answerOf(t, b.Get(servertest.AuthorizePath(c, "response_type", "code id_token")), c.RedirectURIs[0])

@@ -73,7 +73,7 @@ func TestAttackPollution(t *testing.T) {
 		uri := "https://suite.example/cb?" + query
 		s := web
 		s.RedirectURIs = []string{uri}
-		if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, ""); (err == nil) != ok {
+		if _, _, err := h.Registrar.CreateClient(t.Context(), servertest.Operator, s, ""); (err == nil) != ok {
 			t.Errorf("%s by an operator: %v", uri, err)
 		}
 		if a := register(t, h, suite.and("redirect_uris", []string{uri})); (a.Status == http.StatusCreated) != ok || !ok && a.String("error") != "invalid_redirect_uri" {

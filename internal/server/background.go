@@ -40,7 +40,7 @@ func (s *Server) tick(ctx context.Context) {
 			work = "sweep"
 			_, err = s.Store.Sweep(ctx, s.Config.Now().Unix(), sweepBatch)
 			if err == nil {
-				_, err = s.Authority.SweepClients(ctx)
+				_, err = s.Registrar.SweepClients(ctx)
 			}
 		}
 		if err != nil && ctx.Err() == nil {

@@ -335,14 +335,14 @@ func TestSigningSecretRotation(t *testing.T) {
 		ask := func(s model.Secret) int {
 			return prove(h, "/token", sign(t, secretKey(t, s), jws.SignOptions{}, proof(h, "robot", nil))).Status
 		}
-		row, fresh, err := h.Authority.AddSecret(t.Context(), servertest.Operator, c.ID)
+		row, fresh, err := h.Registrar.AddSecret(t.Context(), servertest.Operator, c.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if ask(old) != 200 || ask(fresh) != 200 {
 			t.Error("two live secrets must both work")
 		}
-		if err := h.Authority.RemoveSecret(t.Context(), servertest.Operator, c.ID, row.ID); err != nil {
+		if err := h.Registrar.RemoveSecret(t.Context(), servertest.Operator, c.ID, row.ID); err != nil {
 			t.Fatal(err)
 		}
 		if ask(old) != 200 || ask(fresh) != 401 {
@@ -365,7 +365,7 @@ func TestSigningSecretRotation(t *testing.T) {
 		moved, was := h.Client("moved", machine)
 		settings := moved.ClientSettings
 		settings.AuthMethod = model.AuthSecretJWT
-		if _, err := h.Authority.UpdateClient(t.Context(), servertest.Operator, moved.ID, settings); err != nil {
+		if _, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, moved.ID, settings); err != nil {
 			t.Fatal(err)
 		}
 		as := func(s model.Secret) int {
@@ -374,7 +374,7 @@ func TestSigningSecretRotation(t *testing.T) {
 		if as(was) != 401 {
 			t.Error("a secret of which only the hash was stored verifies a signature")
 		}
-		_, now, err := h.Authority.AddSecret(t.Context(), servertest.Operator, moved.ID)
+		_, now, err := h.Registrar.AddSecret(t.Context(), servertest.Operator, moved.ID)
 		if err != nil || as(now) != 200 {
 			t.Errorf("the new secret: %v", err)
 		}

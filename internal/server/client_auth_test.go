@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -213,14 +213,14 @@ func TestRegisterAuthentication(t *testing.T) {
 	} {
 		s := machine
 		row.change(&s)
-		_, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, "")
+		_, _, err := h.Registrar.CreateClient(t.Context(), servertest.Operator, s, "")
 		if (err == nil) != (row.want == "") || err != nil && !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: %v", row.name, err)
 		}
 	}
 	a := get(t, h.Issuer+"/.well-known/openid-configuration")
 	methods, algorithms := a.JSON["token_endpoint_auth_methods_supported"].([]any), a.JSON["token_endpoint_auth_signing_alg_values_supported"].([]any)
-	if len(methods) != len(oauth.AuthMethods) || !strings.Contains(a.Text, model.AuthSecretJWT) || strings.Contains(a.Text, model.AuthTLS) || len(algorithms) != 13 {
+	if len(methods) != len(registration.AuthMethods) || !strings.Contains(a.Text, model.AuthSecretJWT) || strings.Contains(a.Text, model.AuthTLS) || len(algorithms) != 13 {
 		t.Errorf("advertised: %v, %v", methods, algorithms)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // Config is everything that can be set about a server. A zero field takes the
@@ -48,7 +48,7 @@ type Config struct {
 	// OutgoingRoots are the authorities that it trusts there; nil: the system's.
 	OutgoingRoots *x509.CertPool
 
-	Registration oauth.Registration // who may register clients beside the operator
+	Registration registration.Policy // who may register clients beside the operator
 
 	AccessLife  time.Duration // see oauth.Config for these
 	IDLife      time.Duration

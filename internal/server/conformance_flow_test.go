@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -23,7 +23,7 @@ import (
 
 // flowModules are the modules that walk a flow and look at what comes of it.
 var flowModules = []module{
-	{name: "server", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "server", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		p.state = strings.Repeat("0123456789abcdef", 8) // 128 characters
 		o := p.read(t, p.ask(t))
 		at, now := time.Unix(o.number("iat"), 0), p.h.Clock.Now()
@@ -34,8 +34,8 @@ var flowModules = []module{
 			t.Errorf("iat %v, now %v", at, now)
 		}
 	}},
-	{name: "idtoken-signature", types: oauth.ResponseTypes, run: accepted()}, // verified, RS256 and "kid" included
-	{name: "idtoken-rs256", types: oauth.ResponseTypes, dynamic: true, also: meta{"id_token_signed_response_alg": "RS256"}, run: accepted()},
+	{name: "idtoken-signature", types: registration.ResponseTypes, run: accepted()}, // verified, RS256 and "kid" included
+	{name: "idtoken-rs256", types: registration.ResponseTypes, dynamic: true, also: meta{"id_token_signed_response_alg": "RS256"}, run: accepted()},
 	{name: "idtoken-unsigned", types: []string{"code", "code token"}, dynamic: true, run: func(t *testing.T, p *party) {
 		notOffered(t, p.h, "id_token_signing_alg_values_supported")
 		refused(t, register(t, p.h, p.metadata(meta{"id_token_signed_response_alg": "none"})), 400, "invalid_client_metadata")
@@ -53,14 +53,14 @@ var flowModules = []module{
 			t.Error("RS256 is not offered")
 		}
 	}},
-	{name: "scope-profile", types: oauth.ResponseTypes, run: scoped("profile")},
-	{name: "scope-email", types: oauth.ResponseTypes, run: scoped("email")},
-	{name: "scope-address", types: oauth.ResponseTypes, run: scoped("address")},
-	{name: "scope-phone", types: oauth.ResponseTypes, run: scoped("phone")},
-	{name: "scope-all", types: oauth.ResponseTypes, run: scoped("profile", "email", "address", "phone")},
+	{name: "scope-profile", types: registration.ResponseTypes, run: scoped("profile")},
+	{name: "scope-email", types: registration.ResponseTypes, run: scoped("email")},
+	{name: "scope-address", types: registration.ResponseTypes, run: scoped("address")},
+	{name: "scope-phone", types: registration.ResponseTypes, run: scoped("phone")},
+	{name: "scope-all", types: registration.ResponseTypes, run: scoped("profile", "email", "address", "phone")},
 	{name: "codereuse", types: codeTypes, run: reused(0)},
 	{name: "codereuse-30seconds", types: codeTypes, run: reused(30 * time.Second)},
-	{name: "ensure-registered-redirect-uri", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "ensure-registered-redirect-uri", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		shown(t, p.b.Get(p.path("redirect_uri", p.c.RedirectURIs[0]+"/other")))
 		accepted()(t, p)
 	}},
@@ -87,17 +87,17 @@ var flowModules = []module{
 			t.Errorf("without the verifier: %d %s", a.Status, a.Text)
 		}
 	}},
-	{name: "ensure-redirect-uri-in-authorization-request", types: oauth.ResponseTypes, dynamic: true,
+	{name: "ensure-redirect-uri-in-authorization-request", types: registration.ResponseTypes, dynamic: true,
 		also: meta{"redirect_uris": []string{"https://suite.example/a", "https://suite.example/b"}},
 		run: func(t *testing.T, p *party) {
 			shown(t, p.b.Get(p.path("redirect_uri", "")))
 			accepted()(t, p)
 		}},
-	{name: "redirect-uri-query-OK", types: oauth.ResponseTypes, dynamic: true, also: queried, run: accepted()},
-	{name: "redirect-uri-query-mismatch", types: oauth.ResponseTypes, dynamic: true, also: queried, run: func(t *testing.T, p *party) {
+	{name: "redirect-uri-query-OK", types: registration.ResponseTypes, dynamic: true, also: queried, run: accepted()},
+	{name: "redirect-uri-query-mismatch", types: registration.ResponseTypes, dynamic: true, also: queried, run: func(t *testing.T, p *party) {
 		shown(t, p.b.Get(p.path("redirect_uri", "https://suite.example/callback?bar=foo")))
 	}},
-	{name: "redirect-uri-query-added", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+	{name: "redirect-uri-query-added", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		shown(t, p.b.Get(p.path("redirect_uri", p.c.RedirectURIs[0]+"?foo=bar")))
 		p.enrol(t, queried)
 		shown(t, p.b.Get(p.path("redirect_uri", p.c.RedirectURIs[0]+"&bar=foo")))
@@ -117,12 +117,12 @@ var flowModules = []module{
 		p.keyed(t, suiteKey(), meta{"jwks": published(t, suiteKey())})
 		p.read(t, p.ask(t)) // every assertion of the party has the issuer as its audience
 	}},
-	{name: "unsigned-request-object-supported-correctly-or-rejected-as-unsupported", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "unsigned-request-object-supported-correctly-or-rejected-as-unsupported", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		p.unsigned(t, func(token string) []string { return []string{"request", token} })
 	}},
-	{name: "request-uri-unsigned-supported-correctly-or-rejected-as-unsupported", types: oauth.ResponseTypes, run: unsignedByReference},
-	{name: "request-uri-unsigned", types: oauth.ResponseTypes, dynamic: true, run: unsignedByReference},
-	{name: "request-uri-signed-rs256", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+	{name: "request-uri-unsigned-supported-correctly-or-rejected-as-unsupported", types: registration.ResponseTypes, run: unsignedByReference},
+	{name: "request-uri-unsigned", types: registration.ResponseTypes, dynamic: true, run: unsignedByReference},
+	{name: "request-uri-signed-rs256", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		var object string
 		site := serveObject(t, &object)
 		p.enrol(t, meta{"request_uris": []string{site + "#the-hash"}, "jwks": published(t, suiteKey()), "request_object_signing_alg": "RS256"})
@@ -132,7 +132,7 @@ var flowModules = []module{
 			t.Error("RS256 is not offered")
 		}
 	}},
-	{name: "ensure-request-object-with-redirect-uri", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "ensure-request-object-with-redirect-uri", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		p.enrol(t, meta{"jwks": published(t, suiteKey())})
 		object := sign(t, suiteKey(), jws.SignOptions{Algorithm: jwa.RS256}, p.object())
 		p.read(t, p.answer(t, p.b.Get(p.beside("redirect_uri", p.c.RedirectURIs[0]+"/other", "request", object))))

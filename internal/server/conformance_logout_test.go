@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
@@ -195,7 +195,7 @@ func TestConformanceRPInitiatedLogout(t *testing.T) {
 			{"rp-initiated-logout-only-state", func(q url.Values) { q.Del("post_logout_redirect_uri"); q.Del("id_token_hint") }, "", "You are signed out", true},
 		} {
 			t.Run(row.module, func(t *testing.T) {
-				for _, responseType := range oauth.ResponseTypes {
+				for _, responseType := range registration.ResponseTypes {
 					for _, method := range []string{http.MethodGet, http.MethodPost} {
 						if method == http.MethodPost && responseType != "code" {
 							continue // how the hint came makes no difference to how it is sent
@@ -249,7 +249,7 @@ func TestLogoutRequest(t *testing.T) {
 			gone, secret := h.Client("gone", web)
 			b := h.Browser()
 			hint := h.Redeem(gone, secret, b.SignIn(servertest.AuthorizePath(gone), "olena", "correct horse battery")).String("id_token")
-			if err := h.Authority.DeleteClient(t.Context(), servertest.Operator, gone.ID); err != nil {
+			if err := h.Registrar.DeleteClient(t.Context(), servertest.Operator, gone.ID); err != nil {
 				t.Fatal(err)
 			}
 			if p := askLogout(t, b, http.MethodGet, url.Values{"id_token_hint": {hint}, "post_logout_redirect_uri": {bye}}); p.Left != nil || p.Status != http.StatusBadRequest {
@@ -330,7 +330,7 @@ func TestConformanceBackChannelLogout(t *testing.T) {
 		h.User("olena", password)
 		const bye = "https://suite.example/bye"
 		t.Run("backchannel-rp-initiated-logout", func(t *testing.T) {
-			for _, responseType := range oauth.ResponseTypes {
+			for _, responseType := range registration.ResponseTypes {
 				t.Run(responseType, func(t *testing.T) {
 					a.forget()
 					p := enrolled(t, h, responseType, "", meta{
@@ -373,7 +373,7 @@ func TestConformanceFrontChannelLogout(t *testing.T) {
 		h.User("olena", password)
 		other, _ := h.Client("other", web)
 		t.Run("frontchannel-rp-initiated-logout", func(t *testing.T) {
-			for _, responseType := range oauth.ResponseTypes {
+			for _, responseType := range registration.ResponseTypes {
 				t.Run(responseType, func(t *testing.T) {
 					p := enrolled(t, h, responseType, "", meta{
 						"frontchannel_logout_uri": "https://suite.example/front?a=b", "frontchannel_logout_session_required": true,
@@ -422,7 +422,7 @@ func TestConformanceSessionManagement(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", password)
 		runModules(t, h, []module{{
-			name: "session-management-rp-initiated-logout", types: oauth.ResponseTypes, also: meta{"post_logout_redirect_uris": []string{"https://suite.example/bye"}}, run: conformState,
+			name: "session-management-rp-initiated-logout", types: registration.ResponseTypes, also: meta{"post_logout_redirect_uris": []string{"https://suite.example/bye"}}, run: conformState,
 		}})
 		t.Run("where nothing is to be told", func(t *testing.T) {
 			c, _ := h.Client("shop", web)

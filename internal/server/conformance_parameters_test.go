@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
@@ -27,7 +27,7 @@ var (
 // parameterModules are the modules that are about the parameters of an
 // authorization request.
 var parameterModules = []module{
-	{name: "response-type-missing", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "response-type-missing", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		to := expected{p.h.Issuer, p.c.RedirectURIs[0], "query", p.state}
 		if p.mode != "" {
 			to.where = p.mode
@@ -42,7 +42,7 @@ var parameterModules = []module{
 			t.Errorf("%v", v)
 		}
 	}},
-	{name: "claims-essential", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "claims-essential", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		member := "userinfo"
 		if p.responseType == "id_token" {
 			member = "id_token"
@@ -55,7 +55,7 @@ var parameterModules = []module{
 			t.Errorf("%v", o)
 		}
 	}},
-	{name: "alternate-happy-flow", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "alternate-happy-flow", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		u, _ := url.Parse(p.path())
 		pairs := strings.Split(strings.ReplaceAll(u.RawQuery, "openid+profile+email", "email+openid+profile"), "&")
 		slices.Reverse(pairs)
@@ -64,18 +64,18 @@ var parameterModules = []module{
 		query := strings.ReplaceAll(strings.Join(pairs, "&"), url.Values{"response_type": {p.responseType}}.Encode(), url.Values{"response_type": {strings.Join(words, " ")}}.Encode())
 		p.read(t, p.answer(t, p.b.Get("/authorize?"+query)))
 	}},
-	{name: "display-page", types: oauth.ResponseTypes, run: accepted("display", "page")},
-	{name: "display-popup", types: oauth.ResponseTypes, run: accepted("display", "popup")},
-	{name: "display-touch", types: oauth.ResponseTypes, run: accepted("display", "touch")},
-	{name: "display-wap", types: oauth.ResponseTypes, run: accepted("display", "wap")},
-	{name: "ui-locales", types: oauth.ResponseTypes, run: accepted("ui_locales", "se")},
-	{name: "claims-locales", types: oauth.ResponseTypes, run: accepted("claims_locales", "se")},
-	{name: "login-hint", types: oauth.ResponseTypes, run: accepted("login_hint", "buffy@example.com")},
-	{name: "ensure-request-with-acr-values-succeeds", types: oauth.ResponseTypes, run: accepted("acr_values", "urn:mace:incommon:iap:silver "+account.ACRPassword)},
-	{name: "ensure-request-with-unknown-parameter-succeeds", types: oauth.ResponseTypes, run: accepted("extra", "foobar")},
-	{name: "prompt-login", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) { again(t, p, "prompt", "login") }},
-	{name: "max-age-1", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) { again(t, p, "max_age", "1") }},
-	{name: "max-age-10000", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "display-page", types: registration.ResponseTypes, run: accepted("display", "page")},
+	{name: "display-popup", types: registration.ResponseTypes, run: accepted("display", "popup")},
+	{name: "display-touch", types: registration.ResponseTypes, run: accepted("display", "touch")},
+	{name: "display-wap", types: registration.ResponseTypes, run: accepted("display", "wap")},
+	{name: "ui-locales", types: registration.ResponseTypes, run: accepted("ui_locales", "se")},
+	{name: "claims-locales", types: registration.ResponseTypes, run: accepted("claims_locales", "se")},
+	{name: "login-hint", types: registration.ResponseTypes, run: accepted("login_hint", "buffy@example.com")},
+	{name: "ensure-request-with-acr-values-succeeds", types: registration.ResponseTypes, run: accepted("acr_values", "urn:mace:incommon:iap:silver "+account.ACRPassword)},
+	{name: "ensure-request-with-unknown-parameter-succeeds", types: registration.ResponseTypes, run: accepted("extra", "foobar")},
+	{name: "prompt-login", types: registration.ResponseTypes, run: func(t *testing.T, p *party) { again(t, p, "prompt", "login") }},
+	{name: "max-age-1", types: registration.ResponseTypes, run: func(t *testing.T, p *party) { again(t, p, "max_age", "1") }},
+	{name: "max-age-10000", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		first := p.read(t, p.ask(t))
 		p.h.Clock.Move(2 * time.Second)
 		second := p.read(t, p.ask(t, "max_age", "10000"))
@@ -83,16 +83,16 @@ var parameterModules = []module{
 			t.Errorf("pages %v, auth_time %v then %v", p.pages, first.idToken, second.idToken)
 		}
 	}},
-	{name: "prompt-none-not-logged-in", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "prompt-none-not-logged-in", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		if v := p.ask(t, "prompt", "none"); v.Get("error") != "login_required" || len(p.pages) != 0 {
 			t.Errorf("pages %v: %v", p.pages, v)
 		}
 	}},
-	{name: "prompt-none-logged-in", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) { silent(t, p, func(told) []string { return nil }) }},
-	{name: "id-token-hint", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "prompt-none-logged-in", types: registration.ResponseTypes, run: func(t *testing.T, p *party) { silent(t, p, func(told) []string { return nil }) }},
+	{name: "id-token-hint", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		silent(t, p, func(first told) []string { return []string{"id_token_hint", first.raw} })
 	}},
-	{name: "ensure-post-request-succeeds", types: oauth.ResponseTypes, run: func(t *testing.T, p *party) {
+	{name: "ensure-post-request-succeeds", types: registration.ResponseTypes, run: func(t *testing.T, p *party) {
 		u, _ := url.Parse(p.path())
 		p.read(t, p.answer(t, p.b.Post("/authorize", u.Query())))
 	}},

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -52,7 +52,7 @@ var suite = meta{
 
 // open lets everybody register.
 func openRegistration(c *server.Config) {
-	c.Registration = oauth.Registration{Mode: oauth.RegistrationOpen, PerHour: 100_000}
+	c.Registration = registration.Policy{Mode: registration.ModeOpen, PerHour: 100_000}
 }
 
 // send sends JSON to an endpoint of registration.
@@ -112,9 +112,9 @@ func refused(t *testing.T, a servertest.Answer, status int, code string) {
 
 // registrationModules are the modules that are about what is registered.
 var registrationModules = []module{
-	{name: "registration-logo-uri", types: oauth.ResponseTypes, dynamic: true, run: conformLogo},
-	{name: "registration-policy-uri", types: oauth.ResponseTypes, dynamic: true, also: meta{"policy_uri": "https://suite.example/policy"}, run: linked("https://suite.example/policy")},
-	{name: "registration-tos-uri", types: oauth.ResponseTypes, dynamic: true, also: meta{"tos_uri": "https://suite.example/tos"}, run: linked("https://suite.example/tos")},
+	{name: "registration-logo-uri", types: registration.ResponseTypes, dynamic: true, run: conformLogo},
+	{name: "registration-policy-uri", types: registration.ResponseTypes, dynamic: true, also: meta{"policy_uri": "https://suite.example/policy"}, run: linked("https://suite.example/policy")},
+	{name: "registration-tos-uri", types: registration.ResponseTypes, dynamic: true, also: meta{"tos_uri": "https://suite.example/tos"}, run: linked("https://suite.example/tos")},
 	{name: "registration-jwks-uri", types: codeTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		keys := serveKeys(t, suiteKey())
 		p.keyed(t, suiteKey(), meta{"jwks_uri": keys.URL})
@@ -127,12 +127,12 @@ var registrationModules = []module{
 			t.Errorf("a key that is not there: %d %s", a.Status, a.Text)
 		}
 	}},
-	{name: "redirect-uri-regfrag", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+	{name: "redirect-uri-regfrag", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		for _, uri := range []string{"https://suite.example/callback#foobar", "https://suite.example/callback#"} {
 			refused(t, register(t, p.h, p.metadata(meta{"redirect_uris": []string{uri}})), 400, "invalid_redirect_uri")
 		}
 	}},
-	{name: "3rd_party-init-login", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+	{name: "3rd_party-init-login", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		const uri = "https://suite.example/test/a/x/initiate"
 		a := p.enrol(t, meta{"initiate_login_uri": uri})
 		got := send(t, http.MethodGet, a.String("registration_client_uri"), a.String("registration_access_token"), nil)
@@ -140,7 +140,7 @@ var registrationModules = []module{
 			t.Errorf("%s, then %d %s", a.Text, got.Status, got.Text)
 		}
 	}},
-	{name: "3rd_party-init-login-nohttps", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
+	{name: "3rd_party-init-login-nohttps", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) {
 		refused(t, register(t, p.h, p.metadata(meta{"initiate_login_uri": "http://suite.example/initiate"})), 400, "invalid_client_metadata")
 	}},
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -141,8 +141,8 @@ func TestConformanceSectors(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", password)
 		runModules(t, h, []module{
-			{name: "registration-sector-uri", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) { conformSector(t, p, sector) }},
-			{name: "registration-sector-bad", types: oauth.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) { conformBadSector(t, p, sector) }},
+			{name: "registration-sector-uri", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) { conformSector(t, p, sector) }},
+			{name: "registration-sector-bad", types: registration.ResponseTypes, dynamic: true, run: func(t *testing.T, p *party) { conformBadSector(t, p, sector) }},
 		})
 	}, openRegistration, roots)
 }
@@ -226,7 +226,7 @@ func conformRotation(t *testing.T, h *servertest.House) {
 	}
 	var parties []*party
 	var old []string
-	for _, responseType := range oauth.ResponseTypes {
+	for _, responseType := range registration.ResponseTypes {
 		p := enrolled(t, h, responseType, "", nil)
 		parties, old = append(parties, p), append(old, p.read(t, p.ask(t)).raw)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store/storetest"
@@ -111,7 +112,7 @@ func unproven(document map[string]any) []string {
 // configured.
 func TestDiscovery(t *testing.T) {
 	s := newSite(t)
-	open := []servertest.Option{s.documents(oauth.Registration{Mode: oauth.RegistrationOpen, PerHour: 100_000}), signUpOpen}
+	open := []servertest.Option{s.documents(registration.Policy{Mode: registration.ModeOpen, PerHour: 100_000}), signUpOpen}
 	w := newTour(t, servertest.Start(t, open...), s)
 	if got := unproven(w.document); len(got) != 0 {
 		t.Errorf("nothing exercises %v", got)
@@ -223,8 +224,8 @@ func (w *tour) unregistrable(t *testing.T, setting, value string, change func(*m
 	t.Helper()
 	s := front()
 	change(&s)
-	_, _, err := w.h.Authority.CreateClient(t.Context(), servertest.Operator, s, "")
-	var e *oauth.InvalidClientError
+	_, _, err := w.h.Registrar.CreateClient(t.Context(), servertest.Operator, s, "")
+	var e *registration.InvalidClientError
 	if !errors.As(err, &e) || e.Setting != setting {
 		t.Errorf("%s %q, which is not in the document: %v", setting, value, err)
 	}

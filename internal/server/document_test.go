@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -83,7 +83,7 @@ func (s *site) times(path string) int {
 
 // documents lets the server take the documents of a site, and of all others of
 // httptest's, which have the same certificate.
-func (s *site) documents(r oauth.Registration) servertest.Option {
+func (s *site) documents(r registration.Policy) servertest.Option {
 	r.Documents = true
 	return func(c *server.Config) {
 		c.Registration, c.OutgoingRoots = r, x509.NewCertPool()
@@ -165,21 +165,21 @@ func TestClientDocument(t *testing.T) {
 			}
 		})
 		t.Run("shut out by an operator", func(t *testing.T) {
-			if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
+			if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
 				t.Fatal(err)
 			}
 			h.Clock.Move(31 * 24 * time.Hour)
 			if _, err := h.Store.Sweep(t.Context(), h.Clock.Now().Unix(), 100); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := h.Authority.SweepClients(t.Context()); err != nil {
+			if _, err := h.Registrar.SweepClients(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if p := h.Browser().Get(path); p.Status != 400 || !strings.Contains(p.Body, "unauthorized_client") {
 				t.Errorf("%d %s", p.Status, p.Body)
 			}
 		})
-	}, newSite(t).documents(oauth.Registration{}))
+	}, newSite(t).documents(registration.Policy{}))
 }
 
 func joined(scope []string) string { return strings.Join(scope, " ") }
@@ -267,7 +267,7 @@ func TestClientDocumentBad(t *testing.T) {
 		if len(list) != 1 { // the good twin
 			t.Errorf("stored: %v", list)
 		}
-	}, newSite(t).documents(oauth.Registration{}))
+	}, newSite(t).documents(registration.Policy{}))
 }
 
 // TestClientDocumentBounds: strangers cannot make the server fetch, nor keep,
@@ -275,19 +275,19 @@ func TestClientDocumentBad(t *testing.T) {
 func TestClientDocumentBounds(t *testing.T) {
 	s := newSite(t)
 	t.Run("off", func(t *testing.T) {
-		h := servertest.Start(t, s.documents(oauth.Registration{}), func(c *server.Config) { c.Registration.Documents = false })
+		h := servertest.Start(t, s.documents(registration.Policy{}), func(c *server.Config) { c.Registration.Documents = false })
 		if p := h.Browser().Get(servertest.AuthorizePath(s.publish(t, "/off.json", nil))); p.Status != 400 || s.times("/off.json") != 0 {
 			t.Errorf("%d", p.Status)
 		}
 	})
 	t.Run("hosts beyond the policy", func(t *testing.T) {
-		h := servertest.Start(t, s.documents(oauth.Registration{RedirectHosts: []string{"*.suite.example", "localhost"}}))
+		h := servertest.Start(t, s.documents(registration.Policy{RedirectHosts: []string{"*.suite.example", "localhost"}}))
 		if p := h.Browser().Get(servertest.AuthorizePath(s.publish(t, "/host.json", nil))); p.Status != 400 || s.times("/host.json") != 0 {
 			t.Errorf("%d", p.Status)
 		}
 	})
 	t.Run("addresses inside (O30)", func(t *testing.T) {
-		h := servertest.Start(t, s.documents(oauth.Registration{}), func(c *server.Config) { c.Issuer = "https://login.example.com" })
+		h := servertest.Start(t, s.documents(registration.Policy{}), func(c *server.Config) { c.Issuer = "https://login.example.com" })
 		b := h.Browser()
 		for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"} {
 			id := "https://" + host + ":" + s.URL[strings.LastIndex(s.URL, ":")+1:] + "/inside.json"
@@ -301,7 +301,7 @@ func TestClientDocumentBounds(t *testing.T) {
 		}
 	})
 	t.Run("how often", func(t *testing.T) {
-		h := servertest.Start(t, s.documents(oauth.Registration{}))
+		h := servertest.Start(t, s.documents(registration.Policy{}))
 		var last *servertest.Page
 		for i := range 15 {
 			c := model.Client{ID: model.ClientID(fmt.Sprintf("%s/nothing/%d.json", s.URL, i)), ClientSettings: model.ClientSettings{RedirectURIs: []string{s.URL}}}
@@ -316,7 +316,7 @@ func TestClientDocumentBounds(t *testing.T) {
 		}
 	})
 	t.Run("at once: one fetch for all", func(t *testing.T) {
-		h := servertest.Start(t, s.documents(oauth.Registration{}))
+		h := servertest.Start(t, s.documents(registration.Policy{}))
 		c := s.publish(t, "/slow.json", nil)
 		answer := s.answers["/slow.json"]
 		s.answer("/slow.json", func(w http.ResponseWriter, r *http.Request) { time.Sleep(300 * time.Millisecond); answer(w, r) })
@@ -333,7 +333,7 @@ func TestClientDocumentBounds(t *testing.T) {
 		}
 	})
 	t.Run("what nobody let in is swept", func(t *testing.T) {
-		h := servertest.Start(t, s.documents(oauth.Registration{}))
+		h := servertest.Start(t, s.documents(registration.Policy{}))
 		h.User("olena", password)
 		idle, used := s.publish(t, "/idle.json", nil), s.publish(t, "/used.json", nil)
 		h.Browser().Get(servertest.AuthorizePath(idle))

@@ -156,7 +156,7 @@ func TestFeedNothingSecret(t *testing.T) {
 	s := following(t, h.Issuer, token)
 	servertest.Do(t, feedRequest(t, h.Issuer, token, "?log=x"))
 	servertest.Do(t, feedRequest(t, h.Issuer, token+"x", ""))
-	if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
+	if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
 		t.Fatal(err)
 	}
 	for range s.messages {

@@ -130,7 +130,7 @@ func TestFeedAccess(t *testing.T) {
 		none := follower(t, h, "none")
 		gone, goneSecret := api(h, "gone", orders)
 		ofGone := feedToken(t, h, gone, goneSecret)
-		if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, "gone", true); err != nil {
+		if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, "gone", true); err != nil {
 			t.Fatal(err)
 		}
 		log := poll(t, h, good, "").Log
@@ -207,11 +207,11 @@ func TestFeedOver(t *testing.T) {
 			end          func(c model.Client, secret model.Secret, token string) error
 		}{
 			{"the client is disabled", "revoked", func(c model.Client, _ model.Secret, _ string) error {
-				_, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, true)
+				_, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true)
 				return err
 			}},
 			{"the client is deleted", "revoked", func(c model.Client, _ model.Secret, _ string) error {
-				return h.Authority.DeleteClient(t.Context(), servertest.Operator, c.ID)
+				return h.Registrar.DeleteClient(t.Context(), servertest.Operator, c.ID)
 			}},
 			{"the token is revoked (RFC 7009)", "revoked", func(c model.Client, secret model.Secret, token string) error {
 				if a := h.Call("/revoke", c, secret, url.Values{"token": {token}}); a.Status != 200 {
@@ -220,11 +220,11 @@ func TestFeedOver(t *testing.T) {
 				return nil
 			}},
 			{"the scope is taken from the client", "revoked", func(c model.Client, _ model.Secret, _ string) error {
-				_, err := h.Authority.UpdateClient(t.Context(), servertest.Operator, c.ID, with(c.ClientSettings, func(s *model.ClientSettings) { s.Scopes = []string{"other"} }))
+				_, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, with(c.ClientSettings, func(s *model.ClientSettings) { s.Scopes = []string{"other"} }))
 				return err
 			}},
 			{"the client stands for another API", "revoked", func(c model.Client, _ model.Secret, _ string) error {
-				_, err := h.Authority.UpdateClient(t.Context(), servertest.Operator, c.ID, with(c.ClientSettings, func(s *model.ClientSettings) { s.Resources = []string{billing} }))
+				_, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, with(c.ClientSettings, func(s *model.ClientSettings) { s.Resources = []string{billing} }))
 				return err
 			}},
 			{"the token expires", "token_expired", func(model.Client, model.Secret, string) error {

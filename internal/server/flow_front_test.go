@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwt"
@@ -18,8 +18,8 @@ import (
 // front is a client that is registered for every response type.
 func front() model.ClientSettings {
 	s := web
-	s.ResponseTypes = oauth.ResponseTypes
-	s.GrantTypes = oauth.GrantTypes
+	s.ResponseTypes = registration.ResponseTypes
+	s.GrantTypes = registration.GrantTypes
 	s.FirstParty = true
 	return s
 }
@@ -62,7 +62,7 @@ func TestFrontChannel(t *testing.T) {
 		c, secret := h.Client("front", front())
 		b := h.Browser()
 		b.SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")
-		for _, responseType := range oauth.ResponseTypes {
+		for _, responseType := range registration.ResponseTypes {
 			for _, mode := range []string{"", "query", "fragment", "form_post"} {
 				tokens := responseType != "code"
 				want := mode

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -58,8 +58,8 @@ func TestDefaultFreshness(t *testing.T) {
 	} {
 		s := web
 		change(&s)
-		_, _, err := h.Authority.CreateClient(context.Background(), servertest.Operator, s, "")
-		var e *oauth.InvalidClientError
+		_, _, err := h.Registrar.CreateClient(context.Background(), servertest.Operator, s, "")
+		var e *registration.InvalidClientError
 		if !errors.As(err, &e) || e.Setting != strings.TrimSpace(setting) {
 			t.Errorf("%s: %v", setting, err)
 		}

@@ -120,7 +120,7 @@ func prepareFamilies(t *testing.T, data string) (model.Client, model.Secret, []*
 	}
 	s := web
 	s.FirstParty = true
-	client, secret, err := p.Authority.CreateClient(ctx, servertest.Operator, s, "shop")
+	client, secret, err := p.Registrar.CreateClient(ctx, servertest.Operator, s, "shop")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -216,7 +216,7 @@ func TestLogoutRetries(t *testing.T) {
 			signOut()
 			eventually(t, "an attempt", func() bool { list := outbox(t, h); return len(list) == 1 && list[0].Attempts == 1 })
 			before := len(a.received())
-			if err := h.Authority.DeleteClient(t.Context(), servertest.Operator, c.ID); err != nil {
+			if err := h.Registrar.DeleteClient(t.Context(), servertest.Operator, c.ID); err != nil {
 				t.Fatal(err)
 			}
 			a.answer(0)
@@ -349,7 +349,7 @@ func TestKillWhileTelling(t *testing.T) {
 	if _, err := p.Accounts.Create(t.Context(), servertest.Operator, account.NewUser{Login: "olena", Password: "correct horse battery"}); err != nil {
 		t.Fatal(err)
 	}
-	c, _, err := p.Authority.CreateClient(t.Context(), servertest.Operator, a.settings(), "shop")
+	c, _, err := p.Registrar.CreateClient(t.Context(), servertest.Operator, a.settings(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +418,7 @@ func TestLogoutAddresses(t *testing.T) {
 		case "back session":
 			s.BackchannelSession = true
 		}
-		_, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, "")
+		_, _, err := h.Registrar.CreateClient(t.Context(), servertest.Operator, s, "")
 		if (err == nil) != row.ok {
 			t.Errorf("%s %q: %v", row.member, row.uri, err)
 		}

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
@@ -313,14 +313,14 @@ func TestSubjectChange(t *testing.T) {
 		change := func(change func(*model.ClientSettings)) error {
 			next := s
 			change(&next)
-			_, err := h.Authority.UpdateClient(context.Background(), servertest.Operator, c.ID, next)
+			_, err := h.Registrar.UpdateClient(context.Background(), servertest.Operator, c.ID, next)
 			if err == nil {
 				s = next
 			}
 			return err
 		}
 		moved := []string{"https://moved.example/callback"}
-		var invalid *oauth.InvalidClientError
+		var invalid *registration.InvalidClientError
 		if err := change(func(s *model.ClientSettings) { s.RedirectURIs = moved }); !errors.As(err, &invalid) || invalid.Setting != "sector_identifier_uri" {
 			t.Errorf("moved to another sector: %v", err)
 		}

@@ -14,7 +14,9 @@ import (
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -26,6 +28,7 @@ type Parts struct {
 	Store     *store.Store
 	Keys      *keys.Ring
 	Accounts  *account.Accounts
+	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Courier   *signal.Courier
 	Receiver  *signal.Receiver
@@ -69,18 +72,24 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	p.Accounts, err = account.New(account.Config{
 		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
-		TokenLife: oauth.MaxAccessLife + oauth.Leeway,
+		TokenLife: model.MaxAccessLife + model.Leeway,
 		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit,
 	})
 	if err != nil {
 		return nil, err
 	}
 	outgoing := p.outgoing()
+	p.Registrar, err = registration.New(registration.Config{
+		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing, Policy: c.Registration,
+	})
+	if err != nil {
+		return nil, err
+	}
 	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
+		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
 		ACRValues:  []string{account.ACRPassword},
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting,
-		Registration: c.Registration, SignUp: c.SignUp,
+		SignUp: c.SignUp,
 	})
 	if err != nil {
 		return nil, err
@@ -128,7 +137,7 @@ func (p *Parts) outgoing() *http.Client { return p.outgoingWithin(0) }
 
 func (p *Parts) outgoingWithin(timeout time.Duration) *http.Client {
 	allow := p.Config.OutgoingAllow
-	if oauth.Loopback(p.Config.Issuer) {
+	if registration.Loopback(p.Config.Issuer) {
 		allow = append(slices.Clone(allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	}
 	return fetch.New(fetch.Config{Allow: allow, Roots: p.Config.OutgoingRoots, Timeout: timeout})

@@ -12,13 +12,13 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-func policy(r oauth.Registration) servertest.Option {
+func policy(r registration.Policy) servertest.Option {
 	return func(c *server.Config) {
 		if r.PerHour == 0 {
 			r.PerHour = 100_000
@@ -256,7 +256,7 @@ func TestRegistrationManagement(t *testing.T) {
 		})
 		t.Run("shut out by an operator", func(t *testing.T) {
 			id := model.ClientID(foreign.String("client_id"))
-			if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, id, true); err != nil {
+			if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, id, true); err != nil {
 				t.Fatal(err)
 			}
 			refused(t, send(t, "DELETE", foreign.String("registration_client_uri"), foreign.String("registration_access_token"), nil), 403, "access_denied")
@@ -267,8 +267,8 @@ func TestRegistrationManagement(t *testing.T) {
 // TestRegistrationToken: RFC 7591 §3, an initial access token.
 func TestRegistrationToken(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
-		make := func(n oauth.NewRegistrationToken) (string, string) {
-			row, secret, err := h.Authority.CreateRegistrationToken(t.Context(), servertest.Operator, n)
+		make := func(n registration.NewToken) (string, string) {
+			row, secret, err := h.Registrar.CreateToken(t.Context(), servertest.Operator, n)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,32 +282,32 @@ func TestRegistrationToken(t *testing.T) {
 		}
 		refused(t, with("ost_iat_guess"), 401, "invalid_token")
 
-		_, twice := make(oauth.NewRegistrationToken{Uses: 2})
+		_, twice := make(registration.NewToken{Uses: 2})
 		refused(t, send(t, "POST", h.Issuer+"/register", twice, suite.and("client_name", 1)), 400, "invalid_client_metadata") // uses nothing up
 		if a, b := with(twice), with(twice); a.Status != 201 || b.Status != 201 {
 			t.Errorf("%d %d", a.Status, b.Status)
 		}
 		refused(t, with(twice), 401, "invalid_token")
 
-		_, brief := make(oauth.NewRegistrationToken{Life: 60})
+		_, brief := make(registration.NewToken{Life: 60})
 		h.Clock.Move(61 * time.Second)
 		refused(t, with(brief), 401, "invalid_token")
 
-		id, revoked := make(oauth.NewRegistrationToken{})
+		id, revoked := make(registration.NewToken{})
 		if with(revoked).Status != 201 {
 			t.Error("a good one was refused")
 		}
-		if err := h.Authority.RevokeRegistrationToken(t.Context(), servertest.Operator, id); err != nil {
+		if err := h.Registrar.RevokeToken(t.Context(), servertest.Operator, id); err != nil {
 			t.Fatal(err)
 		}
 		refused(t, with(revoked), 401, "invalid_token")
 
 		// Of many at once, as many succeed as it is good for.
-		_, raced := make(oauth.NewRegistrationToken{Uses: 3})
+		_, raced := make(registration.NewToken{Uses: 3})
 		if n := atOnce(12, func() bool { return with(raced).Status == 201 }); n != 3 {
 			t.Errorf("%d registrations", n)
 		}
-	}, policy(oauth.Registration{Mode: oauth.RegistrationToken}))
+	}, policy(registration.Policy{Mode: registration.ModeToken}))
 }
 
 // TestRegisterCount: T18, a bound on how many come from one address, also when
@@ -326,7 +326,7 @@ func TestRegisterCount(t *testing.T) {
 		if a := register(t, h, suite); a.Status != 201 {
 			t.Errorf("an hour later: %d %s", a.Status, a.Text)
 		}
-	}, policy(oauth.Registration{Mode: oauth.RegistrationOpen, PerHour: 5}))
+	}, policy(registration.Policy{Mode: registration.ModeOpen, PerHour: 5}))
 }
 
 // TestRegisterPolicy: what an operator can narrow.
@@ -363,8 +363,8 @@ func TestRegisterPolicy(t *testing.T) {
 		if again := redeem(got.String("client_secret")); again.Status != 200 {
 			t.Errorf("%d %s", again.Status, again.Text)
 		}
-	}, policy(oauth.Registration{
-		Mode: oauth.RegistrationOpen, Scopes: []string{"openid", "mcp:tools"}, AuthMethods: []string{"client_secret_post", "none"}, Audiences: []string{"https://mcp.example.com/"},
+	}, policy(registration.Policy{
+		Mode: registration.ModeOpen, Scopes: []string{"openid", "mcp:tools"}, AuthMethods: []string{"client_secret_post", "none"}, Audiences: []string{"https://mcp.example.com/"},
 		RedirectHosts: []string{"*.suite.example", "com.suite.app:"}, SecretLife: time.Hour,
 	}))
 }
@@ -395,7 +395,7 @@ func TestSweepClients(t *testing.T) {
 		unused, _, a := registered(t, h, suite)
 		used, secret, _ := registered(t, h, suite)
 		shut, _, _ := registered(t, h, suite)
-		if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, shut.ID, true); err != nil {
+		if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, shut.ID, true); err != nil {
 			t.Fatal(err)
 		}
 		h.Clock.Move(29 * 24 * time.Hour)
@@ -403,7 +403,7 @@ func TestSweepClients(t *testing.T) {
 			t.Fatalf("%d %s", got.Status, got.Text)
 		}
 		h.Clock.Move(2 * 24 * time.Hour)
-		n, err := h.Authority.SweepClients(t.Context())
+		n, err := h.Registrar.SweepClients(t.Context())
 		if err != nil || n != 1 {
 			t.Errorf("%d %v", n, err)
 		}

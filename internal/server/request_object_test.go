@@ -404,7 +404,7 @@ func TestRegisterRequestObjects(t *testing.T) {
 	} {
 		s := web
 		row.change(&s)
-		if _, _, err := h.Authority.CreateClient(t.Context(), servertest.Operator, s, ""); (err == nil) != row.ok {
+		if _, _, err := h.Registrar.CreateClient(t.Context(), servertest.Operator, s, ""); (err == nil) != row.ok {
 			t.Errorf("%s: %v", row.name, err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwt"
@@ -20,7 +21,7 @@ const asksReserved = "openid ostiary:feed ostiary:revoke ostiary:anything ssf.ma
 // they come.
 func TestReservedScope(t *testing.T) {
 	key, set := signer(t)
-	vendor := oauth.Registration{Mode: oauth.RegistrationOpen, PerHour: 1000, Statements: map[string]oauth.StatementKeys{"https://vendor.example": {JWKS: set}}}
+	vendor := registration.Policy{Mode: registration.ModeOpen, PerHour: 1000, Statements: map[string]registration.StatementKeys{"https://vendor.example": {JWKS: set}}}
 	s := newSite(t)
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		scopes := func(id model.ClientID) string {
@@ -91,16 +92,16 @@ func TestReservedScopeOfOperator(t *testing.T) {
 // TestReservedScopePolicy: the policy of registration cannot hold one.
 func TestReservedScopePolicy(t *testing.T) {
 	for _, scope := range []string{"ostiary:feed", "ostiary:", "ssf.manage", "ssf.x"} {
-		r := oauth.Registration{Mode: oauth.RegistrationOpen, Scopes: []string{"openid", scope}}
+		r := registration.Policy{Mode: registration.ModeOpen, Scopes: []string{"openid", scope}}
 		if err := r.Check(); err == nil || !strings.Contains(err.Error(), scope) {
 			t.Errorf("%s: %v", scope, err)
 		}
 	}
-	r := oauth.Registration{Scopes: []string{"ostiary", "feed:ostiary:", "ssf", "mcp:tools"}}
+	r := registration.Policy{Scopes: []string{"ostiary", "feed:ostiary:", "ssf", "mcp:tools"}}
 	if err := r.Check(); err != nil {
 		t.Error(err)
 	}
-	if slices.ContainsFunc(oauth.StandardScopes, oauth.ReservedScope) {
+	if slices.ContainsFunc(registration.StandardScopes, registration.ReservedScope) {
 		t.Error("a standard scope is reserved")
 	}
 }

@@ -93,7 +93,7 @@ func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() { s.tick(background) })
 	for range logoFetchers {
-		s.work.Go(func() { s.Authority.FetchLogos(background) })
+		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
@@ -128,14 +128,14 @@ func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.
 // people.
 func (p *Parts) handler() (http.Handler, error) {
 	doors, err := web.New(web.Config{
-		Accounts: p.Accounts, Authority: p.Authority, Theme: web.Theme{Name: p.Config.Name},
+		Accounts: p.Accounts, Registrar: p.Registrar, Authority: p.Authority, Theme: web.Theme{Name: p.Config.Name},
 		Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
+		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
 		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {

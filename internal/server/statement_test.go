@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwk"
@@ -17,7 +17,7 @@ import (
 func TestSoftwareStatement(t *testing.T) {
 	key, set := signer(t)
 	stranger, _ := signer(t)
-	vendor := oauth.Registration{Mode: oauth.RegistrationOpen, Statements: map[string]oauth.StatementKeys{"https://vendor.example": {JWKS: set}}}
+	vendor := registration.Policy{Mode: registration.ModeOpen, Statements: map[string]registration.StatementKeys{"https://vendor.example": {JWKS: set}}}
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		claims := meta{"iss": "https://vendor.example", "client_name": "Vouched", "software_id": "4NRB1", "iat": h.Clock.Now().Unix()}
 		signed := func(m meta, key *jwk.Key, typ string) string {

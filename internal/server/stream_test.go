@@ -445,7 +445,7 @@ func TestStreamRefusals(t *testing.T) {
 			t.Error("another receiver has changed the stream")
 		}
 		// What a client may do ends with the client.
-		if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, r.client.ID, true); err != nil {
+		if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, r.client.ID, true); err != nil {
 			t.Fatal(err)
 		}
 		if a := r.ask("GET", "configuration_endpoint", nil); a.Status != 401 {

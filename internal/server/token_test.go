@@ -147,17 +147,17 @@ func TestSecretRotation(t *testing.T) {
 	ask := func(s model.Secret) int {
 		return h.Call("/token", c, s, url.Values{"grant_type": {"client_credentials"}}).Status
 	}
-	row, fresh, err := h.Authority.AddSecret(t.Context(), servertest.Operator, c.ID)
+	row, fresh, err := h.Registrar.AddSecret(t.Context(), servertest.Operator, c.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ask(old) != 200 || ask(fresh) != 200 {
 		t.Error("two live secrets must both work")
 	}
-	if _, _, err := h.Authority.AddSecret(t.Context(), servertest.Operator, c.ID); err == nil {
+	if _, _, err := h.Registrar.AddSecret(t.Context(), servertest.Operator, c.ID); err == nil {
 		t.Error("a third secret was given out")
 	}
-	if err := h.Authority.RemoveSecret(t.Context(), servertest.Operator, c.ID, row.ID); err != nil {
+	if err := h.Registrar.RemoveSecret(t.Context(), servertest.Operator, c.ID, row.ID); err != nil {
 		t.Fatal(err)
 	}
 	if ask(old) != 200 || ask(fresh) != 401 {
@@ -175,7 +175,7 @@ func TestDisabledClient(t *testing.T) {
 		if !active(h, watcher, watching, a.String("access_token")) {
 			t.Fatal("the API that the token is for cannot introspect it")
 		}
-		if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
+		if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true); err != nil {
 			t.Fatal(err)
 		}
 		if active(h, watcher, watching, a.String("access_token")) {
@@ -185,7 +185,7 @@ func TestDisabledClient(t *testing.T) {
 			t.Errorf("a disabled client gets tokens: %s", a.Text)
 		}
 		h.Clock.Move(2 * time.Second)
-		if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, c.ID, false); err != nil {
+		if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, false); err != nil {
 			t.Fatal(err)
 		}
 		if a := h.Call("/token", c, secret, url.Values{"grant_type": {"client_credentials"}}); a.Status != 200 {

@@ -132,7 +132,7 @@ func (h *House) User(login, password string) model.User {
 // Client registers a client and returns its secret.
 func (h *House) Client(id string, s model.ClientSettings) (model.Client, model.Secret) {
 	h.t.Helper()
-	c, secret, err := h.Authority.CreateClient(context.Background(), Operator, s, model.ClientID(id))
+	c, secret, err := h.Registrar.CreateClient(context.Background(), Operator, s, model.ClientID(id))
 	if err != nil {
 		h.t.Fatal(err)
 	}

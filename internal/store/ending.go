@@ -1,12 +1,22 @@
 package store
 
-import "github.com/ostiary/ostiary/internal/model"
+import (
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 // Ending is why and when something is ended.
 type Ending struct {
 	Cause  model.Cause
 	At     int64
 	DropAt int64 // when the last token that it concerns is dead
+}
+
+// NewEnding says that something ends now, and for how long that must be
+// remembered: until no access token can be alive.
+func NewEnding(cause model.Cause, now int64) Ending {
+	return Ending{Cause: cause, At: now, DropAt: now + int64((model.MaxAccessLife+model.Leeway)/time.Second)}
 }
 
 // The methods here are the only ones that end anything. Each writes the ended

@@ -5,15 +5,15 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // logo serves our copy of a client's picture. Its name is the hash of its
 // content, so a browser may keep it for ever; and as the content is a stranger's,
 // it can be nothing but a picture on a page of ours.
 func (s *Web) logo(w http.ResponseWriter, r *http.Request) error {
-	l, err := s.Authority.Logo(r.Context(), r.PathValue("hash"))
-	if errors.Is(err, oauth.ErrNoLogo) {
+	l, err := s.Registrar.Logo(r.Context(), r.PathValue("hash"))
+	if errors.Is(err, registration.ErrNoLogo) {
 		return s.notFound(w, r)
 	}
 	if err != nil {

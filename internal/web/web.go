@@ -19,11 +19,13 @@ import (
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/registration"
 )
 
 // Config says what the pages work with; all but Logger is required.
 type Config struct {
 	Accounts  *account.Accounts
+	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Theme     Theme
 	Logger    *slog.Logger                 // nil: slog.Default
@@ -41,8 +43,8 @@ type Web struct {
 
 // New returns the pages, or an error where a template is broken.
 func New(c Config) (*Web, error) {
-	if c.Accounts == nil || c.Authority == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("web: Accounts, Authority, RequestID and Address are required")
+	if c.Accounts == nil || c.Registrar == nil || c.Authority == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("web: Accounts, Registrar, Authority, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

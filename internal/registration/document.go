@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -57,7 +57,7 @@ type fetching struct {
 
 // documentID reports whether a client_id is a Client Identifier URL, CIMD §3.
 func documentID(id string) bool {
-	if !strings.HasPrefix(id, "https://") || len(id) > limits["client_id"] {
+	if !strings.HasPrefix(id, "https://") || len(id) > MaxClientID {
 		return false
 	}
 	for _, c := range []byte(id) {
@@ -73,23 +73,23 @@ func documentID(id string) bool {
 
 // discover sees to it that what is known of a client of that address is fresh, if
 // addresses of documents are taken.
-func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
-	if !a.Registration.Documents || !a.Registration.allowsRedirect(string(id)) {
+func (r *Registrar) discover(ctx context.Context, id model.ClientID) error {
+	if !r.Policy.Documents || !r.Policy.allowsRedirect(string(id)) {
 		return store.ErrNotFound // also those that were known before it was switched off
 	}
-	c, err := a.clients.find(ctx, id)
+	c, err := r.clients.find(ctx, id)
 	switch {
-	case err == nil && (c.Disabled || c.registration.FreshUntil > a.unix()):
+	case err == nil && (c.Disabled || c.registration.FreshUntil > r.unix()):
 		return nil
 	case err != nil && !errors.Is(err, store.ErrNotFound):
 		return err
 	}
-	f, mine, e := a.documents.begin(id, err == nil, a.unix())
+	f, mine, e := r.documents.begin(id, err == nil, r.unix())
 	if e != nil {
 		return e
 	}
 	if mine {
-		a.fetchForAll(context.WithoutCancel(ctx), id, f) // others wait for it, so it does not end with this request
+		r.fetchForAll(context.WithoutCancel(ctx), id, f) // others wait for it, so it does not end with this request
 	}
 	select {
 	case <-f.done:
@@ -99,12 +99,12 @@ func (a *Authority) discover(ctx context.Context, id model.ClientID) error {
 	}
 }
 
-func (a *Authority) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
-	defer a.documents.end(id, f)
-	if c, err := a.clients.find(ctx, id); err == nil && c.registration.FreshUntil > a.unix() {
+func (r *Registrar) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
+	defer r.documents.end(id, f)
+	if c, err := r.clients.find(ctx, id); err == nil && c.registration.FreshUntil > r.unix() {
 		return // somebody else has fetched it just now
 	}
-	f.err = a.fetchDocument(ctx, id)
+	f.err = r.fetchDocument(ctx, id)
 }
 
 // begin joins a fetch that is under way, or allows one.
@@ -154,9 +154,9 @@ func errDocument(cause error, format string, args ...any) *Error {
 }
 
 // fetchDocument fetches a client's document and keeps what it says.
-func (a *Authority) fetchDocument(ctx context.Context, id model.ClientID) error {
+func (r *Registrar) fetchDocument(ctx context.Context, id model.ClientID) error {
 	// CIMD §5: "MUST NOT automatically follow HTTP redirects".
-	straight := *a.Fetch
+	straight := *r.Fetch
 	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	d, err := fetch.Get(ctx, &straight, string(id), fetch.Limits{Bytes: maxDocument})
 	if err != nil {
@@ -166,12 +166,12 @@ func (a *Authority) fetchDocument(ctx context.Context, id model.ClientID) error 
 	if d.Type != "application/json" && (!strings.HasPrefix(d.Type, "application/") || !strings.HasSuffix(d.Type, "+json")) {
 		return errDocument(nil, "its media type must be application/json")
 	}
-	s, e := a.readDocument(ctx, id, d.Body)
-	if e != nil {
-		return e
+	s, err := r.readDocument(ctx, id, d.Body)
+	if err != nil {
+		return err
 	}
-	err = a.keepDocument(ctx, id, s, a.unix()+freshness(d.Header))
-	a.clients.forget(id)
+	err = r.keepDocument(ctx, id, s, r.unix()+freshness(d.Header))
+	r.clients.forget(id)
 	if err != nil {
 		return refusal(err)
 	}
@@ -198,7 +198,7 @@ func freshness(h http.Header) int64 {
 
 // readDocument reads what a document says about its client and holds it to CIMD
 // §4 and to the policy of registration.
-func (a *Authority) readDocument(ctx context.Context, id model.ClientID, body []byte) (model.ClientSettings, *Error) {
+func (r *Registrar) readDocument(ctx context.Context, id model.ClientID, body []byte) (model.ClientSettings, error) {
 	var s model.ClientSettings
 	all, e := readMetadata(string(body))
 	if e != nil {
@@ -213,7 +213,7 @@ func (a *Authority) readDocument(ctx context.Context, id model.ClientID, body []
 		}
 	}
 	if e = all.fill(&s); e == nil {
-		e = a.applyStatement(ctx, all, &s)
+		e = r.applyStatement(ctx, all, &s)
 	}
 	if e != nil {
 		return s, errDocument(e, "%s", e.Description)
@@ -224,18 +224,17 @@ func (a *Authority) readDocument(ctx context.Context, id model.ClientID, body []
 	if s.AuthMethod != model.AuthNone && s.AuthMethod != model.AuthPrivateKey {
 		return s, errDocument(nil, "its token_endpoint_auth_method must be none or private_key_jwt") // CIMD §4.1
 	}
-	s, err := a.admit(s)
+	s, err := r.admit(s)
 	if err == nil {
 		err = checkOrigin(string(id), s)
 	}
 	if err == nil {
-		s, err = a.settle(ctx, model.ClientSettings{}, s)
+		s, err = r.settle(ctx, model.ClientSettings{}, s)
 	}
-	if err != nil {
-		e := refusal(err)
+	if errors.As(refusal(err), &e) {
 		return s, errDocument(err, "%s", e.Description)
 	}
-	return s, nil
+	return s, err
 }
 
 // checkOrigin: the host of the client_id is what a person is shown, so a code
@@ -256,10 +255,10 @@ func checkOrigin(id string, s model.ClientSettings) error {
 // keepDocument writes what a document said. The row of one that is new is a
 // cache, for which nobody is accountable; what people agree to later has its
 // event.
-func (a *Authority) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, until int64) error {
+func (r *Registrar) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, until int64) error {
 	var kept model.Client
 	found := false
-	err := a.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+	err := r.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
 		kept, err = tx.Client(id)
 		if found = err == nil; found {
 			return tx.RefreshDocument(id, until)
@@ -280,7 +279,7 @@ func (a *Authority) keepDocument(ctx context.Context, id model.ClientID, s model
 				return err
 			}
 		}
-		now := a.unix()
+		now := r.unix()
 		c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: model.OriginDocument, ClientSettings: s}
 		if err := tx.InsertClient(c); err != nil {
 			return err
@@ -292,10 +291,10 @@ func (a *Authority) keepDocument(ctx context.Context, id model.ClientID, s model
 		return nil // another node has just kept it
 	}
 	if err == nil && found && !sameSettings(kept.ClientSettings, s) {
-		kept, err = a.replaceClient(ctx, model.Actor{Kind: model.ActorSystem}, id, s, func(*store.Tx, model.Client) error { return nil })
+		kept, err = r.replaceClient(ctx, model.Actor{Kind: model.ActorSystem}, id, s, func(*store.Tx, model.Client) error { return nil })
 	}
 	if err == nil {
-		a.wantLogo(kept)
+		r.wantLogo(kept)
 	}
 	return err
 }

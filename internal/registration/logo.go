@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"bytes"
@@ -42,11 +42,11 @@ type logos struct {
 func newLogos() logos { return logos{queue: make(chan model.Client, logosWaiting)} }
 
 // wantLogo asks for the logo of a client, if it has one; nobody waits for it.
-func (a *Authority) wantLogo(c model.Client) {
+func (r *Registrar) wantLogo(c model.Client) {
 	if c.LogoURI == "" {
 		return
 	}
-	l, now, key := &a.logos, a.unix(), string(c.ID)+" "+c.LogoURI
+	l, now, key := &r.logos, r.unix(), string(c.ID)+" "+c.LogoURI
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if at, ok := l.tried[key]; ok && now-at < logoPause {
@@ -62,30 +62,30 @@ func (a *Authority) wantLogo(c model.Client) {
 	}
 }
 
-// shownLogo is the hash of the logo that a page can show, "" for none yet.
-func (a *Authority) shownLogo(c *client) string {
-	if c.logo.Hash == "" || a.unix()-c.logo.FetchedAt > logoLife {
-		a.wantLogo(c.Client)
+// ShownLogo is the hash of the logo that a page can show, "" for none yet.
+func (r *Registrar) ShownLogo(c *Client) string {
+	if c.logo.Hash == "" || r.unix()-c.logo.FetchedAt > logoLife {
+		r.wantLogo(c.Client)
 	}
 	return c.logo.Hash
 }
 
 // FetchLogos fetches the logos that are asked for, until ctx is done.
-func (a *Authority) FetchLogos(ctx context.Context) {
+func (r *Registrar) FetchLogos(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case c := <-a.logos.queue:
-			if err := a.fetchLogo(ctx, c); err != nil && ctx.Err() == nil {
-				a.Logger.InfoContext(ctx, "a logo is not shown", "client", c.ID, "error", err)
+		case c := <-r.logos.queue:
+			if err := r.fetchLogo(ctx, c); err != nil && ctx.Err() == nil {
+				r.Logger.InfoContext(ctx, "a logo is not shown", "client", c.ID, "error", err)
 			}
 		}
 	}
 }
 
-func (a *Authority) fetchLogo(ctx context.Context, c model.Client) error {
-	d, err := fetch.Get(ctx, a.Fetch, c.LogoURI, fetch.Limits{Bytes: maxLogo})
+func (r *Registrar) fetchLogo(ctx context.Context, c model.Client) error {
+	d, err := fetch.Get(ctx, r.Fetch, c.LogoURI, fetch.Limits{Bytes: maxLogo})
 	if err != nil {
 		return err
 	}
@@ -95,16 +95,16 @@ func (a *Authority) fetchLogo(ctx context.Context, c model.Client) error {
 	}
 	sum := sha256.Sum256(d.Body)
 	l := model.Logo{
-		ClientID: c.ID, URI: c.LogoURI, Type: kind, Body: d.Body, FetchedAt: a.unix(),
+		ClientID: c.ID, URI: c.LogoURI, Type: kind, Body: d.Body, FetchedAt: r.unix(),
 		Hash: base64.RawURLEncoding.EncodeToString(sum[:]),
 	}
-	err = a.Store.Upkeep(ctx, func(tx *store.Tx) error {
+	err = r.Store.Upkeep(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Client(c.ID); err != nil { // it may have gone
 			return err
 		}
 		return tx.PutLogo(l, maxLogos)
 	})
-	a.clients.forget(c.ID)
+	r.clients.forget(c.ID)
 	return err
 }
 
@@ -159,11 +159,11 @@ var ErrNoLogo = errors.New("there is no such logo")
 // Logo returns a logo that is kept, by its hash.
 //
 // Errors: ErrNoLogo.
-func (a *Authority) Logo(ctx context.Context, hash string) (l model.Logo, err error) {
-	if len(hash) != 43 || !unreserved(hash) {
+func (r *Registrar) Logo(ctx context.Context, hash string) (l model.Logo, err error) {
+	if sum, err := base64.RawURLEncoding.DecodeString(hash); err != nil || len(sum) != sha256.Size {
 		return l, ErrNoLogo
 	}
-	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { l, err = tx.Logo(hash); return err })
+	err = r.Store.View(ctx, func(tx *store.Tx) (err error) { l, err = tx.Logo(hash); return err })
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrNoLogo
 	}

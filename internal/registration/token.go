@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -8,26 +8,26 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// NewRegistrationToken is what an operator says about an initial access token.
-type NewRegistrationToken struct {
+// NewToken is what an operator says about an initial access token.
+type NewToken struct {
 	Name string
 	Uses int64 // how many registrations; 0: any number
 	Life int64 // seconds; 0: it does not expire
 }
 
-// CreateRegistrationToken makes an initial access token, which is returned once.
+// CreateToken makes an initial access token, which is returned once.
 //
 // Errors: *InvalidClientError.
-func (a *Authority) CreateRegistrationToken(ctx context.Context, by model.Actor, n NewRegistrationToken) (model.RegistrationToken, model.Secret, error) {
-	if !clean(n.Name) || len(n.Name) > 200 {
+func (r *Registrar) CreateToken(ctx context.Context, by model.Actor, n NewToken) (model.RegistrationToken, model.Secret, error) {
+	if !text(n.Name, 200) {
 		return model.RegistrationToken{}, "", invalid("name", "it must be at most 200 bytes of text")
 	}
 	if n.Uses < 0 || n.Life < 0 {
 		return model.RegistrationToken{}, "", invalid("uses", "it must not be negative")
 	}
 	secret := model.NewSecret(initialPrefix)
-	t := model.RegistrationToken{ID: model.NewID(), Hash: secret.Hash(), Name: n.Name, Uses: n.Uses, CreatedAt: a.unix(), ExpiresAt: a.secretEnd(n.Life)}
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+	t := model.RegistrationToken{ID: model.NewID(), Hash: secret.Hash(), Name: n.Name, Uses: n.Uses, CreatedAt: r.unix(), ExpiresAt: r.secretEnd(n.Life)}
+	err := r.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.InsertRegistrationToken(t); err != nil {
 			return err
 		}
@@ -39,18 +39,18 @@ func (a *Authority) CreateRegistrationToken(ctx context.Context, by model.Actor,
 	return t, secret, nil
 }
 
-// RegistrationTokens lists the initial access tokens, good or not.
-func (a *Authority) RegistrationTokens(ctx context.Context) (all []model.RegistrationToken, err error) {
-	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.RegistrationTokens(); return err })
+// Tokens lists the initial access tokens, good or not.
+func (r *Registrar) Tokens(ctx context.Context) (all []model.RegistrationToken, err error) {
+	err = r.Store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.RegistrationTokens(); return err })
 	return all, err
 }
 
-// RevokeRegistrationToken makes an initial access token useless. What was
+// RevokeToken makes an initial access token useless. What was
 // registered with it stays.
 //
 // Errors: store.ErrNotFound.
-func (a *Authority) RevokeRegistrationToken(ctx context.Context, by model.Actor, id string) error {
-	return a.Store.Update(ctx, func(tx *store.Tx) error {
+func (r *Registrar) RevokeToken(ctx context.Context, by model.Actor, id string) error {
+	return r.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.DeleteRegistrationToken(id); err != nil {
 			return err
 		}
@@ -65,21 +65,21 @@ func errInitial(cause error) *Error {
 
 // checkInitial looks whether an initial access token is good, before anything is
 // done for whoever sent it. It is used up together with the registration.
-func (a *Authority) checkInitial(ctx context.Context, token model.Secret) *Error {
+func (r *Registrar) checkInitial(ctx context.Context, token model.Secret) error {
 	if token == "" {
-		if a.Registration.Mode == RegistrationToken {
+		if r.Policy.Mode == ModeToken {
 			return fail(InvalidToken, "An initial access token is required")
 		}
 		return nil
 	}
 	var t model.RegistrationToken
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { t, err = tx.RegistrationToken(token.Hash()); return err })
+	err := r.Store.View(ctx, func(tx *store.Tx) (err error) { t, err = tx.RegistrationToken(token.Hash()); return err })
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errInitial(err)
 	case err != nil:
-		return inner(err).(*Error)
-	case t.ExpiresAt != 0 && t.ExpiresAt <= a.unix(), t.Uses != 0 && t.Used >= t.Uses:
+		return err
+	case t.ExpiresAt != 0 && t.ExpiresAt <= r.unix(), t.Uses != 0 && t.Used >= t.Uses:
 		return errInitial(errors.New("the token has expired or is used up"))
 	}
 	return nil

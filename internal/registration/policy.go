@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"errors"
@@ -13,15 +13,15 @@ import (
 
 // Who may register clients.
 const (
-	RegistrationOff   = "off"
-	RegistrationToken = "token" // whoever holds an initial access token, RFC 7591 §3
-	RegistrationOpen  = "open"
+	ModeOff   = "off"
+	ModeToken = "token" // whoever holds an initial access token, RFC 7591 §3
+	ModeOpen  = "open"
 )
 
-// Registration says who may register clients beside the operator, and what such
+// Policy says who may register clients beside the operator, and what such
 // a client can be. The zero value lets nobody.
-type Registration struct {
-	Mode      string // RegistrationOff (also ""), RegistrationToken or RegistrationOpen
+type Policy struct {
+	Mode      string // ModeOff (also ""), ModeToken or ModeOpen
 	Documents bool   // the address of a metadata document is taken for a client_id
 
 	RedirectHosts []string                 // to which codes may go, see CheckRedirectHost; empty: any
@@ -40,57 +40,58 @@ type Registration struct {
 var registrableGrants = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken}
 
 // Check completes a policy, or says which setting is wrong.
-func (r *Registration) Check() error {
-	switch r.Mode {
+func (p *Policy) Check() error {
+	switch p.Mode {
 	case "":
-		r.Mode = RegistrationOff
-	case RegistrationOff, RegistrationToken, RegistrationOpen:
+		p.Mode = ModeOff
+	case ModeOff, ModeToken, ModeOpen:
 	default:
-		return fmt.Errorf("registration must be off, token or open, not %q", r.Mode)
+		return fmt.Errorf("registration must be off, token or open, not %q", p.Mode)
 	}
-	for _, host := range r.RedirectHosts {
+	for _, host := range p.RedirectHosts {
 		if err := CheckRedirectHost(host); err != nil {
 			return err
 		}
 	}
-	if len(r.Scopes) == 0 {
-		r.Scopes = without(StandardScopes, []string{"groups"})
+	if len(p.Scopes) == 0 {
+		p.Scopes = slices.DeleteFunc(slices.Clone(StandardScopes), func(s string) bool { return s == "groups" })
 	}
-	if i := slices.IndexFunc(r.Scopes, func(s string) bool { return !scopeToken(s) }); i >= 0 {
-		return fmt.Errorf("registration-scopes: %q is not the name of a scope", r.Scopes[i])
+	if i := slices.IndexFunc(p.Scopes, func(s string) bool { return !ScopeToken(s) }); i >= 0 {
+		return fmt.Errorf("registration-scopes: %q is not the name of a scope", p.Scopes[i])
 	}
-	if i := slices.IndexFunc(r.Scopes, ReservedScope); i >= 0 {
-		return fmt.Errorf("registration-scopes: %q is for the operator to give: use ostiary client update CLIENT --scope %s", r.Scopes[i], r.Scopes[i])
+	if i := slices.IndexFunc(p.Scopes, ReservedScope); i >= 0 {
+		return fmt.Errorf("registration-scopes: %q is for the operator to give: use ostiary client update CLIENT --scope %s", p.Scopes[i], p.Scopes[i])
 	}
-	if i := slices.IndexFunc(r.Audiences, func(s string) bool { return s == "" || len(s) > 2048 || !clean(s) }); i >= 0 || len(r.Audiences) > maxList {
+	if i := slices.IndexFunc(p.Audiences, func(s string) bool { return s == "" || !text(s, MaxURI) }); i >= 0 || len(p.Audiences) > maxList {
 		return errors.New("registration-audiences: each must be the address of an API")
 	}
-	if len(r.AuthMethods) == 0 {
-		r.AuthMethods = AuthMethods
+	if len(p.AuthMethods) == 0 {
+		p.AuthMethods = AuthMethods
 	}
-	if unknown := without(r.AuthMethods, AuthMethods); len(unknown) > 0 {
-		return fmt.Errorf("%q is not a way for a client to prove itself: write some of %s", unknown[0], strings.Join(AuthMethods, ", "))
+	if unknown := missing(AuthMethods, p.AuthMethods); unknown != "" {
+		return fmt.Errorf("%q is not a way for a client to prove itself: write some of %s", unknown, strings.Join(AuthMethods, ", "))
 	}
-	if r.PerHour == 0 {
-		r.PerHour = 100
+	if p.PerHour == 0 {
+		p.PerHour = 100
 	}
-	if r.Unused == 0 {
-		r.Unused = 30 * 24 * time.Hour
+	if p.Unused == 0 {
+		p.Unused = 30 * 24 * time.Hour
 	}
-	if r.PerHour < 0 || r.SecretLife < 0 || r.Unused < time.Hour {
+	if p.PerHour < 0 || p.SecretLife < 0 || p.Unused < time.Hour {
 		return errors.New("registration-unused: an application that nobody uses must be kept for an hour or more")
 	}
 	return nil
 }
 
-// CheckRedirectHost says whether a host may stand in Registration.RedirectHosts.
+// CheckRedirectHost says whether a host may stand in Policy.RedirectHosts.
 // "shop.example.com" is that host alone, "*.example.com" every host below
 // example.com, not itself; "com.example.app:" is the private scheme of a native
 // application.
 func CheckRedirectHost(host string) error {
 	name := host
 	if scheme, ok := strings.CutSuffix(host, ":"); ok {
-		if !strings.Contains(scheme, ".") || !unreserved(scheme) || scheme != strings.ToLower(scheme) {
+		// Parse makes a scheme lower case.
+		if u, err := url.Parse(host + "/"); err != nil || u.Scheme != scheme || !strings.Contains(scheme, ".") {
 			return fmt.Errorf("%q is not a private scheme: write one such as com.example.app:", host)
 		}
 		return nil
@@ -108,8 +109,8 @@ func CheckRedirectHost(host string) error {
 }
 
 // allowsRedirect reports whether the policy lets a code go to an address.
-func (r *Registration) allowsRedirect(uri string) bool {
-	if len(r.RedirectHosts) == 0 {
+func (p *Policy) allowsRedirect(uri string) bool {
+	if len(p.RedirectHosts) == 0 {
 		return true
 	}
 	u, err := url.Parse(uri)
@@ -118,9 +119,9 @@ func (r *Registration) allowsRedirect(uri string) bool {
 	}
 	host := strings.ToLower(u.Hostname())
 	if host == "" {
-		return slices.Contains(r.RedirectHosts, strings.ToLower(u.Scheme)+":")
+		return slices.Contains(p.RedirectHosts, strings.ToLower(u.Scheme)+":")
 	}
-	return slices.ContainsFunc(r.RedirectHosts, func(allowed string) bool {
+	return slices.ContainsFunc(p.RedirectHosts, func(allowed string) bool {
 		if below, ok := strings.CutPrefix(allowed, "*"); ok { // ".example.com"
 			return strings.HasSuffix(host, below) && len(host) > len(below)
 		}
@@ -132,41 +133,41 @@ func (r *Registration) allowsRedirect(uri string) bool {
 // defaults of the specifications, and holds them to the policy.
 //
 // Errors: *InvalidClientError.
-func (a *Authority) admit(s model.ClientSettings) (model.ClientSettings, error) {
+func (r *Registrar) admit(s model.ClientSettings) (model.ClientSettings, error) {
 	s = registrationDefaults(s)
-	r := &a.Registration
+	p := &r.Policy
 	for _, g := range s.GrantTypes {
 		if !slices.Contains(registrableGrants, g) {
 			return s, invalid("grant_types", "a client can register for %s", strings.Join(registrableGrants, ", "))
 		}
 	}
-	if !slices.Contains(r.AuthMethods, s.AuthMethod) {
-		return s, invalid("token_endpoint_auth_method", "it must be one of %s", strings.Join(r.AuthMethods, ", "))
+	if !slices.Contains(p.AuthMethods, s.AuthMethod) {
+		return s, invalid("token_endpoint_auth_method", "it must be one of %s", strings.Join(p.AuthMethods, ", "))
 	}
 	// RFC 7591 §2: without a scope the server chooses; §3.2.1: it may replace
 	// what was asked for, and the answer says by what.
 	asked := s.Scopes
-	if s.Scopes = r.Scopes; len(asked) > 0 {
-		s.Scopes = without(asked, without(asked, r.Scopes))
+	if s.Scopes = p.Scopes; len(asked) > 0 {
+		s.Scopes = slices.DeleteFunc(asked, func(s string) bool { return !slices.Contains(p.Scopes, s) })
 	}
 	s.Scopes = slices.DeleteFunc(slices.Clone(s.Scopes), ReservedScope) // whatever the policy says
-	s.Audiences = r.Audiences
+	s.Audiences = p.Audiences
 	if len(s.Scopes) == 0 {
-		return s, invalid("scope", "a client can register for %s", joinScope(r.Scopes))
+		return s, invalid("scope", "a client can register for %s", strings.Join(p.Scopes, " "))
 	}
 	for name, list := range map[string][]string{"redirect_uris": s.RedirectURIs, "post_logout_redirect_uris": s.PostLogoutRedirectURIs} {
 		for _, uri := range list {
-			if !r.allowsRedirect(uri) {
+			if !p.allowsRedirect(uri) {
 				return s, invalid(name, "its host is not one that a client can register here")
 			}
 		}
 	}
-	return s, a.checkStranger(s)
+	return s, r.checkStranger(s)
 }
 
 // checkStranger holds a client that no operator knows to what the specification
 // asks of addresses, where an operator may know better.
-func (a *Authority) checkStranger(s model.ClientSettings) error {
+func (r *Registrar) checkStranger(s model.ClientSettings) error {
 	if len(s.RedirectURIs) == 0 {
 		return invalid("redirect_uris", "at least one is needed") // OpenID Connect Dynamic Client Registration §2
 	}
@@ -177,7 +178,7 @@ func (a *Authority) checkStranger(s model.ClientSettings) error {
 			return invalid("redirect_uris", "a web application with the implicit grant needs https addresses that are not on localhost")
 		}
 	}
-	if s.InitiateURI != "" && !Loopback(a.Issuer) && !strings.HasPrefix(s.InitiateURI, "https:") {
+	if s.InitiateURI != "" && !Loopback(r.Issuer) && !strings.HasPrefix(s.InitiateURI, "https:") {
 		return invalid("initiate_login_uri", "it must be an https URL") // OpenID Connect Core §4
 	}
 	return nil
@@ -228,7 +229,7 @@ func checkClientLogin(s model.ClientSettings) error {
 	}
 	u, err := url.Parse(s.InitiateURI)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || len(s.InitiateURI) > 2048 || !clean(s.InitiateURI) || strings.Contains(s.InitiateURI, "#"):
+	case err != nil || u.Host == "" || u.User != nil || !text(s.InitiateURI, MaxURI) || strings.Contains(s.InitiateURI, "#"):
 		return invalid("initiate_login_uri", "it must be a URL without a user name and a fragment")
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u.Hostname())):
 		return invalid("initiate_login_uri", "it must be an https URL")

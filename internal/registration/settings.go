@@ -1,28 +1,17 @@
-package oauth
+package registration
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/jwk"
 )
-
-// InvalidClientError says which setting of a client is wrong, and why.
-type InvalidClientError struct {
-	Setting string // the JSON name
-	Reason  string
-}
-
-func (e *InvalidClientError) Error() string { return e.Setting + ": " + e.Reason }
-
-func invalid(setting, format string, args ...any) error {
-	return &InvalidClientError{setting, fmt.Sprintf(format, args...)}
-}
 
 // withDefaults fills in what an operator left open.
 func withDefaults(s model.ClientSettings) model.ClientSettings {
@@ -46,7 +35,7 @@ func withDefaults(s model.ClientSettings) model.ClientSettings {
 	}
 	s.ResponseTypes = slices.Clone(s.ResponseTypes)
 	for i, t := range s.ResponseTypes {
-		if known := responseType(t); known != "" {
+		if known := ResponseType(t); known != "" {
 			s.ResponseTypes[i] = known
 		}
 	}
@@ -58,6 +47,9 @@ func withDefaults(s model.ClientSettings) model.ClientSettings {
 
 // GrantTypes are the grants that a client can be registered for.
 var GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken, model.GrantClientCredentials}
+
+// MaxURI bounds every address in a client's settings, in bytes.
+const MaxURI = 2048
 
 // maxList bounds every list in a client's settings.
 const maxList = 100
@@ -76,18 +68,18 @@ func checkClient(s model.ClientSettings) error {
 }
 
 func checkClientTexts(s model.ClientSettings) error {
-	if !clean(s.Name) || len(s.Name) > 200 {
+	if !text(s.Name, 200) {
 		return invalid("client_name", "it must be at most 200 bytes of text")
 	}
 	for name, uri := range map[string]string{
 		"client_uri": s.URI, "logo_uri": s.LogoURI, "policy_uri": s.PolicyURI, "tos_uri": s.TermsURI,
 	} {
-		if u, err := url.Parse(uri); uri != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || len(uri) > 2048 || !clean(uri)) {
+		if u, err := url.Parse(uri); uri != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || !text(uri, MaxURI)) {
 			return invalid(name, "it must be an https URL")
 		}
 	}
-	for name, text := range map[string]string{"software_id": s.SoftwareID, "software_version": s.SoftwareVersion} {
-		if !clean(text) || len(text) > 200 {
+	for name, v := range map[string]string{"software_id": s.SoftwareID, "software_version": s.SoftwareVersion} {
+		if !text(v, 200) {
 			return invalid(name, "it must be at most 200 bytes of text")
 		}
 	}
@@ -104,13 +96,13 @@ func checkClientTexts(s model.ClientSettings) error {
 			return invalid(name, "at most %d are allowed", maxList)
 		}
 		for _, v := range list {
-			if v == "" || !clean(v) || len(v) > 2048 {
-				return invalid(name, "each must be 1 to 2048 bytes of text")
+			if v == "" || !text(v, MaxURI) {
+				return invalid(name, "each must be 1 to %d bytes of text", MaxURI)
 			}
 		}
 	}
 	for _, scope := range s.Scopes {
-		if !scopeToken(scope) {
+		if !ScopeToken(scope) {
 			return invalid("scopes", "%q is not a scope name (RFC 6749 §3.3: no space, quote or backslash)", scope)
 		}
 	}
@@ -187,7 +179,7 @@ func checkClientLives(s model.ClientSettings) error {
 		name       string
 		value, max int64
 	}{
-		{"access_token_life", s.AccessTokenLife, int64(MaxAccessLife / time.Second)},
+		{"access_token_life", s.AccessTokenLife, int64(model.MaxAccessLife / time.Second)},
 		{"refresh_token_idle", s.RefreshIdle, 3650 * 86400},
 		{"refresh_token_life", s.RefreshLife, 3650 * 86400},
 	} {
@@ -196,4 +188,19 @@ func checkClientLives(s model.ClientSettings) error {
 		}
 	}
 	return nil
+}
+
+// text reports whether s is at most max bytes of UTF-8 without control characters.
+func text(s string, max int) bool {
+	return len(s) <= max && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// missing returns the first of wanted that is not in list, "" where all are.
+func missing(list, wanted []string) string {
+	for _, w := range wanted {
+		if !slices.Contains(list, w) {
+			return w
+		}
+	}
+	return ""
 }

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"slices"
@@ -14,8 +14,8 @@ var AssertionAlgorithms = []jwa.Algorithm{
 	jwa.ES256, jwa.ES384, jwa.ES512, jwa.EdDSA, jwa.PS256, jwa.PS384, jwa.PS512, jwa.RS256, jwa.RS384, jwa.RS512,
 }
 
-// secretAlgorithms are those in which it may sign with its secret.
-var secretAlgorithms = []jwa.Algorithm{jwa.HS256, jwa.HS384, jwa.HS512}
+// SecretAlgorithms are those in which it may sign with its secret.
+var SecretAlgorithms = []jwa.Algorithm{jwa.HS256, jwa.HS384, jwa.HS512}
 
 // authMethod is one way in which a client may prove itself.
 type authMethod struct {
@@ -36,19 +36,19 @@ const noCertificates = "this server does not see the certificates of clients: TL
 var authMethods = []authMethod{
 	{name: model.AuthBasic, secret: true},                                   // RFC 6749 §2.3.1
 	{name: model.AuthPost, secret: true},                                    // RFC 6749 §2.3.1
-	{name: model.AuthSecretJWT, secret: true, algorithms: secretAlgorithms}, // OpenID Connect Core §9
+	{name: model.AuthSecretJWT, secret: true, algorithms: SecretAlgorithms}, // OpenID Connect Core §9
 	{name: model.AuthPrivateKey, algorithms: AssertionAlgorithms},           // OpenID Connect Core §9
 	{name: model.AuthTLS, missing: noCertificates},                          // RFC 8705 §2.1
 	{name: model.AuthNone},                                                  // RFC 7591 §2
 }
 
 // AuthMethods are the ways in which a client may prove itself.
-var AuthMethods = offered(func(m authMethod) bool { return true })
+var AuthMethods = offered()
 
-func offered(keep func(authMethod) bool) []string {
+func offered() []string {
 	var names []string
 	for _, m := range authMethods {
-		if m.missing == "" && keep(m) {
+		if m.missing == "" {
 			names = append(names, m.name)
 		}
 	}
@@ -66,6 +66,20 @@ func method(name string) authMethod {
 
 func usesSecret(name string) bool { return method(name).secret }
 
+// UsesSecret reports whether the client proves itself by sending a secret, or by
+// signing with one.
+func (c *Client) UsesSecret() bool { return usesSecret(c.AuthMethod) }
+
+// AssertionAlgorithms are those in which the client signs what it proves itself
+// with; nil: it signs nothing.
+func (c *Client) AssertionAlgorithms() []jwa.Algorithm {
+	all := method(c.AuthMethod).algorithms
+	if all != nil && c.AuthAlgorithm != "" { // OpenID Connect Dynamic Client Registration §2
+		return []jwa.Algorithm{jwa.Algorithm(c.AuthAlgorithm)}
+	}
+	return all
+}
+
 // checkAuthMethod holds how a client proves itself to what is offered.
 func checkAuthMethod(s model.ClientSettings) error {
 	m := method(s.AuthMethod)
@@ -77,7 +91,7 @@ func checkAuthMethod(s model.ClientSettings) error {
 	}
 	allowed := m.algorithms
 	if allowed == nil { // it says nothing then, and shall at least make sense
-		allowed = slices.Concat(AssertionAlgorithms, secretAlgorithms)
+		allowed = slices.Concat(AssertionAlgorithms, SecretAlgorithms)
 	}
 	if alg := jwa.Algorithm(s.AuthAlgorithm); alg != "" && !slices.Contains(allowed, alg) {
 		return invalid("token_endpoint_auth_signing_alg", "it must be one of %s", join(allowed))

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"cmp"
@@ -28,8 +28,8 @@ var ErrChanged = errors.New("the clients have changed since they were compared")
 // stays; if prune is set, only those that registered themselves do.
 //
 // Errors: *WrongClientError, for the first that cannot be registered.
-func (a *Authority) Plan(ctx context.Context, wanted []model.Client, prune bool) ([]Change, error) {
-	are, err := a.allClients(ctx)
+func (r *Registrar) Plan(ctx context.Context, wanted []model.Client, prune bool) ([]Change, error) {
+	are, err := r.allClients(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ func (a *Authority) Plan(ctx context.Context, wanted []model.Client, prune bool)
 		case seen[w.ID]:
 			err = invalid("client_id", "it comes twice")
 		default:
-			if w.ClientSettings, err = a.settle(ctx, is.ClientSettings, w.ClientSettings); err == nil {
+			if w.ClientSettings, err = r.settle(ctx, is.ClientSettings, w.ClientSettings); err == nil {
 				err = keepSector(is.ClientSettings, w.ClientSettings)
 			}
 		}
@@ -82,27 +82,27 @@ func (e *WrongClientError) Unwrap() error { return e.err }
 // the secrets of the clients that now need one, once.
 //
 // Errors: ErrChanged.
-func (a *Authority) Apply(ctx context.Context, by model.Actor, plan []Change) (map[model.ClientID]model.Secret, error) {
+func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change) (map[model.ClientID]model.Secret, error) {
 	secrets, rows := map[model.ClientID]model.Secret{}, map[model.ClientID]model.ClientSecret{}
 	for _, c := range plan {
 		if c.needsSecret() {
-			row, secret, err := a.newSecret(*c.After)
+			row, secret, err := r.newSecret(*c.After)
 			if err != nil {
 				return nil, err
 			}
 			secrets[c.ID], rows[c.ID] = secret, row
 		}
 	}
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+	err := r.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, c := range plan {
-			if err := a.carryOut(tx, by, c, rows[c.ID]); err != nil {
+			if err := r.carryOut(tx, by, c, rows[c.ID]); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	for _, c := range plan {
-		a.clients.forget(c.ID)
+		r.clients.forget(c.ID)
 	}
 	if err != nil {
 		return nil, err
@@ -120,12 +120,12 @@ func (c Change) needsSecret() bool {
 	return c.Before == nil || !usesSecret(c.Before.AuthMethod) || signs(c.Before) != signs(c.After)
 }
 
-func (a *Authority) carryOut(tx *store.Tx, by model.Actor, c Change, secret model.ClientSecret) error {
-	now := a.unix()
+func (r *Registrar) carryOut(tx *store.Tx, by model.Actor, c Change, secret model.ClientSecret) error {
+	now := r.unix()
 	if c.Before == nil {
 		created := *c.After
 		created.CreatedAt, created.UpdatedAt = now, now
-		err := a.bear(tx, birth{by: by, action: "client.create"}, created, secret)
+		err := r.bear(tx, birth{by: by, action: "client.create"}, created, secret)
 		if errors.Is(err, store.ErrConflict) {
 			return ErrChanged
 		}
@@ -139,21 +139,21 @@ func (a *Authority) carryOut(tx *store.Tx, by model.Actor, c Change, secret mode
 		return err
 	}
 	if c.After == nil {
-		return a.bury(tx, by, c.ID, departure{cause: model.CauseAdmin, action: "client.delete"})
+		return r.bury(tx, by, c.ID, departure{cause: model.CauseAdmin, action: "client.delete"})
 	}
 	if secret.ID != "" {
-		if _, err := a.fitSecrets(tx, *c.After, secret); err != nil {
+		if _, err := r.fitSecrets(tx, *c.After, secret); err != nil {
 			return err
 		}
 	}
 	updated := *c.After
 	updated.UpdatedAt = now
-	return a.writeClient(tx, is, updated, model.Event{Actor: by, Action: "client.update", ClientID: c.ID})
+	return r.writeClient(tx, is, updated, model.Event{Actor: by, Action: "client.update", ClientID: c.ID})
 }
 
-func (a *Authority) allClients(ctx context.Context) (map[model.ClientID]model.Client, error) {
+func (r *Registrar) allClients(ctx context.Context) (map[model.ClientID]model.Client, error) {
 	all := map[model.ClientID]model.Client{}
-	err := a.Store.View(ctx, func(tx *store.Tx) error {
+	err := r.Store.View(ctx, func(tx *store.Tx) error {
 		clear(all)
 		for after := model.ClientID(""); ; {
 			list, err := tx.Clients(after, 0)

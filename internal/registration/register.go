@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -17,8 +18,8 @@ const (
 	initialPrefix      = "ost_iat_" // initial access tokens, RFC 7591 §1.2
 )
 
-// RegistrationCall is a request to the endpoints of registration.
-type RegistrationCall struct {
+// Call is a request to the endpoints of registration.
+type Call struct {
 	Token   model.Secret // from the Authorization header; empty: none
 	Client  model.ClientID
 	Body    []byte
@@ -36,28 +37,28 @@ const hour = 3600
 //
 // Errors: *Error, among them AccessDenied where registration is off, InvalidToken
 // and TooManyRequests.
-func (a *Authority) Register(ctx context.Context, call RegistrationCall) (Information, error) {
-	if a.Registration.Mode == RegistrationOff {
+func (r *Registrar) Register(ctx context.Context, call Call) (Information, error) {
+	if r.Policy.Mode == ModeOff {
 		return nil, fail(AccessDenied, "Clients cannot register themselves here")
 	}
-	if e := a.checkInitial(ctx, call.Token); e != nil {
+	if e := r.checkInitial(ctx, call.Token); e != nil {
 		return nil, e
 	}
-	if e := a.countRegistration(ctx, call.Address); e != nil {
+	if e := r.countRegistration(ctx, call.Address); e != nil {
 		return nil, e
 	}
-	s, _, e := a.described(ctx, call.Body)
+	s, _, e := r.described(ctx, call.Body)
 	if e != nil {
 		return nil, e
 	}
 	access := model.NewSecret(registrationPrefix)
 	b := birth{
 		by:       model.Actor{Kind: model.ActorNobody, Address: call.Address},
-		settings: s, origin: model.OriginRegistered, action: "client.register", secretLife: seconds(a.Registration.SecretLife),
+		settings: s, origin: model.OriginRegistered, action: "client.register", secretLife: int64(r.Policy.SecretLife / time.Second),
 	}
 	b.also = func(tx *store.Tx, c model.Client) (detail string, err error) {
 		if call.Token != "" {
-			t, err := tx.UseRegistrationToken(call.Token.Hash(), a.unix())
+			t, err := tx.UseRegistrationToken(call.Token.Hash(), r.unix())
 			if errors.Is(err, store.ErrNotFound) {
 				return "", errInitial(err)
 			}
@@ -70,16 +71,16 @@ func (a *Authority) Register(ctx context.Context, call RegistrationCall) (Inform
 			ClientID: c.ID, TokenHash: access.Hash(), Address: call.Address, UsedAt: c.CreatedAt,
 		})
 	}
-	born, err := a.createClient(ctx, b)
+	born, err := r.createClient(ctx, b)
 	if err != nil {
 		return nil, refusal(err)
 	}
-	a.wantLogo(born.Client)
-	return a.information(born, access), nil
+	r.wantLogo(born.Client)
+	return r.information(born, access), nil
 }
 
 // described reads what a body says about a client and holds it to the policy.
-func (a *Authority) described(ctx context.Context, body []byte) (model.ClientSettings, metadata, *Error) {
+func (r *Registrar) described(ctx context.Context, body []byte) (model.ClientSettings, metadata, error) {
 	var s model.ClientSettings
 	all, e := readMetadata(string(body))
 	if e != nil {
@@ -88,51 +89,17 @@ func (a *Authority) described(ctx context.Context, body []byte) (model.ClientSet
 	if e := all.fill(&s); e != nil {
 		return s, nil, e
 	}
-	if e := a.applyStatement(ctx, all, &s); e != nil {
+	if e := r.applyStatement(ctx, all, &s); e != nil {
 		return s, nil, e
 	}
-	s, err := a.admit(s)
+	s, err := r.admit(s)
 	if err != nil {
 		return s, nil, refusal(err)
 	}
 	return s, all, nil
 }
 
-// refusal turns what is wrong with a client's settings into an error of RFC 7591
-// §3.2.2.
-func refusal(err error) *Error {
-	var wrong *InvalidClientError
-	if !errors.As(err, &wrong) {
-		return inner(err).(*Error)
-	}
-	code, name := InvalidClientMetadata, wrong.Setting
-	switch name {
-	case "redirect_uris":
-		code = InvalidRedirectURI
-	case "scopes":
-		name = "scope"
-	}
-	return fail(code, "%s", ascii(name+": "+wrong.Reason))
-}
-
-// ascii makes a text fit for an error_description (RFC 6749 §5.2) and bounds it.
-func ascii(text string) string {
-	text = strings.Map(func(c rune) rune {
-		switch {
-		case c == '"':
-			return '\''
-		case c < 0x20 || c > 0x7e || c == '\\':
-			return '?'
-		}
-		return c
-	}, text)
-	if len(text) > 300 {
-		text = text[:300]
-	}
-	return text
-}
-
-func (a *Authority) information(b born, access model.Secret) Information {
+func (r *Registrar) information(b born, access model.Secret) Information {
 	info := Information(describe(b.ClientSettings))
 	info["client_id"] = b.ID
 	info["client_id_issued_at"] = b.CreatedAt
@@ -141,7 +108,7 @@ func (a *Authority) information(b born, access model.Secret) Information {
 		info["client_secret_expires_at"] = b.secretExpiresAt
 	}
 	// RFC 7592 §3
-	info["registration_client_uri"] = a.Endpoint(PathRegister) + "/" + string(b.ID)
+	info["registration_client_uri"] = r.Issuer + Path + "/" + string(b.ID)
 	info["registration_access_token"] = access.Reveal()
 	return info
 }
@@ -149,18 +116,18 @@ func (a *Authority) information(b born, access model.Secret) Information {
 // countRegistration bounds how often one address may try to register, or to
 // change what is registered, in an hour, on all nodes together. Attempts count,
 // not successes: those that fail cost the server almost as much.
-func (a *Authority) countRegistration(ctx context.Context, address string) *Error {
-	now := a.unix()
+func (r *Registrar) countRegistration(ctx context.Context, address string) error {
+	now := r.unix()
 	end := now - now%hour + hour
 	var tries int64
-	err := a.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+	err := r.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
 		tries, err = tx.Tally("registration "+model.Neighbourhood(address), now, end)
 		return err
 	})
 	if err != nil {
-		return inner(err).(*Error)
+		return err
 	}
-	if tries > int64(a.Registration.PerHour) {
+	if tries > int64(r.Policy.PerHour) {
 		e := fail(TooManyRequests, "Too many registrations came from this address: try again later")
 		e.RetryAfter = end - now
 		return e
@@ -176,26 +143,26 @@ func errRegistration(cause error) *Error {
 }
 
 // registered finds the client of a call to its configuration endpoint.
-func (a *Authority) registered(ctx context.Context, call RegistrationCall) (model.Client, *Error) {
+func (r *Registrar) registered(ctx context.Context, call Call) (model.Client, error) {
 	var c model.Client
-	var r model.Registration
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+	var kept model.Registration
+	err := r.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if c, err = tx.Client(call.Client); err == nil {
-			r, err = tx.Registration(call.Client)
+			kept, err = tx.Registration(call.Client)
 		}
 		return err
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return c, inner(err).(*Error)
+		return c, err
 	}
 	// An unknown client and one without a token cost the same comparison.
-	hash := r.TokenHash
+	hash := kept.TokenHash
 	if hash == "" {
 		hash = strings.Repeat("-", len(call.Token.Hash()))
 	}
-	known := same(call.Token.Hash(), hash)
+	known := call.Token.Matches(hash)
 	switch {
-	case err != nil || r.TokenHash == "" || call.Token == "" || !known:
+	case err != nil || kept.TokenHash == "" || call.Token == "" || !known:
 		return c, errRegistration(err)
 	case c.Disabled:
 		return c, fail(AccessDenied, "An operator has shut this client out") // RFC 7592 §2.1: 403
@@ -207,12 +174,12 @@ func (a *Authority) registered(ctx context.Context, call RegistrationCall) (mode
 // secret is not told again: the server does not know it.
 //
 // Errors: *Error.
-func (a *Authority) Registered(ctx context.Context, call RegistrationCall) (Information, error) {
-	c, e := a.registered(ctx, call)
+func (r *Registrar) Registered(ctx context.Context, call Call) (Information, error) {
+	c, e := r.registered(ctx, call)
 	if e != nil {
 		return nil, e
 	}
-	return a.information(born{Client: c}, call.Token), nil
+	return r.information(born{Client: c}, call.Token), nil
 }
 
 // unalterable are the members that a client is told and must not send back, RFC
@@ -223,34 +190,34 @@ var unalterable = []string{"registration_access_token", "registration_client_uri
 // registration access token is replaced, too.
 //
 // Errors: *Error.
-func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Information, error) {
-	c, e := a.registered(ctx, call)
+func (r *Registrar) Reregister(ctx context.Context, call Call) (Information, error) {
+	c, e := r.registered(ctx, call)
 	if e != nil {
 		return nil, e
 	}
-	if e := a.countRegistration(ctx, call.Address); e != nil {
+	if e := r.countRegistration(ctx, call.Address); e != nil {
 		return nil, e
 	}
-	s, all, e := a.described(ctx, call.Body)
+	s, all, e := r.described(ctx, call.Body)
 	if e == nil {
-		e = a.checkReplacement(ctx, c.ID, all)
+		e = r.checkReplacement(ctx, c.ID, all)
 	}
 	if e != nil {
 		return nil, e
 	}
-	s, err := a.settle(ctx, c.ClientSettings, s)
+	s, err := r.settle(ctx, c.ClientSettings, s)
 	if err != nil {
 		return nil, refusal(err)
 	}
 	// A secret that it may need is made before the transaction, which may run twice.
-	row, secret, err := a.newSecret(model.Client{ID: c.ID, ClientSettings: s})
+	row, secret, err := r.newSecret(model.Client{ID: c.ID, ClientSettings: s})
 	if err != nil {
-		return nil, inner(err)
+		return nil, err
 	}
-	row.ExpiresAt = a.secretEnd(seconds(a.Registration.SecretLife))
+	row.ExpiresAt = r.secretEnd(int64(r.Policy.SecretLife / time.Second))
 	access, out := model.NewSecret(registrationPrefix), born{}
 	by := model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address}
-	_, err = a.replaceClient(ctx, by, c.ID, s, func(tx *store.Tx, now model.Client) error {
+	_, err = r.replaceClient(ctx, by, c.ID, s, func(tx *store.Tx, now model.Client) error {
 		err := tx.RotateRegistration(c.ID, call.Token.Hash(), access.Hash())
 		if errors.Is(err, store.ErrNotFound) {
 			return errRegistration(err)
@@ -259,7 +226,7 @@ func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Info
 			return err
 		}
 		out = born{Client: now}
-		given, err := a.fitSecrets(tx, now, row)
+		given, err := r.fitSecrets(tx, now, row)
 		if given {
 			out.secret, out.secretExpiresAt = secret, row.ExpiresAt
 		}
@@ -268,12 +235,12 @@ func (a *Authority) Reregister(ctx context.Context, call RegistrationCall) (Info
 	if err != nil {
 		return nil, refusal(err)
 	}
-	a.wantLogo(out.Client)
-	return a.information(out, access), nil
+	r.wantLogo(out.Client)
+	return r.information(out, access), nil
 }
 
 // checkReplacement holds an update to RFC 7592 §2.2.
-func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all metadata) *Error {
+func (r *Registrar) checkReplacement(ctx context.Context, id model.ClientID, all metadata) error {
 	if all.text("client_id") != string(id) {
 		return fail(InvalidClientMetadata, "The member client_id must be there and name this client")
 	}
@@ -285,13 +252,13 @@ func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all
 	if _, sent := all["client_secret"]; !sent {
 		return nil
 	}
-	c, err := a.client(ctx, id)
+	c, err := r.Client(ctx, id)
 	if err != nil {
-		return inner(err).(*Error)
+		return err
 	}
 	// "the client_secret MUST match the currently issued client secret": a client
 	// cannot choose its own.
-	if err := a.checkSecret(c, model.Secret(all.text("client_secret"))); err != nil {
+	if err := c.CheckSecret(model.Secret(all.text("client_secret")), r.unix()); err != nil {
 		return fail(InvalidClientMetadata, "The member client_secret must be the one that was issued")
 	}
 	return nil
@@ -299,14 +266,14 @@ func (a *Authority) checkReplacement(ctx context.Context, id model.ClientID, all
 
 // fitSecrets gives a client that needs a secret and has no live one of its kind
 // the one in row, and says so; it takes those of a client that needs none.
-func (a *Authority) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSecret) (given bool, err error) {
+func (r *Registrar) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSecret) (given bool, err error) {
 	old, err := tx.ClientSecrets(c.ID)
 	if err != nil {
 		return false, err
 	}
 	need := usesSecret(c.AuthMethod)
 	good := slices.ContainsFunc(old, func(s model.ClientSecret) bool {
-		return clientSecret{ClientSecret: s}.live(a.unix()) && (s.Sealed != "") == (row.Sealed != "")
+		return clientSecret{ClientSecret: s}.live(r.unix()) && (s.Sealed != "") == (row.Sealed != "")
 	})
 	if need && good {
 		return false, nil
@@ -323,36 +290,36 @@ func (a *Authority) fitSecrets(tx *store.Tx, c model.Client, row model.ClientSec
 }
 
 // secretEnd is when a secret of that life, in seconds, expires; 0: never.
-func (a *Authority) secretEnd(life int64) int64 {
+func (r *Registrar) secretEnd(life int64) int64 {
 	if life == 0 {
 		return 0
 	}
-	return a.unix() + life
+	return r.unix() + life
 }
 
 // Deregister removes a client at its own wish, RFC 7592 §2.3.
 //
 // Errors: *Error.
-func (a *Authority) Deregister(ctx context.Context, call RegistrationCall) error {
-	c, e := a.registered(ctx, call)
+func (r *Registrar) Deregister(ctx context.Context, call Call) error {
+	c, e := r.registered(ctx, call)
 	if e != nil {
 		return e
 	}
 	by := model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: call.Address}
-	err := a.endClient(ctx, by, c.ID, departure{cause: model.CauseRevoked, action: "client.delete"})
+	err := r.endClient(ctx, by, c.ID, departure{cause: model.CauseRevoked, action: "client.delete"})
 	if errors.Is(err, store.ErrNotFound) {
 		return errRegistration(err)
 	}
-	return inner(err)
+	return err
 }
 
 // replaceClient is UpdateClient for clients that no operator registered: the
 // people who let one in agreed to what it was. The settings are settled.
-func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
-	return a.changeClient(ctx, by, id, "client.update", func(tx *store.Tx, c *model.Client) error {
+func (r *Registrar) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
+	return r.changeClient(ctx, by, id, "client.update", func(tx *store.Tx, c *model.Client) error {
 		old := c.ClientSettings
 		c.ClientSettings = s
-		if len(without(s.RedirectURIs, old.RedirectURIs)) > 0 || s.Name != old.Name || s.URI != old.URI || s.LogoURI != old.LogoURI {
+		if missing(old.RedirectURIs, s.RedirectURIs) != "" || s.Name != old.Name || s.URI != old.URI || s.LogoURI != old.LogoURI {
 			if err := tx.DeleteConsentsTo(id); err != nil {
 				return err
 			}
@@ -360,7 +327,7 @@ func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.
 		if s.AuthMethod != old.AuthMethod {
 			// What was given to a client that could prove itself is not for one
 			// that need not.
-			if err := tx.EndClient(id, a.ending(model.CausePolicy)); err != nil {
+			if err := tx.EndClient(id, store.NewEnding(model.CausePolicy, r.unix())); err != nil {
 				return err
 			}
 		}
@@ -371,20 +338,20 @@ func (a *Authority) replaceClient(ctx context.Context, by model.Actor, id model.
 // usedEvery is how often, at most, the use of a client is noted, in seconds.
 const usedEvery = 24 * hour
 
-// noteUse keeps a client that no operator registered from being swept away. It
+// NoteUse keeps a client that no operator registered from being swept away. It
 // comes after what the client wanted is done, and takes nothing from it when it
 // fails.
-func (a *Authority) noteUse(ctx context.Context, id model.ClientID) {
-	c, err := a.clients.find(ctx, id)
-	if err == nil && (c.Origin == model.OriginOperator || a.unix()-c.registration.UsedAt < usedEvery) {
+func (r *Registrar) NoteUse(ctx context.Context, id model.ClientID) {
+	c, err := r.clients.find(ctx, id)
+	if err == nil && (c.Origin == model.OriginOperator || r.unix()-c.registration.UsedAt < usedEvery) {
 		return
 	}
 	if err == nil {
-		err = a.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UseRegistration(id, a.unix()) })
-		a.clients.forget(id)
+		err = r.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.UseRegistration(id, r.unix()) })
+		r.clients.forget(id)
 	}
 	if err != nil {
-		a.Logger.ErrorContext(ctx, "the use of a client was not noted", "client", id, "error", err)
+		r.Logger.ErrorContext(ctx, "the use of a client was not noted", "client", id, "error", err)
 	}
 }
 
@@ -393,19 +360,19 @@ const sweepClients = 100
 
 // SweepClients removes clients that no operator registered and that nobody uses,
 // and returns how many.
-func (a *Authority) SweepClients(ctx context.Context) (int, error) {
-	before := a.unix() - seconds(a.Registration.Unused)
+func (r *Registrar) SweepClients(ctx context.Context) (int, error) {
+	before := r.unix() - int64(r.Policy.Unused/time.Second)
 	var ids []model.ClientID
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err := r.Store.View(ctx, func(tx *store.Tx) (err error) {
 		ids, err = tx.UnusedClients(before, sweepClients)
 		return err
 	})
 	for i, id := range ids {
 		unused := func(tx *store.Tx) (bool, error) {
-			r, err := tx.Registration(id)
-			return err == nil && r.UsedAt <= before, err
+			kept, err := tx.Registration(id)
+			return err == nil && kept.UsedAt <= before, err
 		}
-		err := a.endClient(ctx, model.Actor{Kind: model.ActorSystem}, id, departure{model.CausePolicy, "client.expire", unused})
+		err := r.endClient(ctx, model.Actor{Kind: model.ActorSystem}, id, departure{model.CausePolicy, "client.expire", unused})
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return i, err
 		}

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -29,7 +29,7 @@ var statementTypes = []string{"JWT", "software-statement+jwt"}
 // statementKeys prepares the keys of all who vouch for software.
 func statementKeys(c Config) (map[string]jwk.Source, error) {
 	all := map[string]jwk.Source{}
-	for issuer, keys := range c.Registration.Statements {
+	for issuer, keys := range c.Policy.Statements {
 		var err error
 		if len(keys.JWKS) > 0 {
 			all[issuer], err = jwk.ParseSet(keys.JWKS)
@@ -47,16 +47,16 @@ func statementKeys(c Config) (map[string]jwk.Source, error) {
 // RFC 7591 §3.1.1: "client metadata values conveyed in the software statement
 // MUST take precedence over those conveyed using plain JSON elements". Where
 // nobody is trusted to make one they are ignored, as the same clause allows.
-func (a *Authority) applyStatement(ctx context.Context, all metadata, s *model.ClientSettings) *Error {
+func (r *Registrar) applyStatement(ctx context.Context, all metadata, s *model.ClientSettings) *Error {
 	value, sent := all["software_statement"]
-	if !sent || len(a.statements) == 0 {
+	if !sent || len(r.statements) == 0 {
 		return nil
 	}
 	statement, ok := value.Text()
 	if !ok || len(statement) > maxStatement {
 		return fail(InvalidSoftwareStatement, "The software_statement must be a JWT of at most %d bytes", maxStatement)
 	}
-	claims, e := a.verifyStatement(ctx, statement)
+	claims, e := r.verifyStatement(ctx, statement)
 	if e != nil {
 		return e
 	}
@@ -74,13 +74,13 @@ func (a *Authority) applyStatement(ctx context.Context, all metadata, s *model.C
 
 // verifyStatement returns the claims of a software statement by somebody whose
 // word counts.
-func (a *Authority) verifyStatement(ctx context.Context, statement string) (json.RawMessage, *Error) {
+func (r *Registrar) verifyStatement(ctx context.Context, statement string) (json.RawMessage, *Error) {
 	seen, err := jwt.DecodeUnverified[jwt.Registered](statement)
 	if err != nil || seen.Claims.Issuer == "" {
 		// RFC 7591 §2.3: it MUST contain an "iss" claim.
 		return nil, &Error{Code: InvalidSoftwareStatement, Description: "The software_statement must be a signed JWT with an iss", cause: err}
 	}
-	keys := a.statements[seen.Claims.Issuer]
+	keys := r.statements[seen.Claims.Issuer]
 	if keys == nil {
 		// RFC 7591 §3.2.2
 		return nil, fail(UnapprovedSoftwareStatement, "Nobody whose word counts here made the software_statement")
@@ -88,9 +88,9 @@ func (a *Authority) verifyStatement(ctx context.Context, statement string) (json
 	o := jwt.VerifyOptions{
 		Algorithms: AssertionAlgorithms,
 		Issuers:    []string{seen.Claims.Issuer},
-		Leeway:     Leeway,
+		Leeway:     model.Leeway,
 		MaxSize:    maxStatement,
-		Now:        a.Now,
+		Now:        r.Now,
 		// The software does not change, and its statement is used by every
 		// instance of it (RFC 7591 §2.3): it need not expire, but may.
 		AllowMissingExpiration: true,
@@ -99,7 +99,7 @@ func (a *Authority) verifyStatement(ctx context.Context, statement string) (json
 		o.Types = statementTypes
 	}
 	if len(seen.Claims.Audience) > 0 {
-		o.Audiences = []string{a.Issuer} // RFC 7519 §4.1.3: for somebody else, if for anybody
+		o.Audiences = []string{r.Issuer} // RFC 7519 §4.1.3: for somebody else, if for anybody
 	}
 	t, err := jwt.Verify[json.RawMessage](ctx, statement, keys, o)
 	if err != nil {

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"context"
@@ -12,12 +12,12 @@ import (
 	"github.com/ostiary/ostiary/jwk"
 )
 
-// client is a client together with what is needed to recognise it.
-type client struct {
+// Client is a client together with what is needed to recognise it.
+type Client struct {
 	model.Client
-	secrets []clientSecret
-	keys    jwk.Source // nil: it has none
+	Keys jwk.Source // nil: it has none
 
+	secrets      []clientSecret
 	registration model.Registration // of a client that no operator registered
 	logo         model.Logo         // without its body; zero: none is kept
 }
@@ -37,11 +37,11 @@ const clientLife = time.Second
 // clientsKept bounds the memory of the cache; beyond it, it starts anew.
 const clientsKept = 10_000
 
-// clientCache keeps clients for clientLife. Key sets are kept longer, for as
+// cache keeps clients for clientLife. Key sets are kept longer, for as
 // long as the client's own settings stand, because they have a cache of their
 // own.
-type clientCache struct {
-	load func(ctx context.Context, id model.ClientID, old *client) (*client, error)
+type cache struct {
+	load func(ctx context.Context, id model.ClientID, old *Client) (*Client, error)
 	now  func() time.Time
 
 	mu      sync.RWMutex
@@ -49,19 +49,19 @@ type clientCache struct {
 }
 
 type cachedClient struct {
-	*client
+	*Client
 	until time.Time
 }
 
-func (c *clientCache) find(ctx context.Context, id model.ClientID) (*client, error) {
+func (c *cache) find(ctx context.Context, id model.ClientID) (*Client, error) {
 	now := c.now()
 	c.mu.RLock()
 	e, ok := c.entries[id]
 	c.mu.RUnlock()
 	if ok && now.Before(e.until) {
-		return e.client, nil
+		return e.Client, nil
 	}
-	found, err := c.load(ctx, id, e.client)
+	found, err := c.load(ctx, id, e.Client)
 	if err != nil {
 		c.forget(id)
 		return nil, err
@@ -75,21 +75,21 @@ func (c *clientCache) find(ctx context.Context, id model.ClientID) (*client, err
 	return found, nil
 }
 
-func (c *clientCache) forget(id model.ClientID) {
+func (c *cache) forget(id model.ClientID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, id)
 }
 
-// client returns an enabled client; store.ErrNotFound where there is none, and
+// Client returns an enabled client; store.ErrNotFound where there is none, and
 // an *Error where it is one whose metadata document cannot be had.
-func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, error) {
+func (r *Registrar) Client(ctx context.Context, id model.ClientID) (*Client, error) {
 	if documentID(string(id)) {
-		if err := a.discover(ctx, id); err != nil {
+		if err := r.discover(ctx, id); err != nil {
 			return nil, err
 		}
 	}
-	c, err := a.clients.find(ctx, id)
+	c, err := r.clients.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (a *Authority) client(ctx context.Context, id model.ClientID) (*client, err
 }
 
 // readRegistration reads what only some clients have.
-func readRegistration(tx *store.Tx, c *client) (err error) {
+func readRegistration(tx *store.Tx, c *Client) (err error) {
 	if c.Origin != model.OriginOperator {
 		if c.registration, err = tx.Registration(c.ID); err != nil {
 			return err
@@ -119,10 +119,10 @@ func readRegistration(tx *store.Tx, c *client) (err error) {
 	return err
 }
 
-func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *client) (*client, error) {
-	c := &client{}
+func (r *Registrar) load(ctx context.Context, id model.ClientID, old *Client) (*Client, error) {
+	c := &Client{}
 	var secrets []model.ClientSecret
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err := r.Store.View(ctx, func(tx *store.Tx) (err error) {
 		if c.Client, err = tx.Client(id); err != nil {
 			return err
 		}
@@ -137,26 +137,26 @@ func (a *Authority) loadClient(ctx context.Context, id model.ClientID, old *clie
 	for _, row := range secrets {
 		s := clientSecret{ClientSecret: row}
 		if c.AuthMethod == model.AuthSecretJWT && row.Sealed != "" {
-			if s.key, err = a.secretKey(row); err != nil {
+			if s.key, err = r.secretKey(row); err != nil {
 				return nil, err
 			}
 		}
 		c.secrets = append(c.secrets, s)
 	}
 	if old != nil && old.JWKSURI == c.JWKSURI && string(old.JWKS) == string(c.JWKS) {
-		c.keys = old.keys
+		c.Keys = old.Keys
 		return c, nil
 	}
-	c.keys, err = a.clientKeys(c.ClientSettings)
+	c.Keys, err = r.clientKeys(c.ClientSettings)
 	return c, err
 }
 
-func (a *Authority) clientKeys(s model.ClientSettings) (jwk.Source, error) {
+func (r *Registrar) clientKeys(s model.ClientSettings) (jwk.Source, error) {
 	switch {
 	case len(s.JWKS) > 0:
 		return jwk.ParseSet(s.JWKS)
 	case s.JWKSURI != "":
-		return jwk.NewRemote(jwk.RemoteConfig{URL: s.JWKSURI, Client: a.Fetch, Now: a.Now, MinInterval: keysInterval})
+		return jwk.NewRemote(jwk.RemoteConfig{URL: s.JWKSURI, Client: r.Fetch, Now: r.Now, MinInterval: keysInterval})
 	}
 	return nil, nil
 }
@@ -171,8 +171,8 @@ const keysInterval = 30 * time.Second
 // secret is returned once, and empty for a client that needs none.
 //
 // Errors: *InvalidClientError, store.ErrConflict where the id is taken.
-func (a *Authority) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
-	c, err := a.createClient(ctx, birth{by: by, settings: s, id: id, action: "client.create"})
+func (r *Registrar) CreateClient(ctx context.Context, by model.Actor, s model.ClientSettings, id model.ClientID) (model.Client, model.Secret, error) {
+	c, err := r.createClient(ctx, birth{by: by, settings: s, id: id, action: "client.create"})
 	return c.Client, c.secret, err
 }
 
@@ -197,8 +197,8 @@ type born struct {
 	secretExpiresAt int64
 }
 
-func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
-	s, err := a.settle(ctx, model.ClientSettings{}, b.settings)
+func (r *Registrar) createClient(ctx context.Context, b birth) (born, error) {
+	s, err := r.settle(ctx, model.ClientSettings{}, b.settings)
 	if err != nil {
 		return born{}, err
 	}
@@ -209,17 +209,17 @@ func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
 	if !clientIDSyntax(string(id)) {
 		return born{}, invalid("client_id", clientIDReason)
 	}
-	now := a.unix()
+	now := r.unix()
 	c := born{Client: model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: b.origin, ClientSettings: s}}
 	var row model.ClientSecret
 	if usesSecret(s.AuthMethod) {
-		if row, c.secret, err = a.newSecret(c.Client); err != nil {
+		if row, c.secret, err = r.newSecret(c.Client); err != nil {
 			return born{}, err
 		}
-		row.ExpiresAt = a.secretEnd(b.secretLife)
+		row.ExpiresAt = r.secretEnd(b.secretLife)
 		c.secretExpiresAt = row.ExpiresAt
 	}
-	err = a.Store.Update(ctx, func(tx *store.Tx) error { return a.bear(tx, b, c.Client, row) })
+	err = r.Store.Update(ctx, func(tx *store.Tx) error { return r.bear(tx, b, c.Client, row) })
 	if err != nil {
 		return born{}, err
 	}
@@ -227,7 +227,7 @@ func (a *Authority) createClient(ctx context.Context, b birth) (born, error) {
 }
 
 // bear writes a new client, with a first secret unless row is zero.
-func (a *Authority) bear(tx *store.Tx, b birth, c model.Client, row model.ClientSecret) (err error) {
+func (r *Registrar) bear(tx *store.Tx, b birth, c model.Client, row model.ClientSecret) (err error) {
 	if err := tx.InsertClient(c); err != nil {
 		return err
 	}
@@ -249,23 +249,26 @@ func (a *Authority) bear(tx *store.Tx, b birth, c model.Client, row model.Client
 // by themselves, and by what they say about the world outside.
 //
 // Errors: *InvalidClientError.
-func (a *Authority) settle(ctx context.Context, old, s model.ClientSettings) (model.ClientSettings, error) {
+func (r *Registrar) settle(ctx context.Context, old, s model.ClientSettings) (model.ClientSettings, error) {
 	s = withDefaults(s)
 	if err := checkClient(s); err != nil {
 		return s, err
 	}
-	if err := a.checkReady(s); err != nil {
+	if err := r.checkReady(s); err != nil {
 		return s, err
 	}
-	return s, a.checkSector(ctx, old, s)
+	return s, r.checkSector(ctx, old, s)
 }
+
+// MaxClientID is the longest client_id, in bytes.
+const MaxClientID = 256
 
 const clientIDReason = "it must be 1 to 256 printable characters without a space, quote, colon or backslash"
 
 // clientIDSyntax narrows RFC 6749 appendix A.1 by what makes an id awkward in
 // a Basic header, a shell or a URL.
 func clientIDSyntax(id string) bool {
-	if id == "" || len(id) > limits["client_id"] {
+	if id == "" || len(id) > MaxClientID {
 		return false
 	}
 	for _, c := range []byte(id) {
@@ -281,43 +284,43 @@ func clientIDSyntax(id string) bool {
 // person.
 //
 // Errors: *InvalidClientError, store.ErrNotFound.
-func (a *Authority) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
-	old, err := a.stored(ctx, id)
+func (r *Registrar) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
+	old, err := r.stored(ctx, id)
 	if err != nil {
 		return model.Client{}, err
 	}
-	if s, err = a.settle(ctx, old.ClientSettings, s); err != nil {
+	if s, err = r.settle(ctx, old.ClientSettings, s); err != nil {
 		return model.Client{}, err
 	}
-	return a.changeClient(ctx, by, id, "client.update", func(_ *store.Tx, c *model.Client) error {
+	return r.changeClient(ctx, by, id, "client.update", func(_ *store.Tx, c *model.Client) error {
 		c.ClientSettings = s
 		return nil
 	})
 }
 
 // stored returns a client as the database has it, disabled or not.
-func (a *Authority) stored(ctx context.Context, id model.ClientID) (c model.Client, err error) {
-	err = a.Store.View(ctx, func(tx *store.Tx) (err error) { c, err = tx.Client(id); return err })
+func (r *Registrar) stored(ctx context.Context, id model.ClientID) (c model.Client, err error) {
+	err = r.Store.View(ctx, func(tx *store.Tx) (err error) { c, err = tx.Client(id); return err })
 	return c, err
 }
 
 // DisableClient makes a client unusable, or usable again. Disabling ends every
 // grant and every token of it.
-func (a *Authority) DisableClient(ctx context.Context, by model.Actor, id model.ClientID, disabled bool) (model.Client, error) {
+func (r *Registrar) DisableClient(ctx context.Context, by model.Actor, id model.ClientID, disabled bool) (model.Client, error) {
 	action := "client.enable"
 	if disabled {
 		action = "client.disable"
 	}
-	return a.changeClient(ctx, by, id, action, func(_ *store.Tx, c *model.Client) error {
+	return r.changeClient(ctx, by, id, action, func(_ *store.Tx, c *model.Client) error {
 		c.Disabled = disabled
 		return nil
 	})
 }
 
 // changeClient changes a client and what hangs on it in one transaction.
-func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*store.Tx, *model.Client) error) (model.Client, error) {
+func (r *Registrar) changeClient(ctx context.Context, by model.Actor, id model.ClientID, action string, change func(*store.Tx, *model.Client) error) (model.Client, error) {
 	var c model.Client
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+	err := r.Store.Update(ctx, func(tx *store.Tx) error {
 		was, err := tx.Client(id)
 		if err != nil {
 			return err
@@ -326,16 +329,16 @@ func (a *Authority) changeClient(ctx context.Context, by model.Actor, id model.C
 		if err := change(tx, &c); err != nil {
 			return err
 		}
-		c.UpdatedAt = a.unix()
-		return a.writeClient(tx, was, c, model.Event{Actor: by, Action: action, ClientID: id})
+		c.UpdatedAt = r.unix()
+		return r.writeClient(tx, was, c, model.Event{Actor: by, Action: action, ClientID: id})
 	})
-	a.clients.forget(id)
+	r.clients.forget(id)
 	return c, err
 }
 
 // writeClient writes a client anew. If it is disabled, or is to know people by
 // another kind of subject, what it holds of them ends.
-func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event) error {
+func (r *Registrar) writeClient(tx *store.Tx, was, c model.Client, e model.Event) error {
 	if err := keepSector(was.ClientSettings, c.ClientSettings); err != nil {
 		return err
 	}
@@ -344,7 +347,7 @@ func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event
 	}
 	pairwise := func(c model.Client) bool { return c.SubjectType == model.SubjectPairwise }
 	if c.Disabled && !was.Disabled || pairwise(c) != pairwise(was) {
-		if err := tx.EndClient(c.ID, a.ending(model.CauseAdmin)); err != nil {
+		if err := tx.EndClient(c.ID, store.NewEnding(model.CauseAdmin, r.unix())); err != nil {
 			return err
 		}
 	}
@@ -354,8 +357,8 @@ func (a *Authority) writeClient(tx *store.Tx, was, c model.Client, e model.Event
 // DeleteClient removes a client and ends every grant and token of it.
 //
 // Errors: store.ErrNotFound.
-func (a *Authority) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
-	return a.endClient(ctx, by, id, departure{cause: model.CauseAdmin, action: "client.delete"})
+func (r *Registrar) DeleteClient(ctx context.Context, by model.Actor, id model.ClientID) error {
+	return r.endClient(ctx, by, id, departure{cause: model.CauseAdmin, action: "client.delete"})
 }
 
 // departure is why a client is removed.
@@ -365,14 +368,14 @@ type departure struct {
 	still  func(*store.Tx) (bool, error) // whether it is to go, asked in the transaction; nil: it is
 }
 
-func (a *Authority) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
-	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.bury(tx, by, id, d) })
-	a.clients.forget(id)
+func (r *Registrar) endClient(ctx context.Context, by model.Actor, id model.ClientID, d departure) error {
+	err := r.Store.Update(ctx, func(tx *store.Tx) error { return r.bury(tx, by, id, d) })
+	r.clients.forget(id)
 	return err
 }
 
 // bury ends what a client holds, and removes it.
-func (a *Authority) bury(tx *store.Tx, by model.Actor, id model.ClientID, d departure) error {
+func (r *Registrar) bury(tx *store.Tx, by model.Actor, id model.ClientID, d departure) error {
 	if _, err := tx.Client(id); err != nil {
 		return err
 	}
@@ -381,7 +384,7 @@ func (a *Authority) bury(tx *store.Tx, by model.Actor, id model.ClientID, d depa
 			return err
 		}
 	}
-	if err := tx.EndClient(id, a.ending(d.cause)); err != nil {
+	if err := tx.EndClient(id, store.NewEnding(d.cause, r.unix())); err != nil {
 		return err
 	}
 	if err := tx.DeleteClient(id); err != nil {

@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"encoding/json"
@@ -118,7 +118,15 @@ func take(field any, v strictjson.Value) (want string) {
 	case *scopeText:
 		var text string
 		text, ok = v.Text()
-		*f = unique(strings.Fields(text))
+		words := strings.Fields(text)
+		if ok = ok && len(words) <= maxList; ok {
+			*f = nil
+			for _, w := range words {
+				if !slices.Contains(*f, w) {
+					*f = append(*f, w)
+				}
+			}
+		}
 		want = "a string of scopes with spaces between them"
 	case *bool:
 		*f, ok = v.Bool()
@@ -153,7 +161,7 @@ func describe(s model.ClientSettings) map[string]any {
 			}
 		case *scopeText:
 			if len(*f) > 0 {
-				out[name] = joinScope(*f)
+				out[name] = strings.Join(*f, " ")
 			}
 		case *bool:
 			if *f {

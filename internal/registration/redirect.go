@@ -1,4 +1,4 @@
-package oauth
+package registration
 
 import (
 	"errors"
@@ -9,24 +9,6 @@ import (
 	"strconv"
 	"strings"
 )
-
-// CheckIssuer holds an issuer to RFC 8414 §2: an https URL without query or
-// fragment. Plain http is taken for loopback hosts only. The error begins with
-// the issuer in quotes.
-func CheckIssuer(issuer string) error {
-	u, err := url.Parse(issuer)
-	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("%q is not an address: write one such as https://login.example.com", issuer)
-	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return fmt.Errorf("%q must be an https address: http is for this machine alone", issuer)
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil:
-		return fmt.Errorf("%q must have no query, fragment or user name", issuer)
-	case strings.HasSuffix(issuer, "/"):
-		return fmt.Errorf("%q must not end with a slash", issuer)
-	}
-	return nil
-}
 
 // Loopback reports whether a URL is one of this very machine.
 func Loopback(address string) bool {
@@ -46,10 +28,10 @@ func loopback(host string) bool {
 func checkRedirectURI(uri string, native bool) error {
 	u, err := url.Parse(uri)
 	switch {
-	case err != nil || !clean(uri) || strings.ContainsAny(uri, " \\"):
+	case len(uri) > MaxURI:
+		return fmt.Errorf("it is longer than %d bytes", MaxURI)
+	case err != nil || !text(uri, MaxURI) || strings.ContainsAny(uri, " \\"):
 		return errors.New("it is not a URL")
-	case len(uri) > limits["redirect_uri"]:
-		return errors.New("it is longer than 2048 bytes")
 	case u.Fragment != "" || strings.Contains(uri, "#"):
 		return errors.New("it must not have a fragment") // RFC 6749 §3.1.2
 	case u.User != nil:
@@ -98,12 +80,12 @@ func dotted(path string) bool {
 	return false
 }
 
-// matchRedirectURI compares as RFC 9700 §2.1 demands: byte for byte. The one
+// Redirects reports whether an answer may go to an address. It compares as RFC 9700 §2.1 demands: byte for byte. The one
 // exception is that of RFC 8252 §7.3: the port of a native application's
 // loopback address is free.
-func matchRedirectURI(registered []string, native bool, sent string) bool {
-	for _, r := range registered {
-		if r == sent || native && matchLoopback(r, sent) {
+func (c *Client) Redirects(sent string) bool {
+	for _, r := range c.RedirectURIs {
+		if r == sent || c.Native() && matchLoopback(r, sent) {
 			return true
 		}
 	}

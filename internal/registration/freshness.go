@@ -1,0 +1,25 @@
+package registration
+
+import (
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
+
+// maxAge bounds default_max_age, in seconds: what fits 32 bits, as in a request.
+const maxAge = 1<<32 - 1
+
+// checkClientFreshness holds what a client asks for by default to what it could
+// ask for in a request. "require_auth_time" needs no check and no reader: every ID
+// token says when the sign-in was.
+func checkClientFreshness(s model.ClientSettings) error {
+	if s.DefaultMaxAge != nil && (*s.DefaultMaxAge < 0 || *s.DefaultMaxAge > maxAge) {
+		return invalid("default_max_age", "it must be between 0 and %d seconds", int64(maxAge))
+	}
+	for _, v := range s.DefaultACRValues {
+		if strings.Contains(v, " ") {
+			return invalid("default_acr_values", "%q holds a space", v)
+		}
+	}
+	return nil
+}
