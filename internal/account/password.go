@@ -182,8 +182,15 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 		return err
 	}
 	return a.update(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(id)
+		if err != nil {
+			return err
+		}
 		now := a.unix()
 		if err := tx.SetPassword(id, hash, now); err != nil {
+			return err
+		}
+		if err := a.tellPassword(tx, actor, user); err != nil {
 			return err
 		}
 		if err := tx.Record(model.Event{Actor: actor, Action: "password.set", UserID: id}); err != nil {

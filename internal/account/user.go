@@ -149,9 +149,13 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 				return err
 			}
 		}
+		before := user.Profile
 		c.apply(&user)
 		user.UpdatedAt = a.unix()
 		if err := tx.UpdateUser(user); err != nil {
+			return err
+		}
+		if err := tellProfile(tx, actor, before, user); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.update", UserID: id, Detail: detail[1:]})
@@ -178,21 +182,34 @@ func (c Change) apply(u *model.User) {
 // ends again. It returns ErrNoUser and ErrLastAdmin.
 func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(id)
-		if err != nil {
+		if err := tx.OverruleVerdicts(id); err != nil {
 			return err
 		}
-		if err := keepAdmin(tx, actor, user); err != nil {
-			return err
-		}
-		if err := a.setStatus(tx, user, model.UserLocked); err != nil {
-			return err
-		}
-		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
-			return err
-		}
-		return tx.Record(model.Event{Actor: actor, Action: "user.lock", UserID: id})
+		return a.lock(tx, actor, id, "")
 	})
+}
+
+// lock is Lock for a reason of RISC 1.0 §2.3, or none.
+func (a *Accounts) lock(tx *store.Tx, actor model.Actor, id model.UserID, reason string) error {
+	user, err := tx.User(id)
+	if err != nil {
+		return err
+	}
+	if err := keepAdmin(tx, actor, user); err != nil {
+		return err
+	}
+	if err := a.setStatus(tx, user, model.UserLocked); err != nil {
+		return err
+	}
+	if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
+		return err
+	}
+	if user.Status == model.UserActive {
+		if err := tx.Tell(a.about(model.EventAccountDisabled, id, model.SignalDetail{Reason: reason})); err != nil {
+			return err
+		}
+	}
+	return tx.Record(model.Event{Actor: actor, Action: "user.lock", UserID: id})
 }
 
 // Unlock lets a person sign in again; what was ended stays so. The log is told,
@@ -201,20 +218,30 @@ func (a *Accounts) Lock(ctx context.Context, actor model.Actor, id model.UserID)
 // returns ErrNoUser.
 func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(id)
-		if err != nil {
+		if err := tx.OverruleVerdicts(id); err != nil {
 			return err
 		}
-		if err := a.setStatus(tx, user, model.UserActive); err != nil {
-			return err
-		}
-		if user.Status == model.UserLocked {
-			if err := tx.EndUser(id, a.ending(model.CauseAdmin)); err != nil {
-				return err
-			}
-		}
-		return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
+		return a.unlock(tx, actor, id)
 	})
+}
+
+func (a *Accounts) unlock(tx *store.Tx, actor model.Actor, id model.UserID) error {
+	user, err := tx.User(id)
+	if err != nil {
+		return err
+	}
+	if err := a.setStatus(tx, user, model.UserActive); err != nil {
+		return err
+	}
+	if user.Status == model.UserLocked {
+		if err := tx.EndUser(id, a.ending(model.CauseAdmin)); err != nil {
+			return err
+		}
+		if err := tx.Tell(a.about(model.EventAccountEnabled, id, model.SignalDetail{})); err != nil {
+			return err
+		}
+	}
+	return tx.Record(model.Event{Actor: actor, Action: "user.unlock", UserID: id})
 }
 
 func (a *Accounts) setStatus(tx *store.Tx, user model.User, status model.UserStatus) error {
@@ -248,6 +275,9 @@ func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserI
 			return err
 		}
 		if err := tx.EndUser(id, a.ending(model.CauseAccountDisabled)); err != nil {
+			return err
+		}
+		if err := tx.Tell(a.about(model.EventAccountPurged, id, model.SignalDetail{})); err != nil {
 			return err
 		}
 		if err := tx.DeleteUser(id); err != nil {

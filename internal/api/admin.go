@@ -46,12 +46,8 @@ func (s *API) admin(scope string, next administration) endpoint {
 			return nil
 		}
 		permit, err := s.Authority.PermitAdministrator(r.Context(), token, scope)
-		if errors.As(err, &e) && e.Code != oauth.ServerError {
-			s.challenge(w, r, e)
-			return nil
-		}
 		if err != nil {
-			return err
+			return s.notPermitted(w, r, err)
 		}
 		return s.administered(w, next(w, r, permit.Actor(s.Address(r))))
 	}

@@ -1,7 +1,7 @@
 // Package api is the door for programs: all that is called with JSON or a form
 // and answered with JSON. It owns discovery, the key set, and the endpoints for
 // tokens, introspection, revocation, userinfo, registration, the revocation feed,
-// signing in without a browser, and administration.
+// signing in without a browser, administration, and streams of security events.
 //
 // It parses, calls one rule of oauth, registration or account, and writes the answer;
 // where who somebody is and what an application may both have to be asked, it asks
@@ -28,6 +28,8 @@ type Config struct {
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Accounts  *account.Accounts
+	Streams   *signal.Streams
+	Receiver  *signal.Receiver
 	Keys      KeySet
 	Feed      *signal.Feed
 	Logger    *slog.Logger                 // nil: slog.Default
@@ -46,13 +48,14 @@ type KeySet interface {
 type API struct {
 	Config
 	metadata  document
+	streams   []Route
 	followers crowd
 }
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Registrar, Authority, Accounts, Keys, Feed, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Streams, Receiver, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -64,7 +67,11 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{Config: c, metadata: newDocument(metadata)}, nil
+	s := &API{Config: c, metadata: newDocument(metadata)}
+	if s.streams, err = s.streamRoutes(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Route is one endpoint: what a mux needs to know of it.
@@ -74,7 +81,8 @@ type Route struct {
 }
 
 // Routes lists the endpoints. The paths are exact, but for that of a client's
-// registration, which ends in its client_id.
+// registration, which ends in its client_id, and those that end in a stream or a
+// transmitter.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
 	metadata := s.public(s.discovery, "GET")
@@ -93,8 +101,10 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)
+	routes = append(routes, s.streams...)
 	if base != "" {
 		// Some clients append the second one too, and put the first between.
 		routes = append(routes,

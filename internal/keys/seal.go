@@ -17,6 +17,8 @@ type Purpose string
 // The purposes. None holds a zero byte.
 const (
 	PurposeClientSecret Purpose = "client-secret" // under the id of the secret
+	PurposeStreamHeader Purpose = "stream-header" // under the id of the stream
+	PurposeTransmitter  Purpose = "transmitter"   // under the id of the transmitter
 
 	purposeCheck      Purpose = "check"
 	purposeSigningKey Purpose = "signing-key"

@@ -9,12 +9,14 @@ const (
 	ActorSystem ActorKind = "system"   // the server itself: a schedule, a policy
 	ActorShell  ActorKind = "operator" // somebody with the command on the server's machine
 	ActorNobody ActorKind = "anonymous"
+
+	ActorTransmitter ActorKind = "transmitter" // another server, whose security event we act on
 )
 
 // Actor is who does something: every rule that changes anything asks for one.
 type Actor struct {
 	Kind    ActorKind
-	ID      string // UserID, ClientID, operating system user, or empty
+	ID      string // UserID, ClientID, TransmitterID, operating system user, or empty
 	Address string // network address, if it came over one
 }
 

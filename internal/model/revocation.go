@@ -34,6 +34,7 @@ const (
 	CauseRevoked          Cause = "revoked" // by the client, RFC 7009
 	CausePolicy           Cause = "policy"
 	CauseExpired          Cause = "expired" // idle or old, by itself
+	CauseSignal           Cause = "signal"  // a security event of another server
 )
 
 // Revocation is one entry of the revocation log. It is written in the same

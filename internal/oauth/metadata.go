@@ -23,7 +23,8 @@ const (
 	PathState      = "/session-state" // check_session_iframe
 	PathChallenge  = "/challenge"     // draft-ietf-oauth-first-party-apps-04 §4.1
 
-	PathRevocations = "/revocations" // the revocation feed
+	PathRevocations      = "/revocations"             // the revocation feed
+	PathGlobalRevocation = "/global-token-revocation" // draft-parecki-oauth-global-token-revocation-06 §3.1
 )
 
 // Metadata describes the server, OpenID Connect Discovery §3 and RFC 8414 §2.
@@ -39,8 +40,9 @@ type Metadata struct {
 	RevocationEndpoint    string `json:"revocation_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
 
-	ChallengeEndpoint      string `json:"authorization_challenge_endpoint"` // draft-ietf-oauth-first-party-apps-04 §8
-	RevocationFeedEndpoint string `json:"revocation_feed_endpoint"`         // ours: docs/revocation-feed.md
+	ChallengeEndpoint        string `json:"authorization_challenge_endpoint"` // draft-ietf-oauth-first-party-apps-04 §8
+	GlobalRevocationEndpoint string `json:"global_token_revocation_endpoint"` // draft-parecki-oauth-global-token-revocation-06 §5
+	RevocationFeedEndpoint   string `json:"revocation_feed_endpoint"`         // ours: docs/revocation-feed.md
 
 	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
 
@@ -123,6 +125,7 @@ func (a *Authority) Metadata() Metadata {
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
 		ChallengeEndpoint:           a.Endpoint(PathChallenge),
+		GlobalRevocationEndpoint:    a.Endpoint(PathGlobalRevocation),
 		RevocationFeedEndpoint:      a.Endpoint(PathRevocations),
 		CheckSessionIframe:          a.Endpoint(PathState),
 		FrontchannelLogout:          true,

@@ -45,6 +45,7 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"check_session_iframe":   exerciseSessionState,
 
 	"authorization_challenge_endpoint": exerciseChallenge,
+	"global_token_revocation_endpoint": exerciseGlobalRevocation,
 	"revocation_feed_endpoint":         exerciseFeed,
 
 	"frontchannel_logout_supported":         exerciseFrontchannel,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/fetch"
@@ -30,6 +31,7 @@ type Parts struct {
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Courier   *signal.Courier
+	Receiver  *signal.Receiver
 	Feed      *signal.Feed
 
 	stopping atomic.Bool
@@ -92,10 +94,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Courier, err = signal.New(signal.Config{
-		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Fetch: outgoing, Subject: p.Authority.Subject, Now: c.Now, Logger: c.Logger,
-	})
-	if err != nil {
+	if err := p.openSignal(outgoing); err != nil {
 		return nil, err
 	}
 	p.Feed, err = signal.NewFeed(signal.FeedConfig{Store: p.Store, Now: c.Now, Logger: c.Logger})
@@ -105,13 +104,43 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	return p, nil
 }
 
+// openSignal makes what tells others and what hears them. What they say is
+// decided upon by account.
+func (p *Parts) openSignal(outgoing *http.Client) (err error) {
+	c := signal.Config{
+		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Fetch: outgoing, Subject: p.Authority.Subject, Now: p.Config.Now, Logger: p.Config.Logger,
+		Poll: p.outgoingWithin(pollTimeout), Acts: account.Acts(),
+		Heed: func(ctx context.Context, r signal.Received) error {
+			h, err := p.Accounts.Heed(ctx, account.Report{
+				Naming: account.Naming{Issuer: p.Config.Issuer, Transmitter: r.Transmitter, Match: r.Transmitter.Match},
+				ID:     r.ID, Type: r.Type, Subject: r.Subject, At: r.At, Reason: r.Reason, KeepUntil: r.KeepUntil,
+			})
+			if err == nil {
+				p.Config.Logger.InfoContext(ctx, "security event received", "transmitter", r.Transmitter.ID, "type", r.Type, "event", r.ID,
+					"act", h.Act, "user", h.UserID, "repeated", h.Repeated)
+			}
+			return err
+		},
+	}
+	if p.Courier, err = signal.New(c); err != nil {
+		return err
+	}
+	p.Receiver, err = signal.NewReceiver(c)
+	return err
+}
+
+// pollTimeout bounds a poll of a transmitter, which lets us wait.
+const pollTimeout = 70 * time.Second
+
 // outgoing is the client for addresses that clients name.
-func (p *Parts) outgoing() *http.Client {
+func (p *Parts) outgoing() *http.Client { return p.outgoingWithin(0) }
+
+func (p *Parts) outgoingWithin(timeout time.Duration) *http.Client {
 	allow := p.Config.OutgoingAllow
 	if registration.Loopback(p.Config.Issuer) {
 		allow = append(slices.Clone(allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	}
-	return fetch.New(fetch.Config{Allow: allow, Roots: p.Config.OutgoingRoots})
+	return fetch.New(fetch.Config{Allow: allow, Roots: p.Config.OutgoingRoots, Timeout: timeout})
 }
 
 func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {

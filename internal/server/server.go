@@ -96,6 +96,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}
 	s.work.Go(func() { s.Courier.Run(background) })
+	s.work.Go(func() { s.Receiver.Run(background) })
 	s.work.Go(func() { s.Feed.Run(background) })
 	<-s.Feed.Begun()
 	served := make(chan error, 1)
@@ -107,6 +108,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		s.stopping.Store(true)
 		s.Feed.Stop() // else those who follow would have to be waited for
+		s.Courier.Streams.Stop()
 		shut, cancel := context.WithTimeout(background, shutdownTimeout)
 		err = s.http.Shutdown(shut)
 		cancel()
@@ -133,8 +135,8 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Keys: p.Keys, Feed: p.Feed, MaxFollowers: p.Config.Followers,
-		Logger: p.Config.Logger, RequestID: requestID, Address: address,
+		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {
 		return nil, err

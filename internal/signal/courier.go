@@ -32,6 +32,9 @@ const (
 type Courier struct {
 	Config
 
+	// Streams are what receivers agree with us about being told.
+	Streams *Streams
+
 	mu    sync.Mutex
 	busy  map[string]bool // destinations that have a lane
 	freed chan struct{}   // of room for one: a lane has ended
@@ -39,17 +42,22 @@ type Courier struct {
 
 // Run delivers until ctx is done and what is under way has come to an end.
 func (c *Courier) Run(ctx context.Context) {
-	poll := time.NewTicker(pollEvery)
+	poll, bound := time.NewTicker(pollEvery), time.NewTicker(boundEvery)
 	defer poll.Stop()
+	defer bound.Stop()
 	var lanes sync.WaitGroup
 	defer lanes.Wait()
 	for ctx.Err() == nil {
 		c.dispatch(ctx, &lanes)
+		c.dispatchStreams(ctx, &lanes)
 		select {
 		case <-ctx.Done():
 		case <-c.Store.Queued():
+			c.Streams.wakeAll()
 		case <-c.freed:
 		case <-poll.C:
+		case <-bound.C:
+			c.boundStreams(ctx)
 		}
 	}
 }
@@ -193,4 +201,4 @@ func pause(attempts int64) int64 {
 	return most/2 + rand.Int64N(most/2+1) + 1
 }
 
-func (c *Courier) unix() int64 { return c.Now().Unix() }
+func (c Config) unix() int64 { return c.Now().Unix() }

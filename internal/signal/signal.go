@@ -1,13 +1,13 @@
-// Package signal tells others what has happened here. It owns the feed of the
-// revocation log, which APIs follow, and the way from the outbox to those outside:
-// today OpenID Connect Back-Channel Logout, by which an application learns that a
-// session is over.
+// Package signal tells others what has happened here, and hears what has happened
+// there: the feed of the revocation log, which APIs follow; OpenID Connect
+// Back-Channel Logout; and the OpenID Shared Signals Framework with its streams of
+// security events (CAEP, RISC), by push and by poll.
 //
 // What there is to tell is a row that the store writes in the transaction that
 // made it true, so nothing is told that did not happen and nothing that happened
 // is forgotten, whatever becomes of this process. A token is signed when it is
-// sent and is never stored. Each notice is delivered at least once, and as a rule
-// exactly once, by whichever node claims it; the feed is the same at every node.
+// sent and is never stored; the feed is the same at every node. What others say is
+// verified here, and handed on.
 //
 // It never decides that something ends, and never follows a redirect.
 package signal
@@ -34,6 +34,13 @@ type Config struct {
 	Subject func(context.Context, model.Client, model.UserID) (string, error)
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger     // nil: slog.Default
+
+	// The rest is for a Receiver. Poll is guarded like Fetch, and waits longer.
+	Poll *http.Client
+	// Heed decides what follows from an event, and does it.
+	Heed func(context.Context, Received) error
+	// Acts is what can follow from events, by their type.
+	Acts map[string][]string
 }
 
 // New returns a Courier, which works once it is Run.
@@ -41,11 +48,16 @@ func New(c Config) (*Courier, error) {
 	if c.Store == nil || c.Keys == nil || c.Issuer == "" || c.Fetch == nil || c.Subject == nil {
 		return nil, errors.New("signal: Store, Keys, Issuer, Fetch and Subject are required")
 	}
+	c = c.withDefaults()
+	return &Courier{Config: c, Streams: newStreams(c), busy: map[string]bool{}, freed: make(chan struct{}, 1)}, nil
+}
+
+func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Courier{Config: c, busy: map[string]bool{}, freed: make(chan struct{}, 1)}, nil
+	return c
 }

@@ -56,6 +56,9 @@ func (tx *Tx) endedSession(id model.SessionID, e Ending) error {
 	if err := tx.tellLogout(e, `s.id = $5`, string(id)); err != nil {
 		return err
 	}
+	if err := tx.tellRevoked(e, `s.id = $5`, string(id)); err != nil {
+		return err
+	}
 	// A token of a grant that outlives the session does not name it ("sid").
 	to, err := tx.reachOf(`session_id = $1 AND offline = 0`, string(id))
 	if err != nil {
@@ -86,6 +89,9 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 		return err
 	}
 	if err := tx.tellLogout(e, `s.user_id = $5 AND s.ended_at = 0`, string(id)); err != nil {
+		return err
+	}
+	if err := tx.tellRevoked(e, `s.user_id = $5 AND s.ended_at = 0`, string(id)); err != nil {
 		return err
 	}
 	_, err := tx.exec(`UPDATE sessions SET ended_at = $2, due_at = 0 WHERE user_id = $1 AND ended_at = 0`, string(id), e.At)
@@ -124,6 +130,9 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 // to e.At: for the day when a key has leaked.
 func (tx *Tx) EndAll(e Ending) error {
 	if err := tx.tellLogout(e, `s.ended_at = 0`); err != nil {
+		return err
+	}
+	if err := tx.tellRevoked(e, `s.ended_at = 0`); err != nil {
 		return err
 	}
 	if _, err := tx.exec(`UPDATE sessions SET ended_at = $1, due_at = 0 WHERE ended_at = 0`, e.At); err != nil {

@@ -140,7 +140,7 @@ func (s *Store) Upkeep(ctx context.Context, fn func(*Tx) error) error {
 }
 
 // Queued wakes its one reader when a transaction of this Store has put something
-// into the outbox. What others put there it does not see.
+// into the outbox or into a stream. What others put there it does not see.
 func (s *Store) Queued() <-chan struct{} { return s.queued }
 
 // Revoked wakes its one reader when the revocation log has grown: by a transaction

@@ -28,6 +28,8 @@ var dead = []struct {
 	{`DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM clients WHERE id IN (` + idleDocuments + ` AND r.fresh_until <= $1 LIMIT $2)`, grace},
+	{`DELETE FROM signals WHERE sequence IN (SELECT sequence FROM signals WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM transmitter_tokens WHERE (transmitter_id, jti) IN (SELECT transmitter_id, jti FROM transmitter_tokens WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
@@ -35,7 +37,7 @@ var dead = []struct {
 const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, auth
-// sessions, links, assertions, tallies and revocations when they have expired, grants (with
+// sessions, links, assertions, tallies, revocations and security events when they have expired, grants (with
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
 // stale. It deletes at most batch rows in one transaction, so that nobody waits for

@@ -23,9 +23,10 @@ type Tx struct {
 	changed  bool
 	recorded bool
 	over     bool
-	queued   bool  // something was put into the outbox
-	logged   bool  // something was added to the revocation log
-	failed   error // the first statement that failed; nothing runs after it
+	queued   bool   // something was put into the outbox, or into a stream
+	txn      string // of the events that it causes
+	logged   bool   // something was added to the revocation log
+	failed   error  // the first statement that failed; nothing runs after it
 }
 
 // scanner is a row, of one or of many.

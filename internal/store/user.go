@@ -1,6 +1,11 @@
 package store
 
-import "github.com/ostiary/ostiary/internal/model"
+import (
+	"slices"
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 const userColumns = `id, login, password_hash, status, admin, profile, created_at, updated_at, password_at`
 
@@ -16,10 +21,10 @@ func (tx *Tx) InsertUser(u model.User) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO users (`+userColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`,
+	return tx.insert(`INSERT INTO users (`+userColumns+`, email)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
 		string(u.ID), u.Login, u.PasswordHash, string(u.Status), u.Admin,
-		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt)
+		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt, strings.ToLower(u.Profile.Email))
 }
 
 // User returns a person, or ErrNotFound.
@@ -31,6 +36,19 @@ func (tx *Tx) User(id model.UserID) (model.User, error) {
 func (tx *Tx) UserByLogin(login string) (model.User, error) {
 	return one(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE login = $1`, login)
 }
+
+// UsersByEmail lists the people whose profile has that address, verified or not,
+// in whichever case; three at most, for nobody asks who has one that several have.
+func (tx *Tx) UsersByEmail(email string) ([]model.User, error) {
+	email = strings.ToLower(email)
+	list, err := many(tx, scanUser, `SELECT `+userColumns+` FROM users
+		WHERE email = $1 OR email = '?' AND lower(profile) LIKE $2 ORDER BY id LIMIT 3`, email, `%"email":"%`+anything.Replace(email)+`"%`)
+	return slices.DeleteFunc(list, func(u model.User) bool { return strings.ToLower(u.Profile.Email) != email }), err
+}
+
+// anything stands where JSON or LIKE could write a character in another way: the
+// addresses that are found are compared once more.
+var anything = strings.NewReplacer("%", "_", "&", "%", "<", "%", ">", "%", `\`, "_")
 
 // Users lists people by their ID, from the one that follows after.
 func (tx *Tx) Users(after model.UserID, limit int) ([]model.User, error) {
@@ -56,8 +74,8 @@ func (tx *Tx) UpdateUser(u model.User) error {
 	if err != nil {
 		return err
 	}
-	return tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6 WHERE id = $1`,
-		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt)
+	return tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6, email = $7 WHERE id = $1`,
+		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt, strings.ToLower(u.Profile.Email))
 }
 
 // SetPassword replaces the hash of a password, set at that time, or fails with
