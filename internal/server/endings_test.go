@@ -292,8 +292,10 @@ var paths = []path{
 	}, first: grantEnds(model.CauseAdmin), offline: grantEnds(model.CausePolicy)},
 
 	{name: "everything ends", end: func(t *testing.T, s *scene) error { return endAll(t, s.h, s.h.Clock.Now()) },
-		entries: func(*testing.T, *scene) []entry { return []entry{{kind: model.KindAll, cause: model.CauseAdmin, cut: true}} },
-		first:   grantEnds(model.CauseAdmin), offline: grantEnds(model.CauseAdmin)},
+		entries: func(*testing.T, *scene) []entry {
+			return []entry{{kind: model.KindAll, cause: model.CauseAdmin, cut: true}}
+		},
+		first: grantEnds(model.CauseAdmin), offline: grantEnds(model.CauseAdmin)},
 }
 
 // TestPaths: one row for each path that ends something. It writes exactly that into

@@ -74,7 +74,7 @@ func TestOnePlaceEnds(t *testing.T) {
 	// The patterns notice what they are for.
 	for text, want := range map[string]string{
 		`UPDATE grants SET end_cause = $2, ended_at = $1 WHERE ended_at = 0`: "sets ended_at",
-		"update sessions\n set ended_at = 7":                                "sets ended_at",
+		"update sessions\n set ended_at = 7":                                 "sets ended_at",
 		`SELECT 1 FROM grants WHERE ended_at = 0`:                            "",
 		`UPDATE grants SET salt = $2 WHERE id = $1 AND ended_at = 0`:         "",
 		`insert into revocations (kind) VALUES ($1)`:                         "writes revocations",
