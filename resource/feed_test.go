@@ -26,7 +26,7 @@ func TestFeed(t *testing.T) {
 		h := follow(t)
 		defer h.stop()
 		h.end("session", "before")
-		h.waitReady(t)
+		h.knows(t, "before")
 		s := h.feed.State()
 		if !s.Ready || s.Stale || s.Mode != "stream" || s.Err != nil || s.Log != feedLog || s.Sequence != 1 || s.Entries != 1 || s.Issuer != feedIssuer {
 			t.Errorf("state %+v", s)
@@ -42,8 +42,8 @@ func TestFeed(t *testing.T) {
 				t.Fatalf("state %+v", s)
 			}
 		}
-		if h.streams != 1 || h.tokens != 1 || h.polls != 0 {
-			t.Errorf("%d streams, %d tokens, %d polls", h.streams, h.tokens, h.polls)
+		if streams, polls, tokens := h.used(); streams != 1 || polls != 0 || tokens != 1 {
+			t.Errorf("%d streams, %d polls, %d tokens", streams, polls, tokens)
 		}
 	})
 }
@@ -63,14 +63,15 @@ func TestFeedRenewsItsToken(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		if h.tokens < 10 || h.tokens > 14 || h.streams > 14 {
-			t.Errorf("%d tokens, %d streams in ten minutes", h.tokens, h.streams)
+		if streams, _, tokens := h.used(); tokens < 10 || tokens > 14 || streams > 14 {
+			t.Errorf("%d tokens, %d streams in ten minutes", tokens, streams)
 		}
 		for _, asked := range h.askedFor()[1:] {
 			if !strings.HasPrefix(asked, feedLog+":") || asked == feedLog+":0" {
 				t.Errorf("asked for %q", asked)
 			}
 		}
+		h.stop() // so that nobody writes them any more
 		for _, s := range h.states[1:] {
 			if s.Stale || s.Mode != "stream" && s.Ready {
 				t.Errorf("told of %+v", s)
@@ -85,7 +86,7 @@ func TestFeedIsCut(t *testing.T) {
 		h := follow(t)
 		defer h.stop()
 		h.end("session", "s1")
-		h.waitReady(t)
+		h.knows(t, "s1")
 		h.wire.cutAll()
 		h.end("session", "s2")
 		took := h.want(t, "resumed", time.Second, func() bool { return h.holds("s2") })
@@ -105,7 +106,7 @@ func TestFeedIsDown(t *testing.T) {
 		h := follow(t)
 		defer h.stop()
 		h.end("session", "s1")
-		h.waitReady(t)
+		h.knows(t, "s1")
 		h.wire.set(func(n *wire) { n.down = true })
 		h.wire.cutAll()
 		h.end("session", "s2", func(e *sent) { e.DropAt += 7200 })
@@ -177,7 +178,7 @@ func TestFeedBehindABufferingProxy(t *testing.T) {
 		for i := range 250 { // several pages
 			h.end("session", sid(i))
 		}
-		h.waitReady(t)
+		h.knows(t, sid(249))
 		if s := h.feed.State(); s.Mode != "poll" || s.Stale || s.Entries != 250 {
 			t.Fatalf("state %+v", s)
 		}
@@ -186,10 +187,10 @@ func TestFeedBehindABufferingProxy(t *testing.T) {
 			h.want(t, "told", soon, func() bool { return h.holds(fmt.Sprint("p", i)) })
 			time.Sleep(7 * time.Second)
 		}
-		began := h.polls
+		_, began, _ := h.used()
 		time.Sleep(20 * time.Second)
-		if n := h.polls - began; n < 9 || n > 12 {
-			t.Errorf("%d polls in 20 seconds", n)
+		if _, n, _ := h.used(); n-began < 9 || n-began > 12 {
+			t.Errorf("%d polls in 20 seconds", n-began)
 		}
 		// Through an attempt to stream, which fails.
 		for range 600 {
@@ -198,7 +199,7 @@ func TestFeedBehindABufferingProxy(t *testing.T) {
 				t.Fatalf("state %+v", s)
 			}
 		}
-		if h.streams < 2 {
+		if streams, _, _ := h.used(); streams < 2 {
 			t.Error("streaming was not tried again")
 		}
 		h.wire.set(func(n *wire) { n.buffers = false })
@@ -214,10 +215,10 @@ func TestFeedPollsWithoutHaste(t *testing.T) {
 		h := follow(t, func(h *feedHouse, _ *FeedConfig) { h.wire.buffers, h.noWait = true, true })
 		defer h.stop()
 		h.waitReady(t)
-		began := h.polls
+		_, began, _ := h.used()
 		time.Sleep(time.Minute)
-		if n := h.polls - began; n < 50 || n > 61 {
-			t.Errorf("%d polls in a minute", n)
+		if _, n, _ := h.used(); n-began < 50 || n-began > 61 {
+			t.Errorf("%d polls in a minute", n-began)
 		}
 	})
 }
@@ -326,7 +327,7 @@ func TestFeedDrops(t *testing.T) {
 		defer h.stop()
 		h.end("session", "short")
 		h.end("session", "long", func(e *sent) { e.DropAt += 3600 })
-		h.waitReady(t)
+		h.knows(t, "long")
 		time.Sleep(10 * time.Second)
 		h.sleepFor(2 * time.Hour)
 		time.Sleep(time.Minute)
@@ -354,7 +355,8 @@ func TestFeedOfAnotherLog(t *testing.T) {
 			h.end("session", sid(i))
 		}
 		h.end("subject", "p", func(e *sent) { e.Cause, e.CutOff = "account_disabled", noon.Unix() })
-		h.waitReady(t)
+		h.knows(t, sid(9))
+		h.want(t, "told", soon, func() bool { return h.feed.State().Sequence == 11 })
 		h.set(func(s *feedServer) { s.log, s.entries = "log-2", nil }) // restored from a backup
 		h.end("session", "new")
 		h.end("subject", "p", func(e *sent) { e.Cause, e.CutOff = "admin", noon.Unix()-9 })
@@ -421,7 +423,7 @@ func TestFeedSaysNonsense(t *testing.T) {
 				h := follow(t)
 				defer h.stop()
 				h.end("session", "s1")
-				h.waitReady(t)
+				h.knows(t, "s1")
 				h.set(func(s *feedServer) {
 					s.raw = func(w io.Writer) bool { io.WriteString(w, row.text); return true }
 				})
@@ -471,7 +473,7 @@ func TestFeedPollsNonsense(t *testing.T) {
 				h := follow(t, func(h *feedHouse, _ *FeedConfig) { h.wire.buffers = true })
 				defer h.stop()
 				h.end("session", "s1")
-				h.waitReady(t)
+				h.knows(t, "s1")
 				right := h.wire.handler
 				h.wire.set(func(n *wire) {
 					n.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -629,7 +631,7 @@ func TestFeedIsFull(t *testing.T) {
 		for i := range 10 {
 			h.end("session", sid(i), func(e *sent) { e.DropAt = time.Now().Unix() + 60 })
 		}
-		h.waitReady(t)
+		h.knows(t, sid(9))
 		if h.feed.stale() {
 			t.Error("not yet")
 		}

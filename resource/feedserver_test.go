@@ -65,7 +65,7 @@ func (n *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		n.mu.Unlock()
 		return nil, errors.New("connection refused")
 	}
-	t := newTube(n.stalled)
+	t, handler, buffers := newTube(n.stalled), n.handler, n.buffers
 	n.open = append(n.open, t)
 	n.mu.Unlock()
 
@@ -74,12 +74,12 @@ func (n *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := &answering{tube: t, header: http.Header{}, began: make(chan struct{})}
 	go func() {
 		defer cancel()
-		n.handler.ServeHTTP(w, r.Clone(ctx))
+		handler.ServeHTTP(w, r.Clone(ctx))
 		w.WriteHeader(http.StatusOK)
 		t.end()
 	}()
 	t.cancel = func() { stop(); cancel() }
-	if n.buffers {
+	if buffers {
 		select {
 		case <-t.ended:
 		case <-r.Context().Done():
@@ -159,7 +159,7 @@ func (t *tube) end() {
 func (t *tube) close(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.err == nil {
+	if t.err == nil || t.err == io.EOF && t.held { // what is held back has not ended
 		t.err = err
 	}
 	t.more.Broadcast()
@@ -555,6 +555,13 @@ func (h *feedHouse) waitReady(t *testing.T) {
 	}
 }
 
+// knows waits until the feed is ready and a session is known to have ended.
+func (h *feedHouse) knows(t *testing.T, session string) {
+	t.Helper()
+	h.waitReady(t)
+	h.want(t, "told", soon, func() bool { return h.holds(session) })
+}
+
 // met reports whether the feed was told to be in an error at some time.
 func (h *feedHouse) met(text string) bool {
 	h.mu.Lock()
@@ -576,6 +583,13 @@ func (h *feedHouse) want(t *testing.T, what string, limit time.Duration, holds f
 		time.Sleep(10 * time.Millisecond)
 	}
 	return time.Since(began)
+}
+
+// used returns how many streams, polls and tokens there were.
+func (h *feedHouse) used() (streams, polls, tokens int) {
+	h.feedServer.mu.Lock()
+	defer h.feedServer.mu.Unlock()
+	return h.streams, h.polls, h.tokens
 }
 
 // askedFor returns the positions that were asked for.
