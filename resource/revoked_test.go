@@ -395,11 +395,8 @@ func TestFeedMetrics(t *testing.T) {
 		h.want(t, "told", soon, func() bool { return h.holds("s1") })
 		call(t, g, h.mint(t))
 		time.Sleep(time.Second)
-		other, err := NewFeed(FeedConfig{Issuer: `https://"other\.example`, ClientID: "a", ClientSecret: "b"})
-		if err == nil {
-			t.Fatal("an issuer with a quote")
-		}
-		if other, err = NewFeed(FeedConfig{Issuer: "https://other.example", ClientID: "a", ClientSecret: "b", Now: h.now}); err != nil {
+		other, err := NewFeed(FeedConfig{Issuer: "https://other.example", ClientID: "a", ClientSecret: "b", Now: h.now})
+		if err != nil {
 			t.Fatal(err)
 		}
 		var text strings.Builder
