@@ -177,6 +177,13 @@ func TestFeedIsImpersonated(t *testing.T) {
 				right.ServeHTTP(w, r)
 			})
 		}, `the answer is "text/html"`},
+		{"RFC 9111 §5.1: an answer of a cache", func(h *feedHouse) {
+			right := h.wire.handler
+			h.wire.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Age", "7")
+				right.ServeHTTP(w, r)
+			})
+		}, "from a cache"},
 		{"a token of another type", func(h *feedHouse) {
 			h.answers("/token", `{"access_token":"x","token_type":"mac","expires_in":60}`)
 		}, "no bearer token"},
