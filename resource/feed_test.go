@@ -69,8 +69,10 @@ func TestFeedRenewsItsToken(t *testing.T) {
 				t.Errorf("asked for %q", asked)
 			}
 		}
-		h.stop() // so that nobody writes them any more
-		for _, s := range h.states[1:] {
+		h.mu.Lock()
+		told := slices.Clone(h.states[1:])
+		h.mu.Unlock()
+		for _, s := range told {
 			if s.Stale || s.Mode != "stream" && s.Ready {
 				t.Errorf("told of %+v", s)
 			}

@@ -37,7 +37,7 @@ func TestFeedSaysNonsense(t *testing.T) {
 		{"a heart that beats once in a minute", strings.Replace(begin, `"heartbeat":2`, `"heartbeat":60`, 1), "heartbeat"},
 		{"entries that are none", entries(`1,2`), "not understood"},
 		{"entries that are cut off", begin + "event: entries\ndata: [" + one(2) + "\n\n", "not understood"},
-		{"an entry of an unknown kind", entries(strings.Replace(one(2), "session", "device", 1)), "unknown kind"},
+		{"an entry without a kind", entries(strings.Replace(one(2), `"kind":"session",`, "", 1)), "without a kind"},
 		{"entries out of order", entries(one(3) + "," + one(2)), "entry 2 after 3"},
 		{"entries from before", entries(one(1)), "entry 1 after 1"},
 		{"too many entries", entries(strings.Repeat(one(2)+",", maxAtOnce) + one(2)), "at once"},
