@@ -38,6 +38,7 @@ var documents = []document{
 	{path: "examples/shop/README.md", before: shopClient},
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
+	{path: "docs/out-at-once.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/sign-in-without-redirect.md"},
 	{path: "docs/register-applications.md"},
