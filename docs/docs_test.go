@@ -36,6 +36,7 @@ var documents = []document{
 	{path: "README.md"},
 	{path: "ARCHITECTURE.md"},
 	{path: "examples/shop/README.md", before: shopClient},
+	{path: "examples/restapi/README.md"},
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
 	{path: "docs/out-at-once.md"},
@@ -102,7 +103,9 @@ var rewritten = map[string]string{
 	// same one. A reader is slower than that.
 	"ostiary key rotate --now": "sleep 1.1 && ostiary key rotate --now",
 	// Its default ports may be taken.
-	"go run ./examples/shop/cmd/shop": "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
+	"go run ./examples/shop/cmd/shop":       "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
+	"go run ./examples/restapi/cmd/restapi": "go run ./examples/restapi/cmd/restapi --issuer http://localhost:$PORT_8080 --listen localhost:$PORT_8081",
+	"./notes client":                        "./notes client --api http://localhost:$PORT_8081",
 }
 
 // replaced are programs that are not run as they are.
@@ -121,6 +124,7 @@ var replaced = []struct{ program, with, because string }{
 const goProgram = `
 	case "$*" in
 	"build -o ostiary ./cmd/ostiary") cp "$BINARY" ostiary ;;
+	"build -o "*) (cd "$REPOSITORY" && GOFLAGS=-mod=readonly command go build -o "$WORK/$3" "$4") ;;
 	"install github.com/ostiary/ostiary/cmd/ostiary@latest") ;;
 	"get github.com/ostiary/ostiary@latest")
 		command go mod edit -require=github.com/ostiary/ostiary@v0.0.0 -replace="github.com/ostiary/ostiary=$REPOSITORY"
@@ -391,7 +395,7 @@ func TestFlags(t *testing.T) {
 	for _, d := range documents {
 		for _, code := range spans(prose(read(t, d.path))) {
 			for _, name := range append(flag.FindAllString(code, -1), variable.FindAllString(code, -1)...) {
-				if !known[name] && !(d.path == "examples/shop/README.md") {
+				if !known[name] && !strings.HasPrefix(d.path, "examples/") {
 					t.Errorf("%s: the command has no %s", d.path, name)
 				}
 			}

@@ -97,7 +97,7 @@ func (s *API) unproven(ctx context.Context, z oauth.Challenge, err error) error 
 	case errors.Is(err, account.ErrLocked):
 		return &oauth.Error{Code: oauth.AccessDenied, Description: "The account is locked"}
 	case errors.Is(err, account.ErrElsewhere): // §9.2: by its own assessment of risk
-		return &oauth.Error{Code: oauth.RedirectToWeb, Description: "This account is under attack: the person must sign in with a browser"}
+		return &oauth.Error{Code: oauth.RedirectToWeb, Description: "Too many wrong passwords from everywhere: the person must sign in with a browser"}
 	case errors.As(err, &tooSoon):
 		return &oauth.Error{Code: oauth.TooManyRequests, Description: "Too many wrong passwords: try again later", RetryAfter: tooSoon.Wait}
 	}

@@ -186,17 +186,18 @@ func (a *Authority) IssueChallenge(ctx context.Context, z Challenge, session mod
 	if e != nil {
 		return "", e
 	}
-	next := z.auth
-	if next.ID == "" {
-		next.ID, next.ClientID = model.NewID(), z.Client.ID
+	// Another one takes the place of the auth session that was good until now: it is
+	// worth more. Nobody holds it before the code is redeemed.
+	next := model.AuthSession{
+		ID: model.NewID(), Hash: model.NewSecret("").Hash(), ClientID: z.Client.ID,
+		UserID: session.UserID, SessionID: session.ID, ExpiresAt: session.ExpiresAt,
 	}
-	// Nobody holds it until the code is redeemed. What was good before is not any
-	// more, because it would be worth more now.
-	next.Hash = model.NewSecret("").Hash()
-	next.UserID, next.SessionID, next.Asked, next.Tries, next.ExpiresAt = session.UserID, session.ID, nil, 0, session.ExpiresAt
 	i.code.AuthSession = next.ID
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		if err := a.storeIssue(tx, authorization, &i, z.Collected.Address); err != nil {
+			return err
+		}
+		if err := tx.DeleteAuthSession(z.auth.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 		return tx.PutAuthSession(next)
@@ -243,7 +244,7 @@ func (a *Authority) askAgain(ctx context.Context, g model.Grant, e *Error) *Erro
 	secret := model.NewSecret(authSessionPrefix)
 	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error {
 		return tx.PutAuthSession(model.AuthSession{
-			ID: string(g.ID), Hash: secret.Hash(), ClientID: g.ClientID, UserID: g.UserID, SessionID: g.SessionID,
+			ID: "renewal of " + string(g.ID), Hash: secret.Hash(), ClientID: g.ClientID, UserID: g.UserID, SessionID: g.SessionID,
 			ExpiresAt: a.unix() + authSessionLife,
 		})
 	})

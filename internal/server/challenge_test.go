@@ -564,6 +564,37 @@ func TestChallengeThrottle(t *testing.T) {
 	})
 }
 
+// TestChallengeTogether: one auth session at the same time from several sides. Each is
+// answered properly, and what is given is good.
+func TestChallengeTogether(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", password)
+		a := newApp(h, "app", nil)
+		session := insufficient(t, a.ask("password", ""))
+		const n = 5 // as many tries as are free
+		answers := make(chan servertest.Answer)
+		for range n {
+			go func() { answers <- a.goOn(session, "username", "olena", "password", password) }()
+		}
+		given := 0
+		for range n {
+			answer := <-answers
+			if answer.Status != http.StatusOK {
+				refusedBy(t, "one too late", answer, 400, "invalid_session")
+				continue
+			}
+			given++
+			a.tokens(t, answer)
+		}
+		if given == 0 {
+			t.Error("nobody was signed in")
+		}
+		if rest := rows(t, h)["auth_sessions"]; rest != given {
+			t.Errorf("%d auth sessions of %d sign-ins", rest, given)
+		}
+	})
+}
+
 // TestChallengeAddress: of a public client nothing is believed.
 func TestChallengeAddress(t *testing.T) {
 	h := servertest.Start(t)

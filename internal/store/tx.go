@@ -252,7 +252,7 @@ func (o optional) Scan(src any) error {
 	if src == "" {
 		return nil
 	}
-	return document{o.value}.Scan(src)
+	return document(o).Scan(src)
 }
 
 func (d document) text() (string, error) {
