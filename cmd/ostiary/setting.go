@@ -69,6 +69,7 @@ var known = []setting{
 	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
+	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
 
 	{"sign-up", groupPeople, "`STATE` of sign-up: open lets everybody make themselves an account, off nobody", "off", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},

@@ -1,6 +1,6 @@
 // Package api is the door for programs: all that is called with JSON or a form
 // and answered with JSON. It owns discovery, the key set, and the endpoints for
-// tokens, introspection, revocation, userinfo and registration.
+// tokens, introspection, revocation, userinfo, registration and the revocation feed.
 //
 // It parses, calls one rule of oauth, and writes the answer. It never decides,
 // never shows a page, and never touches the store.
@@ -14,15 +14,20 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/signal"
 )
 
-// Config says what the endpoints work with; all but Logger is required.
+// Config says what the endpoints work with; all but Logger and MaxFollowers is
+// required.
 type Config struct {
 	Authority *oauth.Authority
 	Keys      KeySet
+	Feed      *signal.Feed
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log
 	Address   func(r *http.Request) string // of the caller
+
+	MaxFollowers int // how often one client may follow the revocation feed at once, at this node; 0: 100
 }
 
 // KeySet is the published JWK set with its entity tag.
@@ -33,16 +38,20 @@ type KeySet interface {
 // API serves the endpoints.
 type API struct {
 	Config
-	metadata document
+	metadata  document
+	followers crowd
 }
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Authority == nil || c.Keys == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Authority, Keys, RequestID and Address are required")
+	if c.Authority == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Authority, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.MaxFollowers == 0 {
+		c.MaxFollowers = 100
 	}
 	metadata, err := json.Marshal(c.Authority.Metadata())
 	if err != nil {
@@ -72,6 +81,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
+		{base + oauth.PathRevocations, s.private(s.revocations, "GET")},
 		{base + oauth.PathRegister, s.public(s.register, "POST")},
 		{base + oauth.PathRegister + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
 	}

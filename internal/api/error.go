@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -48,4 +49,25 @@ func writeError(w http.ResponseWriter, status int, code oauth.Code, description 
 	if err := writeJSON(w, status, body); err != nil {
 		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
 	}
+}
+
+// problem is an error without a code of OAuth, RFC 9457 §3.
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func writeProblem(w http.ResponseWriter, p problem) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	w.Write(append(body, '\n')) // a peer that has gone cannot be told
+	return nil
 }

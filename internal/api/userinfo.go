@@ -73,6 +73,11 @@ func bearer(r *http.Request) (string, *oauth.Error) {
 // challenge refuses as RFC 6750 §3 and §3.1 say: without an error where there
 // were no credentials.
 func (s *API) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error) {
+	s.challengeFor(w, r, e, oauth.ScopeOpenID)
+}
+
+// challengeFor is challenge where another scope is required.
+func (s *API) challengeFor(w http.ResponseWriter, r *http.Request, e *oauth.Error, scope string) {
 	status, header := http.StatusUnauthorized, `Bearer realm="`+s.Authority.Issuer+`"`
 	switch e.Code {
 	case oauth.InvalidRequest:
@@ -84,7 +89,7 @@ func (s *API) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error) 
 		header += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`
 	}
 	if e.Code == oauth.InsufficientScope {
-		header += `, scope="` + oauth.ScopeOpenID + `"`
+		header += `, scope="` + scope + `"`
 	}
 	s.Logger.InfoContext(r.Context(), "refused", "path", r.URL.Path, "status", status, "error", e, "request", s.RequestID(r))
 	w.Header().Set("WWW-Authenticate", header)

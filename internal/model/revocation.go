@@ -36,4 +36,11 @@ type Revocation struct {
 	Cause    Cause
 	At       int64
 	DropAt   int64 // no token that it concerns can be alive after this
+
+	// Audiences are those for whom a token can be that it puts out ("aud"); nil:
+	// anybody. With none of them, no API can have seen such a token.
+	Audiences []string
+	// Subjects are the names ("sub") of the person by audience, of KindSubject; nil:
+	// everybody knows them by Value. Those under "" are for every audience.
+	Subjects map[string][]string
 }

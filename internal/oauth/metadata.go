@@ -20,6 +20,8 @@ const (
 	PathLogout     = "/logout"
 	PathRegister   = "/register"
 	PathState      = "/session-state" // check_session_iframe
+
+	PathRevocations = "/revocations" // the revocation feed
 )
 
 // IDAlgorithms are the algorithms in which ID tokens and what userinfo tells can
@@ -38,6 +40,8 @@ type Metadata struct {
 	IntrospectionEndpoint string `json:"introspection_endpoint"`
 	RevocationEndpoint    string `json:"revocation_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
+
+	RevocationFeedEndpoint string `json:"revocation_feed_endpoint"` // ours: docs/revocation-feed.md
 
 	CheckSessionIframe string `json:"check_session_iframe"` // OpenID Connect Session Management §3.3
 
@@ -115,6 +119,7 @@ func (a *Authority) Metadata() Metadata {
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		RevocationFeedEndpoint:      a.Endpoint(PathRevocations),
 		CheckSessionIframe:          a.Endpoint(PathState),
 		FrontchannelLogout:          true,
 		FrontchannelLogoutSession:   true,

@@ -59,6 +59,9 @@ func (r *Registration) Check() error {
 	if i := slices.IndexFunc(r.Scopes, func(s string) bool { return !scopeToken(s) }); i >= 0 {
 		return fmt.Errorf("registration-scopes: %q is not the name of a scope", r.Scopes[i])
 	}
+	if i := slices.IndexFunc(r.Scopes, ReservedScope); i >= 0 {
+		return fmt.Errorf("registration-scopes: %q is for the operator to give: use ostiary client update CLIENT --scope %s", r.Scopes[i], r.Scopes[i])
+	}
 	if i := slices.IndexFunc(r.Audiences, func(s string) bool { return s == "" || len(s) > 2048 || !clean(s) }); i >= 0 || len(r.Audiences) > maxList {
 		return errors.New("registration-audiences: each must be the address of an API")
 	}
@@ -146,6 +149,7 @@ func (a *Authority) admit(s model.ClientSettings) (model.ClientSettings, error) 
 	if s.Scopes = r.Scopes; len(asked) > 0 {
 		s.Scopes = without(asked, without(asked, r.Scopes))
 	}
+	s.Scopes = slices.DeleteFunc(slices.Clone(s.Scopes), ReservedScope) // whatever the policy says
 	s.Audiences = r.Audiences
 	if len(s.Scopes) == 0 {
 		return s, invalid("scope", "a client can register for %s", joinScope(r.Scopes))

@@ -12,10 +12,11 @@ import (
 const maxRepeated = 20
 
 // audience says for whom the access tokens of a client can be, RFC 9068 §3: its
-// APIs, and this server itself where there is something to ask it (userinfo).
+// APIs, and this server itself where there is something to ask it (userinfo, or
+// what a reserved scope allows).
 func (a *Authority) audience(c model.Client, scope []string) []string {
 	aud := slices.Clone(c.Audiences)
-	if len(aud) == 0 || slices.Contains(scope, ScopeOpenID) {
+	if len(aud) == 0 || slices.ContainsFunc(scope, own) {
 		aud = append(aud, a.Issuer)
 	}
 	return unique(aud)
@@ -32,7 +33,7 @@ func checkResources(d *draft) *Error {
 // target narrows an audience to the resources that are asked for, RFC 8707 §2;
 // with none, it is the whole. It never widens it. This server itself stays in the
 // audience of a token with the scope openid, because such a token is there to ask
-// userinfo with.
+// userinfo with; likewise with a reserved scope.
 func (a *Authority) target(resources, scope, audience []string) ([]string, *Error) {
 	if len(resources) == 0 {
 		return audience, nil
@@ -45,7 +46,7 @@ func (a *Authority) target(resources, scope, audience []string) ([]string, *Erro
 			return nil, fail(InvalidTarget, "The resource %s is not one for which this client may have a token", plain(r))
 		}
 	}
-	if slices.Contains(scope, ScopeOpenID) && slices.Contains(audience, a.Issuer) {
+	if slices.ContainsFunc(scope, own) && slices.Contains(audience, a.Issuer) {
 		resources = append(slices.Clone(resources), a.Issuer)
 	}
 	return unique(resources), nil

@@ -42,7 +42,7 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		end := a.ending(model.CauseRevoked)
 		end.DropAt = claims.ExpiresAt + seconds(Leeway)
-		if err := tx.RevokeToken(claims.ID, end); err != nil {
+		if err := tx.RevokeToken(claims.ID, claims.Audience, end); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{

@@ -13,6 +13,26 @@ const (
 	ScopeOffline = "offline_access" // OpenID Connect Core §11
 )
 
+// The scopes by which this server itself is asked for things that only programs of
+// the operator may do. An operator gives them to a client; nobody registers for one.
+const (
+	ScopeFeed     = "ostiary:feed"     // to follow the revocation feed
+	ScopeSessions = "ostiary:sessions" // to list and end sessions
+	ScopeUsers    = "ostiary:users"    // to list people, to lock, unlock and sign them out
+	ScopeRevoke   = "ostiary:revoke"   // to put somebody out everywhere
+	ScopeSSFRead  = "ssf.read"         // CAEP Interoperability Profile §2.7.2
+	ScopeSSF      = "ssf.manage"       // likewise
+)
+
+// ReservedScope reports whether a scope is for an operator to give: all names that
+// begin like those above, also such as do not mean anything yet.
+func ReservedScope(s string) bool {
+	return strings.HasPrefix(s, "ostiary:") || strings.HasPrefix(s, "ssf.")
+}
+
+// own reports whether a scope is for what this server itself is asked.
+func own(s string) bool { return s == ScopeOpenID || ReservedScope(s) }
+
 // claimsOf lists the claims that each standard scope asks for, OpenID Connect
 // Core §5.4; "groups" is a custom that many applications follow.
 var claimsOf = map[string][]string{

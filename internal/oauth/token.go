@@ -93,11 +93,12 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 }
 
 // redeemCredentials lets a client act for itself, RFC 6749 §4.4. Without a
-// scope it gets what it is registered for.
+// scope it gets what it is registered for, but for reserved scopes: an API that is
+// sent a token is not to find the run of this server in it unasked.
 func (a *Authority) redeemCredentials(_ context.Context, c *client, p params) (issuance, *Error) {
 	asked := p.list("scope")
 	if len(asked) == 0 {
-		asked = without(c.Scopes, StandardScopes)
+		asked = slices.DeleteFunc(without(c.Scopes, StandardScopes), ReservedScope)
 	}
 	for _, s := range asked {
 		if slices.Contains(StandardScopes, s) {
@@ -107,7 +108,7 @@ func (a *Authority) redeemCredentials(_ context.Context, c *client, p params) (i
 	if e := allowScope(c.Client, asked); e != nil {
 		return issuance{}, e
 	}
-	aud, e := a.target(p.all("resource"), asked, a.audience(c.Client, nil))
+	aud, e := a.target(p.all("resource"), asked, a.audience(c.Client, asked))
 	return issuance{client: c, scope: asked, audience: aud}, e
 }
 

@@ -67,6 +67,8 @@ type Config struct {
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration
 
+	Followers int // see api.Config
+
 	Logger *slog.Logger     // nil: slog.Default
 	Now    func() time.Time // nil: time.Now
 }

@@ -27,6 +27,7 @@ type Parts struct {
 	Accounts  *account.Accounts
 	Authority *oauth.Authority
 	Courier   *signal.Courier
+	Feed      *signal.Feed
 
 	stopping atomic.Bool
 }
@@ -85,6 +86,10 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	p.Courier, err = signal.New(signal.Config{
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Fetch: outgoing, Subject: p.Authority.Subject, Now: c.Now, Logger: c.Logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	p.Feed, err = signal.NewFeed(signal.FeedConfig{Store: p.Store, Now: c.Now, Logger: c.Logger})
 	if err != nil {
 		return nil, err
 	}

@@ -96,6 +96,8 @@ func (s *Server) Run(ctx context.Context) error {
 		s.work.Go(func() { s.Authority.FetchLogos(background) })
 	}
 	s.work.Go(func() { s.Courier.Run(background) })
+	s.work.Go(func() { s.Feed.Run(background) })
+	<-s.Feed.Begun()
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
 
@@ -104,6 +106,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-served:
 	case <-ctx.Done():
 		s.stopping.Store(true)
+		s.Feed.Stop() // else those who follow would have to be waited for
 		shut, cancel := context.WithTimeout(background, shutdownTimeout)
 		err = s.http.Shutdown(shut)
 		cancel()
@@ -130,7 +133,7 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Authority: p.Authority, Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
+		Authority: p.Authority, Keys: p.Keys, Feed: p.Feed, MaxFollowers: p.Config.Followers, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {
 		return nil, err

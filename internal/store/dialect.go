@@ -18,8 +18,12 @@ type dialect interface {
 	// that it may succeed if it runs again.
 	again(err error) bool
 	// inOrder is a statement that lets transactions that come after it commit
-	// one after the other, or empty if they do so anyway.
+	// one after the other, and wakes those who listen, or empty if they commit so
+	// anyway.
 	inOrder() string
+	// listen calls wake when another process has added to the revocation log,
+	// where the database tells, until ctx is done.
+	listen(ctx context.Context, wake func())
 	close() error
 }
 

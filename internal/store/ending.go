@@ -46,7 +46,12 @@ func (tx *Tx) endedSession(id model.SessionID, e Ending) error {
 	if err := tx.tellLogout(e, `s.id = $5`, string(id)); err != nil {
 		return err
 	}
-	return tx.revoke(model.KindSession, string(id), 0, e)
+	// A token of a grant that outlives the session does not name it ("sid").
+	to, err := tx.reachOf(`session_id = $1 AND offline = 0`, string(id))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.Revocation{Kind: model.KindSession, Value: string(id), Audiences: to.audiences()}, e)
 }
 
 // EndGrant ends a grant and all that was issued from it. It fails with
@@ -57,7 +62,11 @@ func (tx *Tx) EndGrant(id model.GrantID, e Ending) error {
 	if err != nil {
 		return err
 	}
-	return tx.revoke(model.KindGrant, string(id), 0, e)
+	to, err := tx.reachOf(`id = $1`, string(id))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.Revocation{Kind: model.KindGrant, Value: string(id), Audiences: to.audiences()}, e)
 }
 
 // EndUser ends all sessions and grants of a person and puts out their tokens
@@ -78,7 +87,13 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	if err != nil {
 		return err
 	}
-	return tx.revoke(model.KindSubject, string(id), e.At, e)
+	to, err := tx.reachOf(`user_id = $1`, string(id))
+	if err != nil {
+		return err
+	}
+	return tx.revoke(model.Revocation{
+		Kind: model.KindSubject, Value: string(id), CutOff: e.At, Audiences: to.audiences(), Subjects: to.subjects(id),
+	}, e)
 }
 
 // EndClient ends all grants of a client and puts out its tokens issued up to
@@ -92,7 +107,7 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 	if err != nil {
 		return err
 	}
-	return tx.revoke(model.KindClient, string(id), e.At, e)
+	return tx.revoke(model.Revocation{Kind: model.KindClient, Value: string(id), CutOff: e.At}, e)
 }
 
 // EndAll ends every session and every grant and puts out every token issued up
@@ -108,10 +123,10 @@ func (tx *Tx) EndAll(e Ending) error {
 	if err != nil {
 		return err
 	}
-	return tx.revoke(model.KindAll, "", e.At, e)
+	return tx.revoke(model.Revocation{Kind: model.KindAll, CutOff: e.At}, e)
 }
 
-// RevokeToken puts out one token.
-func (tx *Tx) RevokeToken(jti string, e Ending) error {
-	return tx.revoke(model.KindToken, jti, 0, e)
+// RevokeToken puts out one token, which is for those audiences; nil: for anybody.
+func (tx *Tx) RevokeToken(jti string, audiences []string, e Ending) error {
+	return tx.revoke(model.Revocation{Kind: model.KindToken, Value: jti, Audiences: audiences}, e)
 }

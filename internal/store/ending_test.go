@@ -92,7 +92,7 @@ func TestEnding(t *testing.T) {
 			"all", func(tx *store.Tx) error { return tx.EndAll(e) }, nil, all,
 			model.Revocation{Kind: model.KindAll, CutOff: 5000},
 		}, {
-			"token", func(tx *store.Tx) error { return tx.RevokeToken("t1", e) }, nil, nil,
+			"token", func(tx *store.Tx) error { return tx.RevokeToken("t1", nil, e) }, nil, nil,
 			model.Revocation{Kind: model.KindToken, Value: "t1"},
 		},
 	} {
@@ -127,7 +127,7 @@ func TestEndingNothing(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) { fails(t, s, store.ErrNotFound, end) })
 		}
-		if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.RevokeToken("", e) }); err == nil {
+		if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.RevokeToken("", nil, e) }); err == nil {
 			t.Error("a token without a name was revoked: that would put out all that have none")
 		}
 		if log := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(0, 0) }); len(log) > 0 {
@@ -157,7 +157,7 @@ func TestTokenEnded(t *testing.T) {
 			return errors.Join(
 				tx.EndSession("ann1", store.Ending{Cause: model.CauseSignedOut, At: 100}),
 				tx.EndGrant("bob1-shop", store.Ending{Cause: model.CauseReuseDetected, At: 100}),
-				tx.RevokeToken("t1", store.Ending{Cause: model.CauseRevoked, At: 100}),
+				tx.RevokeToken("t1", nil, store.Ending{Cause: model.CauseRevoked, At: 100}),
 				tx.EndUser("ann", store.Ending{Cause: model.CauseAccountDisabled, At: 100}),
 				tx.EndClient("bank", store.Ending{Cause: model.CausePolicy, At: 100}))
 		})
@@ -212,7 +212,7 @@ func TestRevocationsTail(t *testing.T) {
 			race(t, writers, nil, func(i int) error {
 				for n := range entries {
 					err := s.Upkeep(t.Context(), func(tx *store.Tx) error {
-						return tx.RevokeToken(number(number("t", i), n), store.Ending{At: 1})
+						return tx.RevokeToken(number(number("t", i), n), nil, store.Ending{At: 1})
 					})
 					if err != nil {
 						return err
@@ -254,7 +254,7 @@ func TestRevocationsTail(t *testing.T) {
 func TestRevocationNumbersAreNotReused(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		revoke := func() {
-			upkeep(t, s, func(tx *store.Tx) error { return tx.RevokeToken("t", store.Ending{DropAt: 10}) })
+			upkeep(t, s, func(tx *store.Tx) error { return tx.RevokeToken("t", nil, store.Ending{DropAt: 10}) })
 		}
 		revoke()
 		revoke()

@@ -23,8 +23,9 @@ import (
 // postgres is the dialect of a PostgreSQL server, which several nodes share.
 type postgres struct {
 	db      *sql.DB
-	where   string // host, port and database, for messages
-	size    int64  // of the pool
+	config  *pgx.ConnConfig // of a connection beside the pool
+	where   string          // host, port and database, for messages
+	size    int64           // of the pool
 	writers *semaphore.Weighted
 }
 
@@ -94,6 +95,7 @@ func openPostgres(ctx context.Context, address string) (*postgres, error) {
 	// small table, counts as having read all of it, and then every write there
 	// is a conflict (PostgreSQL manual, §13.2.3).
 	setDefault(config, "enable_seqscan", "off")
+	p.config = config
 	p.db = stdlib.OpenDB(*config)
 	p.db.SetMaxOpenConns(int(p.size))
 	p.db.SetMaxIdleConns(int(p.size))
@@ -220,10 +222,6 @@ func (p *postgres) explainConnect(cause *pgconn.ConnectError) error {
 func (p *postgres) again(err error) bool {
 	failure, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (failure.Code == codeSerialization || failure.Code == codeDeadlock)
-}
-
-func (p *postgres) inOrder() string {
-	return `SELECT pg_advisory_xact_lock(hashtext(current_schema()), ` + strconv.Itoa(lockRevocation) + `)`
 }
 
 func (p *postgres) close() error { return p.db.Close() }

@@ -1,44 +1,192 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-const revocationColumns = `sequence, kind, value, cut_off, cause, at, drop_at`
+// packedRevocation is a row as one text, because a column costs as much to read as
+// all of this, and a snapshot of the log has a million rows. The value comes last:
+// of the rest, nothing holds a tab.
+const packedRevocation = `sequence || '	' || cut_off || '	' || at || '	' || drop_at || '	' || kind || '	' || cause || '	' || audiences || '	' || subjects || '	' || value`
 
-func scanRevocation(row scanner) (r model.Revocation, err error) {
-	err = row.Scan(&r.Sequence, (*string)(&r.Kind), &r.Value, &r.CutOff, (*string)(&r.Cause), &r.At, &r.DropAt)
-	return r, err
+// unpack returns a scanner of packed rows that reads a list of audiences that is
+// repeated once: what it returns shares it.
+func unpack() func(scanner) (model.Revocation, error) {
+	known := map[string]list{}
+	return func(row scanner) (r model.Revocation, err error) {
+		var text string
+		if err := row.Scan(&text); err != nil {
+			return r, err
+		}
+		var part [9]string
+		for i := range len(part) - 1 {
+			var more bool
+			if part[i], text, more = strings.Cut(text, "\t"); !more {
+				return r, errors.New("store: a row of the revocation log is incomplete")
+			}
+		}
+		part[8] = text
+		for i, to := range []*int64{&r.Sequence, &r.CutOff, &r.At, &r.DropAt} {
+			if *to, err = strconv.ParseInt(part[i], 10, 64); err != nil {
+				return r, err
+			}
+		}
+		r.Kind, r.Cause, r.Value = model.Kind(part[4]), model.Cause(part[5]), part[8]
+		audiences, ok := known[part[6]]
+		if !ok {
+			if err := audiences.Scan(part[6]); err != nil {
+				return r, err
+			}
+			known[part[6]] = audiences
+		}
+		r.Audiences = audiences
+		return r, (*names)(&r.Subjects).Scan(part[7])
+	}
+}
+
+// names is a column that holds lists of names as a JSON object; nil is the empty
+// text.
+type names map[string][]string
+
+func (n names) text() (string, error) {
+	if n == nil {
+		return "", nil
+	}
+	return document{n}.text()
+}
+
+// Scan reads the text of such a column.
+func (n *names) Scan(text string) error {
+	if text == "" {
+		*n = nil
+		return nil
+	}
+	return json.Unmarshal([]byte(text), (*map[string][]string)(n))
 }
 
 // Revocations lists the log from the entry that follows after. A reader that
-// remembers the last sequence it saw misses nothing.
+// remembers the last sequence it saw misses nothing. Nobody may change what it
+// returns.
 func (tx *Tx) Revocations(after int64, limit int) ([]model.Revocation, error) {
-	return many(tx, scanRevocation, `SELECT `+revocationColumns+` FROM revocations
+	return many(tx, unpack(), `SELECT `+packedRevocation+` FROM revocations
 		WHERE sequence > $1 ORDER BY sequence LIMIT $2`, after, page(limit))
 }
 
-// revoke adds an entry to the log.
+// maxSnapshotPage bounds a page of LiveRevocations, which is read fast.
+const maxSnapshotPage = 5000
+
+// LiveRevocations lists the part of the log that follows after, up to the entry
+// upTo, and can concern a token that is alive at the time now: at most limit
+// entries, or 5,000.
+func (tx *Tx) LiveRevocations(after, upTo, now int64, limit int) ([]model.Revocation, error) {
+	if limit < 1 || limit > maxSnapshotPage {
+		limit = maxSnapshotPage
+	}
+	return many(tx, unpack(), `SELECT `+packedRevocation+` FROM revocations
+		WHERE sequence > $1 AND sequence <= $2 AND drop_at + 0 > $3 ORDER BY sequence LIMIT $4`, // + 0: else a planner may sort
+		after, upTo, now, limit)
+}
+
+// LastRevocation returns the sequence of the last entry that is in the log, 0 if it
+// is empty.
+func (tx *Tx) LastRevocation() (int64, error) {
+	return one(tx, scanInt, `SELECT COALESCE(MAX(sequence), 0) FROM revocations`)
+}
+
+// CutOff returns the latest time up to which tokens of a person at a client were
+// put out together, 0 if none were. It is read in a View: in a serializable
+// transaction it would be in the way of everybody who ends something.
+func (tx *Tx) CutOff(user model.UserID, client model.ClientID) (int64, error) {
+	return one(tx, scanInt, `SELECT COALESCE(MAX(cut_off), 0) FROM revocations
+		WHERE kind = 'subject' AND value = $1
+		OR kind = 'client' AND value = $2
+		OR kind = 'all' AND value = ''`, string(user), string(client))
+}
+
+// revoke adds an entry to the log, and lets everybody who follows it know.
 //
 // PostgreSQL gives out sequence numbers at once and shows rows at commit, so
 // entry 7 could appear after a reader has gone past 8, and be missed. Writers
 // of the log therefore take their turn before they take a number, and keep it
 // until they have committed: what a reader sees is always a beginning of the
 // log. SQLite has one writer at a time anyway.
-func (tx *Tx) revoke(kind model.Kind, value string, cutOff int64, e Ending) error {
-	if value == "" && kind != model.KindAll {
+func (tx *Tx) revoke(r model.Revocation, e Ending) error {
+	if r.Value == "" && r.Kind != model.KindAll {
 		return errors.New("store: a revocation names what it puts out")
+	}
+	subjects, err := names(r.Subjects).text()
+	if err != nil {
+		return err
 	}
 	if turn := tx.dialect.inOrder(); turn != "" {
 		if _, err := tx.exec(turn); err != nil {
 			return err
 		}
 	}
-	_, err := tx.exec(`INSERT INTO revocations (kind, value, cut_off, cause, at, drop_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`, string(kind), value, cutOff, string(e.Cause), e.At, e.DropAt)
+	_, err = tx.exec(`INSERT INTO revocations (kind, value, cut_off, cause, at, drop_at, audiences, subjects)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, string(r.Kind), r.Value, r.CutOff, string(e.Cause), e.At, e.DropAt,
+		list(r.Audiences).text(), subjects)
+	tx.logged = err == nil
 	return err
+}
+
+// reach is whom tokens can be for, and how those know a person: names ("sub") by
+// audience ("aud"). Under "" is what tokens say whose audience is not known: they
+// can be for anybody.
+type reach map[string]map[string]bool
+
+// reachOf looks at the grants that where selects, live or not: a token outlives
+// its grant.
+func (tx *Tx) reachOf(where string, args ...any) (reach, error) {
+	r := reach{}
+	_, err := many(tx, func(row scanner) (_ struct{}, err error) {
+		var audience list
+		var subject, user string
+		if err := row.Scan(&audience, &subject, &user); err != nil {
+			return struct{}{}, err
+		}
+		if subject == "" {
+			subject = user
+		}
+		if audience == nil {
+			audience = list{""}
+		}
+		for _, a := range audience {
+			if r[a] == nil {
+				r[a] = map[string]bool{}
+			}
+			r[a][subject] = true
+		}
+		return struct{}{}, nil
+	}, `SELECT DISTINCT audience, subject, user_id FROM grants WHERE `+where, args...)
+	return r, err
+}
+
+func (r reach) audiences() []string {
+	if r[""] != nil {
+		return nil
+	}
+	return slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(r))))
+}
+
+// subjects returns nil where everybody knows the person by the account.
+func (r reach) subjects(user model.UserID) map[string][]string {
+	all, public := map[string][]string{}, true
+	for audience, set := range r {
+		all[audience] = slices.Sorted(maps.Keys(set))
+		public = public && len(set) == 1 && set[string(user)]
+	}
+	if public {
+		return nil
+	}
+	return all
 }
 
 // TokenRef is what a token says about itself. What it does not say is empty.

@@ -234,6 +234,9 @@ func (s *sqlite) again(error) bool { return false }
 
 func (s *sqlite) inOrder() string { return "" }
 
+// listen has nothing to wait for: SQLite tells nobody what another process wrote.
+func (s *sqlite) listen(context.Context, func()) {}
+
 func (s *sqlite) close() error {
 	close(s.closed)
 	err := s.writer.close()

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -58,6 +59,12 @@ type Store struct {
 	now     func() time.Time
 	closed  atomic.Bool
 	queued  chan struct{} // of room for one: something waits in the outbox
+	revoked chan struct{} // of room for one: the revocation log has grown
+
+	listening sync.Once // begins when somebody asks for Revoked
+	listened  chan struct{}
+	ctx       context.Context // done when the store is closed
+	stop      context.CancelFunc
 }
 
 // Open opens the database, making it if it is an SQLite file that is not there,
@@ -65,7 +72,8 @@ type Store struct {
 // do and never contain the password of the URL; among them are ErrAddress,
 // ErrCorrupt and ErrNewerSchema.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{now: c.Now, queued: make(chan struct{}, 1)}
+	s := &Store{now: c.Now, queued: make(chan struct{}, 1), revoked: make(chan struct{}, 1), listened: make(chan struct{})}
+	s.ctx, s.stop = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -92,6 +100,9 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.stop()
+	s.listening.Do(func() { close(s.listened) }) // nobody will
+	<-s.listened
 	return s.dialect.close()
 }
 
@@ -132,6 +143,28 @@ func (s *Store) Upkeep(ctx context.Context, fn func(*Tx) error) error {
 // into the outbox. What others put there it does not see.
 func (s *Store) Queued() <-chan struct{} { return s.queued }
 
+// Revoked wakes its one reader when the revocation log has grown: by a transaction
+// of this Store, or on PostgreSQL by any node. A reader looks now and then all the
+// same: SQLite does not tell of other processes, and a notification may be lost.
+func (s *Store) Revoked() <-chan struct{} {
+	s.listening.Do(func() {
+		go func() {
+			defer close(s.listened)
+			s.dialect.listen(s.ctx, func() { wake(s.revoked) })
+		}()
+	})
+	return s.revoked
+}
+
+// wake lets the reader of a channel look, who is about to do so if there is no
+// room.
+func wake(reader chan<- struct{}) {
+	select {
+	case reader <- struct{}{}:
+	default:
+	}
+}
+
 func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -139,10 +172,10 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	queued := false
+	queued, logged := false, false
 	err := s.dialect.run(ctx, m, func(q querier) error {
 		tx := &Tx{ctx: ctx, q: q, dialect: s.dialect, now: s.now, readOnly: m == snapshot}
-		defer func() { tx.over, queued = true, tx.queued }()
+		defer func() { tx.over, queued, logged = true, tx.queued, tx.logged }()
 		err := fn(tx)
 		switch {
 		case tx.failed != nil && (err == nil || s.dialect.again(tx.failed)):
@@ -158,10 +191,10 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 		return nil
 	})
 	if err == nil && queued {
-		select {
-		case s.queued <- struct{}{}:
-		default: // the reader is about to look anyway
-		}
+		wake(s.queued)
+	}
+	if err == nil && logged {
+		wake(s.revoked)
 	}
 	return err
 }

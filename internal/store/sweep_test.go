@@ -44,7 +44,7 @@ func TestSweep(t *testing.T) {
 			return func(tx *store.Tx) error { return tx.UseAssertion("shop", jti, expires) }
 		}
 		token := func(jti string, drop int64) func(*store.Tx) error {
-			return func(tx *store.Tx) error { return tx.RevokeToken(jti, store.Ending{DropAt: drop}) }
+			return func(tx *store.Tx) error { return tx.RevokeToken(jti, nil, store.Ending{DropAt: drop}) }
 		}
 		tally := func(name string, expires int64) func(*store.Tx) error {
 			return func(tx *store.Tx) error { _, err := tx.Tally(name, 0, expires); return err }

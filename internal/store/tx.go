@@ -24,6 +24,7 @@ type Tx struct {
 	recorded bool
 	over     bool
 	queued   bool  // something was put into the outbox
+	logged   bool  // something was added to the revocation log
 	failed   error // the first statement that failed; nothing runs after it
 }
 

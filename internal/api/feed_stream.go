@@ -1,0 +1,158 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/signal"
+)
+
+const (
+	// heartbeat is how often a stream says that it is alive, in seconds.
+	heartbeat = 2
+	// reviewEvery is how many beats pass until it is looked up anew what the client
+	// may see.
+	reviewEvery = 2
+	// writeTime is how long a consumer may take what it is sent.
+	writeTime = 10 * time.Second
+	// maxEvent bounds an event of entries, in bytes; so many entries are in one.
+	maxEvent   = 256 << 10
+	maxEntries = 1000
+)
+
+// stream tells what happens as it happens, as Server-Sent Events (WHATWG HTML
+// §9.2), until the consumer or its token has gone.
+func (f *follower) stream() error {
+	f.w.Header().Set("Content-Type", "text/event-stream")
+	f.w.WriteHeader(http.StatusOK)
+	hello := fmt.Sprintf(`{"log":"%s","sequence":%d,"resumed":%t,"heartbeat":%d}`, f.tail.Log, f.api.Feed.State().End, f.tail.Resumed, heartbeat)
+	err := f.send(event("hello", "", hello))
+	if err == nil {
+		err = f.follow()
+	}
+	if err != nil && f.r.Context().Err() == nil {
+		f.api.Logger.InfoContext(f.r.Context(), "a consumer of the revocation feed was let go", "client", f.permit.Client.ID, "error", err, "request", f.api.RequestID(f.r))
+		panic(http.ErrAbortHandler) // so that it does not look like an end
+	}
+	return nil
+}
+
+func (f *follower) follow() error {
+	batch := &signal.Batch{Audiences: f.permit.Client.Resources, MaxCount: maxEntries, MaxSize: maxEvent}
+	beat := time.NewTicker(heartbeat * time.Second)
+	defer beat.Stop()
+	expiry := time.NewTimer(time.Unix(f.permit.ExpiresAt, 0).Sub(f.api.Authority.Now()))
+	defer expiry.Stop()
+	ready, due := false, false // whether the backlog was sent, and a beat is to be
+	for beats := 0; ; {
+		grown, state := f.api.Feed.Grown(), f.api.Feed.State()
+		reason, err := f.catchUp(batch)
+		if err == nil && reason == "" && due && beats%reviewEvery == 0 && f.changed() {
+			reason = "revoked"
+		}
+		switch {
+		case err != nil:
+			return err
+		case reason != "":
+			return f.send(event("bye", "", `{"reason":"`+reason+`"}`))
+		case !ready:
+			err, ready = f.send(event("ready", f.id(), fmt.Sprintf(`{"sequence":%d}`, f.tail.At()))), true
+		case due && state.Current: // all was sent that is known here, and that was all there is
+			err = f.send(event("beat", f.id(), fmt.Sprintf(`{"sequence":%d,"at":%d}`, f.tail.At(), f.api.Authority.Now().UnixMilli())))
+		}
+		if err != nil {
+			return err
+		}
+		due = false
+		select {
+		case <-f.r.Context().Done():
+			return nil
+		case <-f.api.Feed.Stopping():
+		case <-grown:
+		case <-expiry.C:
+		case <-beat.C:
+			due = true
+			beats++
+		}
+	}
+}
+
+// catchUp sends all that is known, page by page, as long as the follower may stay.
+func (f *follower) catchUp(batch *signal.Batch) (over string, err error) {
+	for {
+		if over := f.over(); over != "" {
+			return over, nil
+		}
+		at := f.tail.At()
+		page, err := f.tail.Next(f.r.Context())
+		if err != nil || len(page) == 0 {
+			return "", err
+		}
+		var out []byte
+		for _, entry := range page {
+			if !batch.Add(entry) {
+				out = f.entries(out, batch, at)
+				batch.Add(entry)
+			}
+			at = entry.Sequence
+		}
+		if batch.Count() > 0 {
+			out = f.entries(out, batch, at)
+		}
+		if len(out) == 0 {
+			continue
+		}
+		if err := f.send(out); err != nil {
+			return "", err
+		}
+	}
+}
+
+// changed reports whether the client may not see what it sees any more, or may see
+// more: it has to come again. Where that cannot be found out, nothing has changed.
+func (f *follower) changed() bool {
+	now, err := f.api.Authority.Follow(f.r.Context(), f.token)
+	var e *oauth.Error
+	if errors.As(err, &e) {
+		return e.Code == oauth.InvalidToken || e.Code == oauth.InsufficientScope || e.Code == oauth.AccessDenied
+	}
+	return err == nil && !slices.Equal(now.Client.Resources, f.permit.Client.Resources)
+}
+
+func (f *follower) entries(out []byte, batch *signal.Batch, at int64) []byte {
+	out = append(out, "event: entries\nid: "...)
+	out = append(out, f.tail.Log...)
+	out = append(out, ':')
+	out = strconv.AppendInt(out, at, 10)
+	out = append(out, "\ndata: "...)
+	out = batch.AppendTo(out)
+	return append(out, "\n\n"...)
+}
+
+// id is the place of the follower, by which a stream is taken up again.
+func (f *follower) id() string { return f.tail.Log + ":" + strconv.FormatInt(f.tail.At(), 10) }
+
+func event(name, id, data string) []byte {
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	return []byte("event: " + name + "\n" + id + "data: " + data + "\n\n")
+}
+
+// send writes at once. A consumer that does not take it is let go: the server's
+// time for an answer is not for streams, and each of them has its own.
+func (f *follower) send(text []byte) error {
+	c := http.NewResponseController(f.w)
+	if err := supported(c.SetWriteDeadline(time.Now().Add(writeTime))); err != nil {
+		return err
+	}
+	if _, err := f.w.Write(text); err != nil {
+		return err
+	}
+	return c.Flush()
+}

@@ -1,0 +1,66 @@
+package signal
+
+import (
+	"context"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Tail is the place of one reader in the log. It is used by one goroutine.
+type Tail struct {
+	// Log is the name of the log, Resumed whether it goes on where the reader was.
+	Log     string
+	Resumed bool
+
+	feed *Feed
+	at   int64 // all up to here was read
+	upTo int64 // of a snapshot that is under way; 0: there is none
+}
+
+// Tail returns a place in the log: behind the entry after of that log, or at the
+// beginning of a snapshot for a reader who was never here, or was in another one.
+// In a snapshot, what can concern no live token is left out.
+func (f *Feed) Tail(log string, after int64) *Tail {
+	s := f.State()
+	t := &Tail{Log: s.Log, feed: f}
+	if log == s.Log && log != "" && 0 <= after && after <= s.End {
+		t.Resumed, t.at = true, after
+	} else {
+		t.upTo = s.End
+	}
+	return t
+}
+
+// At is the sequence up to which all was read.
+func (t *Tail) At() int64 { return t.at }
+
+// Next returns the entries that follow, and none if all that is known was read.
+func (t *Tail) Next(ctx context.Context) ([]model.Revocation, error) {
+	if t.at < t.upTo {
+		page, err := t.snapshot(ctx)
+		if err != nil || len(page) > 0 {
+			return page, err
+		}
+		t.at = t.upTo
+	}
+	page, err := t.feed.Since(ctx, t.at)
+	if len(page) > 0 {
+		t.at = page[len(page)-1].Sequence
+	}
+	return page, err
+}
+
+func (t *Tail) snapshot(ctx context.Context) (page []model.Revocation, err error) {
+	err = t.feed.Store.View(ctx, func(tx *store.Tx) (err error) {
+		page, err = tx.LiveRevocations(t.at, t.upTo, t.feed.Now().Unix(), 0)
+		return err
+	})
+	if len(page) > 0 {
+		t.at = page[len(page)-1].Sequence
+	}
+	return page, err
+}
+
+// Back puts the place before entries that were read and could not be used yet.
+func (t *Tail) Back(to int64) { t.at = to }

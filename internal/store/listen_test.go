@@ -1,0 +1,101 @@
+package store_test
+
+import (
+	"database/sql"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/store/storetest"
+)
+
+// hears reports whether the reader of a store is woken within a time.
+func hears(s *store.Store, within time.Duration) bool {
+	select {
+	case <-s.Revoked():
+		return true
+	case <-time.After(within):
+		return false
+	}
+}
+
+// quiet waits until nothing more is heard.
+func quiet(s *store.Store) {
+	for hears(s, 200*time.Millisecond) {
+	}
+}
+
+// Two nodes on one PostgreSQL: what one ends wakes the other, also after its
+// connection was lost; and another installation in the same database hears nothing.
+func TestListen(t *testing.T) {
+	address := storetest.PostgresURL(t)
+	here, there, elsewhere := storetest.Open(t, address), storetest.Open(t, address), storetest.Postgres(t)
+	for _, s := range []*store.Store{here, there, elsewhere} {
+		if !hears(s, 5*time.Second) { // what came before it listened
+			t.Fatal("does not listen")
+		}
+		quiet(s)
+	}
+	revoke := func() {
+		t.Helper()
+		upkeep(t, here, func(tx *store.Tx) error { return tx.RevokeToken("t", nil, store.Ending{}) })
+	}
+	for range 20 {
+		revoke()
+		if !hears(there, 5*time.Second) {
+			t.Fatal("the other node was not woken")
+		}
+	}
+	upkeep(t, here, func(tx *store.Tx) error { return tx.PutSetting("a", "b") })
+	quiet(there)
+	if hears(elsewhere, 100*time.Millisecond) {
+		t.Error("another installation was woken")
+	}
+
+	severListeners(t, address, 3)
+	if !hears(there, 5*time.Second) {
+		t.Fatal("not woken when it listens again: it may have missed something")
+	}
+	quiet(there)
+	revoke()
+	if !hears(there, 5*time.Second) {
+		t.Error("not woken after the connection was lost")
+	}
+}
+
+// severListeners ends the connections that listen in the schema of an address.
+func severListeners(t *testing.T, address string, most int) {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var ended int
+	err = db.QueryRowContext(t.Context(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE query = 'LISTEN "ostiary_revoked_' || md5($1) || '"'`, u.Query().Get("search_path")).Scan(&ended)
+	if err != nil || ended == 0 || ended > most {
+		t.Fatalf("ended %d connections: %v", ended, err)
+	}
+}
+
+// A store whose log is followed closes at once.
+func TestListenClose(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, address string) {
+		s, err := store.Open(t.Context(), store.Config{URL: address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hears(s, 100*time.Millisecond)
+		start := time.Now()
+		if err := s.Close(); err != nil || time.Since(start) > 3*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		s.Revoked() // does nothing any more
+	})
+}
