@@ -63,6 +63,7 @@ type Config struct {
 	// Listeners that are open already, in place of the two.
 	Listener, MetricsListener net.Listener
 
+	HTTP   *http.Client     // for asking the issuer; default: one of its own
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default: none
 }
@@ -135,7 +136,8 @@ func (g *Guard) trust() (err error) {
 	c := g.config
 	if !c.NoFeed {
 		g.feed, err = resource.NewFeed(resource.FeedConfig{
-			Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, MaxLag: c.MaxLag, Now: c.Now, Logger: c.Logger,
+			Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, MaxLag: c.MaxLag,
+			HTTP: c.HTTP, Now: c.Now, Logger: c.Logger,
 		})
 		if err != nil {
 			return err
@@ -147,7 +149,7 @@ func (g *Guard) trust() (err error) {
 	}
 	g.api, err = resource.New(resource.Config{
 		Issuer: c.Issuer, Audience: c.Audience, Feed: g.feed, Stale: c.Stale,
-		Metadata: resource.Metadata{Scopes: scopes}, Now: c.Now, Logger: c.Logger,
+		Metadata: resource.Metadata{Scopes: scopes}, HTTP: c.HTTP, Now: c.Now, Logger: c.Logger,
 	})
 	return err
 }
