@@ -26,7 +26,9 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PORT", freePort(t))
+			for _, name := range []string{"PORT", "PORT2", "PORT3"} {
+				env.Setenv(name, freePort(t))
+			}
 			env.Setenv("POSTGRES", postgres)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TZ", "UTC")

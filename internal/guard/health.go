@@ -128,14 +128,17 @@ func (g *Guard) note(r *http.Request, q *question, seen *watched, start time.Tim
 	if q.method != "" {
 		method, path = q.method, q.raw
 	}
-	g.log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+	what := "request"
+	if q.mode == modeVerify {
+		what = "question"
+	}
+	g.log.LogAttrs(r.Context(), slog.LevelInfo, what,
 		slog.String("method", method),
 		slog.String("path", path),
 		slog.Int("status", status),
 		slog.Int64("bytes", seen.bytes),
 		slog.Duration("took", time.Since(start)),
-		slog.String("peer", peer),
-		slog.String("mode", q.mode))
+		slog.String("peer", peer))
 }
 
 // watched notes the status and the size of an answer.

@@ -15,23 +15,30 @@ import (
 	"testing"
 	"time"
 
+	"github.com/goccy/go-yaml"
 	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
 // The manual shows an API in Python, its rules, and what to write for nginx and
 // Caddy. All of it is taken from there, so that it cannot rot.
-func manual(t *testing.T, language string) string {
+func manual(t *testing.T, language string) string { return blocks(t, language)[0] }
+
+// blocks returns all blocks of a language, in order.
+func blocks(t *testing.T, language string) []string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "guard.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile("(?s)\n```"+language+"\n(.*?)\n```").FindAllSubmatch(text, -1)
-	if len(found) == 0 {
+	var all []string
+	for _, found := range regexp.MustCompile("(?s)\n```"+language+"\n(.*?\n)```").FindAllSubmatch(text, -1) {
+		all = append(all, string(found[1]))
+	}
+	if len(all) == 0 {
 		t.Fatalf("docs/guard.md has no block of %s", language)
 	}
-	return string(found[0][1]) + "\n"
+	return all
 }
 
 // The addresses of the manual.
@@ -279,4 +286,88 @@ func must(r *http.Request, err error) *http.Request {
 		panic(fmt.Sprint("a request of the test: ", err))
 	}
 	return r
+}
+
+// Every file of rules in the manual is one. What it shows for Traefik and Envoy,
+// which are not run here, is YAML, and agrees with the guard where both speak of
+// the same thing.
+func TestManual(t *testing.T) {
+	rules := 0
+	for _, text := range blocks(t, "yaml") {
+		if strings.Contains(text, "\nrules:\n") {
+			rules++
+			if _, err := guard.ParseRules("docs/guard.md", []byte(text)); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		var file map[string]any
+		if err := yaml.Unmarshal([]byte(text), &file); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case file["http"] != nil:
+			checkTraefik(t, file)
+		case file["typed_config"] != nil:
+			checkEnvoy(t, file)
+		default:
+			t.Errorf("whose file is this?\n%s", text)
+		}
+	}
+	if rules < 2 {
+		t.Errorf("%d files of rules", rules)
+	}
+}
+
+// at goes down into a file: a name for a mapping, a number for a list.
+func at(t *testing.T, in any, way ...any) any {
+	t.Helper()
+	for _, step := range way {
+		switch v := in.(type) {
+		case map[string]any:
+			in = v[step.(string)]
+		case []any:
+			in = v[step.(int)]
+		default:
+			t.Fatalf("there is no %v", way)
+		}
+	}
+	return in
+}
+
+func checkTraefik(t *testing.T, file map[string]any) {
+	t.Helper()
+	auth := at(t, file, "http", "middlewares", "guard", "forwardAuth").(map[string]any)
+	if auth["address"] != "http://"+manualGuard+guard.VerifyPath || auth["trustForwardHeader"] != nil {
+		t.Errorf("Traefik asks with %v", auth)
+	}
+	// What it takes out of a request before it copies what the guard says.
+	taken := regexp.MustCompile(auth["authResponseHeadersRegex"].(string))
+	for _, name := range []string{"X-Auth-Subject", "x-auth-session", "X_Auth_Subject", "X-Auth_Scope", "X-Auth-Claim-Acr"} {
+		if !taken.MatchString(name) {
+			t.Errorf("Traefik leaves %s", name)
+		}
+	}
+	if got := fmt.Sprint(at(t, file, "http", "routers", "api", "middlewares")); got != "[guard without-token]" {
+		t.Errorf("the order is %s", got)
+	}
+}
+
+func checkEnvoy(t *testing.T, file map[string]any) {
+	t.Helper()
+	filter := at(t, file, "typed_config", "http_filters", 0, "typed_config")
+	for want, way := range map[any][]any{
+		guard.VerifyPath:        {"http_service", "path_prefix"},
+		"http://" + manualGuard: {"http_service", "server_uri", "uri"},
+		"ServiceUnavailable":    {"status_on_error", "code"},
+		false:                   {"failure_mode_allow"},
+		"x-auth-":               {"http_service", "authorization_response", "allowed_upstream_headers", "patterns", 0, "prefix"},
+	} {
+		if got := at(t, filter, way...); got != want {
+			t.Errorf("%v is %v, want %v", way, got, want)
+		}
+	}
+	if got := at(t, file, "typed_config", "common_http_protocol_options", "headers_with_underscores_action"); got != "REJECT_REQUEST" {
+		t.Errorf("Envoy passes on X_Auth_Subject: %v", got)
+	}
 }
