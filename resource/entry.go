@@ -49,8 +49,10 @@ var members = [...]struct {
 	{"drop_at", func(r *raw) *int64 { return &r.dropAt }, nil},
 }
 
-// entry checks what was sent. An entry of a kind that is not known here could
-// not be enforced: whoever sends it must not be taken to be followed.
+// errLater is an entry of a later version of the format, to be skipped.
+var errLater = errors.New("an entry of an unknown kind")
+
+// entry checks what was sent. It returns errLater for a kind that is not known.
 func (r *raw) entry() (entry, error) {
 	e := entry{sequence: r.sequence, value: r.value, dropAt: r.dropAt}
 	known := false
@@ -60,8 +62,10 @@ func (r *raw) entry() (entry, error) {
 		}
 	}
 	switch {
+	case !known && len(r.kind) > 0 && len(r.kind) <= maxWord:
+		return entry{}, errLater
 	case !known:
-		return entry{}, errors.New("an entry of an unknown kind")
+		return entry{}, errors.New("an entry without a kind")
 	case r.sequence <= 0 || r.sequence > wholeNums:
 		return entry{}, errors.New("an entry without a sequence number")
 	case r.dropAt <= 0 || r.dropAt > wholeNums:
@@ -80,8 +84,8 @@ func (r *raw) entry() (entry, error) {
 	return e, nil
 }
 
-// readEntries calls take for each entry of a JSON array and returns how many
-// there were. The entries are good only during the call. It stops at the first
+// readEntries calls take for each entry of a JSON array of a known kind, and
+// returns how many there were of all. The entries are good only during the call. It stops at the first
 // error of take, and at what is not an entry.
 //
 // A snapshot may have a million of them. Those in the form in which the server
@@ -89,12 +93,15 @@ func (r *raw) entry() (entry, error) {
 func readEntries(text []byte, most int, take func(entry) error) (int, error) {
 	n := 0
 	one := func(r *raw) error {
-		e, err := r.entry()
-		if err != nil {
-			return err
-		}
 		if n++; n > most {
 			return fmt.Errorf("more than %d entries at once", most)
+		}
+		e, err := r.entry()
+		if errors.Is(err, errLater) {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		return take(e)
 	}

@@ -116,10 +116,8 @@ func newFeed(c FeedConfig) (*Feed, error) {
 	if err := checkURL(c.Issuer); err != nil || strings.Contains(c.Issuer, "?") {
 		return nil, fmt.Errorf("Issuer %q must be an https URL without query and fragment, or http on this machine only", c.Issuer)
 	}
-	if c.URL != "" {
-		if err := (&document{Issuer: c.Issuer}).check("URL", c.URL); err != nil {
-			return nil, err
-		}
+	if c.URL != "" && (checkURL(c.URL) != nil || strings.HasPrefix(c.Issuer, "https:") && !strings.HasPrefix(c.URL, "https:")) {
+		return nil, fmt.Errorf("URL %q must be https, or http on this machine only where the issuer is", c.URL)
 	}
 	switch {
 	case c.Token != nil && (c.ClientID != "" || c.ClientSecret != ""):

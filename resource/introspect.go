@@ -96,7 +96,9 @@ func (f *Feed) answer(ctx context.Context, a *asked, token string) {
 	select {
 	case f.asking.turns <- struct{}{}:
 		defer func() { <-f.asking.turns }()
-		a.active, a.err = f.party.introspect(ctx, token)
+		if a.err = ctx.Err(); a.err == nil { // both may have been ready
+			a.active, a.err = f.party.introspect(ctx, token)
+		}
 	case <-ctx.Done():
 		a.err = errTooMany
 	}

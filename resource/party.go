@@ -125,6 +125,8 @@ func (p *party) access(ctx context.Context) (endpoint, token string, err error) 
 		endpoint = d.Feed
 	}
 	if p.config.Token != nil {
+		ctx, cancel := context.WithTimeout(ctx, askTime)
+		defer cancel()
 		token, err = p.config.Token(ctx)
 	} else {
 		token, err = p.keptToken(ctx)
@@ -232,6 +234,10 @@ func (p *party) open(ctx context.Context, endpoint, token, kind string, query ur
 	if res.StatusCode != http.StatusOK {
 		defer res.Body.Close()
 		return nil, refused(res)
+	}
+	if age := res.Header.Get("Age"); age != "" && age != "0" { // RFC 9111 §5.1: from a cache, and so of the past
+		res.Body.Close()
+		return nil, misunderstood("the answer comes from a cache")
 	}
 	if got, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type")); got != kind {
 		res.Body.Close()

@@ -38,6 +38,14 @@ type connection struct {
 	beat    pace
 }
 
+// newConnection returns a connection that cancels itself if nothing is heard.
+func newConnection(f *Feed, cancel context.CancelCauseFunc) *connection {
+	return &connection{
+		feed: f, asked: f.now(), from: f.position,
+		alarm: time.AfterFunc(f.config.MaxLag/3, func() { cancel(errSilent) }),
+	}
+}
+
 // stream follows the feed by one long answer. It reports whether the feed was
 // current meanwhile.
 func (f *Feed) stream(ctx context.Context) (held bool, err error) {
@@ -47,8 +55,7 @@ func (f *Feed) stream(ctx context.Context) (held bool, err error) {
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c := &connection{feed: f, asked: f.now(), from: f.position}
-	c.alarm = time.AfterFunc(f.config.MaxLag/3, func() { cancel(errSilent) })
+	c := newConnection(f, cancel)
 	defer c.alarm.Stop()
 	res, err := f.party.open(ctx, endpoint, token, "text/event-stream", c.from.query())
 	if err != nil {

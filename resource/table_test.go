@@ -304,6 +304,28 @@ func TestTableWhileItChanges(t *testing.T) {
 	}
 }
 
+// What a guard asks a feed for each request: the table, and whether it is stale.
+func BenchmarkFeed(b *testing.B) {
+	feed, err := NewFeed(FeedConfig{Issuer: "https://id.example", ClientID: "a", ClientSecret: "b"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	feed.table = full(b)
+	feed.proved(time.Now().Add(time.Hour), modeStream)
+	i, tokens := &issuer{feed: feed}, strangers(1<<16)
+	b.ReportAllocs()
+	quiet, start, n := time.Hour, time.Now(), 0
+	for b.Loop() {
+		if n++; n%1024 == 0 {
+			quiet, start = min(quiet, time.Since(start)), time.Now()
+		}
+		if i.current(b.Context(), &tokens[n%len(tokens)], "", Deny) != nil {
+			b.Fatal("a live token was refused")
+		}
+	}
+	b.ReportMetric(float64(quiet)/1024, "quiet-ns")
+}
+
 // The slowest checks, with and without a sweep that copies every shard all the
 // time.
 func BenchmarkCheckDuringSweep(b *testing.B) {

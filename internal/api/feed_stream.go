@@ -20,6 +20,8 @@ const (
 	reviewEvery = 2
 	// writeTime is how long a consumer may take what it is sent.
 	writeTime = 10 * time.Second
+	// lastTime is how long it may take when the node stops.
+	lastTime = time.Second
 	// maxEvent bounds an event of entries, in bytes; so many entries are in one.
 	maxEvent   = 256 << 10
 	maxEntries = 1000
@@ -30,6 +32,7 @@ const (
 func (f *follower) stream() error {
 	f.w.Header().Set("Content-Type", "text/event-stream")
 	f.w.WriteHeader(http.StatusOK)
+	defer f.hurry()()
 	hello := fmt.Sprintf(`{"log":"%s","sequence":%d,"resumed":%t,"heartbeat":%d}`, f.tail.Log, f.api.Feed.State().End, f.tail.Resumed, heartbeat)
 	err := f.send(event("hello", "", hello))
 	if err == nil {
@@ -142,6 +145,21 @@ func event(name, id, data string) []byte {
 		id = "id: " + id + "\n"
 	}
 	return []byte("event: " + name + "\n" + id + "data: " + data + "\n\n")
+}
+
+// hurry lets a consumer that does not take what it is sent go when the node stops,
+// which would wait for it, until the function that it returns is called.
+func (f *follower) hurry() (done func()) {
+	over, gone := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(gone)
+		select {
+		case <-f.api.Feed.Stopping():
+			http.NewResponseController(f.w).SetWriteDeadline(time.Now().Add(lastTime)) // or send says that it cannot
+		case <-over:
+		}
+	}()
+	return func() { close(over); <-gone }
 }
 
 // send writes at once. A consumer that does not take it is let go: the server's

@@ -43,6 +43,8 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"end_session_endpoint":   exerciseEndSession,
 	"check_session_iframe":   exerciseSessionState,
 
+	"revocation_feed_endpoint": exerciseFeed,
+
 	"frontchannel_logout_supported":         exerciseFrontchannel,
 	"frontchannel_logout_session_supported": exerciseFrontchannel,
 	"backchannel_logout_supported":          exerciseBackchannel,
@@ -377,6 +379,17 @@ func exerciseSessionState(t *testing.T, w *tour) {
 	}
 	if v, _ := w.ask(t, w.c); v.Get("session_state") == "" { // OpenID Connect Session Management §2
 		t.Errorf("%v", v)
+	}
+}
+
+func exerciseFeed(t *testing.T, w *tour) {
+	token := follower(t, w.h, model.NewID(), orders)
+	if path := w.path(t, "revocation_feed_endpoint"); path != "/revocations" {
+		t.Error(path)
+	}
+	s := following(t, w.h.Issuer, token)
+	revokeTokens(t, w.h, []string{orders}, "exercise")
+	for s.entries()[0].Value != "exercise" { // the rest of the walk ends things as well
 	}
 }
 

@@ -379,13 +379,13 @@ func TestHealth(t *testing.T) {
 }
 
 // TestCORS: scripts of any site may read discovery, keys, token, userinfo and
-// revocation, never with cookies; nothing of the pages and of introspection. Attack row
+// revocation, never with cookies; nothing of the pages, of introspection and of the feed. Attack row
 // T22.
 func TestCORS(t *testing.T) {
 	h := servertest.Start(t)
 	for path, allowed := range map[string]bool{
 		"/.well-known/openid-configuration": true, "/jwks": true, "/token": true, "/userinfo": true, "/revoke": true,
-		"/introspect": false, "/authorize": false, "/logout": false, "/": false,
+		"/introspect": false, "/revocations": false, "/authorize": false, "/logout": false, "/": false,
 	} {
 		for _, origin := range []string{"https://app.example", "null"} {
 			req, _ := http.NewRequest(http.MethodOptions, h.Issuer+path, nil)

@@ -1,12 +1,13 @@
-// Package signal tells others what has happened here. It owns the way from the
-// outbox to those outside: today OpenID Connect Back-Channel Logout, by which an
-// application learns that a session is over.
+// Package signal tells others what has happened here. It owns the feed of the
+// revocation log, which APIs follow, and the way from the outbox to those outside:
+// today OpenID Connect Back-Channel Logout, by which an application learns that a
+// session is over.
 //
 // What there is to tell is a row that the store writes in the transaction that
 // made it true, so nothing is told that did not happen and nothing that happened
 // is forgotten, whatever becomes of this process. A token is signed when it is
 // sent and is never stored. Each notice is delivered at least once, and as a rule
-// exactly once, by whichever node claims it.
+// exactly once, by whichever node claims it; the feed is the same at every node.
 //
 // It never decides that something ends, and never follows a redirect.
 package signal
