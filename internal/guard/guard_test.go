@@ -2,9 +2,6 @@ package guard_test
 
 import (
 	"bufio"
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -17,241 +14,8 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/guard"
-	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
-
-const audience = "https://api.example"
-
-// site is a server, a guard and an API behind it.
-type site struct {
-	*servertest.House
-	t      *testing.T
-	api    *api
-	guard  *guard.Guard
-	URL    string // of the guard
-	Health string // of its health and metrics
-	client model.Client
-	secret model.Secret
-	stop   func()
-}
-
-// rules of the API of the tests.
-const rules = `
-rules:
-  - path: /status
-    public: true
-  - path: /orders/
-    methods: [GET]
-    scopes: [orders:read]
-    claims: [amr, acr, nothing]
-  - path: /orders/
-    methods: [POST]
-    scopes: [orders:write]
-  - path: /payments
-    scopes: [orders:read]
-    max_age: 5m
-  - path: /strong
-    acr: urn:example:gold
-  - path: /echo
-`
-
-// api records what reaches it, and echoes.
-type api struct {
-	*httptest.Server
-	got chan *http.Request
-}
-
-func newAPI(t *testing.T) *api {
-	a := &api{got: make(chan *http.Request, 100)}
-	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		select {
-		case a.got <- r:
-		default: // of many nobody looks at each
-		}
-		switch {
-		case strings.HasSuffix(r.URL.Path, "/teapot"):
-			w.Header().Set("WWW-Authenticate", "Own")
-			http.Error(w, "the API's own", http.StatusTeapot)
-		case r.URL.Path == "/orders/slow":
-			<-r.Context().Done()
-		case r.URL.Path == "/orders/stream":
-			for i := range 1000 {
-				if _, err := fmt.Fprintf(w, "data: %d\n\n", i); err != nil {
-					return
-				}
-				w.(http.Flusher).Flush()
-				select {
-				case <-time.After(20 * time.Millisecond):
-				case <-r.Context().Done():
-					return
-				}
-			}
-		default:
-			fmt.Fprintf(w, "%s %s %s", r.Method, r.RequestURI, body)
-		}
-	}))
-	t.Cleanup(a.Close)
-	return a
-}
-
-// newSite starts all three. A guard without rules has an empty text for them.
-func newSite(t *testing.T, h *servertest.House, text string, change ...func(*guard.Config)) *site {
-	t.Helper()
-	s := &site{House: h, t: t, api: newAPI(t)}
-	s.client, s.secret = h.Client("app", model.ClientSettings{
-		RedirectURIs: []string{"https://app.example/callback"}, GrantTypes: []string{"authorization_code", "refresh_token", "client_credentials"},
-		Scopes:    []string{"openid", "orders:read", "orders:write", "offline_access"},
-		Audiences: []string{audience}, FirstParty: true,
-	})
-	upstream, err := url.Parse(s.api.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := guard.Config{
-		Issuer: h.Issuer, Audience: audience, Upstream: upstream, NoFeed: true, Now: h.Clock.Now,
-		Listener: listener(t), MetricsListener: listener(t),
-	}
-	if text != "" {
-		if c.Rules, err = guard.ParseRules("rules.yaml", []byte(text)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, f := range change {
-		f(&c)
-	}
-	s.run(c)
-	t.Cleanup(func() { s.stop() })
-	return s
-}
-
-func (s *site) run(c guard.Config) {
-	s.t.Helper()
-	g, err := guard.New(s.t.Context(), c)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.guard, s.URL, s.Health = g, "http://"+g.Addr().String(), "http://"+c.MetricsListener.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- g.Run(ctx) }()
-	s.stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			s.t.Errorf("the guard stopped with: %v", err)
-		}
-		s.stop = func() {}
-	}
-	s.eventually("the guard is ready", func() bool { return s.get(s.Health+"/readyz").StatusCode == http.StatusOK })
-}
-
-func listener(t *testing.T) net.Listener {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-func (s *site) eventually(what string, is func() bool) {
-	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for !is() {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("not after 20 s: %s", what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// token is one of the client itself.
-func (s *site) token(scope string) string {
-	s.t.Helper()
-	a := s.Call("/token", s.client, s.secret, url.Values{"grant_type": {"client_credentials"}, "scope": {scope}})
-	if a.Status != http.StatusOK {
-		s.t.Fatalf("no token: %d %s", a.Status, a.Text)
-	}
-	return a.String("access_token")
-}
-
-// person signs somebody in, and returns the tokens of the application.
-func (s *site) person(login string) (access, refresh string) {
-	s.t.Helper()
-	at := s.Browser().SignIn(servertest.AuthorizePath(s.client, "scope", "openid orders:read"), login, "correct horse battery")
-	a := s.Redeem(s.client, s.secret, at)
-	if a.Status != http.StatusOK {
-		s.t.Fatalf("no token: %d %s", a.Status, a.Text)
-	}
-	return a.String("access_token"), a.String("refresh_token")
-}
-
-// answer is what a client sees.
-type answer struct {
-	*http.Response
-	text string
-	body map[string]any
-}
-
-// ask sends a request with a token, "" for none, and headers (name, value, …).
-func (s *site) ask(method, address, token string, headers ...string) answer {
-	s.t.Helper()
-	if strings.HasPrefix(address, "/") {
-		address = s.URL + address
-	}
-	req, err := http.NewRequest(method, address, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		req.Header[headers[i]] = append(req.Header[headers[i]], headers[i+1])
-	}
-	return s.do(req)
-}
-
-func (s *site) get(address string) answer {
-	s.t.Helper()
-	return s.ask(http.MethodGet, address, "")
-}
-
-func (s *site) do(req *http.Request) answer {
-	s.t.Helper()
-	res, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	a := answer{Response: res, text: string(text)}
-	_ = json.Unmarshal(text, &a.body) // where it is JSON
-	return a
-}
-
-// reached returns the request that has reached the API.
-func (s *site) reached() *http.Request {
-	s.t.Helper()
-	select {
-	case r := <-s.api.got:
-		return r
-	default:
-		s.t.Fatal("nothing reached the API")
-		return nil
-	}
-}
-
-func (s *site) nothingReached(what string) {
-	s.t.Helper()
-	if n := len(s.api.got); n != 0 {
-		s.t.Fatalf("%s: %d requests reached the API", what, n)
-	}
-}
 
 func TestProxy(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
@@ -262,7 +26,8 @@ func TestProxy(t *testing.T) {
 		// Who calls is told; what the client claims about that is not.
 		a := s.ask("GET", "/orders/7?a=1&b=2;c=3", access,
 			"X-Auth-Subject", "root", "X_Auth_Subject", "root", "X-Auth_scope", "admin", "X.Auth.Client", "root", "X-Auth-Roles", "admin",
-			"X-Auth-Claim-Nothing", "something", "X-Original-Url", "/admin", "X-Rewrite-Url", "/admin", "X-Forwarded-For", "10.0.0.1", "X-Forwarded-Host", "evil.example")
+			"X-Auth-Claim-Nothing", "something", "X-Original-Url", "/admin", "X-Rewrite-Url", "/admin", "X-Forwarded-For", "10.0.0.1", "X-Forwarded-Host", "evil.example",
+			"X_Forwarded_For", "10.0.0.1", "Forwarded", "for=10.0.0.1", "X-Real-Ip", "10.0.0.1", "X-Forwarded-Prefix", "/x")
 		if a.StatusCode != http.StatusOK || a.text != "GET /orders/7?a=1&b=2;c=3 " {
 			t.Fatalf("%d %s", a.StatusCode, a.text)
 		}
@@ -272,7 +37,7 @@ func TestProxy(t *testing.T) {
 			"X-Auth-Subject": claims["sub"].(string), "X-Auth-Client": "app", "X-Auth-Scope": "openid orders:read", "X-Auth-Session": claims["sid"].(string),
 			"X-Auth-Claim-Amr": `["pwd"]`, "X-Auth-Claim-Acr": `"urn:ostiary:acr:password"`, "X-Auth-Claim-Nothing": "",
 			"X-Auth-Roles": "", "X-Original-Url": "", "X-Rewrite-Url": "", "Authorization": "", "X-Forwarded-For": "127.0.0.1",
-			"X-Forwarded-Host": strings.TrimPrefix(s.URL, "http://"),
+			"X-Forwarded-Host": strings.TrimPrefix(s.URL, "http://"), "X-Forwarded-Proto": "http", "Forwarded": "", "X-Real-Ip": "", "X-Forwarded-Prefix": "",
 		} {
 			if got := strings.Join(r.Header.Values(name), "|"); got != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
@@ -376,60 +141,6 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// refusal is a row of a table of statuses.
-type refusal struct {
-	name, method, path, token string
-	status                    int
-	challenge                 string // "": none
-	detail                    string // "": what the challenge describes
-}
-
-func (row refusal) check(t *testing.T, a answer) {
-	t.Helper()
-	if row.detail == "" {
-		_, row.detail, _ = strings.Cut(row.challenge, `error_description="`)
-		row.detail, _, _ = strings.Cut(row.detail, `"`)
-	}
-	if a.StatusCode != row.status || a.Header.Get("WWW-Authenticate") != row.challenge {
-		t.Errorf("%d %s, want %d %s", a.StatusCode, a.Header.Get("WWW-Authenticate"), row.status, row.challenge)
-	}
-	if a.body["detail"] != row.detail || a.Header.Get("Content-Type") != "application/problem+json" || a.Header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%s, want %s; %v", a.text, row.detail, a.Header)
-	}
-}
-
-// raw sends what http.Client would not, and returns the status.
-func raw(t *testing.T, address, text string) int {
-	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(address, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(conn, text)
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	return res.StatusCode
-}
-
-func unverified(t *testing.T, token string) map[string]any {
-	t.Helper()
-	var claims map[string]any
-	part := strings.Split(token, ".")[1]
-	text, err := base64.RawURLEncoding.DecodeString(part)
-	if err == nil {
-		err = json.Unmarshal(text, &claims)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return claims
-}
-
 // Without rules every path needs a good token.
 func TestWithoutRules(t *testing.T) {
 	s := newSite(t, servertest.Start(t), "")
@@ -471,13 +182,14 @@ func TestSettings(t *testing.T) {
 		c.UpstreamTimeout = 200 * time.Millisecond
 	})
 	token := s.token("orders:read")
-	a := s.ask("GET", "/orders/1", token, "X-Forwarded-For", "192.0.2.7", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "api.example")
+	a := s.ask("GET", "/orders/1", token, "X-Forwarded-For", "192.0.2.7", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "api.example", "Forwarded", "for=192.0.2.7", "X-Real-Ip", "192.0.2.7")
 	if a.text != "GET /v1/orders/1 " {
 		t.Errorf("%d %s", a.StatusCode, a.text)
 	}
 	r := s.reached()
 	for name, want := range map[string]string{
 		"Authorization": "Bearer " + token, "X-Forwarded-For": "192.0.2.7, 127.0.0.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "api.example",
+		"Forwarded": "for=192.0.2.7", "X-Real-Ip": "192.0.2.7",
 	} {
 		if got := r.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -514,11 +226,13 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// RFC 9110 §7.8: an upgraded connection passes in both directions, after the same
-// judgement.
+// RFC 9110 §7.8: an upgraded connection passes in both directions after the same
+// judgement, and ends with the session or with the guard.
 func TestUpgrade(t *testing.T) {
-	s := newSite(t, servertest.Start(t), rules)
 	upgraded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" {
+			return
+		}
 		conn, rw, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -532,36 +246,56 @@ func TestUpgrade(t *testing.T) {
 			if err != nil {
 				return
 			}
-			fmt.Fprintf(rw, "%s says %s", r.Header.Get("X-Auth-Subject"), line)
+			fmt.Fprintf(rw, "%s says %s", r.Header.Get("X-Auth-Client"), line)
 			rw.Flush()
 		}
 	}))
 	defer upgraded.Close()
-	upstream, _ := url.Parse(upgraded.URL)
-	s.stop()
-	s.run(guard.Config{Issuer: s.Issuer, Audience: audience, Upstream: upstream, NoFeed: true, Listener: listener(t), MetricsListener: listener(t)})
-	const request = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: lines\r\n"
+	h := servertest.Start(t)
+	s := newSite(t, h, "", following(t, h), func(c *guard.Config) { c.Upstream, _ = url.Parse(upgraded.URL) })
+	h.User("alice", "correct horse battery")
+	access, _ := s.person("alice")
+	const request = "GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 	if status := raw(t, s.URL, request+"\r\n"); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", status)
 	}
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
-	if err != nil {
-		t.Fatal(err)
+	// HTTP/2 would be requests that nobody judges.
+	smuggle := strings.Replace(request, "Upgrade\r\nUpgrade: websocket", "Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__", 1)
+	if status := raw(t, s.URL, smuggle+"Authorization: Bearer "+access+"\r\n\r\n"); status != http.StatusOK {
+		t.Errorf("the connection became one of HTTP/2: %d", status)
 	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(conn, request+"Authorization: Bearer "+s.token("orders:read")+"\r\n\r\n")
-	in := bufio.NewReader(conn)
-	res, err := http.ReadResponse(in, nil)
-	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("%v %v", res, err)
+	open := func(token string) (net.Conn, *bufio.Reader) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(conn, request+"Authorization: Bearer "+token+"\r\n\r\n")
+		in := bufio.NewReader(conn)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+			t.Fatalf("%v %v", res, err)
+		}
+		io.WriteString(conn, "hello\n")
+		if line, err := in.ReadString('\n'); line != "app says hello\n" {
+			t.Errorf("%q, %v", line, err)
+		}
+		return conn, in
 	}
-	io.WriteString(conn, "hello\n")
-	if line, err := in.ReadString('\n'); line != "app says hello\n" {
+	_, hers := open(access)
+	other, its := open(s.token("orders:read"))
+	s.signOut(access)
+	began := time.Now()
+	if _, err := hers.ReadString('\n'); err == nil || time.Since(began) > 2*time.Second {
+		t.Errorf("the connection outlives the session: %v after %s", err, time.Since(began))
+	}
+	io.WriteString(other, "still here\n")
+	if line, err := its.ReadString('\n'); line != "app says still here\n" {
 		t.Errorf("%q, %v", line, err)
 	}
 	s.stop()
-	if _, err := in.ReadString('\n'); err == nil {
+	if _, err := its.ReadString('\n'); err == nil {
 		t.Error("the connection outlives the guard")
 	}
 }

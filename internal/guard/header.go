@@ -81,24 +81,33 @@ func claimHeader(name string) string {
 	return http.CanonicalHeaderKey(prefixClaim + strings.ReplaceAll(name, "_", "-"))
 }
 
-// ours reports whether an API could take a header for one that only the guard may
-// send: where headers become variables (RFC 3875 §4.1.18), every separator
-// becomes the same one.
-func ours(name string) bool {
-	plain := strings.Map(func(r rune) rune {
+// plain is the name of a header where headers become variables (RFC 3875
+// §4.1.18): every separator has become the same one.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 			return r
 		}
 		return '-'
 	}, strings.ToLower(name))
+}
+
+// ours: what an API could take for a header that only the guard may send, or for
+// one by which some frameworks choose another path than the one that was asked
+// for.
+func ours(plain string) bool {
 	return strings.HasPrefix(plain, "x-auth-") || plain == "x-original-url" || plain == "x-rewrite-url"
 }
 
-// strip removes the headers that only the guard may send, and those that make
-// some frameworks take another path for the one that was asked for.
-func strip(h http.Header) {
+// forwarding: what tells of the way of a request.
+func forwarding(plain string) bool {
+	return strings.HasPrefix(plain, "x-forwarded-") || plain == "forwarded" || plain == "x-real-ip"
+}
+
+// strip removes headers by their plain names.
+func strip(h http.Header, which func(plain string) bool) {
 	for name := range h {
-		if ours(name) {
+		if which(plain(name)) {
 			delete(h, name)
 		}
 	}

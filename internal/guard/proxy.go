@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/resource"
@@ -80,18 +81,13 @@ func (g *Guard) rewrite(p *httputil.ProxyRequest) {
 	p.SetURL(g.config.Upstream)
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the API reads it, the guard need not understand it
 	p.Out.Trailer = nil                    // what follows the body would come past strip
-	strip(p.Out.Header)
-	// SetXForwarded appends to what is there, and only what a proxy of ours said
-	// is left there.
-	trusted := g.trusts(p.In.RemoteAddr)
-	if trusted {
-		p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"]
-	}
-	p.SetXForwarded()
-	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto"} {
-		if value := p.In.Header.Get(name); trusted && value != "" {
-			p.Out.Header.Set(name, value)
-		}
+	strip(p.Out.Header, ours)
+	g.tellOrigin(p)
+	// After an upgrade to HTTP/2 the client would make further requests of the API,
+	// past the guard. In a websocket there are none (RFC 6455 §1.2).
+	if !strings.EqualFold(p.Out.Header.Get("Upgrade"), "websocket") {
+		p.Out.Header.Del("Upgrade")
+		p.Out.Header.Del("Connection")
 	}
 	q := asked(p.In)
 	if q.rule.Public {
@@ -102,6 +98,23 @@ func (g *Guard) rewrite(p *httputil.ProxyRequest) {
 	}
 	// Decoding cannot fail: decide has verified the token.
 	_ = identity(p.Out.Header, resource.Token(p.In.Context()), q.rule.Claims, nil)
+}
+
+// tellOrigin writes where a request came from. What is there already counts only
+// if a proxy of ours has written it.
+func (g *Guard) tellOrigin(p *httputil.ProxyRequest) {
+	if !g.trusts(p.In.RemoteAddr) {
+		strip(p.Out.Header, forwarding)
+		p.SetXForwarded()
+		return
+	}
+	p.Out.Header["X-Forwarded-For"] = p.In.Header["X-Forwarded-For"] // to which the peer is appended
+	p.SetXForwarded()
+	for _, name := range []string{"Forwarded", "X-Forwarded-Host", "X-Forwarded-Proto"} {
+		if values := p.In.Header[name]; len(values) > 0 {
+			p.Out.Header[name] = values
+		}
+	}
 }
 
 func (g *Guard) trusts(peer string) bool {
