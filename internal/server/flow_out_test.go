@@ -317,22 +317,21 @@ func renewed(t *testing.T, h *servertest.House, x *seat) string {
 	return a.String("access_token")
 }
 
-// gate is a cable between an API and its issuer: it can be cut, and lead to
-// another node.
-type gate struct {
+// cable leads from an API to its issuer: it can be cut, and lead to another node.
+type cable struct {
 	net.Listener
 	mu   sync.Mutex
 	to   string // "": nowhere
 	open []net.Conn
 }
 
-func newGate(t *testing.T) *gate {
+func newCable(t *testing.T) *cable {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{Listener: l}
+	g := &cable{Listener: l}
 	t.Cleanup(func() { l.Close(); g.lead("") })
 	go func() {
 		for {
@@ -346,10 +345,10 @@ func newGate(t *testing.T) *gate {
 	return g
 }
 
-func (g *gate) url() string { return "http://" + g.Addr().String() }
+func (g *cable) url() string { return "http://" + g.Addr().String() }
 
 // lead cuts all connections, and leads new ones to an address.
-func (g *gate) lead(to string) {
+func (g *cable) lead(to string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.to = to
@@ -362,7 +361,7 @@ func (g *gate) lead(to string) {
 	g.open = nil
 }
 
-func (g *gate) carry(c net.Conn) {
+func (g *cable) carry(c net.Conn) {
 	g.mu.Lock()
 	to := g.to
 	g.open = append(g.open, c)
@@ -396,7 +395,7 @@ func TestOutWhenTheServerDies(t *testing.T) {
 	}
 	for name, database := range databases {
 		t.Run(name, func(t *testing.T) {
-			cable := newGate(t)
+			cable := newCable(t)
 			h := servertest.Start(t, func(c *server.Config) { database(t, c); c.Issuer = cable.url() })
 			cable.lead(h.Addr().String())
 			g := guardOrders(t, h, resource.Deny)
@@ -456,7 +455,7 @@ func TestOutWhenTheServerDies(t *testing.T) {
 // TestOutOnAnotherNode: a session that is ended at one node is refused by an API
 // that follows another one; and when that is lost, the API goes on with the first.
 func TestOutOnAnotherNode(t *testing.T) {
-	cable := newGate(t)
+	cable := newCable(t)
 	database, master := storetest.PostgresURL(t), model.NewSecret("")
 	node := func(c *server.Config) { c.Database, c.MasterKey, c.Issuer = database, master, cable.url() }
 	one, two := servertest.Start(t, node), servertest.Start(t, node)
