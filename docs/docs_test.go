@@ -39,6 +39,7 @@ var documents = []document{
 	{path: "examples/restapi/README.md"},
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
+	{path: "docs/guard.md"},
 	{path: "docs/out-at-once.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/sign-in-without-redirect.md"},
@@ -65,8 +66,8 @@ export SHOP_SECRET
 // notRun names the fences whose blocks are not run, and why.
 var notRun = map[string]string{
 	"js":        "needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
-	"caddyfile": "needs Caddy, a name in the DNS and a certificate",
-	"nginx":     "needs nginx, a name in the DNS and a certificate",
+	"caddyfile": "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
+	"nginx":     "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
 }
 
 // substitutions are done to all that is run, and to what is expected of it.
@@ -81,7 +82,7 @@ func substitutions(t *testing.T, s *session, d document) []substitution {
 		// A name in the DNS, and TLS: the server itself, on loopback.
 		{regexp.MustCompile(`https://login\.example\.com`), fixed("http://localhost:" + s.ports["8080"])},
 		// The ports of the documents may be taken: free ones.
-		{regexp.MustCompile(`(?:localhost|127\.0\.0\.1):808[0-2]\b`), func(m string) string {
+		{regexp.MustCompile(`(?:localhost|127\.0\.0\.1):808[0-5]\b`), func(m string) string {
 			host, port, _ := strings.Cut(m, ":")
 			return host + ":" + s.ports[port]
 		}},
@@ -331,17 +332,30 @@ func help(t *testing.T, command ...string) string {
 
 var option = regexp.MustCompile(`(?m)^ +--([a-z-]+) [A-Z:]+ .*?(?:\(default: (.*)\) )?\[\$(OSTIARY_\w+)\]$`)
 
-// The table of settings is that of the command.
+// The tables of settings are those of the commands.
 func TestSettings(t *testing.T) {
+	for _, one := range []struct {
+		command, document string
+		least             int
+	}{
+		{"serve", "docs/operate.md", 20},
+		{"guard", "docs/guard.md", 15},
+	} {
+		t.Run(one.command, func(t *testing.T) { checkSettings(t, one.command, one.document, one.least) })
+	}
+}
+
+func checkSettings(t *testing.T, command, document string, least int) {
+	t.Helper()
 	type setting struct{ variable, inFile, fallback string }
 	known := map[string]setting{}
-	for _, m := range option.FindAllStringSubmatch(help(t, "serve"), -1) {
+	for _, m := range option.FindAllStringSubmatch(help(t, command), -1) {
 		known[m[1]] = setting{m[3], m[1], m[2]}
 	}
-	if len(known) < 20 {
-		t.Fatalf("the help of serve names %d settings only: %v", len(known), known)
+	if len(known) < least {
+		t.Fatalf("the help of %s names %d settings only: %v", command, len(known), known)
 	}
-	for _, row := range rows(read(t, "docs/operate.md")) {
+	for _, row := range rows(read(t, document)) {
 		name, isFlag := strings.CutPrefix(strings.Trim(row[0], "`"), "--")
 		if !isFlag {
 			continue

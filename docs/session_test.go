@@ -34,7 +34,7 @@ func newSession(t *testing.T, d document) *session {
 			t.Fatal(err)
 		}
 	}
-	for _, p := range []string{"8080", "8081", "8082"} {
+	for _, p := range []string{"8080", "8081", "8082", "8083", "8084", "8085"} {
 		s.ports[p] = freePort(t)
 	}
 	s.texts = substitutions(t, s, d)
@@ -73,6 +73,7 @@ func (s *session) substitute(text string) string {
 // else there is to do.
 func (s *session) run(t *testing.T, d document, all []block) {
 	t.Helper()
+	binary(t) // what it takes to build is none of the reader's time
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", s.script(t, d, all))
@@ -225,6 +226,9 @@ func (s *session) step(t *testing.T, b block) string {
 		return commands(text)
 	case "program":
 		return write("main.go", text)
+	case "python":
+		name, _, _ := strings.Cut(strings.TrimPrefix(b.text, "# "), "\n")
+		return write(name, text)
 	case "yaml", "ini":
 		if file == "" {
 			t.Errorf("%s:%d: the first line of the file must be its name, as a comment", s.path, b.line)
@@ -262,11 +266,11 @@ func named(text string) string {
 }
 
 func write(file, text string) string {
-	return "cat >" + file + " <<'END_OF_BLOCK'\n" + text + "END_OF_BLOCK"
+	return "mkdir -p \"$(dirname " + file + ")\" && cat >" + file + " <<'END_OF_BLOCK'\n" + text + "END_OF_BLOCK"
 }
 
 // staying recognises a command that keeps its terminal until it is interrupted.
-var staying = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)((?:\./)?ostiary (?:serve|demo|debugger)[^|&]*|go run [^|&]*)$`)
+var staying = regexp.MustCompile(`^((?:[A-Z_]+=\S+ )*)((?:\./)?ostiary (?:serve|demo|debugger|guard)[^|&]*|go run [^|&]*|python3 [^|&]*)$`)
 
 // commands makes a script of the lines that somebody types.
 func commands(text string) string {

@@ -82,6 +82,7 @@ type Guard struct {
 // issuer verifies the tokens of one issuer.
 type issuer struct {
 	verifier *jwt.Verifier[AccessToken]
+	keys     jwk.Source
 	feed     *Feed // nil: none
 }
 
@@ -178,7 +179,7 @@ func (g *Guard) trust(c Config) error {
 		if err != nil {
 			return err
 		}
-		g.only = &issuer{verifier, i.Feed}
+		g.only = &issuer{verifier, i.Keys, i.Feed}
 		g.issuers[i.URL] = g.only
 	}
 	if len(g.issuers) > 1 {

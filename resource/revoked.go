@@ -62,6 +62,22 @@ func (g *Guard) Stale(p Policy) *Guard {
 	return &own
 }
 
+// Revoked returns a *Refusal if a token that was let through has been revoked
+// since, as far as a feed tells, and nil otherwise: for what goes on after the
+// check, such as a stream. That the token has expired does not count, nor that
+// the feed is stale.
+func (g *Guard) Revoked(t *AccessToken) error {
+	i, ok := g.issuers[t.Issuer]
+	if !ok || i.feed == nil {
+		return nil
+	}
+	if v := i.feed.table.check(t); v.ended {
+		i.feed.counts.refused[v.kind].Add(1)
+		return ended(v)
+	}
+	return nil
+}
+
 // can reports whether a policy is one that the feed can carry out.
 func (f *Feed) can(p Policy) error {
 	switch {

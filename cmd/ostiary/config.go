@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -25,13 +26,13 @@ type entry struct {
 // readConfig reads a configuration file: one mapping from the names of settings
 // to values. What it does not know is an error, for a misspelt setting would
 // otherwise leave a default in its place.
-func readConfig(path string) (map[string]entry, error) {
+func (c catalogue) readConfig(path string) (map[string]entry, error) {
 	if path == "" {
 		return nil, nil
 	}
 	data, err := readBounded(path)
 	if err != nil {
-		return nil, usagef("the configuration file cannot be read: %v; correct --config (or OSTIARY_CONFIG)", err)
+		return nil, usagef("the configuration file cannot be read: %v; correct --config (or %s)", err, c.variable(configName))
 	}
 	parsed, err := parser.ParseBytes(data, 0)
 	if err != nil {
@@ -50,7 +51,7 @@ func readConfig(path string) (map[string]entry, error) {
 			return nil, usagef("%s must be a list of lines such as \"listen: 127.0.0.1:8080\"", path)
 		}
 		for _, pair := range mapping.Values {
-			if err := addEntry(entries, path, pair); err != nil {
+			if err := c.addEntry(entries, path, pair); err != nil {
 				return nil, err
 			}
 		}
@@ -58,14 +59,14 @@ func readConfig(path string) (map[string]entry, error) {
 	return entries, nil
 }
 
-func addEntry(entries map[string]entry, path string, pair *ast.MappingValueNode) error {
+func (c catalogue) addEntry(entries map[string]entry, path string, pair *ast.MappingValueNode) error {
 	name := pair.Key.String()
 	if key, ok := pair.Key.(*ast.StringNode); ok {
 		name = key.Value // without quotes
 	}
 	origin := fmt.Sprintf("%s:%d: %s", path, pair.Key.GetToken().Position.Line, name)
-	if !isSetting(name) {
-		return usagef("%s: there is no such setting%s", origin, didYouMean(name, settingNames()))
+	if names := c.names(); !slices.Contains(names, name) {
+		return usagef("%s: there is no such setting%s", origin, didYouMean(name, names))
 	}
 	if earlier, ok := entries[name]; ok {
 		return usagef("%s: it was set before, at %s; keep one of them", origin, earlier.origin)
@@ -93,23 +94,6 @@ func scalar(n ast.Node) (string, error) {
 		return "", errors.New("the value is missing: write one, or remove the line")
 	}
 	return "", errNotScalar
-}
-
-func isSetting(name string) bool {
-	for _, s := range known {
-		if s.name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func settingNames() []string {
-	var names []string
-	for _, s := range known {
-		names = append(names, s.name)
-	}
-	return names
 }
 
 func readBounded(path string) ([]byte, error) {

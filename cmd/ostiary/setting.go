@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -20,11 +21,20 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// settings is what an operator may say about a server.
+// settings is what an operator may say about a server, or about a guard.
 type settings struct {
 	server.Config
+	Guard               guard.Config
 	LogFormat, LogLevel string
 }
+
+// catalogue is the settings of one program.
+type catalogue struct {
+	prefix string // of their variables
+	all    []setting
+}
+
+var ofServer = catalogue{"OSTIARY_", known}
 
 // setting is one of them. It has one name as a flag (--session-idle), as an
 // environment variable (OSTIARY_SESSION_IDLE) and in the configuration file
@@ -106,60 +116,64 @@ var known = []setting{
 // everybody on the machine, and it does not belong into a file with settings.
 const masterKey = "OSTIARY_MASTER_KEY"
 
-func (s setting) variable() string {
-	return "OSTIARY_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
+func (c catalogue) variable(name string) string {
+	return c.prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-func (s setting) flag() cli.Flag {
+func (c catalogue) flag(s setting) cli.Flag {
 	shown := s.shown
 	if shown == "" {
 		shown = s.fallback
 	}
 	return &cli.StringFlag{
 		Name: s.name, Usage: s.usage, Category: s.group, DefaultText: shown, HideDefault: shown == "",
-		Sources: cli.EnvVars(s.variable()),
+		Sources: cli.EnvVars(c.variable(s.name)),
 	}
 }
 
-func configFlag() cli.Flag {
-	return setting{name: configName, group: groupPlace, usage: "YAML `FILE` with settings under the names of these flags", shown: "none"}.flag()
+func (c catalogue) configFlag() cli.Flag {
+	return c.flag(setting{name: configName, group: c.all[0].group, usage: "YAML `FILE` with settings under the names of these flags", shown: "none"})
 }
 
-// everySetting returns the flags of a command that runs a server.
-func everySetting() []cli.Flag {
-	flags := []cli.Flag{configFlag()}
-	for _, s := range known {
-		flags = append(flags, s.flag())
+// flags returns those of all settings.
+func (c catalogue) flags() []cli.Flag {
+	flags := []cli.Flag{c.configFlag()}
+	for _, s := range c.all {
+		flags = append(flags, c.flag(s))
 	}
 	return flags
 }
+
+func (c catalogue) names() []string {
+	var names []string
+	for _, s := range c.all {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// everySetting returns the flags of a command that runs a server.
+func everySetting() []cli.Flag { return ofServer.flags() }
 
 // places returns the flags of a command that administers a server: it needs
 // to find the server's database. All other settings still come from the
 // environment and the file, where the server has them from.
 func places() []cli.Flag {
-	flags := []cli.Flag{configFlag()}
+	flags := []cli.Flag{ofServer.configFlag()}
 	for _, s := range known {
 		if slices.Contains([]string{"data", "database"}, s.name) {
-			flags = append(flags, s.flag())
+			flags = append(flags, ofServer.flag(s))
 		}
 	}
 	return flags
 }
 
-// read gathers the settings from the command line, the environment and the
-// file, and returns a *usageError naming the one that is wrong.
+// read gathers the settings of a server, and returns a *usageError naming the one
+// that is wrong.
 func (sh shell) read(c *cli.Command) (settings, error) {
-	var s settings
-	file, err := readConfig(c.String(configName))
+	s, err := sh.gather(c, ofServer)
 	if err != nil {
 		return s, err
-	}
-	for _, one := range known {
-		value, origin := sh.lookup(c, one, file)
-		if err := one.parse(&s, value); err != nil {
-			return s, usagef("%s: %v", origin, err)
-		}
 	}
 	if s.Database == "" {
 		s.Database = "sqlite:" + filepath.Join(s.Data, "ostiary.db")
@@ -170,15 +184,31 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	return s, nil
 }
 
+// gather reads settings from the command line, the environment and the file.
+func (sh shell) gather(c *cli.Command, from catalogue) (settings, error) {
+	var s settings
+	file, err := from.readConfig(c.String(configName))
+	if err != nil {
+		return s, err
+	}
+	for _, one := range from.all {
+		value, origin := sh.lookup(c, from, one, file)
+		if err := one.parse(&s, value); err != nil {
+			return s, usagef("%s: %v", origin, err)
+		}
+	}
+	return s, nil
+}
+
 // lookup returns what was said about a setting, and where, in words for an
 // error. An empty variable says nothing: that is how a compose file passes on
 // what it was not given.
-func (sh shell) lookup(c *cli.Command, s setting, file map[string]entry) (value, origin string) {
+func (sh shell) lookup(c *cli.Command, from catalogue, s setting, file map[string]entry) (value, origin string) {
 	if sh.flagged(s.name) && c.IsSet(s.name) {
 		return c.String(s.name), "--" + s.name
 	}
-	if v, ok := sh.getenv(s.variable()); ok && v != "" {
-		return v, s.variable()
+	if v, ok := sh.getenv(from.variable(s.name)); ok && v != "" {
+		return v, from.variable(s.name)
 	}
 	if e, ok := file[s.name]; ok {
 		return e.value, e.origin
@@ -189,9 +219,11 @@ func (sh shell) lookup(c *cli.Command, s setting, file map[string]entry) (value,
 // misspelt returns the variables of an environment that look like settings and
 // are none, each with what it may have been meant to be.
 func misspelt(environ []string) []string {
-	names := []string{masterKey, setting{name: configName}.variable()}
-	for _, s := range known {
-		names = append(names, s.variable())
+	names := []string{masterKey, guardSecret}
+	for _, c := range []catalogue{ofServer, ofGuard} {
+		for _, name := range append(c.names(), configName) {
+			names = append(names, c.variable(name))
+		}
 	}
 	var found []string
 	for _, pair := range environ {
@@ -370,24 +402,34 @@ func database(s *settings, v string) error {
 }
 
 func address(s *settings, v string) error {
+	s.Listen = v
+	return checkAddress(v)
+}
+
+func checkAddress(v string) error {
 	_, port, err := net.SplitHostPort(v)
 	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || n == 0 {
 		return fmt.Errorf("%q is not an address to listen on: write HOST:PORT, such as 127.0.0.1:8080 or :8080", v)
 	}
-	s.Listen = v
 	return nil
 }
 
-// networks reads a list of address ranges.
-func networks(s *settings, v string) error {
-	for _, text := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' }) {
+func networks(s *settings, v string) (err error) {
+	s.OutgoingAllow, err = prefixes(v)
+	return err
+}
+
+// prefixes reads a list of address ranges.
+func prefixes(v string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range list(v) {
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return fmt.Errorf("%q is not a network: write one such as 10.1.0.0/16 or fd00:1::/32", text)
+			return nil, fmt.Errorf("%q is not a network: write one such as 10.1.0.0/16 or fd00:1::/32", text)
 		}
-		s.OutgoingAllow = append(s.OutgoingAllow, p.Masked())
+		all = append(all, p.Masked())
 	}
-	return nil
+	return all, nil
 }
 
 // authorities reads certificates that are trusted beside the system's.

@@ -22,6 +22,7 @@ func tree(sh shell) *cli.Command {
 		Commands: []*cli.Command{
 			sh.serve(),
 			sh.demo(),
+			sh.guard(),
 			{
 				Name: "user", Usage: "people who can sign in", Flags: places(),
 				Commands: []*cli.Command{
