@@ -200,10 +200,10 @@ func TestOutAtOnce(t *testing.T) {
 			return h.Accounts.SetPassword(t.Context(), servertest.Operator, x.user.ID, account.NewPassword{Password: "another horse battery"})
 		}, 401, session},
 		{"the client is deleted", func(t *testing.T, h *servertest.House, x *seat) error {
-			return h.Authority.DeleteClient(t.Context(), servertest.Operator, x.client.ID)
+			return h.Registrar.DeleteClient(t.Context(), servertest.Operator, x.client.ID)
 		}, 401, "The client was revoked"},
 		{"the client is disabled", func(t *testing.T, h *servertest.House, x *seat) error {
-			_, err := h.Authority.DisableClient(t.Context(), servertest.Operator, x.client.ID, true)
+			_, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, x.client.ID, true)
 			return err
 		}, 401, "The client was revoked"},
 		{"RFC 7009 §2.1: the access token", revoke(func(x *seat) string { return x.access }), 401, session},
@@ -519,7 +519,7 @@ func TestOutOfAMachine(t *testing.T) {
 		}
 		g.refuses(x.access, 403, "The account is disabled. To sign in again does not help.", withinASecond)
 		g.accepts(token)
-		if err := h.Authority.DeleteClient(t.Context(), servertest.Operator, c.ID); err != nil {
+		if err := h.Registrar.DeleteClient(t.Context(), servertest.Operator, c.ID); err != nil {
 			t.Fatal(err)
 		}
 		g.refuses(token, 401, "The client was revoked", withinASecond)
@@ -533,12 +533,12 @@ func TestOutFeedClient(t *testing.T) {
 	g := guardOrders(t, h, resource.Deny)
 	x := sit(t, h, "olena")
 	g.accepts(x.access)
-	if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, "orders-api", true); err != nil {
+	if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, "orders-api", true); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the feed to say why", func() bool { return g.Feed.State().Err != nil })
 	eventually(t, "the feed to be stale", func() bool { return g.call(x.access).Status == 503 })
-	if _, err := h.Authority.DisableClient(t.Context(), servertest.Operator, "orders-api", false); err != nil {
+	if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, "orders-api", false); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the feed to be current", func() bool { return g.call(x.access).Status == http.StatusNoContent })
