@@ -118,7 +118,10 @@ func (a *Authority) Challenge(ctx context.Context, call Call) (Challenge, error)
 		Collected:     collected(c, call, p),
 		auth:          auth,
 	}
-	return z, a.recall(ctx, &z)
+	if err := a.recall(ctx, &z); err != nil {
+		return Challenge{}, err
+	}
+	return z, nil
 }
 
 // challengeAsked is what the client asks for: what it says now or, where it only
