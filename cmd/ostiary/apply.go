@@ -13,13 +13,17 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
+	"github.com/ostiary/ostiary/internal/signal"
+	"github.com/ostiary/ostiary/internal/store"
 	"github.com/urfave/cli/v3"
 )
 
 // clientsFile is what ostiary apply reads and ostiary client export writes: the
-// applications under the names of their registered metadata.
+// applications under the names of their registered metadata. The transmitters are
+// read only.
 type clientsFile struct {
-	Clients []json.RawMessage `json:"clients"`
+	Clients      []json.RawMessage `json:"clients"`
+	Transmitters []json.RawMessage `json:"transmitters,omitempty"`
 }
 
 // fileClient is one of them.
@@ -29,9 +33,12 @@ type fileClient struct {
 	model.ClientSettings
 }
 
-// appliedClient is a line of the JSON answer of ostiary apply.
+// appliedClient is a line of the JSON answer of ostiary apply: a client, or a
+// transmitter.
 type appliedClient struct {
-	ID     model.ClientID    `json:"client_id"`
+	ID          model.ClientID      `json:"client_id,omitempty"`
+	Transmitter model.TransmitterID `json:"transmitter,omitempty"`
+
 	Change string            `json:"change"` // "create", "update" or "delete"
 	From   map[string]string `json:"from,omitempty"`
 	To     map[string]string `json:"to,omitempty"`
@@ -43,6 +50,7 @@ func (sh shell) apply() *cli.Command {
 		Name: "apply", Usage: "make the applications as a file says: shows the difference, then reconciles",
 		Description: "The file is YAML (or JSON): clients: with a list of applications, each with its client_id and its\n" +
 			"settings under the names of OpenID Connect (client_name, redirect_uris, …); ostiary client export writes one.\n" +
+			"It may have transmitters: as well, other servers whose security events are acted on.\n" +
 			"All of it happens, or nothing. Doing it twice is the same as doing it once.",
 		Flags: append(places(),
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE` with the applications; - is standard input", Required: true, TakesFile: true},
@@ -51,38 +59,54 @@ func (sh shell) apply() *cli.Command {
 			&cli.BoolFlag{Name: "yes", Usage: "do not ask"},
 		),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
-			wanted, err := sh.readClients(a.command.String("file"))
+			path := a.command.String("file")
+			wanted, others, err := sh.readClients(path)
 			if err != nil {
 				return err
 			}
-			plan, err := a.Registrar.Plan(ctx, wanted, a.command.Bool("prune"))
+			var p applying
+			p.clients, err = a.Registrar.Plan(ctx, wanted, a.command.Bool("prune"))
 			var wrong *registration.WrongClientError
 			if errors.As(err, &wrong) {
-				return usagef("%s: %v", a.command.String("file"), err)
+				return usagef("%s: %v", path, err)
 			}
 			if err != nil {
 				return err
 			}
-			return sh.carryOut(ctx, a, plan)
+			if p.transmitters, err = sh.planTransmitters(ctx, a, path, others); err != nil {
+				return err
+			}
+			return sh.carryOut(ctx, a, p)
 		}),
 	}
 }
 
+// applying is all that a file changes.
+type applying struct {
+	clients      []registration.Change
+	transmitters []signal.TransmitterChange
+}
+
 // carryOut shows a plan, asks, and does it.
-func (sh shell) carryOut(ctx context.Context, a admin, plan []registration.Change) error {
+func (sh shell) carryOut(ctx context.Context, a admin, p applying) error {
+	plan := p.clients
 	asJSON, dry := a.command.Bool("json"), a.command.Bool("dry-run")
 	if !asJSON {
 		sh.showPlan(plan)
+		sh.showTransmitters(p.transmitters)
 	}
 	secrets := map[model.ClientID]model.Secret{}
-	if len(plan) > 0 && !dry {
+	if len(plan)+len(p.transmitters) > 0 && !dry {
 		if err := sh.confirm(a.command.Bool("yes"), "Make these changes?"); err != nil {
 			return err
 		}
 		var err error
-		if secrets, err = a.Registrar.Apply(ctx, a.actor, plan); errors.Is(err, registration.ErrChanged) {
+		also := func(tx *store.Tx) error { return a.Receiver.CarryOut(tx, a.actor, p.transmitters) }
+		secrets, err = a.Registrar.Apply(ctx, a.actor, plan, also)
+		if errors.Is(err, registration.ErrChanged) || errors.Is(err, signal.ErrChanged) || errors.Is(err, signal.ErrTransmitterTaken) {
 			return fmt.Errorf("%w: nothing was changed; run it again", err)
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -90,20 +114,35 @@ func (sh shell) carryOut(ctx context.Context, a admin, plan []registration.Chang
 		done := []appliedClient{}
 		for _, c := range plan {
 			from, to := differences(c)
-			done = append(done, appliedClient{c.ID, verb(c), from, to, secrets[c.ID].Reveal()})
+			done = append(done, appliedClient{ID: c.ID, Change: verb(c), From: from, To: to, Secret: secrets[c.ID].Reveal()})
+		}
+		for _, c := range p.transmitters {
+			one := appliedClient{Transmitter: c.ID, Change: transmitterVerb(c)}
+			if !dry && pushedAnew(c) {
+				one.Secret = c.Secret.Reveal()
+			}
+			done = append(done, one)
 		}
 		return sh.printJSON(done)
 	}
-	return sh.tellSecrets(secrets)
-}
-
-func (sh shell) tellSecrets(secrets map[model.ClientID]model.Secret) error {
-	if len(secrets) == 0 {
+	if dry {
 		return nil
 	}
+	return sh.tellSecrets(secrets, p.transmitters)
+}
+
+func (sh shell) tellSecrets(secrets map[model.ClientID]model.Secret, transmitters []signal.TransmitterChange) error {
 	t := table{columns: []string{"CLIENT", "SECRET"}}
 	for id, s := range secrets {
 		t.rows = append(t.rows, []string{string(id), s.Reveal()})
+	}
+	for _, c := range transmitters {
+		if pushedAnew(c) {
+			t.rows = append(t.rows, []string{"transmitter " + string(c.ID), c.Secret.Reveal()})
+		}
+	}
+	if len(t.rows) == 0 {
+		return nil
 	}
 	slices.SortFunc(t.rows, func(x, y []string) int { return strings.Compare(x[0], y[0]) })
 	fmt.Fprintln(sh.stdout)
@@ -202,29 +241,29 @@ func (sh shell) showPlan(plan []registration.Change) {
 
 // readClients reads a file of applications. What it does not know is an error,
 // for a misspelt setting would otherwise leave a default in its place.
-func (sh shell) readClients(path string) ([]model.Client, error) {
+func (sh shell) readClients(path string) ([]model.Client, []json.RawMessage, error) {
 	data, err := sh.readFileOrInput(path)
 	if err != nil {
-		return nil, usagef("--file: %v", err)
+		return nil, nil, usagef("--file: %v", err)
 	}
 	text, err := yaml.YAMLToJSON(data)
 	if err != nil {
 		reason, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-		return nil, usagef("%s: %s", path, reason)
+		return nil, nil, usagef("%s: %s", path, reason)
 	}
 	var file clientsFile
 	if err := strict(text, &file); err != nil {
-		return nil, usagef("%s must hold clients: and below it a list of applications (%v)", path, err)
+		return nil, nil, usagef("%s must hold clients: and below it a list of applications (%v)", path, err)
 	}
 	var list []model.Client
 	for i, raw := range file.Clients {
 		c, err := readClient(raw)
 		if err != nil {
-			return nil, usagef("%s: the application %s: %v", path, placeOf(raw, i), err)
+			return nil, nil, usagef("%s: the application %s: %v", path, placeOf(raw, i), err)
 		}
 		list = append(list, c)
 	}
-	return list, nil
+	return list, file.Transmitters, nil
 }
 
 func (sh shell) readFileOrInput(path string) ([]byte, error) {

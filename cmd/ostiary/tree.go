@@ -55,6 +55,13 @@ func tree(sh shell) *cli.Command {
 				},
 			},
 			{
+				Name: "transmitter", Usage: "other servers, on whose security events people are put out", Flags: places(),
+				Commands: []*cli.Command{
+					sh.transmitterAdd(), sh.transmitterList(), sh.transmitterShow(), sh.transmitterUpdate(), sh.transmitterRemove(),
+					sh.transmitterTest(), sh.transmitterLink(), sh.transmitterUnlink(), sh.transmitterLinks(),
+				},
+			},
+			{
 				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
 				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
 			},

@@ -36,6 +36,7 @@ type follower struct {
 	tail   *signal.Tail
 	asked  place
 	seen   int64 // the log was searched up to here for what puts out the token
+	end    int64 // the entry that does
 }
 
 // revocations is the revocation feed, docs/revocation-feed.md: for APIs, which have
@@ -159,6 +160,7 @@ func (f *follower) over() string {
 		}
 		for _, entry := range page {
 			if f.permit.EndedBy(entry) {
+				f.end = entry.Sequence
 				return "revoked"
 			}
 		}

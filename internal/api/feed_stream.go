@@ -86,18 +86,24 @@ func (f *follower) follow() error {
 }
 
 // catchUp sends all that is known, page by page, as long as the follower may stay.
+// What put its token out, and all before that, is still for it: when everybody is
+// put out, nobody has to come again to learn of it.
 func (f *follower) catchUp(batch *signal.Batch) (over string, err error) {
 	for {
-		if over := f.over(); over != "" {
+		over := f.over()
+		if over != "" && (over != "revoked" || f.tail.At() >= f.end) {
 			return over, nil
 		}
 		at := f.tail.At()
 		page, err := f.tail.Next(f.r.Context())
 		if err != nil || len(page) == 0 {
-			return "", err
+			return over, err
 		}
 		var out []byte
 		for _, entry := range page {
+			if over != "" && entry.Sequence > f.end {
+				break
+			}
 			if !batch.Add(entry) {
 				out = f.entries(out, batch, at)
 				batch.Add(entry)

@@ -78,11 +78,11 @@ type WrongClientError struct {
 func (e *WrongClientError) Error() string { return fmt.Sprintf("client %q: %v", e.ID, e.err) }
 func (e *WrongClientError) Unwrap() error { return e.err }
 
-// Apply carries out a plan in one transaction, all of it or nothing, and returns
-// the secrets of the clients that now need one, once.
+// Apply carries out a plan in one transaction, all of it or nothing, together with
+// what else is given, and returns the secrets of the clients that now need one, once.
 //
 // Errors: ErrChanged.
-func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change) (map[model.ClientID]model.Secret, error) {
+func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change, also ...func(*store.Tx) error) (map[model.ClientID]model.Secret, error) {
 	secrets, rows := map[model.ClientID]model.Secret{}, map[model.ClientID]model.ClientSecret{}
 	for _, c := range plan {
 		if c.needsSecret() {
@@ -96,6 +96,11 @@ func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change) (m
 	err := r.Store.Update(ctx, func(tx *store.Tx) error {
 		for _, c := range plan {
 			if err := r.carryOut(tx, by, c, rows[c.ID]); err != nil {
+				return err
+			}
+		}
+		for _, do := range also {
+			if err := do(tx); err != nil {
 				return err
 			}
 		}

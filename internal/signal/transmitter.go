@@ -2,6 +2,7 @@ package signal
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net/url"
@@ -157,6 +158,9 @@ func (r *Receiver) Prepare(c TransmitterChange) (TransmitterChange, error) {
 		return c, nil
 	}
 	t.SecretHash = ""
+	if c.Secret != "" && c.Before != nil && r.holds(*c.Before, c.Secret) {
+		c.Secret = ""
+	}
 	if c.Secret != "" {
 		if len(c.Secret) > maxHeader || strings.ContainsAny(c.Secret.Reveal(), "\r\n") {
 			return c, wrong("secret: it must be one line of at most %d bytes", maxHeader)
@@ -171,6 +175,12 @@ func (r *Receiver) Prepare(c TransmitterChange) (TransmitterChange, error) {
 	}
 	c.After = &t
 	return c, nil
+}
+
+// holds reports whether a secret is the one that is sealed already.
+func (r *Receiver) holds(t model.Transmitter, secret model.Secret) bool {
+	text, err := r.Keys.Unseal(keys.PurposeTransmitter, string(t.ID), t.Sealed)
+	return err == nil && subtle.ConstantTimeCompare(text, []byte(secret.Reveal())) == 1
 }
 
 // CarryOut carries out changes that were prepared, in a transaction of the
