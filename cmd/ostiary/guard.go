@@ -37,7 +37,7 @@ var guardSettings = []setting{
 	{"client-id", groupFeed, "`ID` of the client that follows the feed", "", "", text(func(s *settings) *string { return &s.Guard.ClientID })},
 	{"client-secret-file", groupFeed, "`FILE` with the client's secret; or the secret itself in " + guardSecret, "", "", guardSecretFile},
 	{"stale", groupFeed, "`POLICY` for the time in which the feed is cut off: deny (503), introspect (ask the server), or allow; a rule may say another", "deny", "", guardPolicy},
-	{"max-lag", groupFeed, "`TIME` without news of the feed after which it counts as cut off", "10s", "", life(func(s *settings) *time.Duration { return &s.Guard.MaxLag })},
+	{"max-lag", groupFeed, "`TIME` without news of the feed after which it counts as cut off", "10s", "", guardLag},
 
 	{"forward-token", groupForward, "`STATE` of the access token: on passes it to the API, off takes it out", "off", "", onOrOff(func(s *settings, on bool) { s.Guard.ForwardToken = on })},
 	{"trusted-proxies", groupForward, "`NETWORKS` of proxies in front whose X-Forwarded-* headers are passed on, such as 127.0.0.1/32; separated by commas", "", "none", guardProxies},
@@ -187,6 +187,14 @@ func guardPolicy(s *settings, v string) error {
 	}
 	s.Guard.Stale = policy
 	return nil
+}
+
+func guardLag(s *settings, v string) (err error) {
+	s.Guard.MaxLag, err = duration(v)
+	if err == nil && s.Guard.MaxLag < 5*time.Second {
+		return fmt.Errorf("%q is too short: the server shows every two seconds that it is there, so write 5s or more", v)
+	}
+	return err
 }
 
 func guardProxies(s *settings, v string) (err error) {

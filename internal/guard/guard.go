@@ -120,7 +120,10 @@ func New(ctx context.Context, c Config) (*Guard, error) {
 	if c.Upstream != nil {
 		g.proxy = g.newProxy()
 	}
-	return g, g.open(ctx)
+	if err := g.open(ctx); err != nil {
+		return nil, err
+	}
+	return g, nil
 }
 
 // CheckUpstream returns an error for an address to which no path can be appended.
@@ -231,9 +234,6 @@ func (g *Guard) server(ctx context.Context, h http.Handler) *http.Server {
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 	}
 }
-
-// Handler answers what comes to the guarded port.
-func (g *Guard) Handler() http.Handler { return http.HandlerFunc(g.serve) }
 
 // serve is everything on the guarded port.
 func (g *Guard) serve(w http.ResponseWriter, r *http.Request) {

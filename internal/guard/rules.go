@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,6 +18,13 @@ type Rules struct {
 	list   []*Rule
 	exact  *http.ServeMux // finds a *Rule for a path as it is
 	folded *http.ServeMux // and for one whose case does not count
+	known  []known        // what is in both
+}
+
+// known is a pattern under which a rule is found.
+type known struct {
+	pattern string
+	rule    *Rule
 }
 
 // Rule is what the requests to some paths need.
@@ -134,18 +142,57 @@ func newRules(list []*Rule) (*Rules, error) {
 			}
 		}
 	}
-	// What is below a path includes the path itself, unless a rule says
-	// otherwise: to many servers they are the same.
-	for _, rule := range list {
-		if itself := withoutEnd(rule.Path); itself != "" {
-			for _, pattern := range rule.patterns(itself) {
-				_ = register(r.exact, pattern, rule) // there is one already
-				_ = register(r.folded, foldPattern(pattern), rule)
+	return r, r.addTops()
+}
+
+// addTops makes a rule for all that is below a path one for the path itself, too,
+// unless a rule names that: to many servers they are the same.
+func (r *Rules) addTops() error {
+	named := slices.Clone(r.known)
+	for _, rule := range r.list {
+		top := withoutEnd(rule.Path)
+		if top == "" {
+			continue
+		}
+		for _, pattern := range rule.patterns(top) {
+			if slices.ContainsFunc(named, func(k known) bool { return covers(k.pattern, pattern) }) {
+				continue
+			}
+			same := slices.IndexFunc(r.known[len(named):], func(k known) bool { return shape(k.pattern) == shape(pattern) })
+			if same >= 0 && r.known[len(named)+same].rule.class == rule.class {
+				continue
+			}
+			if err := r.add(rule, pattern); err != nil {
+				return fmt.Errorf("%w; a rule for %s includes %s: say with a rule of its own what that needs", err, rule.Path, top)
 			}
 		}
 	}
-	return r, nil
+	return nil
 }
+
+// covers reports whether a pattern is for all requests of another one to the same
+// path.
+func covers(pattern, other string) bool {
+	method, path := split(pattern)
+	otherMethod, otherPath := split(other)
+	return shape(path) == shape(otherPath) && (method == "" || method == otherMethod)
+}
+
+// split takes the method off a pattern, "" if there is none.
+func split(pattern string) (method, path string) {
+	method, path, found := strings.Cut(pattern, " ")
+	if !found {
+		return "", pattern
+	}
+	return method, path
+}
+
+// shape is a pattern without the names of its wildcards, and in no case.
+func shape(pattern string) string {
+	return wildcard.ReplaceAllString(foldPattern(pattern), "{$1}")
+}
+
+var wildcard = regexp.MustCompile(`\{\w+(\.\.\.)?\}`)
 
 // patterns returns those of http.ServeMux for a path of the rule.
 func (rule *Rule) patterns(path string) []string {
@@ -176,23 +223,19 @@ func (r *Rules) add(rule *Rule, pattern string) error {
 	err := register(r.exact, pattern, rule)
 	if err == nil {
 		if err = register(r.folded, foldPattern(pattern), rule); err == nil {
+			r.known = append(r.known, known{pattern, rule})
 			return nil
 		}
 	}
 	if alone := register(http.NewServeMux(), pattern, rule); alone != nil {
 		return fmt.Errorf("%s: path: %w: write one such as /orders, /orders/{id}, or /orders/ for all that is below it", rule.at, alone)
 	}
-	for _, other := range r.list {
-		if other == rule {
-			break
-		}
-		for _, theirs := range other.patterns(other.Path) {
-			pair := http.NewServeMux()
-			_ = register(pair, foldPattern(theirs), other) // it was good before
-			if register(pair, foldPattern(pattern), rule) != nil {
-				return fmt.Errorf("%s: path: %s, and %s at %s, can mean the same request, and neither is more specific: make one narrower, or write one rule for both",
-					rule.at, pattern, theirs, other.at)
-			}
+	for _, other := range r.known {
+		pair := http.NewServeMux()
+		_ = register(pair, foldPattern(other.pattern), other.rule) // it was good before
+		if register(pair, foldPattern(pattern), rule) != nil {
+			return fmt.Errorf("%s: path: %s, and %s at %s, can mean the same request, and neither is more specific: make one narrower, or write one rule for both",
+				rule.at, pattern, other.pattern, other.rule.at)
 		}
 	}
 	return fmt.Errorf("%s: path: %w", rule.at, err)
@@ -212,17 +255,15 @@ func register(mux *http.ServeMux, pattern string, rule *Rule) (err error) {
 // foldPattern folds what a pattern says literally, and leaves the names of its
 // wildcards.
 func foldPattern(pattern string) string {
-	method, path, found := strings.Cut(pattern, " ")
-	if !found {
-		method, path = "", pattern
-	} else {
-		method += " "
-	}
+	method, path := split(pattern)
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		if !strings.HasPrefix(s, "{") {
 			segments[i] = fold(s)
 		}
 	}
-	return method + strings.Join(segments, "/")
+	if path = strings.Join(segments, "/"); method == "" {
+		return path
+	}
+	return method + " " + path
 }

@@ -154,6 +154,45 @@ func TestFindNothing(t *testing.T) {
 	}
 }
 
+// The path at the top of a rule for all that is below it has the rule that names
+// it, for the methods that it names; nothing that was not said opens it.
+func TestTop(t *testing.T) {
+	for _, row := range []struct{ name, text, request, want string }{
+		{"nothing else is said", "[{path: /a/, scopes: [s]}]", "GET /a", "s"},
+		{"it is named", "[{path: /a, scopes: [own]}, {path: /a/, public: true}]", "GET /a", "own"},
+		{"it is named, and the rule for what is below names a method", "[{path: /a, scopes: [own]}, {path: /a/, methods: GET, public: true}]", "GET /a", "own"},
+		{"in the other order", "[{path: /a/, methods: GET, public: true}, {path: /a, scopes: [own]}]", "GET /a", "own"},
+		{"it is named for a method", "[{path: /a, methods: GET, scopes: [own]}, {path: /a/, scopes: [s]}]", "GET /a", "own"},
+		{"it is named for another method", "[{path: /a, methods: POST, scopes: [own]}, {path: /a/, scopes: [s]}]", "GET /a", "s"},
+		{"with wildcards of other names", "[{path: '/{x}', scopes: [own]}, {path: '/{y}/{z...}', public: true}]", "GET /a", "own"},
+		{"all below another path", "[{path: '/a/{x}/', scopes: [s]}, {path: '/a/{z...}', public: true}]", "GET /a/1", "s"},
+		{"two rules that mean the same", "[{path: /a/, scopes: [s]}, {path: '/a/{$}', scopes: [s]}]", "GET /a", "s"},
+		{"the top of another rule's wildcard", "[{path: /a/, scopes: [s]}, {path: '/{x}', scopes: [own]}]", "GET /a", "s"},
+		{"two rules that differ", "[{path: /a/, scopes: [s]}, {path: '/a/{$}', public: true}]", "GET /a",
+			"rules.yaml:1: path: /a, and /a at rules.yaml:1, can mean the same request, and neither is more specific: make one narrower, or write one rule for both; a rule for /a/{$} includes /a: say with a rule of its own what that needs"},
+		{"a wildcard with a method", "[{path: /a/, scopes: [s]}, {path: '/{x}', methods: GET, public: true}]", "GET /a",
+			"rules.yaml:1: path: /a, and GET /{x} at rules.yaml:1, can mean the same request, and neither is more specific: make one narrower, or write one rule for both; a rule for /a/ includes /a: say with a rule of its own what that needs"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			got := ""
+			rules, err := ParseRules("rules.yaml", []byte("rules: "+row.text))
+			if err == nil {
+				var rule *Rule
+				method, path, _ := strings.Cut(row.request, " ")
+				if rule, err = rules.find([]string{method}, path); err == nil {
+					got = strings.Join(append([]string{}, rule.Scopes...), " ")
+				}
+			}
+			if err != nil {
+				got = err.Error()
+			}
+			if got != row.want {
+				t.Errorf("%s, want %s", got, row.want)
+			}
+		})
+	}
+}
+
 func TestParseRules(t *testing.T) {
 	rules := mustParse(t, api)
 	if want := []string{"admin", "coffee", "files", "orders:csv", "orders:export", "orders:read", "orders:write"}; !slices.Equal(rules.Scopes(), want) {
