@@ -228,7 +228,7 @@ func TestSignOut(t *testing.T) {
 			cause model.Cause
 		}{
 			{"by the person", self, model.CauseSignedOut},
-			{"by a client for the person", model.Actor{Kind: model.ActorClient, ID: "c"}, model.CauseSignedOut},
+			{"by a program", model.Actor{Kind: model.ActorClient, ID: "c"}, model.CauseAdmin},
 			{"by another person", admin, model.CauseAdmin},
 			{"by the operator", model.Actor{Kind: model.ActorShell}, model.CauseAdmin},
 		} {

@@ -48,6 +48,9 @@ var where = map[string][]string{
 func TestOnePlaceEnds(t *testing.T) {
 	found := map[string][]string{}
 	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && path == filepath.Join("..", "..", "bench") {
+			return filepath.SkipDir // makes up a log to measure with
+		}
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
