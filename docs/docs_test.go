@@ -41,6 +41,7 @@ var documents = []document{
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/register-applications.md"},
 	{path: "docs/sign-out.md", after: signOut},
+	{path: "docs/revocation-feed.md"},
 	{path: "docs/shared-signals.md"},
 	{path: "docs/operate.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},

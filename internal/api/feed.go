@@ -71,6 +71,9 @@ func (s *API) revocations(w http.ResponseWriter, r *http.Request) error {
 		api: s, w: w, r: r, token: token, permit: permit, asked: asked,
 		tail: s.Feed.Tail(asked.log, asked.after), seen: state.End,
 	}
+	if f.tail.Log != state.Log { // a backup was restored at this very moment
+		return s.unavailable(w, r)
+	}
 	// The time that a request may take is not for those who wait.
 	if err := supported(http.NewResponseController(w).SetReadDeadline(time.Time{})); err != nil {
 		return err

@@ -113,6 +113,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = s.http.Shutdown(shut)
 		cancel()
 	}
+	s.Feed.Stop()
 	stop()
 	s.work.Wait()
 	if errors.Is(err, http.ErrServerClosed) {

@@ -17,7 +17,7 @@ const (
 	// lookEvery is how often the log is looked into without being woken: a lost
 	// notification, or what the command wrote into SQLite, waits no longer.
 	lookEvery = 500 * time.Millisecond
-	// lookTime is how long a look may take before the database counts as away.
+	// lookTime is how long a page may take before the database counts as away.
 	lookTime = 5 * time.Second
 	// currentFor is how long after a successful look what is known here counts as
 	// all that there is.
@@ -127,53 +127,54 @@ func (f *Feed) Grown() <-chan struct{} {
 	return f.grown
 }
 
-// look reads what is new.
+// look reads what is new, page by page.
 func (f *Feed) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
-	began := time.Now()
-	log, err := f.name(ctx)
-	if err != nil {
-		return err
-	}
-	if log != f.State().Log {
-		if err := f.begin(ctx, log); err != nil {
-			return err
-		}
-	}
 	for {
-		page, err := f.read(ctx, f.State().End)
-		if err != nil {
+		whole, err := f.page(ctx)
+		if whole || err != nil {
 			return err
 		}
-		f.add(page)
-		if len(page) < feedPage {
-			break
-		}
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.looked = began
-	return nil
 }
 
-// name returns the name of the log, and gives it one if it has none: it is new, or
-// a backup was restored.
-func (f *Feed) name(ctx context.Context) (log string, err error) {
-	find := func(tx *store.Tx) (err error) {
-		log, err = tx.Setting(logSetting)
+// page reads a page of what is new, and reports whether that was all.
+func (f *Feed) page(ctx context.Context) (whole bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	began, known := time.Now(), f.State()
+	var log string
+	var page []model.Revocation
+	err = f.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if log, err = tx.Setting(logSetting); err == nil && log == known.Log {
+			page, err = tx.Revocations(known.End, feedPage)
+		}
 		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false, f.name(ctx)
+	case err != nil:
+		return false, err
+	case log != known.Log:
+		return false, f.begin(ctx, log)
 	}
-	err = f.Store.View(ctx, find)
-	if !errors.Is(err, store.ErrNotFound) {
-		return log, err
+	f.add(page)
+	if whole = len(page) < feedPage; whole {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.looked = began
 	}
+	return whole, nil
+}
+
+// name gives the log a name: it is new, or a backup was restored.
+func (f *Feed) name(ctx context.Context) error {
 	fresh := model.NewID()
-	err = f.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.InsertSetting(logSetting, fresh) })
-	if err != nil && !errors.Is(err, store.ErrConflict) { // another node was faster
-		return "", err
+	err := f.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.InsertSetting(logSetting, fresh) })
+	if errors.Is(err, store.ErrConflict) { // another node was faster
+		return nil
 	}
-	return log, f.Store.View(ctx, find)
+	return err
 }
 
 // begin forgets what is known, for another log.

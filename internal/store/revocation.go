@@ -89,9 +89,15 @@ func (tx *Tx) LiveRevocations(after, upTo, now int64, limit int) ([]model.Revoca
 	if limit < 1 || limit > maxSnapshotPage {
 		limit = maxSnapshotPage
 	}
-	return many(tx, unpack(), `SELECT `+packedRevocation+` FROM revocations
+	scan, list := unpack(), make([]model.Revocation, 0, limit) // to let it grow costs a third of the whole
+	_, err := many(tx, func(row scanner) (_ struct{}, err error) {
+		r, err := scan(row)
+		list = append(list, r)
+		return struct{}{}, err
+	}, `SELECT `+packedRevocation+` FROM revocations
 		WHERE sequence > $1 AND sequence <= $2 AND drop_at + 0 > $3 ORDER BY sequence LIMIT $4`, // + 0: else a planner may sort
 		after, upTo, now, limit)
+	return list, err
 }
 
 // LastRevocation returns the sequence of the last entry that is in the log, 0 if it
