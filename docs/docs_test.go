@@ -46,6 +46,7 @@ var documents = []document{
 	{path: "docs/register-applications.md"},
 	{path: "docs/sign-out.md", after: signOut},
 	{path: "docs/revocation-feed.md"},
+	{path: "docs/shared-signals.md"},
 	{path: "docs/operate.md"},
 	{path: "docs/which-status-when.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},

@@ -92,7 +92,9 @@ func (sh shell) carryOut(ctx context.Context, a admin, p applying) error {
 	plan := p.clients
 	asJSON, dry := a.command.Bool("json"), a.command.Bool("dry-run")
 	if !asJSON {
-		sh.showPlan(plan)
+		if len(plan) > 0 || len(p.transmitters) == 0 {
+			sh.showPlan(plan)
+		}
 		sh.showTransmitters(p.transmitters)
 	}
 	secrets := map[model.ClientID]model.Secret{}

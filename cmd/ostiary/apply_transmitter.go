@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -106,8 +108,28 @@ func transmitterDifferences(before, after model.Transmitter) (list [][3]string) 
 	old, new := show(before), show(after)
 	for _, name := range []string{"issuer", "disabled", "jwks_uri", "audience", "stream_id", "match", "events", "max_age", "poll_url", "client_id", "token_endpoint", "scope"} {
 		if !reflect.DeepEqual(old[name], new[name]) {
-			list = append(list, [3]string{name, fmt.Sprint(old[name]), fmt.Sprint(new[name])})
+			list = append(list, [3]string{name, settingText(old[name]), settingText(new[name])})
 		}
 	}
 	return list
+}
+
+// settingText shows a setting as it stands in JSON, in the words of a line.
+func settingText(v any) string {
+	var parts []string
+	switch v := v.(type) {
+	case nil:
+		return "nothing"
+	case []any:
+		for _, one := range v {
+			parts = append(parts, fmt.Sprint(one))
+		}
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, fmt.Sprintf("%s=%v", name, v[name]))
+		}
+	default:
+		return fmt.Sprint(v)
+	}
+	return strings.Join(parts, " ")
 }

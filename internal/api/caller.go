@@ -37,7 +37,7 @@ func (s *API) forClients(methods ...method) http.Handler {
 			if m.name != r.Method && !(m.name == http.MethodGet && r.Method == http.MethodHead) {
 				continue
 			}
-			token, e := bearer(r)
+			token, e := headerToken(r)
 			if e != nil {
 				s.challenge(w, r, e)
 				return nil
@@ -54,6 +54,14 @@ func (s *API) forClients(methods ...method) http.Handler {
 		}
 		return nil
 	}, names...)
+}
+
+// headerToken takes the access token from the header alone, RFC 6750 §2.1: the body
+// is for what is asked, whatever its media type says.
+func headerToken(r *http.Request) (string, *oauth.Error) {
+	bare := *r
+	bare.Method, bare.Body = http.MethodGet, nil
+	return bearer(&bare)
 }
 
 // notPermitted refuses as RFC 6750 §3 says, and leaves the rest to refuse.

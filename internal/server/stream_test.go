@@ -332,6 +332,17 @@ func TestStreamManagement(t *testing.T) {
 			t.Errorf("deleted twice: %d", a.Status)
 		}
 
+		// The examples of §8.1 say no media type, and some programs then say another.
+		req, err := http.NewRequest("POST", r.doc["status_endpoint"].(string), strings.NewReader(fmt.Sprintf(`{"stream_id":%q,"status":"enabled"}`, polled["stream_id"])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+r.token)
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if a := servertest.Do(t, req); a.Status != 200 || a.JSON["status"] != "enabled" {
+			t.Errorf("another media type: %d %s", a.Status, a.Text)
+		}
+
 		// A receiver may have so many and no more.
 		for range 9 {
 			r.create(map[string]any{})

@@ -1,13 +1,13 @@
 // Package signal tells others what has happened here, and hears what has happened
-// there: the feed of the revocation log, which APIs follow; OpenID Connect
-// Back-Channel Logout; and the OpenID Shared Signals Framework with its streams of
-// security events (CAEP, RISC), by push and by poll.
+// there: the feed of the revocation log, OpenID Connect Back-Channel Logout, and the
+// streams of security events of the OpenID Shared Signals Framework (CAEP, RISC).
 //
 // What there is to tell is a row that the store writes in the transaction that
 // made it true, so nothing is told that did not happen and nothing that happened
 // is forgotten, whatever becomes of this process. A token is signed when it is
-// sent and is never stored; the feed is the same at every node. What others say is
-// verified here, and handed on.
+// sent and is never stored. It reaches whom it is for at least once, and as a rule
+// exactly once, from whichever node claims it. What others say is verified here, and
+// handed on.
 //
 // It never decides that something ends, and never follows a redirect.
 package signal
