@@ -199,11 +199,10 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 		if err != nil || ended || b.SessionID == b.GrantID {
 			return err // without a session, or of a grant that outlives it
 		}
-		s, err := tx.Session(model.SessionID(b.SessionID))
+		err = tx.SessionLives(model.SessionID(b.SessionID), a.unix())
 		if errors.Is(err, store.ErrNotFound) {
-			return errors.Join(errDead, err)
+			cause, ended, err = model.CauseExpired, true, nil
 		}
-		cause, ended = model.CauseExpired, !s.Live(a.unix())
 		return err
 	})
 	if err != nil {
