@@ -33,6 +33,7 @@ func (f *follower) stream() error {
 	f.w.Header().Set("Content-Type", "text/event-stream")
 	f.w.WriteHeader(http.StatusOK)
 	defer f.hurry()()
+	f.tail.Ahead = true
 	hello := fmt.Sprintf(`{"log":"%s","sequence":%d,"resumed":%t,"heartbeat":%d}`, f.tail.Log, f.api.Feed.State().End, f.tail.Resumed, heartbeat)
 	err := f.send(event("hello", "", hello))
 	if err == nil {
