@@ -40,6 +40,11 @@ type Error struct {
 	Code        string // "invalid_grant", "access_denied", …
 	Description string // the server's prose, for logs; never decide by it
 	Status      int    // HTTP status of the answer; 0: came by redirect
+
+	// Cause says with "invalid_grant" why what was granted has ended, as Ostiary
+	// tells it: "account_disabled" means that signing in again will not help.
+	// Empty: it is not told.
+	Cause string
 }
 
 func (e *Error) Error() string {

@@ -66,9 +66,10 @@ func (a answer) unexpected() error {
 	var named struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
+		Cause       string `json:"ostiary_cause"`
 	}
 	if a.isJSON() && json.Unmarshal(a.body, &named) == nil && named.Error != "" {
-		return &Error{Code: printable(named.Error, 100), Description: printable(named.Description, 300), Status: a.status}
+		return &Error{Code: printable(named.Error, 100), Description: printable(named.Description, 300), Cause: printable(named.Cause, 100), Status: a.status}
 	}
 	if a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: status %d", ErrUnavailable, a.status)

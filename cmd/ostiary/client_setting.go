@@ -83,6 +83,9 @@ var clientSettings = []clientSetting{
 	{"userinfo-algorithm", "userinfo_signed_response_alg", "Userinfo", "`ALGORITHM` that userinfo is signed with", "not signed", textValue(func(s *model.ClientSettings) *string { return &s.UserInfoAlgorithm })},
 	{"userinfo-encryption", "userinfo_encrypted_response_alg", "Userinfo encryption", "`ALGORITHM` that userinfo is encrypted with, to a key of its own", "none", textValue(func(s *model.ClientSettings) *string { return &s.UserInfoEncryption })},
 	{"userinfo-content", "userinfo_encrypted_response_enc", "Userinfo content", "`ALGORITHM` that its content is encrypted with", "A128CBC-HS256", textValue(func(s *model.ClientSettings) *string { return &s.UserInfoContent })},
+	{"introspection-algorithm", "introspection_signed_response_alg", "Introspection", "`ALGORITHM` of answers about tokens that it asks for as a JWT", "RS256", textValue(func(s *model.ClientSettings) *string { return &s.IntrospectionAlgorithm })},
+	{"introspection-encryption", "introspection_encrypted_response_alg", "Introspection encryption", "`ALGORITHM` that such answers are encrypted with, to a key of its own", "none", textValue(func(s *model.ClientSettings) *string { return &s.IntrospectionEncryption })},
+	{"introspection-content", "introspection_encrypted_response_enc", "Introspection content", "`ALGORITHM` that their content is encrypted with", "A128CBC-HS256", textValue(func(s *model.ClientSettings) *string { return &s.IntrospectionContent })},
 
 	{"frontchannel-logout-uri", "frontchannel_logout_uri", "Front-channel logout", "`URL` that a browser visits when the person signs out", "", textValue(func(s *model.ClientSettings) *string { return &s.FrontchannelURI })},
 	{"frontchannel-session", "frontchannel_logout_session_required", "With its session", "that URL is told which session ended", "", switchValue(func(s *model.ClientSettings) *bool { return &s.FrontchannelSession })},
@@ -93,6 +96,7 @@ var clientSettings = []clientSetting{
 	{"token-life", "access_token_life", "Access token life", "`TIME` that its access tokens live", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.AccessTokenLife })},
 	{"refresh-idle", "refresh_token_idle", "Refresh idle", "`TIME` that a refresh token lives unused", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshIdle })},
 	{"refresh-life", "refresh_token_life", "Refresh life", "`TIME` that a chain of refresh tokens lives", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshLife })},
+	{"offline-policy", "offline_access_policy", "Offline access", "`WHAT` becomes of a grant with offline_access when its session ends: survive, or end", "the server's", textValue(func(s *model.ClientSettings) *string { return &s.OfflinePolicy })},
 }
 
 // clientFlags are the settings of a client as flags.

@@ -84,6 +84,7 @@ var known = []setting{
 	{"refresh-token-idle", groupLife, "`TIME` that a refresh token lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RefreshIdle })},
 	{"refresh-token-life", groupLife, "`TIME` that a chain of refresh tokens lives", "90d", "", life(func(s *settings) *time.Duration { return &s.RefreshLife })},
 	{"refresh-race", groupLife, "`TIME` in which a used refresh token yields its successor again, to requests that race", "20s", "", life(func(s *settings) *time.Duration { return &s.RefreshRace })},
+	{"offline-access", groupLife, "`WHAT` becomes of a grant with offline_access when its session ends: survive, or end, unless the client says otherwise", "survive", "", choice(func(s *settings) *string { return &s.OfflineAccess }, model.OfflineSurvives, model.OfflineEnds)},
 	{"session-idle", groupLife, "`TIME` that a session lives unused", "2h", "", life(func(s *settings) *time.Duration { return &s.SessionIdle })},
 	{"session-life", groupLife, "`TIME` that a session lives at most", "12h", "", life(func(s *settings) *time.Duration { return &s.SessionLife })},
 	{"remember-idle", groupLife, "`TIME` that a remembered session lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},

@@ -284,6 +284,14 @@ func TestLock(t *testing.T) {
 		if h.alive(in.Cookie) {
 			h.t.Error("unlocking brought a session back")
 		}
+		log = h.revocations()
+		if last := log[len(log)-1]; last.Kind != model.KindSubject || last.Value != string(user.ID) || last.Cause != model.CauseAdmin || last.CutOff != h.unix() {
+			h.t.Errorf("unlocking: revocation %+v", last)
+		}
+		h.ok(h.Unlock(h.ctx(), admin, user.ID))
+		if again := h.revocations(); len(again) != len(log) {
+			h.t.Errorf("unlocking who is not locked: revocation %+v", again[len(again)-1])
+		}
 		if !h.alive(h.signedIn("ada").Cookie) {
 			h.t.Error("after unlocking nobody gets in")
 		}

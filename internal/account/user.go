@@ -201,8 +201,10 @@ func (a *Accounts) lock(tx *store.Tx, actor model.Actor, id model.UserID, reason
 	return tx.Record(model.Event{Actor: actor, Action: "user.lock", UserID: id})
 }
 
-// Unlock lets a person sign in again; what was ended stays so. It returns
-// ErrNoUser.
+// Unlock lets a person sign in again; what was ended stays so. The log is told,
+// so that APIs answer what is left of the old tokens with "sign in again" and no
+// more with "this account is locked". Somebody who is not locked loses nothing. It
+// returns ErrNoUser.
 func (a *Accounts) Unlock(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		if err := tx.OverruleVerdicts(id); err != nil {
@@ -218,6 +220,9 @@ func (a *Accounts) unlock(tx *store.Tx, actor model.Actor, id model.UserID) erro
 		return err
 	}
 	if was != model.UserActive {
+		if err := tx.EndUser(id, a.ending(model.CauseAdmin)); err != nil {
+			return err
+		}
 		if err := tx.Tell(a.about(model.EventAccountEnabled, id, model.SignalDetail{})); err != nil {
 			return err
 		}

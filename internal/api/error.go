@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -15,6 +16,7 @@ import (
 func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	code, description := oauth.ServerError, "The server could not do this now; it has been logged"
 	status := http.StatusBadRequest
+	var ended model.Cause
 	var e *oauth.Error
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -23,14 +25,16 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errBody):
 		code, description = oauth.InvalidRequest, "The body must be one application/x-www-form-urlencoded form, and the Authorization header must come once"
 	case errors.As(err, &e):
-		code, description = e.Code, e.Description
+		code, description, ended = e.Code, e.Description, e.Ended
 	}
 	level := slog.LevelInfo
 	switch code {
 	case oauth.ServerError:
 		status, level = http.StatusInternalServerError, slog.LevelError
 	case oauth.TooManyRequests:
-		status = http.StatusTooManyRequests
+		if status = http.StatusTooManyRequests; e.Busy {
+			status = http.StatusServiceUnavailable
+		}
 		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
 	case oauth.InvalidClient:
 		// RFC 6749 §5.2: 401, and the scheme in which the client tried.
@@ -38,14 +42,24 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
 	}
 	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))
-	writeError(w, status, code, description)
+	writeRefusal(w, status, refusal{code, description, ended})
+}
+
+// refusal is an error answer, RFC 6749 §5.2.
+type refusal struct {
+	Error       oauth.Code `json:"error"`
+	Description string     `json:"error_description,omitempty"`
+
+	// Cause is a member of our own, and so has our name (RFC 6749 §8.2): what a
+	// program switches on where the code alone does not tell what to do.
+	Cause model.Cause `json:"ostiary_cause,omitempty"`
 }
 
 func writeError(w http.ResponseWriter, status int, code oauth.Code, description string) {
-	body := struct {
-		Error       oauth.Code `json:"error"`
-		Description string     `json:"error_description,omitempty"`
-	}{code, description}
+	writeRefusal(w, status, refusal{Error: code, Description: description})
+}
+
+func writeRefusal(w http.ResponseWriter, status int, body refusal) {
 	if err := writeJSON(w, status, body); err != nil {
 		http.Error(w, `{"error":"server_error"}`, http.StatusInternalServerError)
 	}

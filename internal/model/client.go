@@ -26,6 +26,12 @@ const (
 	AudienceEndpoint = "endpoint" // also the token endpoint, and the endpoint that is called
 )
 
+// What becomes of a grant with offline_access when its session ends.
+const (
+	OfflineSurvives = "survive" // it goes on
+	OfflineEnds     = "end"     // it ends too, as one without that scope does
+)
+
 // Client is an application that may ask for tokens. The JSON names are those
 // of the registry of client metadata (RFC 7591 §2) where it has one.
 type Client struct {
@@ -83,14 +89,18 @@ type ClientSettings struct {
 	DefaultACRValues       []string `json:"default_acr_values,omitempty"`
 
 	// What is told about people, and in which form.
-	SubjectType         string `json:"subject_type,omitempty"` // "public" (default) or "pairwise"
-	SectorURI           string `json:"sector_identifier_uri,omitempty"`
-	IDTokenAlgorithm    string `json:"id_token_signed_response_alg,omitempty"` // default RS256
-	IDTokenEncryption   string `json:"id_token_encrypted_response_alg,omitempty"`
-	IDTokenContent      string `json:"id_token_encrypted_response_enc,omitempty"` // default A128CBC-HS256
-	UserInfoAlgorithm   string `json:"userinfo_signed_response_alg,omitempty"`    // empty: plain JSON
-	UserInfoEncryption  string `json:"userinfo_encrypted_response_alg,omitempty"`
-	UserInfoContent     string `json:"userinfo_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+	SubjectType             string `json:"subject_type,omitempty"` // "public" (default) or "pairwise"
+	SectorURI               string `json:"sector_identifier_uri,omitempty"`
+	IDTokenAlgorithm        string `json:"id_token_signed_response_alg,omitempty"` // default RS256
+	IDTokenEncryption       string `json:"id_token_encrypted_response_alg,omitempty"`
+	IDTokenContent          string `json:"id_token_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+	UserInfoAlgorithm       string `json:"userinfo_signed_response_alg,omitempty"`    // empty: plain JSON
+	UserInfoEncryption      string `json:"userinfo_encrypted_response_alg,omitempty"`
+	UserInfoContent         string `json:"userinfo_encrypted_response_enc,omitempty"`   // default A128CBC-HS256
+	IntrospectionAlgorithm  string `json:"introspection_signed_response_alg,omitempty"` // RFC 9701 §6; default RS256
+	IntrospectionEncryption string `json:"introspection_encrypted_response_alg,omitempty"`
+	IntrospectionContent    string `json:"introspection_encrypted_response_enc,omitempty"` // default A128CBC-HS256
+
 	FrontchannelURI     string `json:"frontchannel_logout_uri,omitempty"`
 	FrontchannelSession bool   `json:"frontchannel_logout_session_required,omitempty"`
 	BackchannelURI      string `json:"backchannel_logout_uri,omitempty"`
@@ -101,6 +111,8 @@ type ClientSettings struct {
 	AccessTokenLife int64 `json:"access_token_life,omitempty"`  // seconds; 0: the server's
 	RefreshIdle     int64 `json:"refresh_token_idle,omitempty"` // seconds; 0: the server's
 	RefreshLife     int64 `json:"refresh_token_life,omitempty"` // seconds; 0: the server's
+
+	OfflinePolicy string `json:"offline_access_policy,omitempty"` // OfflineSurvives or OfflineEnds; empty: the server's
 }
 
 // Public reports whether the client cannot keep a secret, RFC 6749 §2.1.

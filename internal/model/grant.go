@@ -18,6 +18,7 @@ type Grant struct {
 	AMR       []string
 	Offline   bool // outlives its session: offline_access was granted
 	CreatedAt int64
+	NotBefore int64 // no token of it says that it was issued earlier: else a cut-off would put it out
 	ExpiresAt int64 // nothing issued from it lives longer
 	EndedAt   int64
 	EndCause  Cause

@@ -158,7 +158,28 @@ func checkScope(d *draft) *Error {
 		// OpenID Connect Core §3.2.2.1, §3.3.2.1: these flows are OpenID Connect's.
 		return fail(InvalidScope, "The response_type %s needs the scope openid", d.asked.ResponseType)
 	}
-	return allowScope(d.client.Client, d.asked.Scope)
+	if e := allowScope(d.client.Client, d.asked.Scope); e != nil {
+		return e
+	}
+	// RFC 6749 §3.3: what is not granted is not named. OpenID Connect Core §11.
+	if !d.outlives(d.client.Client) {
+		d.asked.Scope = without(d.asked.Scope, []string{ScopeOffline})
+	}
+	if len(d.asked.Scope) == 0 {
+		return fail(InvalidScope, "The client is given no offline access, and asks for nothing else")
+	}
+	return nil
+}
+
+// outlives reports whether a client's grants with offline_access outlive their
+// session. "Refresh tokens issued with the offline_access property normally SHOULD
+// NOT be revoked" with it (OpenID Connect Back-Channel Logout §2.7), unless an
+// operator wants that a person who has signed out is out.
+func (a *Authority) outlives(c model.Client) bool {
+	if c.OfflinePolicy != "" {
+		return c.OfflinePolicy == model.OfflineSurvives
+	}
+	return a.OfflineAccess != model.OfflineEnds
 }
 
 func checkRedirectPresent(d *draft) *Error {

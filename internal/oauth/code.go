@@ -43,6 +43,10 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 		if err != nil {
 			return err
 		}
+		at, e := a.issuedAt(grant.NotBefore)
+		if e != nil {
+			return e // which leaves the code unused
+		}
 		session, user, e := a.checkCode(tx, c, code, grant, p)
 		var aud []string
 		if e == nil {
@@ -56,7 +60,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 		if err := tx.ExtendGrant(grant.ID, grant.ExpiresAt); err != nil {
 			return err
 		}
-		out = issuance{client: c, grant: grant, scope: grant.Scope, audience: aud, idToken: slices.Contains(grant.Scope, ScopeOpenID), user: user}
+		out = issuance{client: c, grant: grant, scope: grant.Scope, audience: aud, idToken: slices.Contains(grant.Scope, ScopeOpenID), at: at, user: user}
 		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
 			if out.refresh, err = a.startRefresh(tx, c, &out.grant); err != nil {
 				return err

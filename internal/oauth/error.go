@@ -1,6 +1,10 @@
 package oauth
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 // Code is an error code of the protocol: what a program switches on.
 type Code string
@@ -44,6 +48,13 @@ type Error struct {
 
 	// RetryAfter is when it may be tried again, in seconds; 0: nobody knows.
 	RetryAfter int64
+	// Busy says that it is the server that cannot now, and not the caller who
+	// asked too often.
+	Busy bool
+
+	// Ended says with InvalidGrant why what was granted has ended, in the words of
+	// the revocation log; empty: that is not told.
+	Ended model.Cause
 
 	cause error
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwt"
 )
 
@@ -37,21 +38,76 @@ type Introspection struct {
 //
 // Errors: *Error.
 func (a *Authority) Introspect(ctx context.Context, call Call) (Introspection, error) {
+	c, token, e := a.asker(ctx, call)
+	if e != nil {
+		return Introspection{}, e
+	}
+	return a.introspect(ctx, c, token)
+}
+
+// introspectionClaims is an answer that proves who gave it to whom, RFC 9701 §5. It
+// has no "sub" and no "exp", so that it passes for no access token.
+type introspectionClaims struct {
+	Issuer        string        `json:"iss"`
+	Audience      string        `json:"aud"` // who asked
+	IssuedAt      int64         `json:"iat"`
+	Introspection Introspection `json:"token_introspection"`
+}
+
+// IntrospectSigned is Introspect with its answer as a JWT, signed, and then
+// encrypted where the client is registered for that, RFC 9701 §5.
+//
+// Errors: *Error.
+func (a *Authority) IntrospectSigned(ctx context.Context, call Call) (string, error) {
+	c, token, e := a.asker(ctx, call)
+	if e != nil {
+		return "", e
+	}
+	var to recipient
+	if c.IntrospectionEncryption != "" {
+		if to, e = a.recipient(ctx, c, c.IntrospectionEncryption, c.IntrospectionContent); e != nil {
+			return "", e
+		}
+	}
+	answer, err := a.introspect(ctx, c, token)
+	if err != nil {
+		return "", err
+	}
+	alg := jwa.Algorithm(c.IntrospectionAlgorithm)
+	if alg == "" {
+		alg = registration.IDAlgorithms[0] // RFC 9701 §6: RS256
+	}
+	claims := introspectionClaims{Issuer: a.Issuer, Audience: string(c.ID), IssuedAt: a.unix(), Introspection: answer}
+	signed, err := a.Keys.Sign(alg, introspectionType, claims)
+	if err == nil && c.IntrospectionEncryption != "" {
+		signed, err = to.seal(signed)
+	}
+	if err != nil {
+		return "", inner(err)
+	}
+	return signed, nil
+}
+
+// asker finds who asks about which token. It must prove itself as a client, RFC 7662
+// §2.1: a bearer token in place of that would say less about who asks.
+func (a *Authority) asker(ctx context.Context, call Call) (*registration.Client, string, *Error) {
 	p, e := parse(call.Form)
 	if e != nil {
-		return Introspection{}, e
+		return nil, "", e
 	}
 	c, e := a.authenticate(ctx, call, PathIntrospect, p)
-	if e != nil {
-		return Introspection{}, e
+	switch {
+	case e != nil:
+		return nil, "", e
+	case c.Public():
+		return nil, "", errNotThisClient(errors.New("a public client asked")) // RFC 7662 §2.1
+	case p.get("token") == "":
+		return nil, "", fail(InvalidRequest, "The parameter token is missing")
 	}
-	if c.Public() {
-		return Introspection{}, errNotThisClient(errors.New("a public client asked")) // RFC 7662 §2.1
-	}
-	token := p.get("token")
-	if token == "" {
-		return Introspection{}, fail(InvalidRequest, "The parameter token is missing")
-	}
+	return c, p.get("token"), nil
+}
+
+func (a *Authority) introspect(ctx context.Context, c *registration.Client, token string) (Introspection, error) {
 	if t, ok := parseRefresh(token); ok {
 		return a.introspectRefresh(ctx, c, t)
 	}
@@ -88,15 +144,14 @@ func (a *Authority) introspectRefresh(ctx context.Context, c *registration.Clien
 		if err != nil {
 			return err
 		}
-		now := a.unix()
-		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID ||
-			g.Generation != t.generation || !g.Live(now) || g.IdleAt <= now {
+		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID || g.Generation != t.generation {
 			return nil
 		}
-		if !g.Offline {
-			if s, err := tx.Session(g.SessionID); err != nil || !s.Live(now) {
-				return nil
-			}
+		switch _, e := a.standing(tx, c, g); {
+		case e != nil && e.Code == InvalidGrant:
+			return nil
+		case e != nil:
+			return e
 		}
 		sub, _, err := issuance{client: c, grant: g}.sub()
 		if err != nil {
@@ -123,7 +178,7 @@ type bearer struct {
 }
 
 // accessToken verifies an access token of ours and asks the revocation log
-// about it. It returns errDead, wrapped with the reason, for a token that is
+// about it, and its session, which may be over by itself and not in the log yet. It returns errDead, wrapped with the reason, for a token that is
 // not good, and another error where that cannot be found out.
 func (a *Authority) accessToken(ctx context.Context, token string) (bearer, error) {
 	t, err := a.access.Verify(ctx, token)
@@ -141,6 +196,14 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 			JTI: b.ID, SessionID: model.SessionID(b.SessionID), GrantID: model.GrantID(b.GrantID),
 			UserID: b.user, ClientID: model.ClientID(b.ClientID), IssuedAt: b.IssuedAt,
 		})
+		if err != nil || ended || b.SessionID == b.GrantID {
+			return err // without a session, or of a grant that outlives it
+		}
+		s, err := tx.Session(model.SessionID(b.SessionID))
+		if errors.Is(err, store.ErrNotFound) {
+			return errors.Join(errDead, err)
+		}
+		cause, ended = model.CauseExpired, !s.Live(a.unix())
 		return err
 	})
 	if err != nil {

@@ -35,7 +35,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
-	i, e := a.newIssue(z, session)
+	i, e := a.newIssue(ctx, z, session)
 	if e == nil && asks(z.Request.Asked.ResponseType, "id_token") && z.Client.IDTokenEncryption != "" {
 		e = a.findRecipient(ctx, z, &i)
 	}
@@ -46,7 +46,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.storeIssue(tx, z, &i, address) })
 	var values url.Values
 	if err == nil {
-		values, err = a.frontChannel(z, i) // signed after the commit
+		values, err = a.frontChannel(ctx, z, i) // signed after the commit
 	}
 	if err == nil && slices.Contains(i.grant.Scope, ScopeOpenID) {
 		if state := a.sessionState(z.Client.ID, z.way.URI, session); state != "" {
@@ -72,6 +72,7 @@ type issue struct {
 	grant  model.Grant
 	secret model.Secret // the code; empty: none is asked for
 	code   model.Code
+	at     int64      // of the tokens that are issued at once: "iat"
 	user   model.User // read only where an ID token has to tell about the person
 	to     recipient  // of an ID token that is encrypted
 }
@@ -86,9 +87,16 @@ func (a *Authority) findRecipient(ctx context.Context, z Authorization, i *issue
 	return e
 }
 
-func (a *Authority) newIssue(z Authorization, session model.Session) (issue, *Error) {
+func (a *Authority) newIssue(ctx context.Context, z Authorization, session model.Session) (issue, *Error) {
 	i := issue{grant: a.newGrant(z, session)}
+	var err error
+	if i.grant.NotBefore, err = a.notBefore(ctx, session.UserID, z.Client.ID); err != nil {
+		return issue{}, inner(err).(*Error)
+	}
 	var e *Error
+	if i.at, e = a.issuedAt(i.grant.NotBefore); e != nil {
+		return issue{}, e
+	}
 	if i.grant.Audience, e = a.target(z.Request.Asked.Resources, i.grant.Scope, a.audience(z.Client, i.grant.Scope)); e != nil {
 		return issue{}, e // the client's APIs have changed since it asked
 	}
@@ -105,6 +113,12 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	session, err := tx.Session(i.grant.SessionID)
 	if err != nil || !session.Live(a.unix()) {
 		return errors.Join(errSessionOver, err)
+	}
+	// So may the client, whose grants have ended with it.
+	if err := tx.Enabled(z.Client.ID); errors.Is(err, store.ErrNotFound) {
+		return fail(UnauthorizedClient, "No application is registered here under this client_id")
+	} else if err != nil {
+		return err
 	}
 	if i.grant.Subject, err = a.subject(tx, z.Client, i.grant.UserID); err != nil {
 		return err
@@ -145,7 +159,7 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 // frontChannel makes what the browser carries to the client: a code, an access
 // token and an ID token, as the response type asks (OpenID Connect Core
 // §3.1.2.5, §3.2.2.5, §3.3.2.5).
-func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
+func (a *Authority) frontChannel(ctx context.Context, z Authorization, i issue) (url.Values, error) {
 	asked, values := z.Request.Asked, url.Values{}
 	if i.secret != "" {
 		values.Set("code", i.secret.Reveal())
@@ -153,17 +167,19 @@ func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
 	if !frontTokens(asked.ResponseType) {
 		return values, nil
 	}
-	of := issuance{client: &registration.Client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, to: i.to}
-	now := a.unix()
+	of := issuance{client: &registration.Client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, at: i.at, to: i.to}
+	if err := a.await(ctx, of.at); err != nil {
+		return nil, err
+	}
 	if asks(asked.ResponseType, "token") {
-		access, expires, err := a.mintAccess(of, now)
+		access, expires, err := a.mintAccess(of)
 		if err != nil {
 			return nil, err
 		}
 		of.access = access
 		values.Set("access_token", access)
 		values.Set("token_type", "Bearer")
-		values.Set("expires_in", strconv.FormatInt(expires-now, 10))
+		values.Set("expires_in", strconv.FormatInt(expires-of.at, 10))
 		values.Set("scope", joinScope(of.scope))
 	}
 	if asks(asked.ResponseType, "id_token") {
@@ -175,7 +191,7 @@ func (a *Authority) frontChannel(z Authorization, i issue) (url.Values, error) {
 		} else if wanted := i.grant.Claims.IDToken; wanted != nil {
 			of.claims = Claims(i.user, nil, wanted)
 		}
-		token, err := a.mintID(of, now)
+		token, err := a.mintID(of)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +218,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 		AuthTime:  session.AuthTime,
 		ACR:       session.ACR,
 		AMR:       session.AMR,
-		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline),
+		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline) && a.outlives(z.Client),
 		CreatedAt: now,
 		ExpiresAt: now + life,
 	}

@@ -61,6 +61,10 @@ type Metadata struct {
 	UserInfoEncryption []jwa.Algorithm  `json:"userinfo_encryption_alg_values_supported"`
 	UserInfoContent    []jwa.Encryption `json:"userinfo_encryption_enc_values_supported"`
 
+	IntrospectionAlgorithms []jwa.Algorithm  `json:"introspection_signing_alg_values_supported"` // RFC 9701 §7
+	IntrospectionEncryption []jwa.Algorithm  `json:"introspection_encryption_alg_values_supported"`
+	IntrospectionContent    []jwa.Encryption `json:"introspection_encryption_enc_values_supported"`
+
 	TokenAuthMethods            []string        `json:"token_endpoint_auth_methods_supported"`
 	TokenAuthAlgorithms         []jwa.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IntrospectionAuthMethods    []string        `json:"introspection_endpoint_auth_methods_supported"`
@@ -135,6 +139,9 @@ func (a *Authority) Metadata() Metadata {
 		UserInfoAlgorithms:          registration.IDAlgorithms,
 		UserInfoEncryption:          registration.EncryptionAlgorithms,
 		UserInfoContent:             registration.ContentEncryptions,
+		IntrospectionAlgorithms:     registration.IDAlgorithms,
+		IntrospectionEncryption:     registration.EncryptionAlgorithms,
+		IntrospectionContent:        registration.ContentEncryptions,
 		TokenAuthMethods:            registration.AuthMethods,
 		TokenAuthAlgorithms:         signed,
 		IntrospectionAuthMethods:    confidential,

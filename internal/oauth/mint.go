@@ -18,6 +18,8 @@ const (
 	accessTokenType = "at+jwt" // RFC 9068 §2.1
 	idTokenType     = "JWT"
 	userInfoType    = "userinfo+jwt"
+
+	introspectionType = "token-introspection+jwt" // RFC 9701 §5
 )
 
 // accessClaims is an access token, RFC 9068 §2.2.
@@ -59,15 +61,14 @@ type idClaims struct {
 
 // mint signs what has been earned at the token endpoint. It touches no database.
 func (a *Authority) mint(i issuance) (Tokens, error) {
-	now := a.unix()
-	token, expires, err := a.mintAccess(i, now)
+	token, expires, err := a.mintAccess(i)
 	if err != nil {
 		return Tokens{}, err
 	}
 	out := Tokens{
 		AccessToken:  token,
 		TokenType:    "Bearer",
-		ExpiresIn:    expires - now,
+		ExpiresIn:    expires - i.at,
 		RefreshToken: i.refresh.Reveal(),
 		Scope:        joinScope(i.scope),
 	}
@@ -76,19 +77,19 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 		if wanted := i.grant.Claims.IDToken; wanted != nil {
 			i.claims = Claims(i.user, nil, wanted)
 		}
-		out.IDToken, err = a.mintID(i, now)
+		out.IDToken, err = a.mintID(i)
 	}
 	return out, err
 }
 
 // mintAccess signs an access token and says when it expires.
-func (a *Authority) mintAccess(i issuance, now int64) (token string, expires int64, err error) {
+func (a *Authority) mintAccess(i issuance) (token string, expires int64, err error) {
 	access := accessClaims{
 		Issuer:    a.Issuer,
 		Subject:   string(i.client.ID), // RFC 9068 §2.2: the client, where no person is involved
 		Audience:  i.audience,
-		ExpiresAt: now + a.accessLife(i.client),
-		IssuedAt:  now,
+		ExpiresAt: i.at + a.accessLife(i.client),
+		IssuedAt:  i.at,
 		ID:        model.NewID(),
 		ClientID:  string(i.client.ID),
 		Scope:     joinScope(i.scope),
@@ -125,15 +126,15 @@ func (a *Authority) accessLife(c *registration.Client) int64 {
 
 // mintID makes an ID token for what is issued together with it: signed, and then
 // encrypted where the client is registered for that (OpenID Connect Core §2, §10).
-func (a *Authority) mintID(i issuance, now int64) (string, error) {
-	token, err := a.signID(i, now)
+func (a *Authority) mintID(i issuance) (string, error) {
+	token, err := a.signID(i)
 	if err != nil || i.client.IDTokenEncryption == "" {
 		return token, err
 	}
 	return i.to.seal(token)
 }
 
-func (a *Authority) signID(i issuance, now int64) (string, error) {
+func (a *Authority) signID(i issuance) (string, error) {
 	alg := jwa.Algorithm(i.client.IDTokenAlgorithm)
 	if alg == "" {
 		alg = registration.IDAlgorithms[0] // OpenID Connect Dynamic Client Registration §2: RS256
@@ -147,8 +148,8 @@ func (a *Authority) signID(i issuance, now int64) (string, error) {
 		Issuer:    a.Issuer,
 		Subject:   sub,
 		Audience:  jwt.Audience{string(g.ClientID)},
-		ExpiresAt: now + seconds(a.IDLife),
-		IssuedAt:  now,
+		ExpiresAt: i.at + seconds(a.IDLife),
+		IssuedAt:  i.at,
 		AuthTime:  g.AuthTime,
 		Nonce:     g.Nonce,
 		ACR:       g.ACR,

@@ -48,6 +48,11 @@ type Config struct {
 	RefreshRace     time.Duration // a predecessor is handed its successor again; 20 seconds
 	Waiting         int           // how many sign-ins wait for their person at once; 100,000
 
+	// OfflineAccess says what becomes of a grant with offline_access when its
+	// session ends, where its client does not: OfflineSurvives, the default, or
+	// OfflineEnds.
+	OfflineAccess string
+
 	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 
@@ -106,6 +111,9 @@ func New(c Config) (*Authority, error) {
 			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
 		}
 	}
+	if p := c.OfflineAccess; p != "" && p != model.OfflineSurvives && p != model.OfflineEnds {
+		return nil, fmt.Errorf("offline-access must be %s or %s", model.OfflineSurvives, model.OfflineEnds)
+	}
 	a := &Authority{
 		Config:     c,
 		refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject"), stateKey: c.Keys.Derive("browser state"),
@@ -146,7 +154,8 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 }
 
 // inner hides an unexpected error behind server_error; an *Error passes, and so
-// does what a client is told by the package registration.
+// does what a client is told by the package registration. Where nothing was changed
+// and later it may work, it says so.
 func inner(err error) error {
 	var e *Error
 	var unknown *registration.Error
@@ -155,6 +164,8 @@ func inner(err error) error {
 		return err
 	case errors.As(err, &unknown):
 		return &Error{Code: Code(unknown.Code), Description: unknown.Description, RetryAfter: unknown.RetryAfter, cause: unknown.Unwrap()}
+	case errors.Is(err, store.ErrBusy):
+		return &Error{Code: TooManyRequests, Description: "The server is busy: try again in a moment", Busy: true, RetryAfter: 1, cause: err}
 	}
 	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
 }

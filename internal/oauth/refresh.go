@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -27,8 +26,13 @@ import (
 // when the answer that carried it was lost (Replay, below).
 const refreshPrefix = "ost_rt_"
 
-// maxReplays bounds how often one token is handed its successor again.
-const maxReplays = 10
+// maxReplays bounds how often one token is handed its successor again. It is more
+// than any number of tabs, threads and workers that share one token. Beyond it
+// nothing ends: who asks once more inside the window learns nothing that the others
+// were not told, and a family that ended by being asked for too often would let
+// anybody who saw an old token sign its owner out. What it bounds is how many
+// access tokens, and lines of the audit log, one used token can cause.
+const maxReplays = 256
 
 // seenEvery is how often, at most, the use of a refresh token is noted as use
 // of the session, in seconds.
@@ -83,8 +87,27 @@ func (a *Authority) idleAt(c *registration.Client, now int64) int64 {
 	return now + seconds(a.RefreshIdle)
 }
 
+// errRefresh is the one answer to every refresh token that this client does not
+// hold, so that nothing can be learned by trying.
 func errRefresh(cause error) *Error {
 	return &Error{Code: InvalidGrant, Description: "The refresh token is not valid, was used already, or has expired", cause: cause}
+}
+
+// errEnded refuses a refresh token that this client does hold, and says why its
+// grant has ended. The texts are fixed; a program switches on the cause.
+func errEnded(why model.Cause) *Error {
+	e := &Error{Code: InvalidGrant, Ended: why, Description: "The session has ended"}
+	switch why {
+	case model.CauseAccountDisabled:
+		e.Description = "The account is locked"
+	case model.CauseExpired:
+		e.Description = "The session or the refresh token has expired"
+	case model.CauseReuseDetected:
+		e.Description = "A refresh token or a code was used twice, so everything that came from it has ended"
+	case model.CauseRevoked:
+		e.Description = "The application has revoked its access"
+	}
+	return e
 }
 
 // redeemRefresh renews, RFC 6749 §6. Every use rotates (RFC 9700 §4.14.2).
@@ -111,7 +134,13 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 		renewed, e := a.checkRefresh(tx, c, g, t, p)
 		if e != nil {
 			refused = e
+			if e.Ended == model.CausePolicy && g.EndedAt == 0 {
+				return a.endGrant(tx, c, g.ID, model.CausePolicy, "grant.refuse")
+			}
 			return nil
+		}
+		if renewed.at, e = a.issuedAt(g.NotBefore); e != nil {
+			return e
 		}
 		g, refused, err = a.rotate(tx, c, g, t)
 		if err != nil || refused != nil {
@@ -144,16 +173,11 @@ func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.G
 	if e != nil {
 		return issuance{}, e
 	}
-	if !g.Live(now) || g.IdleAt <= now {
-		return issuance{}, errRefresh(errors.New("the grant has ended"))
+	s, e := a.standing(tx, c, g)
+	if e != nil {
+		return issuance{}, e
 	}
-	if !g.Offline {
-		s, err := tx.Session(g.SessionID)
-		if err != nil || !s.Live(now) {
-			e := fail(InvalidGrant, "The session has ended")
-			e.cause = err
-			return issuance{}, e
-		}
+	if s.ID != "" {
 		if err := a.touch(tx, s, now); err != nil {
 			return issuance{}, inner(err).(*Error)
 		}
@@ -164,6 +188,33 @@ func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.G
 	}
 	aud, e := a.target(p.all("resource"), scope, g.Audience) // RFC 8707 §2.2
 	return issuance{client: c, scope: scope, audience: aud, idToken: slices.Contains(scope, ScopeOpenID), user: user}, e
+}
+
+// standing returns the session that a grant stands and falls with, a zero one where
+// it outlives its session, or why the grant cannot be renewed any more. That its
+// person is not locked is not asked here.
+func (a *Authority) standing(tx *store.Tx, c *registration.Client, g model.Grant) (model.Session, *Error) {
+	now := a.unix()
+	switch {
+	case g.EndCause == model.CauseAccountDisabled:
+		return model.Session{}, errEnded(model.CauseAdmin) // the account is open again, the grant is not
+	case g.EndedAt != 0:
+		return model.Session{}, errEnded(g.EndCause)
+	case !g.Live(now) || g.IdleAt <= now:
+		return model.Session{}, errEnded(model.CauseExpired)
+	case g.Offline && a.outlives(c.Client): // as the policy is today
+		return model.Session{}, nil
+	}
+	s, err := tx.Session(g.SessionID)
+	switch {
+	case err != nil && !errors.Is(err, store.ErrNotFound):
+		return model.Session{}, inner(err).(*Error)
+	case err != nil || s.EndedAt != 0:
+		return model.Session{}, errEnded(model.CausePolicy)
+	case !s.Live(now):
+		return model.Session{}, errEnded(model.CauseExpired) // Expire will find it in a moment
+	}
+	return s, nil
 }
 
 // touch counts a renewal as use of the session, so that whoever works in an
@@ -194,7 +245,8 @@ func narrow(granted []string, p params) ([]string, *Error) {
 //
 //   - the live generation rises by one;
 //   - its direct predecessor, within RefreshRace and while the successor is
-//     unused, is given the same successor again, a bounded number of times;
+//     unused, is given the same successor again, a bounded number of times, and
+//     beyond that told to come back with the successor;
 //   - any other old one ends the family (RFC 9700 §4.14.2).
 //
 // That the successor is unused needs no flag: using it would have raised the
@@ -205,13 +257,27 @@ func (a *Authority) rotate(tx *store.Tx, c *registration.Client, g model.Grant, 
 	if !errors.Is(err, store.ErrNotFound) {
 		return next, nil, err
 	}
-	window := int64(a.RefreshRace / time.Second)
-	if g.Generation == t.generation+1 && now-g.RotatedAt <= window {
+	if g.Generation == t.generation+1 && a.racing(g, now) {
 		next, err = tx.ReplayRefresh(g.ID, g.Generation, maxReplays)
-		if !errors.Is(err, store.ErrNotFound) {
-			return next, nil, err
+		if errors.Is(err, store.ErrNotFound) {
+			return model.Grant{}, errCrowd(), nil
 		}
+		return next, nil, err
 	}
-	refused := errRefresh(errors.New("an old refresh token was used again"))
+	refused := errEnded(model.CauseReuseDetected)
+	refused.cause = errors.New("an old refresh token was used again")
 	return model.Grant{}, refused, a.endGrant(tx, c, g.ID, model.CauseReuseDetected, "grant.reuse")
+}
+
+// racing reports whether the last rotation is so fresh that whoever comes with the
+// token before it may have come at the same time. A rotation in the future is as
+// far away as one in the past: a clock that is put back opens no window.
+func (a *Authority) racing(g model.Grant, now int64) bool {
+	return max(now-g.RotatedAt, g.RotatedAt-now) <= seconds(a.RefreshRace)
+}
+
+func errCrowd() *Error {
+	e := fail(TooManyRequests, "This refresh token was used too often at once: go on with the one that it was exchanged for")
+	e.RetryAfter = 1
+	return e
 }

@@ -11,8 +11,8 @@ import (
 
 // Revoke makes a token useless, RFC 7009. A refresh token takes its whole
 // grant with it, access tokens included (§2.1); an access token goes alone.
-// Of a token that is unknown, dead, or another client's nothing is said and
-// nothing is done (§2.2).
+// Of a token that is unknown or dead nothing is said and nothing is done (§2.2);
+// one of another client's is refused (§2.1).
 //
 // Errors: *Error.
 func (a *Authority) Revoke(ctx context.Context, call Call) error {
@@ -38,7 +38,7 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	case err != nil:
 		return inner(err)
 	case claims.ClientID != string(c.ID):
-		return nil
+		return errNotYours()
 	}
 	return a.update(ctx, func(tx *store.Tx) error {
 		end := a.ending(model.CauseRevoked)
@@ -53,6 +53,12 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 	})
 }
 
+// errNotYours refuses to end what another client holds. That the token is good it
+// tells only to somebody who has it.
+func errNotYours() *Error {
+	return fail(InvalidGrant, "The token was issued to another client") // RFC 7009 §2.1, RFC 6749 §5.2
+}
+
 func (a *Authority) revokeRefresh(ctx context.Context, c *registration.Client, t refreshToken) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		g, err := tx.Grant(t.grant)
@@ -63,7 +69,12 @@ func (a *Authority) revokeRefresh(ctx context.Context, c *registration.Client, t
 			return err
 		}
 		// Any generation will do: who holds an old one held the family.
-		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID || g.EndedAt != 0 {
+		switch {
+		case g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac):
+			return nil
+		case g.ClientID != c.ID:
+			return errNotYours()
+		case g.EndedAt != 0:
 			return nil
 		}
 		return a.endGrant(tx, c, g.ID, model.CauseRevoked, "grant.revoke")

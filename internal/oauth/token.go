@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -29,6 +30,7 @@ type issuance struct {
 	// audience of the access token; never more than the grant's, or the client's
 	audience []string
 	idToken  bool
+	at       int64      // when: "iat", see issuedAt
 	user     model.User // whom an ID token is about; read only where it tells about them
 
 	// What an ID token is issued together with, what else it tells, and to whom
@@ -84,6 +86,9 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 		return Tokens{}, e
 	}
 	i.to = to
+	if err := a.await(ctx, i.at); err != nil {
+		return Tokens{}, inner(err)
+	}
 	// 4. Mint.
 	t, err := a.mint(i)
 	if err != nil {
@@ -96,7 +101,7 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 // redeemCredentials lets a client act for itself, RFC 6749 §4.4. Without a
 // scope it gets what it is registered for, but for reserved scopes: an API that is
 // sent a token is not to find the run of this server in it unasked.
-func (a *Authority) redeemCredentials(_ context.Context, c *registration.Client, p params) (issuance, *Error) {
+func (a *Authority) redeemCredentials(ctx context.Context, c *registration.Client, p params) (issuance, *Error) {
 	asked := p.list("scope")
 	if len(asked) == 0 {
 		asked = slices.DeleteFunc(without(c.Scopes, registration.StandardScopes), registration.ReservedScope)
@@ -110,7 +115,25 @@ func (a *Authority) redeemCredentials(_ context.Context, c *registration.Client,
 		return issuance{}, e
 	}
 	aud, e := a.target(p.all("resource"), asked, a.audience(c.Client, asked))
-	return issuance{client: c, scope: asked, audience: aud}, e
+	if e != nil {
+		return issuance{}, e
+	}
+	// The client may have been disabled since it was read, and its tokens put out.
+	var cut int64
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if err = tx.Enabled(c.ID); err == nil {
+			cut, err = tx.CutOff("", c.ID)
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return issuance{}, errNotThisClient(err)
+	}
+	if err != nil {
+		return issuance{}, inner(err).(*Error)
+	}
+	at, e := a.issuedAt(cut + 1)
+	return issuance{client: c, scope: asked, audience: aud, at: at}, e
 }
 
 // person returns the account behind a grant if it may hold tokens. A locked
@@ -121,7 +144,7 @@ func person(tx *store.Tx, id model.UserID) (model.User, *Error) {
 	case err != nil:
 		return model.User{}, &Error{Code: InvalidGrant, Description: "The account no longer exists", cause: err}
 	case u.Status != model.UserActive:
-		return model.User{}, fail(InvalidGrant, "The account is locked")
+		return model.User{}, errEnded(model.CauseAccountDisabled)
 	}
 	return u, nil
 }

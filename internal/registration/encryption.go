@@ -65,15 +65,20 @@ func withEncryptionDefaults(s model.ClientSettings) model.ClientSettings {
 	if s.UserInfoEncryption != "" && s.UserInfoContent == "" {
 		s.UserInfoContent = string(ContentEncryptions[0])
 	}
+	if s.IntrospectionEncryption != "" && s.IntrospectionContent == "" {
+		s.IntrospectionContent = string(ContentEncryptions[0]) // RFC 9701 §6
+	}
 	return s
 }
 
-// checkClientAnswers holds the forms in which a client wants ID tokens and
-// userinfo to what can be had, OpenID Connect Dynamic Client Registration §2.
+// checkClientAnswers holds the forms in which a client wants ID tokens, userinfo
+// and introspection to what can be had, OpenID Connect Dynamic Client Registration
+// §2, RFC 9701 §6.
 func checkClientAnswers(s model.ClientSettings) error {
 	for _, f := range []struct{ name, sign, alg, enc string }{
 		{"id_token", s.IDTokenAlgorithm, s.IDTokenEncryption, s.IDTokenContent},
 		{"userinfo", s.UserInfoAlgorithm, s.UserInfoEncryption, s.UserInfoContent},
+		{"introspection", s.IntrospectionAlgorithm, s.IntrospectionEncryption, s.IntrospectionContent},
 	} {
 		if f.sign != "" && !slices.Contains(IDAlgorithms, jwa.Algorithm(f.sign)) {
 			return invalid(f.name+"_signed_response_alg", "it must be one of %s", join(IDAlgorithms))
@@ -107,6 +112,7 @@ func checkClientAnswers(s model.ClientSettings) error {
 func (r *Registrar) checkReady(s model.ClientSettings) error {
 	for name, alg := range map[string]string{
 		"id_token_signed_response_alg": s.IDTokenAlgorithm, "userinfo_signed_response_alg": s.UserInfoAlgorithm,
+		"introspection_signed_response_alg": s.IntrospectionAlgorithm,
 	} {
 		if alg != "" && !r.Keys.Ready(jwa.Algorithm(alg)) {
 			return invalid(name, "the server's key for %s has only just been made: try again in a few seconds", alg)

@@ -187,6 +187,9 @@ func checkClientLives(s model.ClientSettings) error {
 			return invalid(l.name, "it must be between 0 and %d seconds", l.max)
 		}
 	}
+	if p := s.OfflinePolicy; p != "" && p != model.OfflineSurvives && p != model.OfflineEnds {
+		return invalid("offline_access_policy", "it must be %s or %s", model.OfflineSurvives, model.OfflineEnds)
+	}
 	return nil
 }
 

@@ -57,6 +57,8 @@ type Config struct {
 	RefreshRace time.Duration
 	Waiting     int
 
+	OfflineAccess string // see oauth.Config
+
 	SessionIdle  time.Duration // see account.Config for these
 	SessionLife  time.Duration
 	RememberIdle time.Duration

@@ -65,6 +65,10 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"userinfo_encryption_alg_values_supported": userInfoEncryption.exercise,
 	"userinfo_encryption_enc_values_supported": userInfoEncryption.exerciseContent,
 
+	"introspection_signing_alg_values_supported":    exerciseIntrospectionSigning,
+	"introspection_encryption_alg_values_supported": introspectionEncryption.exercise,
+	"introspection_encryption_enc_values_supported": introspectionEncryption.exerciseContent,
+
 	"token_endpoint_auth_methods_supported":                    exerciseAuthMethods("token"),
 	"token_endpoint_auth_signing_alg_values_supported":         exerciseAuthAlgorithms("token"),
 	"introspection_endpoint_auth_methods_supported":            exerciseAuthMethods("introspection"),

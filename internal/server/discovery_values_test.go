@@ -161,21 +161,46 @@ func exerciseUserInfoSigning(t *testing.T, w *tour) {
 type encryption struct {
 	kind   string // as it stands in the names of members and settings
 	change func(s *model.ClientSettings, alg, enc string)
-	answer func(t *testing.T, w *tour, tokens servertest.Answer) string
+	answer func(t *testing.T, w *tour, c model.Client, secret model.Secret) string
 }
 
 var idTokenEncryption = encryption{"id_token",
 	func(s *model.ClientSettings, alg, enc string) { s.IDTokenEncryption, s.IDTokenContent = alg, enc },
-	func(_ *testing.T, _ *tour, tokens servertest.Answer) string { return tokens.String("id_token") },
+	func(t *testing.T, w *tour, c model.Client, secret model.Secret) string {
+		return w.tokens(t, c, secret).String("id_token")
+	},
 }
 
 var userInfoEncryption = encryption{"userinfo",
 	func(s *model.ClientSettings, alg, enc string) {
 		s.UserInfoAlgorithm, s.UserInfoEncryption, s.UserInfoContent = "RS256", alg, enc
 	},
-	func(t *testing.T, w *tour, tokens servertest.Answer) string {
-		return w.userInfo(t, tokens.String("access_token")).Text
+	func(t *testing.T, w *tour, c model.Client, secret model.Secret) string {
+		return w.userInfo(t, w.tokens(t, c, secret).String("access_token")).Text
 	},
+}
+
+var introspectionEncryption = encryption{"introspection",
+	func(s *model.ClientSettings, alg, enc string) {
+		s.IntrospectionEncryption, s.IntrospectionContent = alg, enc
+	},
+	func(t *testing.T, w *tour, c model.Client, secret model.Secret) string {
+		return introspect(t, w.h, c, secret, w.tokens(t, c, secret).String("access_token"), introspectionJWT).Text
+	},
+}
+
+func exerciseIntrospectionSigning(t *testing.T, w *tour) {
+	offered := w.list(t, "introspection_signing_alg_values_supported")
+	for _, alg := range offered {
+		c, secret := w.client(t, func(s *model.ClientSettings) { s.IntrospectionAlgorithm = alg })
+		a := introspect(t, w.h, c, secret, w.tokens(t, c, secret).String("access_token"), introspectionJWT)
+		if told := readIntrospection(t, w.h, c, alg, a.Text); told["active"] != true || told["sub"] != string(w.u.ID) {
+			t.Errorf("%s: %v", alg, told)
+		}
+	}
+	for _, alg := range without(slices.Clone(signatures), offered) {
+		w.unregistrable(t, "introspection_signed_response_alg", alg, func(s *model.ClientSettings) { s.IntrospectionAlgorithm = alg })
+	}
 }
 
 // exercise has each algorithm with each content encryption.
@@ -188,8 +213,12 @@ func (e encryption) exercise(t *testing.T, w *tour) {
 				s.JWKS = setOf(t, key)
 				e.change(s, alg, enc)
 			})
-			m := open(t, e.answer(t, w, w.tokens(t, c, secret)), key, jwa.Algorithm(alg), jwa.Encryption(enc))
-			if claimsOf(t, string(m.Plaintext))["sub"] != string(w.u.ID) {
+			m := open(t, e.answer(t, w, c, secret), key, jwa.Algorithm(alg), jwa.Encryption(enc))
+			told := claimsOf(t, string(m.Plaintext))
+			if inner, ok := told["token_introspection"].(map[string]any); ok {
+				told = inner
+			}
+			if told["sub"] != string(w.u.ID) {
 				t.Errorf("%s %s: %s", alg, enc, m.Plaintext)
 			}
 		}

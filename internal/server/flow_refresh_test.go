@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
@@ -79,7 +80,7 @@ func TestRefresh(t *testing.T) {
 				t.Fatal(err)
 			}
 			a := renew(h, c, secret, token)
-			if a.String("error") != "invalid_grant" || a.String("error_description") != "The account is locked" {
+			if a.String("error") != "invalid_grant" || a.String("error_description") != "The account is locked" || a.String("ostiary_cause") != "account_disabled" {
 				t.Errorf("%d %s", a.Status, a.Text)
 			}
 		})
@@ -153,31 +154,47 @@ func TestRefreshRace(t *testing.T) {
 		})
 		t.Run("replays are counted", func(t *testing.T) {
 			token := family()
-			renew(h, c, secret, token)
+			next := renew(h, c, secret, token)
 			var last servertest.Answer
-			for range 11 {
+			for range 257 {
 				last = renew(h, c, secret, token)
 			}
-			if last.String("error") != "invalid_grant" {
-				t.Errorf("the eleventh replay: %d %s", last.Status, last.Text)
+			if last.Status != http.StatusTooManyRequests || last.String("error") != "temporarily_unavailable" || last.Header.Get("Retry-After") != "1" {
+				t.Errorf("the 257th replay: %d %s", last.Status, last.Text)
+			}
+			if a := renew(h, c, secret, next.String("refresh_token")); a.Status != http.StatusOK {
+				t.Errorf("the successor: %d %s", a.Status, a.Text)
 			}
 		})
 	})
 }
 
 // TestRefreshEnds: the end of a session is the end of its renewals, unless
-// offline_access was granted (OpenID Connect Core §11).
+// offline_access was granted (OpenID Connect Core §11) and the policy is that such a
+// grant survives.
 func TestRefreshEnds(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", "correct horse battery")
 		c, secret := h.Client("shop", web)
+		strict := web
+		strict.OfflinePolicy = model.OfflineEnds
+		d, strictSecret := h.Client("strict", strict)
 		for _, row := range []struct {
-			scope    string
-			survives bool
-		}{{"openid", false}, {"openid offline_access", true}} {
-			b := h.Browser()
+			c              model.Client
+			secret         model.Secret
+			scope, granted string
+			survives       bool
+		}{
+			{c, secret, "openid", "openid", false},
+			{c, secret, "openid offline_access", "openid offline_access", true},
+			{d, strictSecret, "openid offline_access", "openid", false}, // RFC 6749 §3.3: and the answer says so
+		} {
+			b, c, secret := h.Browser(), row.c, row.secret
 			at := b.SignIn(servertest.AuthorizePath(c, "scope", row.scope), "olena", "correct horse battery")
 			a := h.Redeem(c, secret, at)
+			if a.String("scope") != row.granted {
+				t.Errorf("%s: granted %s", row.scope, a.Text)
+			}
 			out := b.Get("/logout?id_token_hint=" + a.String("id_token"))
 			if out.URL.Path != "/signed-out" {
 				t.Fatalf("signing out ended at %s: %s", out.URL, out.Body)

@@ -6,7 +6,9 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-// Ending is why and when something is ended.
+// Ending is why and when something is ended. At is read in the transaction, after
+// something else was read in it: before that it has no place among the others yet,
+// and a token that was issued meanwhile would say that it is younger.
 type Ending struct {
 	Cause  model.Cause
 	At     int64

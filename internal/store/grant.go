@@ -3,13 +3,13 @@ package store
 import "github.com/ostiary/ostiary/internal/model"
 
 const grantColumns = `id, user_id, client_id, session_id, scope, audience, claims, nonce, auth_time, acr, amr, offline,
-	created_at, expires_at, ended_at, end_cause, salt, generation, rotated_at, replays, idle_at, subject`
+	created_at, expires_at, ended_at, end_cause, salt, generation, rotated_at, replays, idle_at, subject, not_before`
 
 func scanGrant(row scanner) (g model.Grant, err error) {
 	err = row.Scan((*string)(&g.ID), (*string)(&g.UserID), (*string)(&g.ClientID), (*string)(&g.SessionID),
 		(*list)(&g.Scope), (*list)(&g.Audience), document{&g.Claims}, &g.Nonce, &g.AuthTime, &g.ACR, (*list)(&g.AMR), &g.Offline,
 		&g.CreatedAt, &g.ExpiresAt, &g.EndedAt, (*string)(&g.EndCause),
-		&g.Salt, &g.Generation, &g.RotatedAt, &g.Replays, &g.IdleAt, &g.Subject)
+		&g.Salt, &g.Generation, &g.RotatedAt, &g.Replays, &g.IdleAt, &g.Subject, &g.NotBefore)
 	return g, err
 }
 
@@ -21,11 +21,11 @@ func (tx *Tx) InsertGrant(g model.Grant) error {
 		return err
 	}
 	return tx.insert(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) ON CONFLICT DO NOTHING`,
+		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) ON CONFLICT DO NOTHING`,
 		string(g.ID), string(g.UserID), string(g.ClientID), string(g.SessionID),
 		list(g.Scope).text(), list(g.Audience).text(), claims, g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
 		g.CreatedAt, g.ExpiresAt, g.EndedAt, string(g.EndCause),
-		g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt, g.Subject)
+		g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt, g.Subject, g.NotBefore)
 }
 
 // Grant returns a grant, live or not, or ErrNotFound.

@@ -19,7 +19,7 @@ func TestGrant(t *testing.T) {
 			ID: "g1", UserID: "ann", Subject: "someone", ClientID: "shop", SessionID: "s1", Scope: []string{"openid", "a"}, Audience: []string{"https://api.example"},
 			Claims: model.ClaimsRequest{UserInfo: model.WantedClaims{"name": nil, "email": {json.RawMessage(`"a b"`), json.RawMessage("1")}}},
 			Nonce:  "n", AuthTime: 1, ACR: "x", AMR: []string{"pwd"}, Offline: true, CreatedAt: 2, ExpiresAt: now() + 60,
-			Salt: "salt", Generation: 4, RotatedAt: 5, Replays: 6, IdleAt: 7,
+			Salt: "salt", Generation: 4, RotatedAt: 5, Replays: 6, IdleAt: 7, NotBefore: 8,
 		}
 		get := func(tx *store.Tx) (model.Grant, error) { return tx.Grant("g1") }
 		fails(t, s, store.ErrNotFound, missing(get))

@@ -95,6 +95,10 @@ func openPostgres(ctx context.Context, address string) (*postgres, error) {
 	// small table, counts as having read all of it, and then every write there
 	// is a conflict (PostgreSQL manual, §13.2.3).
 	setDefault(config, "enable_seqscan", "off")
+	// The few statements that do read a whole table (EndAll) look enormously dear
+	// for that, and dear statements are compiled first, which takes longer than
+	// they do.
+	setDefault(config, "jit", "off")
 	p.config = config
 	p.db = stdlib.OpenDB(*config)
 	p.db.SetMaxOpenConns(int(p.size))

@@ -154,7 +154,9 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case oauth.ServerError:
 		page.Status = http.StatusInternalServerError
 	case oauth.TooManyRequests:
-		page.Status = http.StatusTooManyRequests
+		if page.Status = http.StatusTooManyRequests; e.Busy {
+			page.Status = http.StatusServiceUnavailable
+		}
 		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
 	}
 	s.log(r, err, oauth.Code(page.Code))
