@@ -19,6 +19,7 @@ import (
 func TestCrossJWT(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		x := newCross(t, h)
+		up := newUpstream(t, h, nil)
 		places := []struct {
 			name    string
 			accepts []string
@@ -48,6 +49,12 @@ func TestCrossJWT(t *testing.T) {
 					x.tokens["refresh"] = a.String("refresh_token")
 				}
 				return a.Status == http.StatusOK
+			}},
+			{"security events of a transmitter", nil, func(_ *testing.T, token string) bool {
+				return up.push(token, "Bearer "+up.secret.Reveal()).Status != http.StatusBadRequest
+			}},
+			{"streams", nil, func(t *testing.T, token string) bool {
+				return (&receiver{t: t, h: h, token: token}).ask("GET", h.Issuer+"/ssf/streams", nil).Status == http.StatusOK
 			}},
 			// The last, because it works.
 			{"revocation", []string{"access", "robot", "refresh"}, func(t *testing.T, token string) bool { return x.revoke(t, token) }},
@@ -122,6 +129,15 @@ func newCross(t *testing.T, h *servertest.House) *cross {
 		t.Fatal(err)
 	}
 	x.tokens["logout token"] = logout
+	// A security event token, likewise (RFC 8417 §4.5 to §4.7).
+	event, err := h.Keys.Sign(jwa.ES256, "secevent+jwt", map[string]any{
+		"iss": h.Issuer, "aud": []string{string(x.p.c.ID), h.Issuer}, "sub": string(x.p.u.ID), "iat": now, "exp": now + 60, "jti": model.NewID(),
+		"client_id": string(x.p.c.ID), "scope": "openid", "events": map[string]any{model.EventSessionRevoked: map[string]any{}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.tokens["security event"] = event
 	for kind, token := range x.tokens {
 		if len(token) < 20 {
 			t.Fatalf("there is no %s: %q", kind, token)

@@ -310,11 +310,11 @@ func (r *Receiver) Test(ctx context.Context, id model.TransmitterID) error {
 	if err != nil {
 		return err
 	}
-	src, err := r.source(ctx, t)
+	published, _, err := r.source(ctx, t)
 	if err != nil {
 		return err
 	}
-	if _, err := src.keys.Find(ctx, ""); errors.Is(err, jwk.ErrUnavailable) {
+	if _, err := published.Find(ctx, ""); errors.Is(err, jwk.ErrUnavailable) {
 		return fmt.Errorf("its keys: %w", err)
 	}
 	if t.Polled() {

@@ -60,10 +60,12 @@ type Receiver struct {
 
 // source is what is known of a transmitter without being asked each time.
 type source struct {
+	issuer, uri string // as the operator says; without a uri its document tells
+
 	mu       sync.Mutex
-	about    model.Transmitter // for which this holds
-	critical []string
+	at       string // where its keys are; empty: that was never found out
 	keys     jwk.Source
+	critical []string
 	until    int64
 	err      error
 }
@@ -140,11 +142,11 @@ type setClaims struct {
 
 // verify holds a token to what a security event token of that transmitter must be.
 func (r *Receiver) verify(ctx context.Context, t model.Transmitter, token string) (setClaims, error) {
-	src, err := r.source(ctx, t)
+	published, critical, err := r.source(ctx, t)
 	if err != nil {
 		return setClaims{}, fmt.Errorf("the keys of the issuer cannot be had now: %w", err)
 	}
-	v, err := jwt.Verify[setClaims](ctx, token, src.keys, jwt.VerifyOptions{
+	v, err := jwt.Verify[setClaims](ctx, token, published, jwt.VerifyOptions{
 		Algorithms: setAlgorithms,
 		Types:      []string{setType}, // OpenID Shared Signals Framework §4.1.1
 		Issuers:    []string{t.Issuer},
@@ -160,7 +162,7 @@ func (r *Receiver) verify(ctx context.Context, t model.Transmitter, token string
 		return setClaims{}, refusal(err)
 	}
 	c := v.Claims
-	c.critical = src.critical
+	c.critical = critical
 	switch {
 	case len(c.Sub) > 0 || len(c.Exp) > 0: // OpenID Shared Signals Framework §4.1.2 and §4.1.7
 		return setClaims{}, refuse(errRequest, "The claims sub and exp must not be there", nil)
@@ -289,40 +291,42 @@ func describe(err error) string {
 }
 
 // source returns the keys of a transmitter, as its configuration document says or
-// the operator. A failure counts for a moment, so that nobody is asked again and
-// again.
-func (r *Receiver) source(ctx context.Context, t model.Transmitter) (*source, error) {
+// the operator, and the members of a subject that it calls critical. A failure counts
+// for a moment, so that nobody is asked again and again.
+func (r *Receiver) source(ctx context.Context, t model.Transmitter) (jwk.Source, []string, error) {
 	r.mu.Lock()
 	s := r.sources[t.ID]
-	if s == nil || s.about.Issuer != t.Issuer || s.about.JWKSURI != t.JWKSURI {
-		s = &source{about: t}
+	if s == nil || s.issuer != t.Issuer || s.uri != t.JWKSURI {
+		s = &source{issuer: t.Issuer, uri: t.JWKSURI}
 		r.sources[t.ID] = s
 	}
 	r.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := r.unix()
-	if now < s.until {
-		return s, s.err
+	if now := r.unix(); now >= s.until {
+		s.renew(ctx, r, now)
 	}
-	jwks, critical, err := t.JWKSURI, []string(nil), error(nil)
-	if jwks == "" {
-		jwks, critical, err = r.discover(ctx, t.Issuer)
+	return s.keys, s.critical, s.err
+}
+
+// renew asks anew where the keys are. What was true a moment ago will do while there
+// is no answer.
+func (s *source) renew(ctx context.Context, r *Receiver, now int64) {
+	at, critical, err := s.uri, []string(nil), error(nil)
+	if at == "" {
+		at, critical, err = r.discover(ctx, s.issuer)
 	}
-	if err == nil && (s.keys == nil || s.about.JWKSURI == "") {
-		s.keys, err = jwk.NewRemote(jwk.RemoteConfig{URL: jwks, Client: r.Fetch, Now: r.Now, MinInterval: retryAfter * time.Second})
+	if err == nil && (s.keys == nil || at != s.at) {
+		s.keys, err = jwk.NewRemote(jwk.RemoteConfig{URL: at, Client: r.Fetch, Now: r.Now, MinInterval: retryAfter * time.Second})
 	}
-	if err != nil && s.keys != nil && s.err == nil {
-		s.until = now + retryAfter // what was true a moment ago will do
-		return s, nil
-	}
-	s.err, s.until = err, now+documentFor
 	if err != nil {
 		s.until = now + retryAfter
-	} else {
-		s.critical = critical
+		if s.at == "" {
+			s.err = err
+		}
+		return
 	}
-	return s, err
+	s.at, s.critical, s.err, s.until = at, critical, nil, now+documentFor
 }
 
 // discover reads the configuration document of a transmitter, OpenID Shared
