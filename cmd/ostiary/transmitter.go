@@ -315,7 +315,7 @@ func (sh shell) transmitterLink() *cli.Command {
 			if err != nil {
 				return fmt.Errorf("there is no user %q: see ostiary user list", args.Get(2))
 			}
-			if err := a.Receiver.Link(ctx, a.actor, model.TransmitterID(args.First()), args.Get(1), u.ID); err != nil {
+			if err := a.Receiver.Link(ctx, a.actor, model.TransmitterID(args.First()), store.SubjectLink{Subject: args.Get(1), UserID: u.ID}); err != nil {
 				return transmitterError(args.First(), err)
 			}
 			return sh.say(a.command, map[string]any{"id": args.First(), "subject": args.Get(1), "user_id": u.ID}, "%s calls %s %s.", args.First(), u.Login, args.Get(1))

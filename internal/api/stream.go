@@ -50,6 +50,10 @@ func (s *API) streamRoutes() ([]Route, error) {
 	return routes, nil
 }
 
+func (s *API) caller(r *http.Request, c model.Client) signal.Caller {
+	return signal.Caller{Client: c, Actor: s.clientActor(r, c)}
+}
+
 // streamID is the parameter by which a stream is named, OpenID Shared Signals
 // Framework §8.1.1.2.
 func streamID(r *http.Request) (model.StreamID, bool, error) {
@@ -69,7 +73,7 @@ func (s *API) createStream(w http.ResponseWriter, r *http.Request, c model.Clien
 	if err := readObject(r, &request); err != nil {
 		return err
 	}
-	made, err := s.Streams.Create(r.Context(), s.clientActor(r, c), c.ID, request)
+	made, err := s.Streams.Create(r.Context(), s.caller(r, c), request)
 	if err != nil {
 		return err
 	}
@@ -102,7 +106,7 @@ func (s *API) changeStream(w http.ResponseWriter, r *http.Request, c model.Clien
 	if err := readObject(r, &request); err != nil {
 		return err
 	}
-	changed, err := s.Streams.Change(r.Context(), s.clientActor(r, c), c.ID, request, r.Method == http.MethodPut)
+	changed, err := s.Streams.Change(r.Context(), s.caller(r, c), request, r.Method == http.MethodPut)
 	if err != nil {
 		return err
 	}
@@ -118,7 +122,7 @@ func (s *API) deleteStream(w http.ResponseWriter, r *http.Request, c model.Clien
 	if !one {
 		return signal.ErrInvalid{Reason: "The parameter stream_id is missing"}
 	}
-	if err := s.Streams.Delete(r.Context(), s.clientActor(r, c), c.ID, id); err != nil {
+	if err := s.Streams.Delete(r.Context(), s.caller(r, c), id); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -147,7 +151,7 @@ func (s *API) setStatus(w http.ResponseWriter, r *http.Request, c model.Client) 
 	if err := readObject(r, &request); err != nil {
 		return err
 	}
-	state, err := s.Streams.SetState(r.Context(), s.clientActor(r, c), c.ID, request)
+	state, err := s.Streams.SetState(r.Context(), s.caller(r, c), request)
 	if err != nil {
 		return err
 	}
@@ -160,7 +164,7 @@ func (s *API) addSubject(w http.ResponseWriter, r *http.Request, c model.Client)
 	if err := readObject(r, &request); err != nil {
 		return err
 	}
-	if err := s.Streams.AddSubject(r.Context(), s.clientActor(r, c), c, request); err != nil {
+	if err := s.Streams.AddSubject(r.Context(), s.caller(r, c), request); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusOK) // "an empty 200 OK response"
@@ -173,7 +177,7 @@ func (s *API) removeSubject(w http.ResponseWriter, r *http.Request, c model.Clie
 	if err := readObject(r, &request); err != nil {
 		return err
 	}
-	if err := s.Streams.RemoveSubject(r.Context(), s.clientActor(r, c), c, request); err != nil {
+	if err := s.Streams.RemoveSubject(r.Context(), s.caller(r, c), request); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -97,10 +97,6 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err := p.openSignal(outgoing); err != nil {
 		return nil, err
 	}
-	p.Feed, err = signal.NewFeed(signal.FeedConfig{Store: p.Store, Now: c.Now, Logger: c.Logger})
-	if err != nil {
-		return nil, err
-	}
 	return p, nil
 }
 
@@ -125,7 +121,10 @@ func (p *Parts) openSignal(outgoing *http.Client) (err error) {
 	if p.Courier, err = signal.New(c); err != nil {
 		return err
 	}
-	p.Receiver, err = signal.NewReceiver(c)
+	if p.Receiver, err = signal.NewReceiver(c); err != nil {
+		return err
+	}
+	p.Feed, err = signal.NewFeed(signal.FeedConfig{Store: p.Store, Now: p.Config.Now, Logger: p.Config.Logger})
 	return err
 }
 

@@ -68,7 +68,7 @@ func TestTwoServers(t *testing.T) {
 					there.Browser().SignIn(servertest.AuthorizePath(r.client), login, password)
 					g := newGuest(t, here, shop, shopSecret, login)
 					bystander := newGuest(t, here, shop, shopSecret, login+"-bystander")
-					if err := here.Receiver.Link(t.Context(), servertest.Operator, id, string(u.ID), g.u.ID); err != nil {
+					if err := here.Receiver.Link(t.Context(), servertest.Operator, id, store.SubjectLink{Subject: string(u.ID), UserID: g.u.ID}); err != nil {
 						t.Fatal(err)
 					}
 					begun := time.Now()

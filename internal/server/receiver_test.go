@@ -282,7 +282,7 @@ func TestReceiverActs(t *testing.T) {
 		})
 		link := func(sub string, id model.UserID) {
 			t.Helper()
-			if err := h.Receiver.Link(t.Context(), servertest.Operator, u.id, sub, id); err != nil {
+			if err := h.Receiver.Link(t.Context(), servertest.Operator, u.id, store.SubjectLink{Subject: sub, UserID: id}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -281,13 +281,13 @@ func TestStreamPoll(t *testing.T) {
 			t.Errorf("%q", refusals)
 		}
 		// §2.5: it waits until there is something.
+		h.Browser().SignIn(servertest.AuthorizePath(r.client), "olena", password)
 		go func() {
 			time.Sleep(300 * time.Millisecond)
 			if err := h.Accounts.Lock(t.Context(), servertest.Operator, mustUser(h, "olena")); err != nil {
 				t.Error(err)
 			}
 		}()
-		h.Browser().SignIn(servertest.AuthorizePath(r.client), "olena", password)
 		begun := time.Now()
 		woken, _ := r.poll(stream, map[string]any{"maxEvents": 10})
 		if took := time.Since(begun); len(woken) != 1 || took < 100*time.Millisecond || took > 5*time.Second {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -26,7 +25,7 @@ func (s *Streams) State(ctx context.Context, client model.ClientID, id model.Str
 
 // SetState lets a receiver pause a stream, stop it, or go on with it, OpenID
 // Shared Signals Framework §8.1.2.2. It returns ErrInvalid and ErrNoStream.
-func (s *Streams) SetState(ctx context.Context, actor model.Actor, client model.ClientID, r StreamRequest) (StreamState, error) {
+func (s *Streams) SetState(ctx context.Context, by Caller, r StreamRequest) (StreamState, error) {
 	id, err := r.streamID()
 	if err != nil {
 		return StreamState{}, err
@@ -45,14 +44,14 @@ func (s *Streams) SetState(ctx context.Context, actor model.Actor, client model.
 	}
 	state.Reason = cut(state.Reason, maxReason)
 	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		t, err := own(tx, client, id)
+		t, err := own(tx, by.Client.ID, id)
 		if err != nil {
 			return err
 		}
 		if err := tx.SetStreamStatus(id, state.Status, state.Reason, s.unix()); err != nil {
 			return err
 		}
-		return recordStream(tx, actor, "stream."+string(state.Status), t)
+		return recordStream(tx, by, "stream."+string(state.Status), t)
 	})
 	return state, err
 }
@@ -95,17 +94,22 @@ const VerifyInterval = verifyInterval
 // Framework §8.1.3.2), and RemoveSubject hear no more of them (§8.1.3.3). Nobody
 // learns from the answer whether there is such a person (§9.1): one whom the
 // receiver does not know is passed over. They return ErrInvalid and ErrNoStream.
-func (s *Streams) AddSubject(ctx context.Context, actor model.Actor, client model.Client, r StreamRequest) error {
-	return s.choose(ctx, actor, client, r, "stream.add-subject", (*store.Tx).IncludeSubject)
+func (s *Streams) AddSubject(ctx context.Context, by Caller, r StreamRequest) error {
+	return s.choose(ctx, by, r, choice{"stream.add-subject", (*store.Tx).IncludeSubject})
 }
 
 // RemoveSubject is the opposite of AddSubject.
-func (s *Streams) RemoveSubject(ctx context.Context, actor model.Actor, client model.Client, r StreamRequest) error {
-	return s.choose(ctx, actor, client, r, "stream.remove-subject", (*store.Tx).ExcludeSubject)
+func (s *Streams) RemoveSubject(ctx context.Context, by Caller, r StreamRequest) error {
+	return s.choose(ctx, by, r, choice{"stream.remove-subject", (*store.Tx).ExcludeSubject})
 }
 
-func (s *Streams) choose(ctx context.Context, actor model.Actor, client model.Client, r StreamRequest, action string,
-	do func(*store.Tx, model.StreamID, model.UserID) error) error {
+// choice is what a receiver wants of a person.
+type choice struct {
+	action string // of the event
+	do     func(*store.Tx, model.StreamID, model.UserID) error
+}
+
+func (s *Streams) choose(ctx context.Context, by Caller, r StreamRequest, c choice) error {
 	id, err := r.streamID()
 	if err != nil {
 		return err
@@ -120,24 +124,22 @@ func (s *Streams) choose(ctx context.Context, actor model.Actor, client model.Cl
 	if raw, ok := r["verified"]; ok && json.Unmarshal(raw, new(bool)) != nil {
 		return wrong("The member verified must be true or false")
 	}
-	t, err := s.find(ctx, client.ID, id)
-	if err != nil {
+	if _, err := s.find(ctx, by.Client.ID, id); err != nil {
 		return err
 	}
-	user, err := s.meant(ctx, client, subject)
+	user, err := s.meant(ctx, by.Client, subject)
 	if err != nil || user == "" {
 		return err
 	}
-	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		if _, err := own(tx, client.ID, id); err != nil {
+	return s.Store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := own(tx, by.Client.ID, id); err != nil {
 			return err
 		}
-		if err := do(tx, id, user); err != nil {
+		if err := c.do(tx, id, user); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: actor, Action: action, UserID: user, ClientID: client.ID, Detail: fmt.Sprintf("stream=%s", t.ID)})
+		return tx.Record(model.Event{Actor: by.Actor, Action: c.action, UserID: user, ClientID: by.Client.ID, Detail: "stream=" + string(id)})
 	})
-	return err
 }
 
 // meant returns the person whom a receiver names as it knows them, if it does: by

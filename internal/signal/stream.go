@@ -74,6 +74,12 @@ func newStreams(c Config) *Streams {
 	return &Streams{Config: c, changed: make(chan struct{}), waiting: map[model.StreamID]int{}, stopped: make(chan struct{})}
 }
 
+// Caller is a receiver that asks for something about its streams.
+type Caller struct {
+	Client model.Client
+	Actor  model.Actor
+}
+
 // Metadata describes the transmitter, OpenID Shared Signals Framework §7.1. What
 // it says is true: what is not offered is not in it.
 type Metadata struct {
@@ -156,10 +162,10 @@ func (s *Streams) pollURL(id model.StreamID) string { return s.Issuer + PathPoll
 
 // Create makes a stream, OpenID Shared Signals Framework §8.1.1.1. It returns
 // ErrInvalid and ErrManyStreams.
-func (s *Streams) Create(ctx context.Context, actor model.Actor, client model.ClientID, r StreamRequest) (StreamConfiguration, error) {
+func (s *Streams) Create(ctx context.Context, by Caller, r StreamRequest) (StreamConfiguration, error) {
 	now := s.unix()
 	t := model.Stream{
-		ID: model.StreamID(model.NewID()), ClientID: client, Status: model.StreamEnabled, CreatedAt: now, UpdatedAt: now,
+		ID: model.StreamID(model.NewID()), ClientID: by.Client.ID, Status: model.StreamEnabled, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := s.replace(&t, r); err != nil {
 		return StreamConfiguration{}, err
@@ -168,7 +174,7 @@ func (s *Streams) Create(ctx context.Context, actor model.Actor, client model.Cl
 		if err := tx.InsertStream(t, maxStreams); err != nil {
 			return err
 		}
-		return recordStream(tx, actor, "stream.create", t)
+		return recordStream(tx, by, "stream.create", t)
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return StreamConfiguration{}, ErrManyStreams
@@ -176,8 +182,8 @@ func (s *Streams) Create(ctx context.Context, actor model.Actor, client model.Cl
 	return s.configuration(t), err
 }
 
-func recordStream(tx *store.Tx, actor model.Actor, action string, t model.Stream) error {
-	return tx.Record(model.Event{Actor: actor, Action: action, ClientID: t.ClientID, Detail: fmt.Sprintf("stream=%s method=%s", t.ID, t.Method)})
+func recordStream(tx *store.Tx, by Caller, action string, t model.Stream) error {
+	return tx.Record(model.Event{Actor: by.Actor, Action: action, ClientID: t.ClientID, Detail: fmt.Sprintf("stream=%s method=%s", t.ID, t.Method)})
 }
 
 // Stream returns a stream of a client, or ErrNoStream.
@@ -227,52 +233,73 @@ func own(tx *store.Tx, client model.ClientID, id model.StreamID) (model.Stream, 
 // Change changes a stream: with whole, what is not in the request is taken back
 // (OpenID Shared Signals Framework §8.1.1.4), and otherwise it stays (§8.1.1.3). It
 // returns ErrNoStream and ErrInvalid.
-func (s *Streams) Change(ctx context.Context, actor model.Actor, client model.ClientID, r StreamRequest, whole bool) (StreamConfiguration, error) {
+func (s *Streams) Change(ctx context.Context, by Caller, r StreamRequest, whole bool) (StreamConfiguration, error) {
 	id, err := r.streamID()
 	if err != nil {
 		return StreamConfiguration{}, err
 	}
-	before, err := s.find(ctx, client, id)
-	if err != nil {
-		return StreamConfiguration{}, err
-	}
-	if err := s.checkOurs(before, r); err != nil {
-		return StreamConfiguration{}, err
-	}
-	after := before
-	after.UpdatedAt = s.unix()
-	if whole {
-		err = s.replace(&after, r)
-	} else {
-		err = s.update(&after, r)
-	}
-	if err != nil {
-		return StreamConfiguration{}, err
-	}
-	err = s.Store.Update(ctx, func(tx *store.Tx) error {
-		if _, err := own(tx, client, id); err != nil {
-			return err
+	for range 3 {
+		before, err := s.find(ctx, by.Client.ID, id)
+		if err != nil {
+			return StreamConfiguration{}, err
 		}
-		if err := tx.UpdateStream(after); err != nil {
-			return err
+		after, err := s.wanted(before, r, whole)
+		if err != nil {
+			return StreamConfiguration{}, err
 		}
-		return recordStream(tx, actor, "stream.update", after)
-	})
-	return s.configuration(after), err
+		err = s.Store.Update(ctx, func(tx *store.Tx) error { return changeStream(tx, by, before, after) })
+		if !errors.Is(err, errMeanwhile) {
+			return s.configuration(after), err
+		}
+	}
+	return StreamConfiguration{}, errMeanwhile
+}
+
+// errMeanwhile says that a stream was changed by another request between reading
+// and writing it.
+var errMeanwhile = errors.New("the stream was changed meanwhile")
+
+// wanted is a stream as a request wants it.
+func (s *Streams) wanted(t model.Stream, r StreamRequest, whole bool) (model.Stream, error) {
+	err := s.checkOurs(t, r)
+	t.UpdatedAt = s.unix()
+	switch {
+	case err != nil:
+	case whole:
+		err = s.replace(&t, r)
+	default:
+		err = s.update(&t, r)
+	}
+	return t, err
+}
+
+func changeStream(tx *store.Tx, by Caller, before, after model.Stream) error {
+	is, err := own(tx, by.Client.ID, after.ID)
+	if err != nil {
+		return err
+	}
+	if is.Method != before.Method || is.Endpoint != before.Endpoint || is.Authorization != before.Authorization || is.Description != before.Description ||
+		!slices.Equal(is.Requested, before.Requested) {
+		return errMeanwhile
+	}
+	if err := tx.UpdateStream(after); err != nil {
+		return err
+	}
+	return recordStream(tx, by, "stream.update", after)
 }
 
 // Delete removes a stream with what waits in it, OpenID Shared Signals Framework
 // §8.1.1.5. It returns ErrNoStream.
-func (s *Streams) Delete(ctx context.Context, actor model.Actor, client model.ClientID, id model.StreamID) error {
+func (s *Streams) Delete(ctx context.Context, by Caller, id model.StreamID) error {
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
-		t, err := own(tx, client, id)
+		t, err := own(tx, by.Client.ID, id)
 		if err != nil {
 			return err
 		}
 		if err := tx.DeleteStream(id); err != nil {
 			return err
 		}
-		return recordStream(tx, actor, "stream.delete", t)
+		return recordStream(tx, by, "stream.delete", t)
 	})
 	s.wakeAll() // who waits for its events
 	return err

@@ -346,20 +346,20 @@ func (r *Receiver) RenewSecret(ctx context.Context, actor model.Actor, id model.
 	return secret, missing(err)
 }
 
-// Link says who of ours it is whom a transmitter calls subject. It returns
+// Link says who of ours it is whom a transmitter calls how. It returns
 // ErrNoTransmitter and ErrInvalid.
-func (r *Receiver) Link(ctx context.Context, actor model.Actor, id model.TransmitterID, subject string, user model.UserID) error {
-	if subject == "" || len(subject) > 255 { // OpenID Connect Core §2: "sub" is at most that long
+func (r *Receiver) Link(ctx context.Context, actor model.Actor, id model.TransmitterID, l store.SubjectLink) error {
+	if l.Subject == "" || len(l.Subject) > 255 { // OpenID Connect Core §2: "sub" is at most that long
 		return wrong("subject: it must have 1 to 255 bytes")
 	}
 	return missing(r.Store.Update(ctx, func(tx *store.Tx) error {
 		if _, err := tx.Transmitter(id); err != nil {
 			return err
 		}
-		if err := tx.LinkSubject(id, subject, user); err != nil {
+		if err := tx.LinkSubject(id, l.Subject, l.UserID); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: actor, Action: "transmitter.link", UserID: user, Detail: fmt.Sprintf("transmitter=%s subject=%s", id, subject)})
+		return tx.Record(model.Event{Actor: actor, Action: "transmitter.link", UserID: l.UserID, Detail: fmt.Sprintf("transmitter=%s subject=%s", id, l.Subject)})
 	}))
 }
 
