@@ -177,9 +177,10 @@ type bearer struct {
 	grant model.Grant  // zero: it was not read, because "sub" tells
 }
 
-// accessToken verifies an access token of ours and asks the revocation log
-// about it, and its session, which may be over by itself and not in the log yet. It returns errDead, wrapped with the reason, for a token that is
-// not good, and another error where that cannot be found out.
+// accessToken verifies an access token of ours and asks the revocation log about
+// it, and its session, which may be over by itself and not in the log yet. It
+// returns errDead, wrapped with the reason, for a token that is not good, and
+// another error where that cannot be found out.
 func (a *Authority) accessToken(ctx context.Context, token string) (bearer, error) {
 	t, err := a.access.Verify(ctx, token)
 	if err != nil {
