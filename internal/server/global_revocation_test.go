@@ -86,7 +86,7 @@ func TestGlobalRevocation(t *testing.T) {
 		if !active(h, c, secret, h.Redeem(c, secret, b.SignIn(servertest.AuthorizePath(c), "olena", password)).String("access_token")) {
 			t.Error("nobody can sign in any more")
 		}
-		if !slices.Contains(eventsAbout(t, h), "user.sign-out") {
+		if !slices.Contains(eventsAbout(t, h), "user.sign_out") {
 			t.Error("it is not in the audit log")
 		}
 	})
