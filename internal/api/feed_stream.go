@@ -33,6 +33,7 @@ func (f *follower) stream() error {
 	f.w.Header().Set("Content-Type", "text/event-stream")
 	f.w.WriteHeader(http.StatusOK)
 	defer f.hurry()()
+	f.tail.Ahead = true
 	hello := fmt.Sprintf(`{"log":"%s","sequence":%d,"resumed":%t,"heartbeat":%d}`, f.tail.Log, f.api.Feed.State().End, f.tail.Resumed, heartbeat)
 	err := f.send(event("hello", "", hello))
 	if err == nil {
@@ -53,7 +54,7 @@ func (f *follower) follow() error {
 	defer expiry.Stop()
 	ready, due := false, false // whether the backlog was sent, and a beat is to be
 	for beats := 0; ; {
-		grown, state := f.api.Feed.Grown(), f.api.Feed.State()
+		grown := f.api.Feed.Grown()
 		reason, err := f.catchUp(batch)
 		if err == nil && reason == "" && due && beats%reviewEvery == 0 && f.changed() {
 			reason = "revoked"
@@ -63,15 +64,12 @@ func (f *follower) follow() error {
 			return err
 		case reason != "":
 			return f.send(event("bye", "", `{"reason":"`+reason+`"}`))
-		case !ready:
-			err, ready = f.send(event("ready", f.id(), fmt.Sprintf(`{"sequence":%d}`, f.tail.At()))), true
-		case due && state.Current: // all was sent that is known here, and that was all there is
-			err = f.send(event("beat", f.id(), fmt.Sprintf(`{"sequence":%d,"at":%d}`, f.tail.At(), f.api.Authority.Now().UnixMilli())))
+		case (due || !ready) && f.current():
+			if err := f.send(f.mark(ready)); err != nil {
+				return err
+			}
+			ready, due = true, false
 		}
-		if err != nil {
-			return err
-		}
-		due = false
 		select {
 		case <-f.r.Context().Done():
 			return nil
@@ -83,6 +81,22 @@ func (f *follower) follow() error {
 			beats++
 		}
 	}
+}
+
+// current reports whether the follower was sent all that there is, as far as can be
+// known. What it was sent may have taken it a while.
+func (f *follower) current() bool {
+	state := f.api.Feed.State()
+	return state.Current && state.Log == f.tail.Log && state.End == f.tail.At()
+}
+
+// mark says that there is nothing else: once that the backlog was sent, and then
+// that nothing was added.
+func (f *follower) mark(ready bool) []byte {
+	if !ready {
+		return event("ready", f.id(), fmt.Sprintf(`{"sequence":%d}`, f.tail.At()))
+	}
+	return event("beat", f.id(), fmt.Sprintf(`{"sequence":%d,"at":%d}`, f.tail.At(), f.api.Authority.Now().UnixMilli()))
 }
 
 // catchUp sends all that is known, page by page, as long as the follower may stay.

@@ -115,6 +115,9 @@ func TestTails(t *testing.T) {
 		reach(t, f, step*steps)
 		readAll(t, f, late, 0, step*steps)
 		readAll(t, f, f.Tail("", 0), 0, step*steps)
+		ahead := f.Tail("", 0)
+		ahead.Ahead = true
+		readAll(t, f, ahead, 0, step*steps)
 		half := f.Tail(log, step*steps/2)
 		readAll(t, f, half, step*steps/2, step*steps/2)
 		if page, err := half.Next(t.Context()); len(page) != 0 || err != nil || half.At() != step*steps {
@@ -134,6 +137,7 @@ func TestSnapshotThenTail(t *testing.T) {
 		revoke(t, f, 0, 6000)
 		reach(t, f, 6000)
 		tail := f.Tail("another", 5)
+		tail.Ahead = true
 		first, err := tail.Next(t.Context())
 		if err != nil || tail.Resumed || len(first) == 0 || len(first) == 6000 {
 			t.Fatalf("%d %v", len(first), err)

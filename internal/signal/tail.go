@@ -13,9 +13,19 @@ type Tail struct {
 	Log     string
 	Resumed bool
 
+	// Ahead lets the next page of a snapshot be read while one is used: for a reader
+	// who goes through all of it.
+	Ahead bool
+
 	feed *Feed
-	at   int64 // all up to here was read
-	upTo int64 // of a snapshot that is under way; 0: there is none
+	at   int64     // all up to here was read
+	upTo int64     // of a snapshot that is under way; 0: there is none
+	next chan page // of the snapshot; nil: nobody reads it yet
+}
+
+type page struct {
+	entries []model.Revocation
+	err     error
 }
 
 // Tail returns a place in the log: behind the entry after of that log, or at the
@@ -51,16 +61,34 @@ func (t *Tail) Next(ctx context.Context) ([]model.Revocation, error) {
 	return page, err
 }
 
-func (t *Tail) snapshot(ctx context.Context) (page []model.Revocation, err error) {
-	err = t.feed.Store.View(ctx, func(tx *store.Tx) (err error) {
-		page, err = tx.LiveRevocations(t.at, t.upTo, t.feed.Now().Unix(), 0)
+// snapshot returns the next page of a snapshot.
+func (t *Tail) snapshot(ctx context.Context) ([]model.Revocation, error) {
+	var p page
+	if t.next != nil {
+		p = <-t.next
+		t.next = nil
+	} else {
+		p = t.live(ctx, t.at)
+	}
+	if len(p.entries) == 0 {
+		return nil, p.err
+	}
+	t.at = p.entries[len(p.entries)-1].Sequence
+	if after := t.at; t.Ahead && after < t.upTo {
+		next := make(chan page, 1) // of room for it, if nobody wants it any more
+		t.next = next
+		go func() { next <- t.live(ctx, after) }()
+	}
+	return p.entries, nil
+}
+
+func (t *Tail) live(ctx context.Context, after int64) (p page) {
+	p.err = t.feed.Store.View(ctx, func(tx *store.Tx) (err error) {
+		p.entries, err = tx.LiveRevocations(after, t.upTo, t.feed.Now().Unix(), 0)
 		return err
 	})
-	if len(page) > 0 {
-		t.at = page[len(page)-1].Sequence
-	}
-	return page, err
+	return p
 }
 
 // Back puts the place before entries that were read and could not be used yet.
-func (t *Tail) Back(to int64) { t.at = to }
+func (t *Tail) Back(to int64) { t.at, t.next = to, nil }
