@@ -158,3 +158,13 @@ func TestErrorIsUnavailable(t *testing.T) {
 		}
 	}
 }
+
+// Why a grant has ended comes with the error, so that nobody has to read prose.
+func TestErrorCause(t *testing.T) {
+	a := answer{status: 400, header: http.Header{"Content-Type": {"application/json"}},
+		body: []byte(`{"error":"invalid_grant","error_description":"The account is locked","ostiary_cause":"account_disabled"}`)}
+	var e *Error
+	if !errors.As(a.unexpected(), &e) || *e != (Error{Code: "invalid_grant", Description: "The account is locked", Status: 400, Cause: "account_disabled"}) {
+		t.Errorf("%+v", e)
+	}
+}

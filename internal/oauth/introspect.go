@@ -177,9 +177,10 @@ type bearer struct {
 	grant model.Grant  // zero: it was not read, because "sub" tells
 }
 
-// accessToken verifies an access token of ours and asks the revocation log
-// about it, and its session, which may be over by itself and not in the log yet. It returns errDead, wrapped with the reason, for a token that is
-// not good, and another error where that cannot be found out.
+// accessToken verifies an access token of ours and asks the revocation log about
+// it, and its session, which may be over by itself and not in the log yet. It
+// returns errDead, wrapped with the reason, for a token that is not good, and
+// another error where that cannot be found out.
 func (a *Authority) accessToken(ctx context.Context, token string) (bearer, error) {
 	t, err := a.access.Verify(ctx, token)
 	if err != nil {
@@ -199,11 +200,10 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 		if err != nil || ended || b.SessionID == b.GrantID {
 			return err // without a session, or of a grant that outlives it
 		}
-		s, err := tx.Session(model.SessionID(b.SessionID))
+		err = tx.SessionLives(model.SessionID(b.SessionID), a.unix())
 		if errors.Is(err, store.ErrNotFound) {
-			return errors.Join(errDead, err)
+			cause, ended, err = model.CauseExpired, true, nil
 		}
-		cause, ended = model.CauseExpired, !s.Live(a.unix())
 		return err
 	})
 	if err != nil {

@@ -26,10 +26,14 @@ func TestClient(t *testing.T) {
 		upkeep(t, s, func(tx *store.Tx) error { return tx.InsertClient(c) })
 		equal(t, read(t, s, get), c)
 		fails(t, s, store.ErrConflict, func(tx *store.Tx) error { return tx.InsertClient(c) })
+		enabled := func(tx *store.Tx) error { return tx.Enabled("c1") }
+		view(t, s, enabled)
+		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.Enabled("c2") })
 
 		c.Disabled, c.Name, c.UpdatedAt, c.JWKS = true, "Shop", 3, nil
 		upkeep(t, s, func(tx *store.Tx) error { return tx.UpdateClient(c) })
 		equal(t, read(t, s, get), c)
+		fails(t, s, store.ErrNotFound, enabled)
 
 		c.JWKS = []byte(`{`) // not JSON
 		if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.UpdateClient(c) }); err == nil {

@@ -43,6 +43,14 @@ func (tx *Tx) Session(id model.SessionID) (model.Session, error) {
 	return one(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions WHERE id = $1`, string(id))
 }
 
+// SessionLives fails with ErrNotFound unless there is such a session and it is live
+// at the time now.
+func (tx *Tx) SessionLives(id model.SessionID, now int64) error {
+	_, err := one(tx, scanInt, `SELECT 1 FROM sessions
+		WHERE id = $1 AND ended_at = 0 AND idle_at > $2 AND expires_at > $2`, string(id), now)
+	return err
+}
+
 // SessionByCookie returns the session, live or not, whose cookie has that hash,
 // or ErrNotFound.
 func (tx *Tx) SessionByCookie(hash string) (model.Session, error) {

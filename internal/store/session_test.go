@@ -32,6 +32,13 @@ func TestSession(t *testing.T) {
 			t.Error("a session of nobody was stored")
 		}
 
+		lives := func(at int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error { return tx.SessionLives("s1", at) }
+		}
+		view(t, s, lives(session.IdleAt-1))
+		fails(t, s, store.ErrNotFound, lives(session.IdleAt))
+		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.SessionLives("s2", 1) })
+
 		session.SeenAt, session.IdleAt = 50, now()+90
 		upkeep(t, s, func(tx *store.Tx) error { return tx.TouchSession("s1", session.SeenAt, session.IdleAt) })
 		equal(t, read(t, s, byID), session)
@@ -47,6 +54,7 @@ func TestSession(t *testing.T) {
 
 		upkeep(t, s, func(tx *store.Tx) error { return tx.EndSession("s1", store.Ending{At: 70}) })
 		session.EndedAt = 70
+		fails(t, s, store.ErrNotFound, lives(1))
 		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.RenewSession(renewed) })
 		equal(t, read(t, s, byID), session)
 		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.TouchSession("s1", 1, 2) })
