@@ -31,7 +31,7 @@ var registeredMetadata = strings.Fields(`
 	claims_parameter_supported request_parameter_supported request_uri_parameter_supported require_request_uri_registration
 	code_challenge_methods_supported authorization_response_iss_parameter_supported service_documentation op_policy_uri op_tos_uri
 	frontchannel_logout_supported frontchannel_logout_session_supported backchannel_logout_supported backchannel_logout_session_supported
-	global_token_revocation_endpoint`)
+	global_token_revocation_endpoint revocation_feed_endpoint`)
 
 // TestConformanceDiscovery has a subtest for each module about the discovery
 // document: conformance.md §2.1 and §2.3.
