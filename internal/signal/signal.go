@@ -24,7 +24,7 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// Config says with what a Courier works; Now and Logger may be left out.
+// Config says with what a Courier and a Receiver work.
 type Config struct {
 	Store  *store.Store
 	Keys   *keys.Ring
