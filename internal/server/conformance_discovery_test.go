@@ -30,8 +30,7 @@ var registeredMetadata = strings.Fields(`
 	display_values_supported claim_types_supported claims_supported claims_locales_supported ui_locales_supported prompt_values_supported
 	claims_parameter_supported request_parameter_supported request_uri_parameter_supported require_request_uri_registration
 	code_challenge_methods_supported authorization_response_iss_parameter_supported service_documentation op_policy_uri op_tos_uri
-	frontchannel_logout_supported frontchannel_logout_session_supported backchannel_logout_supported backchannel_logout_session_supported
-	global_token_revocation_endpoint revocation_feed_endpoint`)
+	frontchannel_logout_supported frontchannel_logout_session_supported backchannel_logout_supported backchannel_logout_session_supported`)
 
 // unregisteredMetadata are of drafts, which have asked for registration, and our own:
 // what a reader does not know it ignores (OpenID Connect Discovery §4.2). The suite
