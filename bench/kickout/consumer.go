@@ -226,7 +226,7 @@ func (a *api) watch(ctx context.Context, o order) *watch {
 }
 
 // resolution is how often it is looked whether a token is refused.
-const resolution = 2 * time.Millisecond
+const resolution = 5 * time.Millisecond
 
 // refusals presents the token that is to be put out next, again and again.
 func (w *watch) refusals(ctx context.Context, tokens []string) {

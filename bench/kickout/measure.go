@@ -39,6 +39,9 @@ type result struct {
 	all []float64
 }
 
+// warmUp is how long the APIs work before the first session ends.
+const warmUp = 5 * time.Second
+
 // liveTokens are of sessions that nobody ends.
 const liveTokens = 200
 
@@ -84,6 +87,11 @@ func (r *result) ends(ctx context.Context, o options, h *house, apis []*process,
 	admin, err := h.adminToken(ctx)
 	if err != nil {
 		return err
+	}
+	select { // until each API has seen each live token: that is not the question
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(warmUp):
 	}
 	answered := make([]int64, len(victims))
 	pace := time.NewTicker(time.Second / time.Duration(o.PerSecond))
