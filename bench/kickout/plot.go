@@ -15,14 +15,14 @@ func plot(path string, results []*result) error {
 	for _, r := range results {
 		longest = max(longest, r.Last.Max)
 	}
-	x := func(ms float64) float64 { return left + max(ms, 0)/longest*(width-left-16) }
+	x := func(ms float64) float64 { return left + max(ms, 0)/longest*(width-left-32) }
 	y := func(share float64) float64 { return height - bottom - share*(height-bottom-24) }
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="system-ui, sans-serif" font-size="12">`+"\n", width, height)
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%.0f" fill="#fff"/>`+"\n", width, height)
 	for _, share := range []float64{0, 0.25, 0.5, 0.75, 0.99} {
 		fmt.Fprintf(&b, `<path d="M%.1f %.1fH%.1f" stroke="#ddd"/><text x="%.1f" y="%.1f" text-anchor="end" fill="#444">%.0f %%</text>`+"\n",
-			left, y(share), width-16, left-8, y(share)+4, share*100)
+			left, y(share), width-32, left-8, y(share)+4, share*100)
 	}
 	for i := range 6 {
 		ms := longest * float64(i) / 5
