@@ -123,12 +123,7 @@ func (a *Authority) redeemCredentials(ctx context.Context, c *registration.Clien
 	}
 	// The client may have been disabled since it was read, and its tokens put out.
 	var cut int64
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if err = tx.Enabled(c.ID); err == nil {
-			cut, err = tx.CutOff("", c.ID)
-		}
-		return err
-	})
+	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { cut, err = tx.OwnCutOff(c.ID); return err })
 	if errors.Is(err, store.ErrNotFound) {
 		return issuance{}, errNotThisClient(err)
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -113,5 +114,24 @@ func TestConflictLeavesTheTransactionUsable(t *testing.T) {
 			return tx.PutSetting("replays", "1")
 		})
 		equal(t, read(t, s, func(tx *store.Tx) (string, error) { return tx.Setting("replays") }), "1")
+	})
+}
+
+func TestOwnCutOff(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		upkeep(t, s, func(tx *store.Tx) error {
+			return errors.Join(tx.InsertClient(model.Client{ID: "c1"}), tx.InsertClient(model.Client{ID: "c2"}), tx.InsertClient(model.Client{ID: "off", Disabled: true}))
+		})
+		cut := func() int64 { return read(t, s, func(tx *store.Tx) (int64, error) { return tx.OwnCutOff("c1") }) }
+		equal(t, cut(), int64(0))
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("c2", store.Ending{At: 900}) })
+		equal(t, cut(), int64(0))
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("c1", store.Ending{At: 100}) })
+		equal(t, cut(), int64(100))
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{At: 200}) })
+		equal(t, cut(), int64(200))
+		for _, id := range []model.ClientID{"off", "nobody"} {
+			fails(t, s, store.ErrNotFound, missing(func(tx *store.Tx) (int64, error) { return tx.OwnCutOff(id) }))
+		}
 	})
 }
