@@ -235,11 +235,18 @@ func (a *Accounts) endBegun(tx *store.Tx, id model.UserID, at int64, cause model
 	return nil
 }
 
-// lockByWord locks an account, unless the transmitter has said something later. It
-// remembers whether it was by that word: only then can it be undone by it.
+// lockByWord locks an account, unless the transmitter has said something later. Of
+// the last administrator everything ends, and no more. It remembers whether it was by that word: only then can it be undone by it.
 func (a *Accounts) lockByWord(tx *store.Tx, actor model.Actor, r Report, id model.UserID) (bool, error) {
 	user, err := tx.User(id)
 	if err != nil {
+		return false, err
+	}
+	switch err := keepAdmin(tx, actor, user); {
+	case errors.Is(err, ErrLastAdmin):
+		// Another server cannot leave this one without anybody; it can put them out.
+		return true, a.endBegun(tx, id, r.At+clockLeeway, model.CauseSignal)
+	case err != nil:
 		return false, err
 	}
 	by, err := tx.LockedBy(r.Transmitter.ID, id)
