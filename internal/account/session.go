@@ -233,6 +233,9 @@ func (a *Accounts) SignOut(ctx context.Context, actor model.Actor, id model.Sess
 // person from signing in again. It returns ErrNoUser.
 func (a *Accounts) SignOutEverywhere(ctx context.Context, actor model.Actor, id model.UserID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.User(id); err != nil { // first: see store.Ending
+			return err
+		}
 		if err := tx.EndUser(id, a.ending(leaving(actor, id))); err != nil {
 			return err
 		}
@@ -245,6 +248,9 @@ func (a *Accounts) SignOutEverywhere(ctx context.Context, actor model.Actor, id 
 // keeps anybody from signing in again.
 func (a *Accounts) SignOutEverybody(ctx context.Context, actor model.Actor) error {
 	return a.store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.LastRevocation(); err != nil { // first: see store.Ending
+			return err
+		}
 		if err := tx.EndAll(a.ending(model.CauseAdmin)); err != nil {
 			return err
 		}
