@@ -11,29 +11,11 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// sessionRecord is a session in JSON; times are unix seconds.
+// sessionRecord is a session in JSON, with whose it is.
 type sessionRecord struct {
-	ID        model.SessionID  `json:"id"`
-	UserID    model.UserID     `json:"user_id"`
-	Login     string           `json:"login"`
-	AuthTime  int64            `json:"auth_time"`
-	ACR       string           `json:"acr"`
-	AMR       []string         `json:"amr"`
-	Remember  bool             `json:"remember"`
-	CreatedAt int64            `json:"created_at"`
-	SeenAt    int64            `json:"seen_at"`
-	IdleAt    int64            `json:"idle_at"`
-	ExpiresAt int64            `json:"expires_at"`
-	UserAgent string           `json:"user_agent,omitempty"`
-	Address   string           `json:"address,omitempty"`
-	Clients   []model.ClientID `json:"clients,omitempty"`
-}
-
-func sessionOf(s model.Session, login string) sessionRecord {
-	return sessionRecord{
-		ID: s.ID, UserID: s.UserID, Login: login, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Remember: s.Remember,
-		CreatedAt: s.CreatedAt, SeenAt: s.SeenAt, IdleAt: s.IdleAt, ExpiresAt: s.ExpiresAt, UserAgent: s.UserAgent, Address: s.Address,
-	}
+	model.Session
+	Login   string           `json:"login"`
+	Clients []model.ClientID `json:"clients,omitempty"` // that have a part in it
 }
 
 func (sh shell) sessionList() *cli.Command {
@@ -65,7 +47,7 @@ func (sh shell) sessionList() *cli.Command {
 					if err != nil {
 						return err
 					}
-					records = append(records, sessionOf(s, login))
+					records = append(records, sessionRecord{Session: s, Login: login})
 					t.rows = append(t.rows, []string{login, when(s.CreatedAt), when(s.SeenAt), s.Address, shortened(s.UserAgent, 40), string(s.ID)})
 				}
 				if more = len(page) == pageSize; more {
@@ -113,7 +95,7 @@ func (sh shell) sessionShow() *cli.Command {
 			if err != nil {
 				return err
 			}
-			r := sessionOf(s, login)
+			r := sessionRecord{Session: s, Login: login}
 			var names []string
 			for _, c := range clients {
 				r.Clients = append(r.Clients, c.ID)

@@ -14,22 +14,6 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// userRecord is a person in JSON; times are unix seconds.
-type userRecord struct {
-	ID         model.UserID     `json:"id"`
-	Login      string           `json:"login"`
-	Status     model.UserStatus `json:"status"`
-	Admin      bool             `json:"admin"`
-	Profile    model.Profile    `json:"profile"`
-	CreatedAt  int64            `json:"created_at"`
-	UpdatedAt  int64            `json:"updated_at"`
-	PasswordAt int64            `json:"password_at,omitempty"`
-}
-
-func recordOf(u model.User) userRecord {
-	return userRecord{u.ID, u.Login, u.Status, u.Admin, u.Profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt}
-}
-
 func (sh shell) userCreate() *cli.Command {
 	return &cli.Command{
 		Name: "create", ArgsUsage: "LOGIN", Usage: "create a person; the password is asked for, or read from standard input",
@@ -53,7 +37,7 @@ func (sh shell) userCreate() *cli.Command {
 			if err != nil {
 				return userError(c, err)
 			}
-			return sh.say(c, recordOf(u), "Created %s (%s).", u.Login, u.ID)
+			return sh.say(c, u, "Created %s (%s).", u.Login, u.ID)
 		}),
 	}
 }
@@ -84,7 +68,7 @@ func (sh shell) userUpdate() *cli.Command {
 			if u, err = a.Accounts.Update(ctx, a.actor, u.ID, change); err != nil {
 				return userError(c, err)
 			}
-			return sh.say(c, recordOf(u), "Changed %s (%s).", u.Login, u.ID)
+			return sh.say(c, u, "Changed %s (%s).", u.Login, u.ID)
 		}),
 	}
 }
@@ -152,12 +136,10 @@ func (sh shell) userList() *cli.Command {
 				}
 			}
 			slices.SortFunc(people, func(a, b model.User) int { return strings.Compare(a.Login, b.Login) })
-			records := []userRecord{}
 			for _, u := range people {
-				records = append(records, recordOf(u))
 				t.rows = append(t.rows, []string{u.Login, u.Profile.Name, u.Profile.Email, string(u.Status), yes(u.Admin), when(u.CreatedAt), string(u.ID)})
 			}
-			t.values = records
+			t.values = people
 			return sh.printTable(a.command, t)
 		}),
 	}
@@ -174,7 +156,7 @@ func (sh shell) userShow() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return sh.printRecord(a.command, recordOf(u),
+			return sh.printRecord(a.command, u,
 				field{"Login", u.Login}, field{"ID", string(u.ID)}, field{"Status", string(u.Status)}, field{"Administrator", yes(u.Admin)},
 				field{"Name", u.Profile.Name}, field{"E-mail", u.Profile.Email}, field{"E-mail verified", yes(u.Profile.EmailVerified)},
 				field{"Groups", strings.Join(u.Profile.Groups, ", ")},

@@ -40,7 +40,7 @@ type administration func(w http.ResponseWriter, r *http.Request, by model.Actor)
 // admin lets those through who may: RFC 6750 §3 says how the others are refused.
 func (s *API) admin(scope string, next administration) endpoint {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		token, e := bearer(r)
+		token, e := headerToken(r)
 		if e != nil {
 			s.challenge(w, r, e)
 			return nil
@@ -68,21 +68,6 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 	return nil
 }
 
-// person is what an administrator sees of a person; times are unix seconds.
-type person struct {
-	ID        model.UserID     `json:"id"`
-	Login     string           `json:"login"`
-	Status    model.UserStatus `json:"status"`
-	Admin     bool             `json:"admin"`
-	Profile   model.Profile    `json:"profile"`
-	CreatedAt int64            `json:"created_at"`
-	UpdatedAt int64            `json:"updated_at"`
-}
-
-func personOf(u model.User) person {
-	return person{u.ID, u.Login, u.Status, u.Admin, u.Profile, u.CreatedAt, u.UpdatedAt}
-}
-
 // users lists people by their ID, or the one with a login.
 func (s *API) users(w http.ResponseWriter, r *http.Request, _ model.Actor) error {
 	q, limit, ok := listing(w, r, "after", "limit", "login")
@@ -104,14 +89,10 @@ func (s *API) users(w http.ResponseWriter, r *http.Request, _ model.Actor) error
 			return err
 		}
 	}
-	people := []person{}
-	for _, u := range list {
-		people = append(people, personOf(u))
-	}
 	out := struct {
-		Users []person     `json:"users"`
+		Users []model.User `json:"users"`
 		Next  model.UserID `json:"next,omitempty"`
-	}{Users: people}
+	}{Users: append([]model.User{}, list...)}
 	if len(list) == limit {
 		out.Next = list[limit-1].ID
 	}
@@ -123,7 +104,7 @@ func (s *API) user(w http.ResponseWriter, r *http.Request, _ model.Actor) error 
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, personOf(u))
+	return writeJSON(w, http.StatusOK, u)
 }
 
 func (s *API) lockUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {
@@ -136,30 +117,6 @@ func (s *API) unlockUser(w http.ResponseWriter, r *http.Request, by model.Actor)
 
 func (s *API) signOutUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {
 	return done(w, s.Accounts.SignOutEverywhere(r.Context(), by, model.UserID(r.PathValue("id"))))
-}
-
-// session is what an administrator sees of a session; times are unix seconds.
-type session struct {
-	ID        model.SessionID  `json:"id"`
-	UserID    model.UserID     `json:"user_id"`
-	AuthTime  int64            `json:"auth_time"`
-	ACR       string           `json:"acr"`
-	AMR       []string         `json:"amr"`
-	Remember  bool             `json:"remember"`
-	CreatedAt int64            `json:"created_at"`
-	SeenAt    int64            `json:"seen_at"`
-	IdleAt    int64            `json:"idle_at"`
-	ExpiresAt int64            `json:"expires_at"`
-	UserAgent string           `json:"user_agent,omitempty"`
-	Address   string           `json:"address,omitempty"`
-	Clients   []model.ClientID `json:"clients,omitempty"` // that have a part in it
-}
-
-func sessionOf(s model.Session) session {
-	return session{
-		ID: s.ID, UserID: s.UserID, AuthTime: s.AuthTime, ACR: s.ACR, AMR: s.AMR, Remember: s.Remember, CreatedAt: s.CreatedAt,
-		SeenAt: s.SeenAt, IdleAt: s.IdleAt, ExpiresAt: s.ExpiresAt, UserAgent: s.UserAgent, Address: s.Address,
-	}
 }
 
 // sessions lists live sessions by their ID.
@@ -175,12 +132,9 @@ func (s *API) sessions(w http.ResponseWriter, r *http.Request, _ model.Actor) er
 		return err
 	}
 	out := struct {
-		Sessions []session       `json:"sessions"`
+		Sessions []model.Session `json:"sessions"`
 		Next     model.SessionID `json:"next,omitempty"`
-	}{Sessions: []session{}}
-	for _, one := range list {
-		out.Sessions = append(out.Sessions, sessionOf(one))
-	}
+	}{Sessions: append([]model.Session{}, list...)}
 	if len(list) == limit {
 		out.Next = list[limit-1].ID
 	}
@@ -196,7 +150,10 @@ func (s *API) session(w http.ResponseWriter, r *http.Request, by model.Actor) er
 	if err != nil {
 		return err
 	}
-	out := sessionOf(one)
+	out := struct {
+		model.Session
+		Clients []model.ClientID `json:"clients,omitempty"` // that have a part in it
+	}{Session: one}
 	for _, c := range clients {
 		out.Clients = append(out.Clients, c.ID)
 	}

@@ -1,21 +1,22 @@
 package model
 
-// Session is one signed-in browser. Its cookie is stored as a hash.
+// Session is one signed-in browser. Its cookie is stored as a hash. In
+// JSON it is what an administrator sees.
 type Session struct {
-	ID         SessionID
-	CookieHash string
-	UserID     UserID
-	AuthTime   int64 // when the person last proved who they are
-	ACR        string
-	AMR        []string // RFC 8176
-	Remember   bool
-	CreatedAt  int64
-	SeenAt     int64 // last use; written at most once a minute
-	IdleAt     int64 // ends by itself then, unless used before
-	ExpiresAt  int64 // ends by itself then, whatever happens
-	EndedAt    int64 // ended by somebody
-	UserAgent  string
-	Address    string
+	ID         SessionID `json:"id"`
+	CookieHash string    `json:"-"`
+	UserID     UserID    `json:"user_id"`
+	AuthTime   int64     `json:"auth_time"` // when the person last proved who they are
+	ACR        string    `json:"acr"`
+	AMR        []string  `json:"amr"` // RFC 8176
+	Remember   bool      `json:"remember"`
+	CreatedAt  int64     `json:"created_at"`
+	SeenAt     int64     `json:"seen_at"`            // last use; written at most once a minute
+	IdleAt     int64     `json:"idle_at"`            // ends by itself then, unless used before
+	ExpiresAt  int64     `json:"expires_at"`         // ends by itself then, whatever happens
+	EndedAt    int64     `json:"ended_at,omitempty"` // ended by somebody
+	UserAgent  string    `json:"user_agent,omitempty"`
+	Address    string    `json:"address,omitempty"`
 }
 
 // Live reports whether the session can still be used at the time now.

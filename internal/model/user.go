@@ -8,17 +8,17 @@ const (
 	UserLocked UserStatus = "locked"
 )
 
-// User is a person with an account of ours.
+// User is a person with an account of ours; in JSON, as an administrator sees them.
 type User struct {
-	ID           UserID
-	Login        string // as typed at sign-in, normalised by account; unique
-	PasswordHash string // PHC string; empty: the person has no password
-	Status       UserStatus
-	Admin        bool
-	Profile      Profile
-	CreatedAt    int64
-	UpdatedAt    int64 // the "updated_at" claim
-	PasswordAt   int64 // when the password was last set
+	ID           UserID     `json:"id"`
+	Login        string     `json:"login"` // as typed at sign-in, normalised by account; unique
+	PasswordHash string     `json:"-"`     // PHC string; empty: the person has no password
+	Status       UserStatus `json:"status"`
+	Admin        bool       `json:"admin"`
+	Profile      Profile    `json:"profile"`
+	CreatedAt    int64      `json:"created_at"`
+	UpdatedAt    int64      `json:"updated_at"`            // the "updated_at" claim
+	PasswordAt   int64      `json:"password_at,omitempty"` // when the password was last set
 }
 
 // Profile holds the standard claims about a person, named and typed as in
