@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -118,8 +119,14 @@ func TestAdministration(t *testing.T) {
 		}
 
 		// A person is found, locked, unlocked, signed out.
-		if a := administer(t, h, token, "GET", "/api/users?login=OLENA"); !strings.Contains(a.Text, string(u.ID)) || strings.Contains(a.Text, "password") {
+		if a := administer(t, h, token, "GET", "/api/users?login=OLENA"); !strings.Contains(a.Text, string(u.ID)) || strings.Contains(a.Text, "argon2") {
 			t.Errorf("by login: %s", a.Text)
+		} else {
+			// These members and no other: nothing of a password but when it was set.
+			told := slices.Sorted(maps.Keys(a.JSON["users"].([]any)[0].(map[string]any)))
+			if want := strings.Fields("admin created_at id login password_at profile status updated_at"); !slices.Equal(told, want) {
+				t.Errorf("members: %v, want %v", told, want)
+			}
 		}
 		if a := administer(t, h, token, "GET", "/api/users?login=nobody"); a.Status != http.StatusOK || len(a.JSON["users"].([]any)) != 0 {
 			t.Errorf("nobody: %d %s", a.Status, a.Text)
