@@ -17,6 +17,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/audit"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
@@ -96,6 +97,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 		store: c.Store, master: c.Master, now: c.Now, log: c.Logger,
 		algorithms: c.Algorithms, rotate: seconds(c.Rotate), ahead: seconds(c.Ahead), keep: seconds(c.Keep),
 	}
+	c.Store.Mark(audit.Marker(r.Derive)) // before the first entry is written, which is of this package
 	if err := r.checkMaster(ctx); err != nil {
 		return nil, err
 	}

@@ -30,4 +30,9 @@ type Event struct {
 	UserID   UserID // whom it concerns, if somebody
 	ClientID ClientID
 	Detail   string // one short sentence or a few key=value pairs
+
+	// What follows is for package audit, which shows that nothing was changed.
+	Mark     string // of who wrote it
+	Position int64  // in the chain, from 1; 0: not sealed yet
+	Seal     string // over all of this and the Seal before
 }

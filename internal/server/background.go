@@ -11,6 +11,7 @@ const (
 	keysEvery   = 2 * time.Second
 	expireEvery = time.Second
 	sweepEvery  = time.Minute
+	sealEvery   = 500 * time.Millisecond
 	sweepBatch  = 500
 )
 
@@ -42,9 +43,37 @@ func (s *Server) tick(ctx context.Context) {
 			if err == nil {
 				_, err = s.Registrar.SweepClients(ctx)
 			}
+			if err == nil {
+				_, err = s.Audit.Sweep(ctx)
+			}
 		}
-		if err != nil && ctx.Err() == nil {
-			s.Config.Logger.ErrorContext(ctx, "background work failed and will be tried again", "work", work, "error", err)
+		s.failed(ctx, work, err)
+	}
+}
+
+// failed logs what went wrong with work in the background, if anything did.
+func (s *Server) failed(ctx context.Context, work string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.Config.Logger.ErrorContext(ctx, "background work failed and will be tried again", "work", work, "error", err)
+	}
+}
+
+// seal seals the audit log, until ctx is done. It has a clock of its own: the first
+// time after an upgrade there may be a long log to seal. A log that cannot be sealed
+// is told of once a minute.
+func (s *Server) seal(ctx context.Context) {
+	ticker := time.NewTicker(sealEvery)
+	defer ticker.Stop()
+	var told time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if _, err := s.Audit.Seal(ctx); err != nil && time.Since(told) > time.Minute {
+				s.failed(ctx, "seal", err)
+				told = time.Now()
+			}
 		}
 	}
 }

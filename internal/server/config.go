@@ -70,6 +70,7 @@ type Config struct {
 	KeyAhead    time.Duration
 
 	Followers int // see api.Config
+	AuditKeep time.Duration // how long entries of the audit log are kept; for ever
 
 	Logger *slog.Logger     // nil: slog.Default
 	Now    func() time.Time // nil: time.Now

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/audit"
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
@@ -27,6 +28,7 @@ type Parts struct {
 	Config    Config
 	Store     *store.Store
 	Keys      *keys.Ring
+	Audit     *audit.Log
 	Accounts  *account.Accounts
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
@@ -67,6 +69,10 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	if p.Keys, err = p.openKeys(ctx); err != nil {
+		return nil, err
+	}
+	p.Audit, err = audit.New(audit.Config{Store: p.Store, Derive: p.Keys.Derive, Now: c.Now, Keep: c.AuditKeep})
+	if err != nil {
 		return nil, err
 	}
 	p.Accounts, err = account.New(account.Config{
@@ -163,8 +169,19 @@ func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
 	})
 }
 
-// Close closes the database.
-func (p *Parts) Close() error { return p.Store.Close() }
+// sealTime is how long the last entries of the audit log may take to be sealed.
+const sealTime = 5 * time.Second
+
+// Close seals what is in the audit log and closes the database.
+func (p *Parts) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), sealTime)
+	defer cancel()
+	if _, err := p.Audit.Seal(ctx); err != nil {
+		// What the command or the server was for is done; ostiary audit verify tells.
+		p.Config.Logger.WarnContext(ctx, "the audit log was not sealed", "error", err)
+	}
+	return p.Store.Close()
+}
 
 const issuerSetting = "issuer"
 

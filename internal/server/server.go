@@ -92,6 +92,7 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() { s.tick(background) })
+	s.work.Go(func() { s.seal(background) })
 	for range logoFetchers {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
 )
 
 var (
@@ -60,6 +62,7 @@ type Store struct {
 	closed  atomic.Bool
 	queued  chan struct{} // of room for one: something waits in the outbox
 	revoked chan struct{} // of room for one: the revocation log has grown
+	mark    atomic.Pointer[func(model.Event) string]
 
 	listening sync.Once // begins when somebody asks for Revoked
 	listened  chan struct{}
@@ -175,6 +178,9 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	queued, logged := false, false
 	err := s.dialect.run(ctx, m, func(q querier) error {
 		tx := &Tx{ctx: ctx, q: q, dialect: s.dialect, now: s.now, readOnly: m == snapshot}
+		if mark := s.mark.Load(); mark != nil {
+			tx.mark = *mark
+		}
 		defer func() { tx.over, queued, logged = true, tx.queued, tx.logged }()
 		err := fn(tx)
 		switch {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ostiary/ostiary/internal/model"
 )
 
 // Tx is a running transaction. It belongs to the function that was given it,
@@ -18,6 +20,7 @@ type Tx struct {
 	q       querier
 	dialect dialect
 	now     func() time.Time
+	mark    func(model.Event) string // nil: entries of the audit log carry none
 
 	readOnly bool
 	changed  bool
@@ -164,9 +167,8 @@ func storable(args []any) []any {
 	for i, arg := range args {
 		switch v := arg.(type) {
 		case string:
-			if strings.IndexByte(v, 0) >= 0 || !utf8.ValidString(v) {
-				v = strings.ToValidUTF8(v, "\uFFFD")
-				args[i] = strings.ReplaceAll(v, "\x00", "\uFFFD")
+			if fit := storableText(v); fit != v {
+				args[i] = fit
 			}
 		case bool:
 			args[i] = int64(0)
@@ -176,6 +178,13 @@ func storable(args []any) []any {
 		}
 	}
 	return args
+}
+
+func storableText(v string) string {
+	if strings.IndexByte(v, 0) < 0 && utf8.ValidString(v) {
+		return v
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(v, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 func scanInt(row scanner) (n int64, err error) {
