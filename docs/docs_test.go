@@ -49,6 +49,7 @@ var documents = []document{
 	{path: "docs/shared-signals.md"},
 	{path: "docs/operate.md"},
 	{path: "docs/which-status-when.md"},
+	{path: "docs/audit.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/debugger.md"},
 	{path: "docs/command-jwt.md"},

@@ -107,6 +107,7 @@ var known = []setting{
 	{"key-rotate", groupProtect, "`TIME` that a key signs", "30d", "", life(func(s *settings) *time.Duration { return &s.KeyRotation })},
 	{"key-ahead", groupProtect, "`TIME` that a key is published before it signs", "24h", "", life(func(s *settings) *time.Duration { return &s.KeyAhead })},
 
+	{"audit-retention", groupLog, "`TIME` that entries of the audit log are kept, an hour or more, or never: they are never deleted", "400d", "", lifeOrNever(func(s *settings) *time.Duration { return &s.AuditKeep })},
 	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
 }

@@ -65,6 +65,10 @@ func tree(sh shell) *cli.Command {
 				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
 				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
 			},
+			{
+				Name: "audit", Usage: "who did what to whom", Flags: places(),
+				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead()},
+			},
 			sh.jwt(),
 			sh.jwk(),
 			sh.debugger(),

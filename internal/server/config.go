@@ -69,7 +69,7 @@ type Config struct {
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration
 
-	Followers int // see api.Config
+	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever
 
 	Logger *slog.Logger     // nil: slog.Default
