@@ -14,8 +14,10 @@ import (
 type verifiedRecord struct {
 	Sound    bool   `json:"sound"`
 	Entries  int64  `json:"entries,omitempty"`
-	Since    int64  `json:"since,omitempty"` // when the chain was begun
-	First    int64  `json:"first,omitempty"` // position
+	Since    int64  `json:"since,omitempty"`    // when the chain was begun
+	Earlier  int64  `json:"earlier,omitempty"`  // position up to which the entries are of an earlier chain
+	Unmarked int64  `json:"unmarked,omitempty"` // position up to which marks mean nothing
+	First    int64  `json:"first,omitempty"`    // position
 	Head     string `json:"head,omitempty"`
 	Position int64  `json:"position,omitempty"` // of what is wrong
 	Reason   string `json:"reason,omitempty"`
@@ -49,9 +51,42 @@ func (sh shell) auditVerify() *cli.Command {
 			if err != nil {
 				return err
 			}
-			return sh.say(a.command, verifiedRecord{Sound: true, Entries: r.Entries, Since: r.Since, First: r.Begin.Position + 1, Head: r.End.String()},
-				"Nobody has changed the audit log: %d entries, from position %d to %d, in a chain begun on %s.",
-				r.Entries, r.Begin.Position+1, r.End.Position, when(r.Since))
+			return sh.say(a.command, verifiedRecord{
+				Sound: true, Entries: r.Entries, Since: r.Since, Earlier: r.Earlier, Unmarked: r.Unmarked, First: r.Begin.Position + 1, Head: r.End.String(),
+			}, "Nobody has changed the audit log: %d entries, from position %d to %d, in a chain begun on %s.%s",
+				r.Entries, r.Begin.Position+1, r.End.Position, when(r.Since), unmarked(r))
+		}),
+	}
+}
+
+// unmarked tells of entries that nothing vouches for, or nothing did before they
+// were sealed.
+func unmarked(r audit.Report) string {
+	text := ""
+	if r.Earlier > 0 {
+		text = fmt.Sprintf("\nUp to position %d they are of an earlier chain, and nothing shows whether they were changed.", r.Earlier)
+	}
+	if r.Unmarked > max(r.Earlier, r.Begin.Position) {
+		text += fmt.Sprintf("\nUp to position %d they could be changed until they were sealed.", r.Unmarked)
+	}
+	return text
+}
+
+func (sh shell) auditBegin() *cli.Command {
+	return &cli.Command{
+		Name: "begin", Usage: "begin a new chain, for a new master key or a log that somebody has changed; what is there is not verified any more",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "yes", Usage: "do not ask"}},
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			if err := sh.confirm(a.command.Bool("yes"), "Give up verifying what is in the audit log?"); err != nil {
+				return err
+			}
+			if err := a.Audit.Begin(ctx, a.actor); err != nil {
+				return err
+			}
+			if _, err := a.Audit.Seal(ctx); err != nil {
+				return err
+			}
+			return sh.say(a.command, map[string]bool{"begun": true}, "A new chain is begun. What was written before can be listed, but not verified.")
 		}),
 	}
 }

@@ -67,7 +67,7 @@ func tree(sh shell) *cli.Command {
 			},
 			{
 				Name: "audit", Usage: "who did what to whom", Flags: places(),
-				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead()},
+				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead(), sh.auditBegin()},
 			},
 			sh.jwt(),
 			sh.jwk(),

@@ -14,6 +14,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -171,10 +172,10 @@ func (l *Log) sealSome(ctx context.Context, after int64) ([]model.Event, error) 
 	return fresh, nil
 }
 
-// begin makes the head of a new chain. There is one in the life of a database: if
-// there are sealed entries already, the head was taken away. Should somebody take
-// all seals away as well, then the entry that begins the chain tells of it, and the
-// time in the head. It returns store.ErrConflict if somebody was faster.
+// begin makes the head of the first chain. If there are sealed entries already, the
+// head was taken away. Should somebody take all seals away as well, then the entry
+// that begins the chain tells of it, and the time in the head. It returns
+// store.ErrConflict if somebody was faster.
 func (l *Log) begin(ctx context.Context) error {
 	head := Head{Since: l.now().Unix()}
 	err := l.store.View(ctx, func(tx *store.Tx) (err error) {
@@ -183,7 +184,7 @@ func (l *Log) begin(ctx context.Context) error {
 			return err
 		}
 		if len(sealed) > 0 {
-			return Broken{Reason: "the head of the chain is missing"}
+			return errNoHead
 		}
 		head.Unmarked, err = tx.CountUnmarkedEvents()
 		return err
@@ -195,9 +196,62 @@ func (l *Log) begin(ctx context.Context) error {
 		if err := tx.InsertSetting(headSetting, l.formatHead(head)); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{
-			At: head.Since, Actor: model.Actor{Kind: model.ActorSystem}, Action: "audit.begin", Detail: fmt.Sprintf("unmarked=%d", head.Unmarked),
-		})
+		return tx.Record(begun(model.Actor{Kind: model.ActorSystem}, head))
+	})
+}
+
+var errNoHead = Broken{Reason: "the head of the chain is missing"}
+
+func begun(actor model.Actor, h Head) model.Event {
+	return model.Event{At: h.Since, Actor: actor, Action: "audit.begin", Detail: fmt.Sprintf("earlier=%d unmarked=%d", h.Earlier, h.Unmarked)}
+}
+
+// Begin begins a new chain after all that is sealed: where the master key is another
+// than before, or somebody has changed the log. What is there stays, but nothing
+// vouches for it any more.
+func (l *Log) Begin(ctx context.Context, actor model.Actor) error {
+	_, err := l.repeat(ctx, func(ctx context.Context) (int, error) { return 0, l.beginAnew(ctx, actor) })
+	return err
+}
+
+// beginAnew returns store.ErrConflict if somebody sealed or swept meanwhile. What
+// takes long is read outside of the transaction that writes.
+func (l *Log) beginAnew(ctx context.Context, actor model.Actor) error {
+	setting := func(tx *store.Tx) (string, error) {
+		text, err := tx.Setting(headSetting)
+		if errors.Is(err, store.ErrNotFound) {
+			return "", nil
+		}
+		return text, err
+	}
+	var was string
+	head := Head{Since: l.now().Unix()}
+	err := l.store.View(ctx, func(tx *store.Tx) (err error) {
+		if was, err = setting(tx); err != nil {
+			return err
+		}
+		bounds, err := tx.EventBounds(0)
+		if err != nil {
+			return err
+		}
+		unsealed, err := tx.CountUnsealedEvents()
+		head.Earlier = max(bounds.Last, 0)
+		head.Unmarked = head.Earlier + unsealed
+		head.Begin = Point{Position: head.Earlier}
+		head.End = head.Begin
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return l.store.Update(ctx, func(tx *store.Tx) error {
+		if is, err := setting(tx); err != nil || is != was {
+			return cmp.Or(err, store.ErrConflict)
+		}
+		if err := tx.PutSetting(headSetting, l.formatHead(head)); err != nil {
+			return err
+		}
+		return tx.Record(begun(actor, head))
 	})
 }
 
@@ -212,30 +266,40 @@ func (l *Log) Sweep(ctx context.Context) (int, error) {
 	return l.repeat(ctx, l.sweepSome)
 }
 
+// over is the time of the oldest entries that are kept.
+func (l *Log) over() int64 { return l.now().Unix() - l.keep }
+
 func (l *Log) sweepSome(ctx context.Context) (int, error) {
 	at, err := l.read(ctx, nil, batch)
 	if err != nil {
 		return 0, err
 	}
+	unsound := 0
+	if at.head.Earlier > 0 {
+		unsound, err = l.store.SweepUnsoundEvents(ctx, at.head.Earlier, l.over(), batch)
+		if err != nil || unsound == batch {
+			return unsound, err
+		}
+	}
 	w := l.walk(at.head)
 	for _, e := range at.list {
-		if e.At >= l.now().Unix()-l.keep {
+		if e.At >= l.over() {
 			break
 		}
 		if err := w.step(e); err != nil {
-			return 0, err
+			return unsound, err
 		}
 	}
 	if w.entries == 0 {
-		return 0, nil
+		return unsound, nil
 	}
 	head := at.head
 	head.Begin = w.last
 	is := store.Replacement{Name: headSetting, Was: at.stored, Is: l.formatHead(head)}
 	if err := l.store.SweepEvents(ctx, is, w.last.Position); err != nil {
-		return 0, err
+		return unsound, err
 	}
-	return int(w.entries), nil
+	return unsound + int(w.entries), nil
 }
 
 // page is the head of the chain and a part of it, as they were at one time.
@@ -253,7 +317,7 @@ func (l *Log) read(ctx context.Context, after *Point, limit int) (page, error) {
 	err := l.store.View(ctx, func(tx *store.Tx) (err error) {
 		p.stored, err = tx.Setting(headSetting)
 		if none = errors.Is(err, store.ErrNotFound); none {
-			p.bounds, err = tx.EventBounds()
+			p.bounds, err = tx.EventBounds(0)
 			return err
 		}
 		if err != nil {
@@ -269,11 +333,11 @@ func (l *Log) read(ctx context.Context, after *Point, limit int) (page, error) {
 		if p.list, err = tx.SealedEvents(from, limit); err != nil || len(p.list) > 0 {
 			return err
 		}
-		p.bounds, err = tx.EventBounds()
+		p.bounds, err = tx.EventBounds(p.head.Begin.Position)
 		return err
 	})
 	if err == nil && none && p.bounds.Count > 0 {
-		err = Broken{Reason: "the head of the chain is missing"}
+		err = errNoHead
 	}
 	return p, err
 }

@@ -293,6 +293,49 @@ func TestUpgrade(t *testing.T) {
 	})
 }
 
+// After another master key, or a change, there is a way on.
+func TestBegin(t *testing.T) {
+	const day = 24 * 60 * 60
+	each(t, func(t *testing.T, h *house) {
+		h.write(1, 3)
+		h.seal()
+		known := h.sound(4).End
+		h.write(4, 2)
+		h.sql(`DELETE FROM events WHERE position = 2`, `UPDATE settings SET value = '{}' WHERE name = 'audit.head'`)
+		if _, err := h.Seal(t.Context()); err == nil {
+			t.Fatal("sealed")
+		}
+		if err := h.Begin(t.Context(), model.Actor{Kind: model.ActorShell, ID: "root"}); err != nil {
+			t.Fatal(err)
+		}
+		h.seal()
+		if r := h.sound(3); r.Earlier != 4 || r.Unmarked != 6 || r.End.Position != 7 {
+			t.Error(r)
+		}
+		_, err := h.Verify(t.Context(), audit.Check{Known: known})
+		if _, ok := errors.AsType[audit.ErrTooOld](err); !ok {
+			t.Error(err)
+		}
+		h.sql(`UPDATE events SET detail = 'x' WHERE position = 5`)
+		if _, err := h.verify(); err == nil {
+			t.Error("an entry of the new chain was changed")
+		}
+		h.sql(`UPDATE events SET detail = 'session=4' WHERE position = 5`)
+		h.now += 2 * day
+		h.write(6, 1)
+		h.seal()
+		// Of the old chain three were left; of the new one, three are too old.
+		if n, err := h.log(24 * time.Hour).Sweep(t.Context()); n != 6 || err != nil {
+			t.Fatal(n, err)
+		}
+		h.sound(1)
+		var left int
+		if err := h.db.QueryRow(`SELECT count(*) FROM events`).Scan(&left); left != 1 || err != nil {
+			t.Error(left, err)
+		}
+	})
+}
+
 // Two nodes write and seal at the same time, and nothing is left out or sealed
 // twice; whoever verifies meanwhile finds nothing wrong.
 func TestSealTogether(t *testing.T) {

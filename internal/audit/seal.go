@@ -130,10 +130,11 @@ func ParsePoint(text string) (Point, error) {
 
 // Head says what the chain is.
 type Head struct {
-	Begin    Point `json:"begin"`    // the last entry that was swept; zero: none was
+	Begin    Point `json:"begin"`    // the entry before the first; its seal is empty where the chain begins
 	End      Point `json:"end"`      // the last entry that was sealed
 	Since    int64 `json:"since"`    // when the chain was begun
-	Unmarked int64 `json:"unmarked"` // the last position whose entry may have no mark, being older than marks
+	Earlier  int64 `json:"earlier"`  // up to this position, entries are of an earlier chain; 0: there was none
+	Unmarked int64 `json:"unmarked"` // up to this position, marks mean nothing: there are none, or of another master key
 }
 
 // headSetting holds the head as JSON, with its MAC.
@@ -152,6 +153,7 @@ func (l *Log) headMAC(h Head) string {
 		m.text(p.Seal)
 	}
 	m.number(h.Since)
+	m.number(h.Earlier)
 	m.number(h.Unmarked)
 	return m.finish()
 }

@@ -29,11 +29,12 @@ type Report struct {
 	Entries int64
 }
 
-// ErrTooOld says that a known place is before the oldest entry that is kept.
+// ErrTooOld says that a known place is before the beginning of the chain: the entry
+// was swept, or is of an earlier chain.
 type ErrTooOld struct{ Known, Oldest int64 }
 
 func (e ErrTooOld) Error() string {
-	return fmt.Sprintf("entry %d is not kept any more: the log begins after %d", e.Known, e.Oldest)
+	return fmt.Sprintf("entry %d is not in the chain any more, which begins after %d", e.Known, e.Oldest)
 }
 
 // Verify reads the whole log and returns a Broken for the first thing that is not
@@ -77,6 +78,7 @@ func (l *Log) Verify(ctx context.Context, c Check) (Report, error) {
 type walk struct {
 	chain, mark *mac
 	last        Point
+	earlier     int64
 	unmarked    int64
 	entries     int64
 	compared    bool                    // the place that was written down
@@ -85,7 +87,7 @@ type walk struct {
 
 func (l *Log) walk(h Head) *walk {
 	return &walk{
-		chain: newMAC(l.chain), mark: newMAC(l.mark), last: h.Begin, unmarked: h.Unmarked,
+		chain: newMAC(l.chain), mark: newMAC(l.mark), last: h.Begin, earlier: h.Earlier, unmarked: h.Unmarked,
 		seen: [2]map[[8]byte]struct{}{{}, {}},
 	}
 }
@@ -102,7 +104,7 @@ func (w *walk) step(e model.Event) error {
 		return Broken{e.Position, "there are two entries"}
 	case !same(w.chain.seal(e, w.last.Seal), e.Seal):
 		return Broken{next, "the entry, its seal or its place is another than when it was sealed"}
-	case e.Mark == "" && next <= w.unmarked: // older than marks
+	case next <= w.unmarked:
 	case !w.mark.marked(e):
 		return Broken{next, "the entry was not written by a server with this master key, or was changed before it was sealed"}
 	case w.twice(e.Mark):
@@ -134,7 +136,7 @@ func (w *walk) known(p Point) error {
 	switch {
 	case w.compared || p.Position == 0 || p.Position > w.last.Position:
 		return nil
-	case p.Position < w.last.Position:
+	case p.Position < w.last.Position, p.Position <= w.earlier:
 		return ErrTooOld{p.Position, w.last.Position}
 	case !same(p.Seal, w.last.Seal):
 		return Broken{p.Position, "the seal is another than the one that was written down"}
@@ -156,7 +158,7 @@ func (w *walk) ends(p page, known Point) error {
 		return Broken{w.last.Position, "the seal is another than in the head of the chain"}
 	case known.Position > p.head.End.Position:
 		return Broken{p.head.End.Position + 1, fmt.Sprintf("the end of the log is missing, up to %d at least, which was written down", known.Position)}
-	case p.bounds.Count > 0 && p.bounds.First <= p.head.Begin.Position:
+	case p.bounds.First != 0 && p.bounds.First <= p.head.Begin.Position && p.head.Earlier == 0:
 		return Broken{p.bounds.First, "there is an entry before the beginning of the chain"}
 	case p.bounds.Count != count:
 		return Broken{Reason: fmt.Sprintf("it holds %d sealed entries, but its head says %d", p.bounds.Count, count)}

@@ -70,16 +70,22 @@ func (tx *Tx) CountUnmarkedEvents() (int64, error) {
 	return one(tx, scanInt, `SELECT count(*) FROM events WHERE mark = ''`)
 }
 
-// EventBounds is what the positions in the chain say of the whole.
+// EventBounds is what the positions in the chain say of the whole: the first and the
+// last, and how many entries come after some position.
 type EventBounds struct{ First, Last, Count int64 }
 
-// EventBounds returns the first and the last position and how many entries have
-// one. It reads the whole log.
-func (tx *Tx) EventBounds() (EventBounds, error) {
+// EventBounds reads the whole log.
+func (tx *Tx) EventBounds(after int64) (EventBounds, error) {
 	return one(tx, func(row scanner) (b EventBounds, err error) {
 		err = row.Scan(&b.First, &b.Last, &b.Count)
 		return b, err
-	}, `SELECT COALESCE(MIN(position), 0), COALESCE(MAX(position), 0), count(*) FROM events WHERE position <> 0`)
+	}, `SELECT COALESCE(MIN(position), 0), COALESCE(MAX(position), 0), COALESCE(SUM(CASE WHEN position > $1 THEN 1 ELSE 0 END), 0)
+		FROM events WHERE position <> 0`, after)
+}
+
+// CountUnsealedEvents returns how many entries have no position yet.
+func (tx *Tx) CountUnsealedEvents() (int64, error) {
+	return one(tx, scanInt, `SELECT count(*) FROM events WHERE position = 0`)
 }
 
 // EventFilter narrows a listing of the sealed entries of the audit log; what is
@@ -186,4 +192,17 @@ func (s *Store) SweepEvents(ctx context.Context, head Replacement, upTo int64) e
 		_, err := tx.exec(`DELETE FROM events WHERE position > 0 AND position <= $1`, upTo)
 		return err
 	})
+}
+
+// SweepUnsoundEvents deletes entries up to that position that are of a time before,
+// limit of them at most, and returns how many.
+func (s *Store) SweepUnsoundEvents(ctx context.Context, upTo, before int64, limit int) (int, error) {
+	var n int64
+	err := s.run(ctx, tidy, func(tx *Tx) (err error) {
+		n, err = tx.exec(`DELETE FROM events WHERE sequence IN (
+			SELECT sequence FROM events WHERE position > 0 AND position <= $1 AND at < $2 ORDER BY position, sequence LIMIT $3)`,
+			upTo, before, page(limit))
+		return err
+	})
+	return int(n), err
 }
