@@ -179,6 +179,9 @@ func (l *Log) sealSome(ctx context.Context, after int64) ([]model.Event, error) 
 func (l *Log) begin(ctx context.Context) error {
 	head := Head{Since: l.now().Unix()}
 	err := l.store.View(ctx, func(tx *store.Tx) (err error) {
+		if _, err := tx.Setting(headSetting); !errors.Is(err, store.ErrNotFound) {
+			return cmp.Or(err, store.ErrConflict)
+		}
 		sealed, err := tx.SealedEvents(0, 1)
 		if err != nil {
 			return err
