@@ -59,6 +59,9 @@ func (b *browser) submit(fields ...string) {
 	}
 	action, form := "", url.Values{}
 	for n := range page.Descendants() {
+		if n.Data == "footer" {
+			break // what follows is the choice of a language
+		}
 		attr := map[string]string{}
 		for _, a := range n.Attr {
 			attr[a.Key] = a.Val

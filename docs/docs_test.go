@@ -51,6 +51,7 @@ var documents = []document{
 	{path: "docs/which-status-when.md"},
 	{path: "docs/audit.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
+	{path: "docs/languages.md"},
 	{path: "docs/debugger.md"},
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},

@@ -69,6 +69,7 @@ var known = []setting{
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", address},
 	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
+	{"language", groupPlace, "`TAG` of the language of the pages for people who wish for none that there is, such as uk", "en", "", text(func(s *settings) *string { return &s.Language })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
 

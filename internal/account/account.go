@@ -69,10 +69,32 @@ var (
 // ErrInvalid says that a value from outside cannot be accepted.
 type ErrInvalid struct {
 	Field  string // "login", "password", or the name of a claim
-	Reason string // a sentence without its subject: "is too long"
+	Reason Reason
 }
 
-func (e ErrInvalid) Error() string { return e.Field + " " + e.Reason }
+func (e ErrInvalid) Error() string { return e.Field + " " + string(e.Reason) }
+
+// Reason says in English what is wrong with a value: a sentence without its
+// subject. Those with a name are of values that people type into pages, and are
+// known by it to whoever says them in another language.
+type Reason string
+
+const (
+	Missing       Reason = "is missing"
+	TooLong       Reason = "is too long"
+	NotText       Reason = "is not valid UTF-8"
+	NotOneLine    Reason = "must be one line without control characters"
+	NotLogin      Reason = "has characters that a login cannot have"
+	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
+	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
+)
+
+// These tell a bound.
+var (
+	PasswordShort = Reason(fmt.Sprintf("must have %d characters or more", MinPassword))
+	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", maxPassword))
+	ClaimLong     = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
+)
 
 // ErrTooSoon says that there were too many wrong passwords to try the next one now.
 type ErrTooSoon struct {

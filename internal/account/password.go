@@ -36,7 +36,7 @@ const (
 
 // The length of a password after normalisation.
 const (
-	minPassword = 8    // characters, NIST SP 800-63B §5.1.1.2
+	MinPassword = 8    // characters, NIST SP 800-63B §5.1.1.2
 	maxPassword = 1024 // bytes
 )
 
@@ -149,8 +149,8 @@ func newPassword(s model.Secret) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if utf8.RuneCount(text) < minPassword {
-		return nil, ErrInvalid{"password", fmt.Sprintf("must have %d characters or more", minPassword)}
+	if utf8.RuneCount(text) < MinPassword {
+		return nil, ErrInvalid{"password", PasswordShort}
 	}
 	return text, nil
 }
@@ -160,15 +160,15 @@ func newPassword(s model.Secret) ([]byte, error) {
 func typedPassword(s model.Secret) ([]byte, error) {
 	switch {
 	case s == "":
-		return nil, ErrInvalid{"password", "is missing"}
+		return nil, ErrInvalid{"password", Missing}
 	case len(s) > maxPassword:
-		return nil, ErrInvalid{"password", fmt.Sprintf("must have %d bytes or less", maxPassword)}
+		return nil, ErrInvalid{"password", PasswordLong}
 	case !utf8.ValidString(s.Reveal()):
-		return nil, ErrInvalid{"password", "is not valid UTF-8"}
+		return nil, ErrInvalid{"password", NotText}
 	}
 	text := norm.NFC.Bytes([]byte(s.Reveal()))
 	if len(text) > maxPassword {
-		return nil, ErrInvalid{"password", fmt.Sprintf("must have %d bytes or less", maxPassword)}
+		return nil, ErrInvalid{"password", PasswordLong}
 	}
 	return text, nil
 }

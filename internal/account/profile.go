@@ -34,7 +34,7 @@ var (
 type claim struct {
 	name  string
 	value string
-	rule  func(string) string
+	rule  func(string) Reason
 }
 
 // checkProfile holds a profile against OpenID Connect Core §5.1. It returns
@@ -84,24 +84,24 @@ func checkProfile(p model.Profile) error {
 	return checkGroups(p.Groups)
 }
 
-func (c claim) check() string {
+func (c claim) check() Reason {
 	if len(c.value) > maxClaim {
-		return fmt.Sprintf("must have %d bytes or less", maxClaim)
+		return ClaimLong
 	}
 	if !utf8.ValidString(c.value) {
-		return "is not valid UTF-8"
+		return NotText
 	}
 	return c.rule(c.value)
 }
 
 func checkGroups(groups []string) error {
 	if len(groups) > maxGroups {
-		return ErrInvalid{"groups", fmt.Sprintf("must be %d or less", maxGroups)}
+		return ErrInvalid{"groups", Reason(fmt.Sprintf("must be %d or less", maxGroups))}
 	}
 	for i, g := range groups {
 		switch {
 		case g == "" || len(g) > maxGroup:
-			return ErrInvalid{"groups", fmt.Sprintf("must have names of 1 to %d bytes", maxGroup)}
+			return ErrInvalid{"groups", Reason(fmt.Sprintf("must have names of 1 to %d bytes", maxGroup))}
 		case !utf8.ValidString(g) || oneLine(g) != "":
 			return ErrInvalid{"groups", "must have names of one line of valid UTF-8"}
 		case slices.Contains(groups[:i], g):
@@ -111,23 +111,23 @@ func checkGroups(groups []string) error {
 	return nil
 }
 
-func oneLine(s string) string {
+func oneLine(s string) Reason {
 	if strings.ContainsFunc(s, unicode.IsControl) {
-		return "must be one line without control characters"
+		return NotOneLine
 	}
 	return ""
 }
 
 // lines allows line breaks, OpenID Connect Core §5.1.1.
-func lines(s string) string {
+func lines(s string) Reason {
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }) {
 		return "must not have control characters but line breaks"
 	}
 	return ""
 }
 
-func matches(form *regexp.Regexp, reason string) func(string) string {
-	return func(s string) string {
+func matches(form *regexp.Regexp, reason Reason) func(string) Reason {
+	return func(s string) Reason {
 		if !form.MatchString(s) {
 			return reason
 		}
@@ -137,7 +137,7 @@ func matches(form *regexp.Regexp, reason string) func(string) string {
 
 // webAddress keeps out what a page that shows the claim as a link would run:
 // "javascript:" and its like.
-func webAddress(s string) string {
+func webAddress(s string) Reason {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.ContainsFunc(s, unicode.IsSpace) {
 		return "must be an address that begins with https:// or http://"
@@ -146,7 +146,7 @@ func webAddress(s string) string {
 }
 
 // birthdate is YYYY-MM-DD, or YYYY; the year 0000 says that it is not told.
-func birthdate(s string) string {
+func birthdate(s string) Reason {
 	for _, layout := range []string{"2006-01-02", "2006"} {
 		if _, err := time.Parse(layout, s); err == nil {
 			return ""
@@ -156,7 +156,7 @@ func birthdate(s string) string {
 }
 
 // locale is a BCP 47 tag; well-formed is enough, for the registry grows.
-func locale(s string) string {
+func locale(s string) Reason {
 	_, err := language.Parse(s)
 	var unknown language.ValueError
 	if err == nil || errors.As(err, &unknown) {
@@ -167,26 +167,25 @@ func locale(s string) string {
 
 // email accepts the addresses that people have, and none of which two programs
 // could think differently: no quotes, comments, spaces, or a second "@".
-func email(s string) string {
-	const reason = "must be an e-mail address such as ada@example.org"
+func email(s string) Reason {
 	local, domain, _ := strings.Cut(s, "@")
 	if len(s) > maxEmail || len(local) > 64 || local == "" || domain == "" {
-		return reason
+		return NotEmail
 	}
 	for _, r := range local {
 		if r > unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r)) || isAtext(r) || r == '.' {
 			continue
 		}
-		return reason
+		return NotEmail
 	}
 	for label := range strings.SplitSeq(domain, ".") {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return reason
+			return NotEmail
 		}
 		if strings.ContainsFunc(label, func(r rune) bool {
 			return r != '-' && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r)
 		}) {
-			return reason
+			return NotEmail
 		}
 	}
 	return ""

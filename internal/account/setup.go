@@ -61,7 +61,7 @@ func (a *Accounts) CompleteSetup(ctx context.Context, token model.Secret, n NewU
 		return model.User{}, err
 	}
 	if n.Password == "" {
-		return model.User{}, ErrInvalid{"password", "is missing"}
+		return model.User{}, ErrInvalid{"password", Missing}
 	}
 	n.Admin = true
 	user, err := a.newUser(ctx, n)

@@ -68,7 +68,7 @@ func (a *Accounts) applicant(name string, t Attempt) (model.User, error) {
 	}
 	n := NewUser{Login: t.Login, Profile: model.Profile{Name: strings.TrimSpace(name)}}
 	if len(n.Profile.Name) > maxName {
-		return model.User{}, ErrInvalid{"name", "is too long"}
+		return model.User{}, ErrInvalid{"name", TooLong}
 	}
 	if login, err := normalizeLogin(t.Login); err == nil && strings.Contains(login, "@") {
 		n.Profile.Email = login

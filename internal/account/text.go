@@ -14,30 +14,30 @@ const maxLogin = 200 // bytes, normalised
 // looked for: without space around it, in lower case, with its wide letters
 // made narrow and composed, RFC 8265 §3.3. An e-mail address is a login.
 func normalizeLogin(s string) (string, error) {
-	invalid := func(reason string) (string, error) { return "", ErrInvalid{"login", reason} }
+	invalid := func(reason Reason) (string, error) { return "", ErrInvalid{"login", reason} }
 	if len(s) > 4*maxLogin { // before any work; space and wide letters shrink
-		return invalid("is too long")
+		return invalid(TooLong)
 	}
 	s = strings.TrimSpace(s)
 	if s == "" {
-		return invalid("is missing")
+		return invalid(Missing)
 	}
 	if !utf8.ValidString(s) {
-		return invalid("is not valid UTF-8")
+		return invalid(NotText)
 	}
 	login, err := precis.UsernameCaseMapped.String(s)
 	if err != nil {
-		return invalid("has characters that a login cannot have")
+		return invalid(NotLogin)
 	}
 	// What is not stable under its own rule would be stored and never found.
 	if again, err := precis.UsernameCaseMapped.String(login); err != nil || again != login {
-		return invalid("has characters that a login cannot have")
+		return invalid(NotLogin)
 	}
 	if len(login) > maxLogin {
-		return invalid("is too long")
+		return invalid(TooLong)
 	}
 	if local, domain, ok := strings.Cut(login, "@"); ok && (local == "" || domain == "" || strings.Contains(domain, "@")) {
-		return invalid(`has an "@" but is not an e-mail address`)
+		return invalid(NotEmailLogin)
 	}
 	return login, nil
 }

@@ -35,6 +35,7 @@ type Asked struct {
 	ACRRequired   []string `json:"acr_required,omitempty"` // one of them must be reached; empty: any
 	Subject       UserID   `json:"subject,omitempty"`      // nobody else will do; from a valid id_token_hint or the claim sub
 	Display       string   `json:"display,omitempty"`      // "popup" or "touch"; empty: a page
+	UILocales     []string `json:"ui_locales,omitempty"`   // languages that the pages should be in, the best first
 	Resources     []string `json:"resources,omitempty"`    // RFC 8707; empty: all that the client may reach
 
 	Claims ClaimsRequest `json:"claims,omitzero"`

@@ -54,6 +54,7 @@ var checks = []check{
 	{"max_age", checkMaxAge},                           // OpenID Connect Core §3.1.2.1
 	{"acr_values", checkACRValues},                     // OpenID Connect Core §3.1.2.1
 	{"display", checkDisplay},                          // OpenID Connect Core §3.1.2.1
+	{"ui_locales", checkLocales},                       // OpenID Connect Core §3.1.2.1
 	{"hints", checkHints},                              // OpenID Connect Core §3.1.2.1
 	{"claims", checkClaims},                            // OpenID Connect Core §5.5
 }
@@ -264,5 +265,14 @@ func checkDisplay(d *draft) *Error {
 	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
 		d.asked.Display = asked
 	}
+	return nil
+}
+
+// maxLocales bounds how many languages of a request are kept.
+const maxLocales = 10
+
+func checkLocales(d *draft) *Error {
+	list := d.params.list("ui_locales")
+	d.asked.UILocales = list[:min(len(list), maxLocales)]
 	return nil
 }

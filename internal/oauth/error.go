@@ -68,6 +68,11 @@ type Error struct {
 	// §5.2.2; of InsufficientAuthorization only.
 	AuthSession model.Secret
 
+	// Format and Values are what Description was made of: by its format a sentence
+	// is found in other languages. Format is empty where that is not offered.
+	Format string
+	Values []any
+
 	cause error
 }
 
@@ -86,7 +91,7 @@ func (e *Error) Shown() bool { return e.To == nil }
 // fail makes an Error. What is put into the description must come from us, or
 // be known to consist of safe characters (see plain).
 func fail(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Description: fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Description: fmt.Sprintf(format, args...), Format: format, Values: args}
 }
 
 // plain returns s if every character of it may stand in an error description

@@ -20,7 +20,7 @@ func checkHints(d *draft) *Error {
 	}
 	claims, person, err := d.hint(d.ctx, hint)
 	if errors.Is(err, errNoHint) {
-		return &Error{Code: InvalidRequest, Description: "The id_token_hint is not an ID token of this server", cause: err}
+		return errHint(err)
 	}
 	if err != nil {
 		return inner(err).(*Error)
@@ -33,6 +33,12 @@ func checkHints(d *draft) *Error {
 		return fail(InvalidRequest, "The id_token_hint was issued to another client")
 	}
 	return d.expect(person)
+}
+
+func errHint(cause error) *Error {
+	e := fail(InvalidRequest, "The id_token_hint is not an ID token of this server")
+	e.cause = cause
+	return e
 }
 
 // expect notes that nobody else than this person will do.

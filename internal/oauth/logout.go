@@ -36,7 +36,7 @@ func (a *Authority) BeginLogout(ctx context.Context, form url.Values) (Logout, e
 			return Logout{}, inner(err)
 		}
 		if err != nil {
-			return Logout{}, &Error{Code: InvalidRequest, Description: "The id_token_hint is not an ID token of this server", cause: err}
+			return Logout{}, errHint(err)
 		}
 		aud := model.ClientID(claims.Audience[0])
 		if id != "" && id != aud {

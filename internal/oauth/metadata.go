@@ -80,7 +80,7 @@ type Metadata struct {
 	PromptValuesSupported        []string        `json:"prompt_values_supported"`
 	ACRValuesSupported           []string        `json:"acr_values_supported,omitempty"`
 	DisplayValuesSupported       []string        `json:"display_values_supported"`
-	UILocalesSupported           []string        `json:"ui_locales_supported"`
+	UILocalesSupported           []string        `json:"ui_locales_supported,omitempty"`
 	CodeChallengeMethods         []string        `json:"code_challenge_methods_supported"`
 	IssInResponse                bool            `json:"authorization_response_iss_parameter_supported"` // RFC 9207 §3
 	RequestParameterSupported    bool            `json:"request_parameter_supported"`
@@ -157,7 +157,7 @@ func (a *Authority) Metadata() Metadata {
 		PromptValuesSupported:       a.prompts(),
 		ACRValuesSupported:          slices.Clone(a.ACRValues),
 		DisplayValuesSupported:      slices.Clone(displays),
-		UILocalesSupported:          []string{"en"},
+		UILocalesSupported:          slices.Clone(a.UILocales),
 		CodeChallengeMethods:        []string{"S256"},
 		IssInResponse:               true,
 		ClaimsParameterSupported:    true,

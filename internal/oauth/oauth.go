@@ -53,6 +53,8 @@ type Config struct {
 	// OfflineEnds.
 	OfflineAccess string
 
+	UILocales []string // languages of the pages (BCP 47)
+
 	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 

@@ -24,6 +24,7 @@ type Config struct {
 	Listener net.Listener // instead of Listen
 	Issuer   string       // the public URL; that of the database, or http://localhost:8080
 	Name     string       // what people see; Ostiary
+	Language string       // of the pages, for whoever wishes for none that there is; en
 
 	NoDebugger bool // leaves out the page at /debugger
 
@@ -91,6 +92,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Name == "" {
 		c.Name = "Ostiary"
+	}
+	if c.Language == "" {
+		c.Language = "en"
 	}
 	if c.Data == "" {
 		c.Data = "data"

@@ -100,7 +100,7 @@ func conformDocument(t *testing.T, a servertest.Answer, issuer string) {
 	for name, want := range map[string][]string{
 		"response_types_supported": {"code", "id_token", "id_token token"}, "grant_types_supported": {"authorization_code", "implicit"},
 		"subject_types_supported": {"public"}, "id_token_signing_alg_values_supported": {"RS256"}, "claims_supported": {"sub"},
-		"scopes_supported": {"openid"}, "ui_locales_supported": {"en"}, "code_challenge_methods_supported": {"S256"},
+		"scopes_supported": {"openid"}, "ui_locales_supported": {"en", "ja", "uk"}, "code_challenge_methods_supported": {"S256"},
 		"token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post", "private_key_jwt"},
 	} {
 		for _, value := range want {

@@ -216,7 +216,7 @@ func (e expected) read(t *testing.T, page *servertest.Page) url.Values {
 // shown: an error page at the endpoint's own address, and no way to the client.
 func shown(t *testing.T, page *servertest.Page) {
 	t.Helper()
-	if page.Left != nil || page.Status != http.StatusBadRequest || page.URL.Path != "/authorize" || len(page.Attributes("form", "action")) != 0 ||
+	if page.Left != nil || page.Status != http.StatusBadRequest || page.URL.Path != "/authorize" || slices.ContainsFunc(page.Attributes("form", "action"), func(to string) bool { return to != "/language" }) ||
 		!strings.HasPrefix(page.Header.Get("Content-Type"), "text/html") || !strings.Contains(page.Body, "This request is not valid") {
 		t.Errorf("%s: %d %v %s", page.URL, page.Status, page.Left, page.Body)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
+	pages "github.com/ostiary/ostiary/internal/web"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
@@ -183,15 +184,15 @@ func TestHint(t *testing.T) {
 }
 
 // TestDisplayAndLanguage: the pages look as was asked for, and are in the language
-// that discovery names.
+// that was asked for, all the way.
 func TestDisplayAndLanguage(t *testing.T) {
 	h := servertest.Start(t)
 	h.User("olena", password)
 	p := newParty(h, "code", "")
 	for display, class := range map[string]string{"": "<body>", "page": "<body>", "popup": `<body class="popup">`, "touch": `<body class="touch">`, "wap": "<body>", "POPUP": "<body>", "hologram": "<body>"} {
-		page := h.Browser().Get(p.path("display", display, "ui_locales", "uk ja fr-CA"))
+		page := h.Browser().Get(p.path("display", display, "ui_locales", "fr-CA uk ja"))
 		for range 3 {
-			if !strings.Contains(page.Body, class) || !strings.Contains(page.Body, `<html lang="en"`) {
+			if !strings.Contains(page.Body, class) || !strings.Contains(page.Body, `<html lang="uk"`) {
 				t.Errorf("display=%s, %s: %.200s", display, page.URL.Path, page.Body)
 			}
 			pw := password
@@ -208,7 +209,7 @@ func TestDisplayAndLanguage(t *testing.T) {
 		}
 	}
 	m := get(t, h.Issuer+"/.well-known/openid-configuration")
-	for name, want := range map[string]string{"acr_values_supported": "urn:ostiary:acr:password", "display_values_supported": "page popup touch", "ui_locales_supported": "en"} {
+	for name, want := range map[string]string{"acr_values_supported": "urn:ostiary:acr:password", "display_values_supported": "page popup touch", "ui_locales_supported": strings.Join(pages.Languages(), " ")} {
 		var got []string
 		list, _ := m.JSON[name].([]any)
 		for _, v := range list {

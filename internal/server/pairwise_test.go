@@ -185,7 +185,7 @@ func TestPairwiseHint(t *testing.T) {
 		if v := silent(foreign); v.Get("error") != "invalid_request" {
 			t.Errorf("another client's hint: %v", v)
 		}
-		if p := b.Get("/logout?id_token_hint=" + his); p.Status != http.StatusOK || !strings.Contains(p.Body, "<form") {
+		if p := b.Get("/logout?id_token_hint=" + his); p.Status != http.StatusOK || !strings.Contains(p.Body, "<form method") {
 			t.Errorf("another person's hint signs out: %d", p.Status)
 		}
 		bye := "&post_logout_redirect_uri=" + url.QueryEscape("https://shop.example/bye")

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/web"
 )
 
 // Parts are the opened rooms of the house: what the commands that administer
@@ -49,6 +51,9 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		if err := oauth.CheckIssuer(c.Issuer); err != nil {
 			return nil, fmt.Errorf("the issuer %w", err)
 		}
+	}
+	if !slices.Contains(web.Languages(), c.Language) {
+		return nil, fmt.Errorf("there are no pages in the language %q: set --language to one of %s", c.Language, strings.Join(web.Languages(), ", "))
 	}
 	if err := c.Registration.Check(); err != nil {
 		return nil, err
@@ -95,7 +100,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
 		ACRValues:  []string{account.ACRPassword},
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
-		SignUp: c.SignUp,
+		SignUp: c.SignUp, UILocales: web.Languages(),
 	})
 	if err != nil {
 		return nil, err

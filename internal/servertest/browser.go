@@ -129,7 +129,7 @@ type Form struct {
 	Button map[string]url.Values // by class: what the button adds
 }
 
-// Form returns the only form of the page.
+// Form returns the only form of the page, beside the one of the languages.
 func (p *Page) Form() Form {
 	p.b.t.Helper()
 	doc, err := html.Parse(strings.NewReader(p.Body))
@@ -138,7 +138,7 @@ func (p *Page) Form() Form {
 	}
 	var forms []Form
 	walk(doc, func(n *html.Node) {
-		if n.Data == "form" {
+		if n.Data == "form" && attr(n, "class") != "languages" {
 			forms = append(forms, readForm(n))
 		}
 	})
@@ -193,7 +193,7 @@ func (p *Page) Submit(class string, fields ...string) *Page {
 // SubmitIf is Submit if the page has a form with that button, else the page.
 func (p *Page) SubmitIf(class string) *Page {
 	p.b.t.Helper()
-	if !strings.Contains(p.Body, "<form ") || p.Form().Button[class] == nil {
+	if !strings.Contains(p.Body, "<form method") || p.Form().Button[class] == nil {
 		return p
 	}
 	return p.Submit(class)

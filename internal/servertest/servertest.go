@@ -119,7 +119,7 @@ func (h *House) User(login, password string) model.User {
 			Name: "Olena " + login, GivenName: "Olena", FamilyName: login, MiddleName: "M.", Nickname: login,
 			PreferredUsername: login, Page: "https://people.example/" + login, Picture: "https://people.example/p.png",
 			Website: "https://example.com", Gender: "female", Birthdate: "1990-02-28", Zoneinfo: "Europe/Kyiv",
-			Locale: "uk-UA", Email: login + "@example.com", EmailVerified: true, PhoneNumber: "+380441234567",
+			Locale: "en-GB", Email: login + "@example.com", EmailVerified: true, PhoneNumber: "+380441234567",
 			Address: &model.Address{Locality: "Kyiv", Country: "Ukraine"}, Groups: []string{"staff"},
 		},
 	})

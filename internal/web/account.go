@@ -50,6 +50,9 @@ func (s *Web) accounts(r *http.Request) ([]signedIn, error) {
 		}
 		return cmp.Or(cmp.Compare(b.AuthTime, a.AuthTime), cmp.Compare(a.ID, b.ID))
 	})
+	if len(list) > 0 {
+		wishesOf(r).locale = &list[0].User.Profile.Locale
+	}
 	return list, nil
 }
 
@@ -105,6 +108,7 @@ func (s *Web) arrive(r *http.Request, z oauth.Authorization) (v visit, err error
 		if v.who, err = s.use(r, v.accounts[i]); err != nil {
 			return v, err
 		}
+		wishesOf(r).locale = &v.accounts[i].User.Profile.Locale
 		sessions = slices.Delete(sessions, i, i+1)
 	}
 	v.step, v.refusal = s.Authority.Next(r.Context(), z, v.who.or(), sessions...)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -15,10 +16,12 @@ func (s *Web) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	wishesOf(r).asked = strings.Fields(f.Get("ui_locales")) // for an error as well
 	z, err := s.Authority.Begin(r.Context(), f)
 	if err != nil {
 		return err
 	}
+	wishesOf(r).asked = z.Request.Asked.UILocales
 	if r.Method == http.MethodPost {
 		// Posted from another site, the request carries no session cookie
 		// (SameSite=Lax). The redirect that follows does.
@@ -99,7 +102,9 @@ func (s *Web) pageOf(z oauth.Authorization, page string) string {
 
 // waiting finds the request that a page belongs to.
 func (s *Web) waiting(r *http.Request) (oauth.Authorization, error) {
-	return s.Authority.Resume(r.Context(), model.RequestID(r.PathValue("id")), s.cookies.interaction(r))
+	z, err := s.Authority.Resume(r.Context(), model.RequestID(r.PathValue("id")), s.cookies.interaction(r))
+	wishesOf(r).asked = z.Request.Asked.UILocales
+	return z, err
 }
 
 // at finds the request that a page belongs to, if one of the page's steps is its

@@ -28,6 +28,9 @@ import (
 // could use. It is read where an application on another site holds that frame,
 // so it is SameSite=None, which browsers take with Secure alone; on
 // http://localhost they take that as well.
+//
+// The last one is the language that somebody chose. It says nothing else, and is
+// there for those alone who chose one.
 type cookies struct {
 	secure bool
 	base   string
@@ -45,6 +48,8 @@ func (c cookies) sessionName(id model.UserID) string {
 }
 func (c cookies) currentName() string     { return c.name("__Host-", "ostiary_account") }
 func (c cookies) interactionName() string { return c.name("__Secure-", "ostiary_interaction") }
+
+func (c cookies) languageName() string { return c.name("__Host-", "ostiary_language") }
 
 func (c cookies) stateName() string { return c.name("__Host-", "ostiary_state") }
 
@@ -69,6 +74,16 @@ func (c cookies) sessions(r *http.Request) map[model.UserID]model.Secret {
 // current says who of those who are signed in was used last.
 func (c cookies) current(r *http.Request) model.UserID {
 	return model.UserID(read(r, c.currentName()))
+}
+
+// language is what the person chose, unchecked.
+func (c cookies) language(r *http.Request) string { return read(r, c.languageName()).Reveal() }
+
+// setLanguage keeps a choice of language for a year.
+func (c cookies) setLanguage(w http.ResponseWriter, tag string) {
+	k := c.cookie(c.languageName(), "/", model.Secret(tag))
+	k.MaxAge = int((365 * 24 * time.Hour).Seconds())
+	http.SetCookie(w, k)
 }
 
 func (c cookies) interaction(r *http.Request) model.Secret {

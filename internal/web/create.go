@@ -72,7 +72,7 @@ func (s *Web) createFailed(w http.ResponseWriter, r *http.Request, z oauth.Autho
 	switch {
 	case errors.As(err, &wrong):
 		page.Wrong = fieldOf(wrong)
-		page.Error = s.pages.text(r, "create.error."+page.Wrong, "reason", wrong.Reason)
+		page.Error = s.pages.flaw(r, wrong)
 	case errors.Is(err, account.ErrLoginTaken):
 		page.Wrong, page.Error = "login", s.pages.text(r, "create.error.taken")
 	case errors.Is(err, account.ErrSignUpLimit):

@@ -26,8 +26,9 @@ func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
 
 // formPostPage is a form to action; the text says what it is for.
 func (s *Web) formPostPage(r *http.Request, text, action string, fields []hiddenField) formPostPage {
+	words := s.pages.edition(r).words
 	return formPostPage{
-		Language: s.pages.words.language, Installation: s.pages.theme.Name,
+		Language: words.language, Direction: words.direction, Installation: s.pages.theme.Name,
 		Title: s.pages.text(r, "formpost.title"), Text: text, Submit: s.pages.text(r, "formpost.submit"),
 		Action: action, Base: s.base, Fields: fields,
 	}
@@ -36,9 +37,10 @@ func (s *Web) formPostPage(r *http.Request, text, action string, fields []hidden
 // formPostPage is a form that sends itself, OAuth 2.0 Form Post Response Mode §2
 // and appendix A. Where no script runs, its button does.
 type formPostPage struct {
-	Language, Installation, Title, Text, Submit string
-	Action, Base                                string
-	Fields                                      []hiddenField
+	Language, Direction, Installation string
+	Title, Text, Submit               string
+	Action, Base                      string
+	Fields                            []hiddenField
 }
 
 // formPostPolicy is contentPolicy and one script of ours, the only one on any
@@ -48,7 +50,7 @@ const formPostPolicy = contentPolicy + "; script-src 'self'"
 // formPostTemplate stands apart from the other pages: it is the only one with a
 // script, and is seen for an instant.
 var formPostTemplate = template.Must(template.New("formpost").Funcs(template.FuncMap{"asset": asset}).Parse(`<!DOCTYPE html>
-<html lang="{{.Language}}">
+<html lang="{{.Language}}" dir="{{.Direction}}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -77,5 +79,5 @@ func (p *pages) formPost(w http.ResponseWriter, r *http.Request, v formPostPage)
 		p.error(w, r, errorPage{Status: http.StatusInternalServerError, Code: string(oauth.ServerError)})
 		return
 	}
-	p.write(w, http.StatusOK, pageHeaders{kind: "text/html; charset=utf-8", policy: formPostPolicy, opener: openerFlow}, body.Bytes())
+	p.write(w, http.StatusOK, pageHeaders{kind: "text/html; charset=utf-8", policy: formPostPolicy, opener: openerFlow, language: v.Language}, body.Bytes())
 }

@@ -19,6 +19,7 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	wishesOf(r).asked = strings.Fields(f.Get("ui_locales"))
 	l, err := s.Authority.BeginLogout(r.Context(), f)
 	if err != nil {
 		return err
@@ -60,9 +61,9 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 }
 
 // logoutFields are the parameters that a page carries along; they are checked
-// anew when they come back. The hint about the person and the one about their
-// language (§2) change nothing: the page says who is signed in.
-var logoutFields = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state"}
+// anew when they come back. The hint about the person (§2) changes nothing: the
+// page says who is signed in.
+var logoutFields = []string{"id_token_hint", "client_id", "post_logout_redirect_uri", "state", "ui_locales"}
 
 // postedAgain marks a form that has come by way of a page of ours.
 const postedAgain = "posted_again"
@@ -78,6 +79,7 @@ func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 			keep[name] = f[name]
 		}
 	}
+	wishesOf(r).asked = strings.Fields(keep.Get("ui_locales"))
 	l, err := s.Authority.BeginLogout(r.Context(), keep)
 	if err != nil {
 		return err
@@ -141,12 +143,22 @@ func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, wh
 	case len(left) > 0 && l.Client.ID == "":
 		redirect(w, r, s.base+"/") // to who is still signed in here
 	default:
-		redirect(w, r, s.base+"/signed-out")
+		redirect(w, r, s.base+"/signed-out"+s.inLanguage(r))
 	}
 	return nil
 }
 
+// inLanguage is the query with which the last page speaks as those before it did:
+// there is no session any more whose person could be asked for theirs.
+func (s *Web) inLanguage(r *http.Request) string {
+	if w := wishesOf(r); len(w.asked) == 0 && (w.locale == nil || *w.locale == "") {
+		return ""
+	}
+	return "?ui_locales=" + s.pages.edition(r).words.language
+}
+
 func (s *Web) signedOut(w http.ResponseWriter, r *http.Request) error {
+	wishesOf(r).asked = strings.Fields(r.URL.Query().Get("ui_locales"))
 	s.pages.signedOut(w, r, signedOutPage{})
 	return nil
 }

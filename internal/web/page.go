@@ -8,14 +8,17 @@ import (
 	"html/template"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -24,8 +27,9 @@ var templateFS embed.FS
 
 // Theme is what an installation may say about the look of its pages.
 type Theme struct {
-	Name string // of the installation; empty: "Ostiary"
-	Base string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
+	Name     string // of the installation; empty: "Ostiary"
+	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
+	Language string // of Languages, for whoever wishes for none of them; empty: English
 }
 
 // contentPolicy is the Content-Security-Policy of every page. There is no
@@ -55,9 +59,25 @@ const (
 
 // pages draws every page that a browser sees. It is safe for concurrent use.
 type pages struct {
-	theme Theme
+	theme    Theme
+	chooser  chooser
+	editions map[string]*edition // by language
+	menu     []menuItem
+}
+
+// edition is every page in one language.
+type edition struct {
 	words messages
 	views map[string]*template.Template
+}
+
+// menuItem is a language that can be chosen.
+type menuItem struct{ Tag, Name string }
+
+// frame is a page with what stands around it.
+type frame struct {
+	Page any
+	Back string // where a choice of language leads; empty: none is offered
 }
 
 // layoutFiles are shared by all pages; each other file in templates is one page
@@ -70,10 +90,14 @@ var (
 // newPages parses all templates. A page that lacks a part, a text or a file is
 // an error here and not the misfortune of the first visitor.
 func newPages(theme Theme) (*pages, error) {
-	return parsePages(templateFS, theme, english)
+	all, err := readMessages(languageFS)
+	if err != nil {
+		return nil, err
+	}
+	return parsePages(templateFS, theme, all)
 }
 
-func parsePages(files fs.FS, theme Theme, words messages) (*pages, error) {
+func parsePages(files fs.FS, theme Theme, all map[string]messages) (*pages, error) {
 	if theme.Name = tidy(theme.Name); theme.Name == "" {
 		theme.Name = "Ostiary"
 	}
@@ -81,49 +105,74 @@ func parsePages(files fs.FS, theme Theme, words messages) (*pages, error) {
 	if theme.Base != "" && (theme.Base[0] != '/' || strings.HasPrefix(theme.Base, "//")) {
 		return nil, fmt.Errorf("web: the base path %q must begin with one slash", theme.Base)
 	}
-	p := &pages{theme: theme, words: words, views: map[string]*template.Template{}}
-	layout, err := template.New("layout.html").Funcs(p.funcs()).ParseFS(files, layoutFiles...)
-	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+	tags := slices.Sorted(maps.Keys(all))
+	if theme.Language == "" {
+		theme.Language = source
 	}
-	for name, zero := range pageData {
-		if p.views[name], err = parseView(files, layout, name); err != nil {
-			return nil, err
-		}
-		// html/template finds its own objections at the first execution only.
-		if err := p.views[name].Execute(&bytes.Buffer{}, zero); err != nil {
-			return nil, fmt.Errorf("web: %w", err)
+	if !slices.Contains(tags, theme.Language) {
+		return nil, fmt.Errorf("web: there are no pages in the language %q", theme.Language)
+	}
+	p := &pages{theme: theme, chooser: newChooser(tags, theme.Language), editions: map[string]*edition{}}
+	for _, tag := range tags {
+		p.menu = append(p.menu, menuItem{tag, all[tag].name})
+	}
+	for _, tag := range tags {
+		var err error
+		if p.editions[tag], err = p.parseEdition(files, all[tag]); err != nil {
+			return nil, fmt.Errorf("web: %s: %w", tag, err)
 		}
 	}
 	return p, nil
 }
 
+func (p *pages) parseEdition(files fs.FS, words messages) (*edition, error) {
+	e := &edition{words: words, views: map[string]*template.Template{}}
+	layout, err := template.New("layout.html").Funcs(p.funcs(words)).ParseFS(files, layoutFiles...)
+	if err != nil {
+		return nil, err
+	}
+	for name, zero := range pageData {
+		if e.views[name], err = parseView(files, layout, name); err != nil {
+			return nil, err
+		}
+		// html/template finds its own objections at the first execution only.
+		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/"}); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
 func parseView(files fs.FS, layout *template.Template, name string) (*template.Template, error) {
 	t, err := layout.Clone()
 	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+		return nil, err
 	}
 	if t, err = t.ParseFS(files, path.Join("templates", name+".html")); err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+		return nil, err
 	}
 	for _, part := range pageParts {
 		if t.Lookup(part) == nil {
-			return nil, fmt.Errorf("web: templates/%s.html does not define %q", name, part)
+			return nil, fmt.Errorf("templates/%s.html does not define %q", name, part)
 		}
 	}
 	return t, nil
 }
 
 // funcs are what the templates can call.
-func (p *pages) funcs() template.FuncMap {
+func (p *pages) funcs(words messages) template.FuncMap {
 	return template.FuncMap{
-		"t":            p.words.fill,
-		"rich":         p.words.rich,
-		"language":     func() string { return p.words.language },
-		"direction":    func() string { return p.words.direction },
-		"installation": func() string { return p.theme.Name },
-		"home":         func() string { return p.theme.Base + "/" },
-		"logo":         func(hash string) string { return p.theme.Base + "/logo/" + hash },
+		"t":              words.fill,
+		"rich":           words.rich,
+		"date":           words.date,
+		"language":       func() string { return words.language },
+		"direction":      func() string { return words.direction },
+		"languages":      func() []menuItem { return p.menu },
+		"installation":   func() string { return p.theme.Name },
+		"at":             func(path string) string { return p.theme.Base + path },
+		"passwordLength": func() string { return strconv.Itoa(account.MinPassword) },
+		"home":           func() string { return p.theme.Base + "/" },
+		"logo":           func(hash string) string { return p.theme.Base + "/logo/" + hash },
 		"asset": func(name string) (string, error) {
 			if a := asset(name); a != "" {
 				return p.theme.Base + a, nil
@@ -137,11 +186,14 @@ func (p *pages) funcs() template.FuncMap {
 	}
 }
 
+// edition is the one for the person who sent r.
+func (p *pages) edition(r *http.Request) *edition { return p.editions[p.chooser.of(r)] }
+
 // text returns a text for the person who sent r, for the fields of pages that
 // are shown as they are (Error, Description, Hint); the pairs are words and their
 // values, as in messages.fill. An unknown key comes back as it is.
 func (p *pages) text(r *http.Request, key string, pairs ...string) string {
-	s, err := p.words.fill(key, pairs...)
+	s, err := p.edition(r).words.fill(key, pairs...)
 	if err != nil {
 		slog.ErrorContext(r.Context(), "text missing", "error", err)
 		return key
@@ -153,9 +205,10 @@ func (p *pages) text(r *http.Request, key string, pairs ...string) string {
 // Connect Core §5.4, §11) in words, all others by their names.
 func (p *pages) scopes(r *http.Request, names []string) []scopeView {
 	views := make([]scopeView, 0, len(names))
+	known := p.edition(r).words.keys
 	for _, name := range names {
 		v := scopeView{Name: name, Title: name}
-		if _, ok := p.words.text["scope."+name+".detail"]; ok {
+		if known["scope."+name+".detail"] {
 			v.Title, v.Detail = p.text(r, "scope."+name), p.text(r, "scope."+name+".detail")
 		}
 		views = append(views, v)
@@ -181,13 +234,18 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 // draw writes a page, whole or not at all.
 func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
-	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener}
-	if err := p.views[d.view].Execute(&body, d.data); err != nil {
+	e := p.edition(r)
+	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.language}
+	around := frame{Page: d.data}
+	if !d.once {
+		around.Back = p.backTo(r)
+	}
+	if err := e.views[d.view].Execute(&body, around); err != nil {
 		slog.ErrorContext(r.Context(), "page not drawn", "page", d.view, "error", err)
 		body.Reset()
 		body.WriteString("internal error\n")
 		d.status = http.StatusInternalServerError
-		headers.kind = "text/plain; charset=utf-8"
+		headers.kind, headers.language = "text/plain; charset=utf-8", source
 	}
 	p.write(w, d.status, headers, body.Bytes())
 }
@@ -195,7 +253,8 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 // pageHeaders are those in which pages differ.
 type pageHeaders struct {
 	kind, policy, opener string
-	framed               bool // by others
+	language             string // empty: there is nothing to read
+	framed               bool   // by others
 }
 
 // write sends a page with the headers that all of them have.
@@ -212,6 +271,10 @@ func (p *pages) write(w http.ResponseWriter, status int, differ pageHeaders, bod
 		h.Set("X-Frame-Options", "DENY") // RFC 9700 §4.16, for browsers that do not know frame-ancestors
 	}
 	h.Set("Cache-Control", "no-store")
+	if differ.language != "" {
+		h.Set("Content-Language", differ.language)
+		h.Add("Vary", "Accept-Language")
+	}
 	w.WriteHeader(status)
 	w.Write(body) // a browser that went away is nobody's error
 }
@@ -222,6 +285,7 @@ type drawing struct {
 	status int
 	opener string
 	policy string // what contentPolicy is followed by
+	once   bool   // coming back to it would not show it again
 	data   any
 }
 
@@ -352,9 +416,15 @@ type errorPage struct {
 	Status      int    // 0: 400
 	Code        string // of the protocol, as "invalid_request"
 	Description string // what is wrong, one sentence
+	Detail      string // the same for whoever runs the application, in English; empty: Description says it
 	Hint        string // what to do about it; empty: a general hint
 	RequestID   string // by which the log is searched
+	At          int64  // when it happened; 0: it is not told
+	Wait        int64  // seconds after which it may be tried again; 0: nobody knows
 }
+
+// Minutes is Wait for people, a minute at least.
+func (v errorPage) Minutes() string { return strconv.FormatInt(max(1, (v.Wait+59)/60), 10) }
 
 // Kind picks the words: the fault is not always in the request.
 func (v errorPage) Kind() string {
@@ -418,7 +488,7 @@ func (v signedOutPage) Link() template.URL {
 }
 
 func (p *pages) signedOut(w http.ResponseWriter, r *http.Request, v signedOutPage) {
-	d := drawing{view: "signedout", status: http.StatusOK, opener: openerFlow, data: v}
+	d := drawing{view: "signedout", status: http.StatusOK, opener: openerFlow, once: len(v.Frames) > 0, data: v}
 	if len(v.Frames) > 0 {
 		d.policy = "; frame-src"
 		for _, f := range v.Frames {

@@ -35,7 +35,7 @@ func (s *Web) setup(w http.ResponseWriter, r *http.Request) error {
 	if errors.As(err, &wrong) {
 		s.pages.setup(w, r, setupPage{
 			Status: http.StatusUnprocessableEntity, Action: s.base + "/setup", Token: f.Get("token"),
-			Login: f.Get("login"), Name: f.Get("name"), Email: f.Get("email"), Error: wrong.Error(),
+			Login: f.Get("login"), Name: f.Get("name"), Email: f.Get("email"), Error: s.pages.flaw(r, wrong),
 		})
 		return nil
 	}
@@ -48,7 +48,8 @@ func (s *Web) setup(w http.ResponseWriter, r *http.Request) error {
 
 // setupRefused says why a link does not work, and where a new one comes from.
 func (s *Web) setupRefused(w http.ResponseWriter, r *http.Request, err error) error {
-	page := errorPage{Code: string(oauth.InvalidRequest), Hint: s.pages.text(r, "setup.error.hint"), RequestID: s.RequestID(r)}
+	page := s.errorPage(r, oauth.InvalidRequest, "")
+	page.Hint = s.pages.text(r, "setup.error.hint")
 	switch {
 	case errors.Is(err, account.ErrAlreadySetUp):
 		page.Description, page.Hint = s.pages.text(r, "setup.error.done"), s.pages.text(r, "setup.error.done.hint")

@@ -29,13 +29,13 @@ func (s *Web) keepState(w http.ResponseWriter, r *http.Request, people []signedI
 const statePolicy = "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
 
 // stateTemplate is the frame that applications ask, OpenID Connect Session
-// Management §3.2.
+// Management §3.2. Nobody sees it, so it has no text in any language.
 var stateTemplate = template.Must(template.New("state").Funcs(template.FuncMap{"asset": asset}).Parse(`<!DOCTYPE html>
-<html lang="en" data-cookie="{{.Cookie}}">
+<html data-cookie="{{.Cookie}}">
 <head>
 <meta charset="utf-8">
 <meta name="robots" content="noindex">
-<title>Session state</title>
+<title>{{.Installation}}</title>
 <script src="{{.Base}}{{asset "state.js"}}"></script>
 </head>
 <body></body>
@@ -44,7 +44,7 @@ var stateTemplate = template.Must(template.New("state").Funcs(template.FuncMap{"
 
 func (s *Web) state(w http.ResponseWriter, r *http.Request) error {
 	var body bytes.Buffer
-	err := stateTemplate.Execute(&body, struct{ Cookie, Base string }{s.cookies.stateName(), s.base})
+	err := stateTemplate.Execute(&body, struct{ Cookie, Base, Installation string }{s.cookies.stateName(), s.base, s.pages.theme.Name})
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,6 @@ package web
 import (
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -84,71 +81,5 @@ func TestDisplay(t *testing.T) {
 				t.Errorf("%T with display %q: class %q", page, display, got)
 			}
 		}
-	}
-}
-
-// TestTexts: each text that a template or a handler asks for exists, and no
-// text is there for nothing.
-func TestTexts(t *testing.T) {
-	var source strings.Builder
-	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	templates, err := filepath.Glob("templates/*.html")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range append(files, templates...) {
-		if f == "strings.go" || strings.HasSuffix(f, "_test.go") {
-			continue
-		}
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		source.Write(data)
-	}
-	used := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?:\b(?:t|rich) |text\(r, )"([a-z_.]*[a-z])"`).FindAllStringSubmatch(source.String(), -1) {
-		used[m[1]] = true
-	}
-	for _, prefix := range []string{"error.title", "error.hint"} { // put together in error.html
-		for _, status := range []int{400, 429, 500} {
-			used[prefix+errorPage{Status: status}.Kind()] = true
-		}
-	}
-	for _, name := range oauth.StandardClaims() { // put together in pages.claims
-		used["claim."+name] = true
-	}
-	for _, field := range []string{"login", "name", "password"} { // put together in create.go
-		used["create.error."+field] = true
-	}
-	for key := range used {
-		if english.text[key] == "" {
-			t.Errorf("there is no text %q", key)
-		}
-	}
-	for key := range english.text {
-		if !used[key] && !strings.HasPrefix(key, "scope.") {
-			t.Errorf("nobody uses the text %q", key)
-		}
-	}
-}
-
-func TestMessages(t *testing.T) {
-	m := messages{language: "en", text: map[string]string{"k": "a <b> {client} c {host}"}}
-	if s, err := m.fill("k", "client", "<x>", "host", "h"); err != nil || s != "a <b> <x> c h" {
-		t.Errorf("fill: %q, %v", s, err)
-	}
-	want := `a &lt;b&gt; <strong><bdi>&lt;x&gt;</bdi></strong> c <strong><bdi dir="ltr">{client}</bdi></strong>`
-	if s, err := m.rich("k", "client", "<x>", "host", "{client}"); err != nil || string(s) != want {
-		t.Errorf("rich: %q, %v", s, err)
-	}
-	if _, err := m.fill("absent"); err == nil {
-		t.Error("an absent text must be an error")
-	}
-	if _, err := m.fill("k", "client", "x"); err == nil {
-		t.Error("an absent value must be an error")
 	}
 }

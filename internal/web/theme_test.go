@@ -7,19 +7,23 @@ import (
 )
 
 func TestStartFailsOnBrokenTemplates(t *testing.T) {
+	all, err := readMessages(languageFS)
+	if err != nil {
+		t.Fatal(err)
+	}
 	broken := func(name, content string) fs.FS {
 		files := fstest.MapFS{}
 		for f := range pageData {
 			files["templates/"+f+".html"] = &fstest.MapFile{Data: []byte(`{{define "title"}}x{{end}}{{define "main"}}y{{end}}`)}
 		}
-		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .}}</title>{{template "main" .}}`)}
+		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .Page}}</title>{{template "main" .Page}}`)}
 		files["templates/parts.html"] = &fstest.MapFile{}
 		if name != "" {
 			files["templates/"+name+".html"] = &fstest.MapFile{Data: []byte(content)}
 		}
 		return files
 	}
-	if _, err := parsePages(broken("", ""), Theme{}, english); err != nil {
+	if _, err := parsePages(broken("", ""), Theme{}, all); err != nil {
 		t.Fatalf("sound templates: %v", err)
 	}
 	for why, content := range map[string]string{
@@ -31,19 +35,22 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 		"no such data": `{{define "title"}}x{{end}}{{define "main"}}{{.Absent}}{{end}}`,
 		"unsafe place": `{{define "title"}}x{{end}}{{define "main"}}<a href={{.Action}}"x>{{end}}`,
 	} {
-		if _, err := parsePages(broken("login", content), Theme{}, english); err == nil {
+		if _, err := parsePages(broken("login", content), Theme{}, all); err == nil {
 			t.Errorf("%s: must not start", why)
 		}
 	}
 	files := broken("", "").(fstest.MapFS)
 	delete(files, "templates/consent.html")
-	if _, err := parsePages(files, Theme{}, english); err == nil {
+	if _, err := parsePages(files, Theme{}, all); err == nil {
 		t.Error("an absent page must not start")
 	}
 	for _, base := range []string{"auth", "//evil.test", "https://issuer.example/auth"} {
 		if _, err := newPages(Theme{Base: base}); err == nil {
 			t.Errorf("base path %q must not start", base)
 		}
+	}
+	if _, err := newPages(Theme{Language: "eo"}); err == nil {
+		t.Error("a language without pages must not start")
 	}
 	for _, base := range []string{"", "/", "/auth", "/auth/"} {
 		if _, err := newPages(Theme{Base: base}); err != nil {

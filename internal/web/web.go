@@ -55,12 +55,14 @@ func New(c Config) (*Web, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Web{
+	s := &Web{
 		Config:  c,
 		pages:   p,
 		cookies: cookies{secure: strings.HasPrefix(c.Authority.Issuer, "https:"), base: base},
 		base:    base,
-	}, nil
+	}
+	p.chooser.own, p.chooser.locale = s.cookies.language, s.localeOf
+	return s, nil
 }
 
 // Handler is the site map. The base path of the issuer stands before each
@@ -96,6 +98,7 @@ func (s *Web) Handler() http.Handler {
 	// What a person visits on their own.
 	page("GET /{$}", s.home)
 	page("POST /switch", s.switchAccount)
+	page("POST /language", s.chooseLanguage)
 	page("POST /logout/confirm", s.confirmLogout)
 	page("GET /signed-out", s.signedOut)
 	page("GET /setup", s.showSetup)
@@ -104,7 +107,7 @@ func (s *Web) Handler() http.Handler {
 	page("GET /logo/{hash}", s.logo)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
 	page("GET /", s.notFound)
-	return s.sameOrigin().Handler(mux)
+	return hear(s.sameOrigin().Handler(mux))
 }
 
 // sameOrigin refuses what another site makes a browser post, but for the two
@@ -122,10 +125,9 @@ func (s *Web) sameOrigin() *http.CrossOriginProtection {
 		}
 	}
 	p.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.pages.error(w, r, errorPage{
-			Status: http.StatusForbidden, Code: string(oauth.InvalidRequest),
-			Description: "The form was sent from another site", RequestID: s.RequestID(r),
-		})
+		page := s.errorPage(r, oauth.InvalidRequest, s.pages.text(r, "refusal.site"))
+		page.Status = http.StatusForbidden
+		s.pages.error(w, r, page)
 	}))
 	return p
 }
@@ -133,7 +135,7 @@ func (s *Web) sameOrigin() *http.CrossOriginProtection {
 // refuse is the one place where an error becomes what a person sees, or is
 // carried back to the application.
 func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	page := errorPage{Status: http.StatusBadRequest, RequestID: s.RequestID(r)}
+	var page errorPage
 	var e *oauth.Error
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -142,13 +144,18 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.send(w, r, e.To.Error(e))
 		return
 	case errors.As(err, &e):
-		page.Code, page.Description = string(e.Code), e.Description
+		page = s.errorPage(r, e.Code, s.pages.refusal(r, e))
+		page.Wait = e.RetryAfter
+		if page.Description != e.Description {
+			page.Detail = e.Description
+		}
 	case errors.As(err, &tooLarge):
-		page.Status, page.Code, page.Description = http.StatusRequestEntityTooLarge, string(oauth.InvalidRequest), "The form is too large"
+		page = s.errorPage(r, oauth.InvalidRequest, s.pages.text(r, "refusal.large"))
+		page.Status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, errForm):
-		page.Code, page.Description = string(oauth.InvalidRequest), "The request is malformed"
+		page = s.errorPage(r, oauth.InvalidRequest, s.pages.text(r, "refusal.form"))
 	default:
-		page.Code, page.Description = string(oauth.ServerError), "The server could not do this now; it has been logged"
+		page = s.errorPage(r, oauth.ServerError, s.pages.text(r, "refusal.server"))
 	}
 	switch oauth.Code(page.Code) {
 	case oauth.ServerError:
@@ -161,6 +168,11 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	s.log(r, err, oauth.Code(page.Code))
 	s.pages.error(w, r, page)
+}
+
+// errorPage is one with what a person needs who asks about it.
+func (s *Web) errorPage(r *http.Request, code oauth.Code, description string) errorPage {
+	return errorPage{Code: string(code), Description: description, RequestID: s.RequestID(r), At: s.Authority.Now().Unix()}
 }
 
 func (s *Web) log(r *http.Request, err error, code oauth.Code) {

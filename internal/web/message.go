@@ -1,0 +1,202 @@
+package web
+
+import (
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	i18ntemplate "github.com/nicksnyder/go-i18n/v2/i18n/template"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+	"golang.org/x/text/number"
+)
+
+// Each language is one file of texts, named by its BCP 47 tag; the README beside
+// them is for translators.
+//
+//go:embed languages/*.json
+var languageFS embed.FS
+
+// source is the language that every text exists in first. Three of its sentences
+// are part of the public contract and do not change: error.title,
+// signedout.title and the one that is put together from login.client.
+const source = "en"
+
+// messages are all the texts of one language, by key. A word in braces stands
+// for a value that is put in when the page is drawn. Templates hold no text of
+// their own.
+type messages struct {
+	language  string // BCP 47: the page's lang attribute
+	direction string // "ltr" or "rtl"
+	name      string // of the language, in itself
+	keys      map[string]bool
+	texts     *i18n.Localizer
+	numbers   *message.Printer
+}
+
+// readMessages reads every language in a folder "languages", by its tag.
+func readMessages(files fs.FS) (map[string]messages, error) {
+	names, err := fs.Glob(files, "languages/*.json")
+	if err != nil {
+		return nil, fmt.Errorf("web: %w", err)
+	}
+	all := map[string]messages{}
+	for _, name := range names {
+		data, err := fs.ReadFile(files, name)
+		if err != nil {
+			return nil, fmt.Errorf("web: %w", err)
+		}
+		m, err := newMessages(strings.TrimSuffix(path.Base(name), ".json"), data)
+		if err != nil {
+			return nil, fmt.Errorf("web: %s: %w", name, err)
+		}
+		all[m.language] = m
+	}
+	return all, nil
+}
+
+// newMessages reads one language. It has a bundle of its own, so that no text is
+// ever taken from another language unseen.
+func newMessages(name string, data []byte) (messages, error) {
+	tag, err := language.Parse(name)
+	if err != nil || tag.String() != name {
+		return messages{}, fmt.Errorf("%q is not a language tag in its canonical form", name)
+	}
+	bundle := i18n.NewBundle(tag)
+	file, err := bundle.ParseMessageFileBytes(data, name+".json")
+	if err != nil {
+		return messages{}, err
+	}
+	m := messages{language: name, keys: map[string]bool{}, texts: i18n.NewLocalizer(bundle, name), numbers: message.NewPrinter(tag)}
+	for _, one := range file.Messages {
+		m.keys[one.ID] = true
+	}
+	if m.name, err = m.fill("language.name"); err != nil {
+		return messages{}, err
+	}
+	m.direction, err = m.fill("language.direction")
+	if err == nil && m.direction != "ltr" && m.direction != "rtl" {
+		err = fmt.Errorf("language.direction is %q and must be ltr or rtl", m.direction)
+	}
+	return m, err
+}
+
+// fill returns the text behind key with its {words} replaced by the values
+// that follow in pairs of word and value. The value of {count} is a number, which
+// also picks the plural. A key that does not exist is an error: a page must not
+// be shown with a hole in it.
+func (m messages) fill(key string, pairs ...string) (string, error) {
+	plain := func(s string) string { return s }
+	return m.replace(key, filling{pairs, plain, func(_, v string) string { return v }})
+}
+
+// rich is fill for the body of a page: each value stands out, and its writing
+// direction stays its own affair. It returns escaped HTML.
+func (m messages) rich(key string, pairs ...string) (template.HTML, error) {
+	s, err := m.replace(key, filling{pairs, template.HTMLEscapeString, func(word, v string) string {
+		open := "<bdi>"
+		if word == "host" {
+			open = `<bdi dir="ltr">` // labels stand from left to right in every script
+		}
+		return "<strong>" + open + template.HTMLEscapeString(v) + "</bdi></strong>"
+	}})
+	return template.HTML(s), err
+}
+
+func (m messages) replace(key string, f filling) (string, error) {
+	config := &i18n.LocalizeConfig{MessageID: key, TemplateData: f, TemplateParser: braces{}}
+	if count, ok := pairOf(f.pairs, "count"); ok {
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return "", fmt.Errorf("web: the text %q wants a number for {count}, not %q", key, count)
+		}
+		config.PluralCount = n
+		config.TemplateData = filling{append([]string{"count", m.number(n)}, f.pairs...), f.text, f.value}
+	}
+	s, err := m.texts.Localize(config)
+	if err != nil {
+		return "", fmt.Errorf("web: the text %q in %s: %w", key, m.language, err)
+	}
+	return s, nil
+}
+
+// number writes a whole number as the language does.
+func (m messages) number(n int) string { return m.numbers.Sprint(number.Decimal(n)) }
+
+// date writes a time, in seconds since 1970, to the minute and in UTC.
+func (m messages) date(unix int64) (string, error) {
+	months, err := m.fill("date.months")
+	if err != nil {
+		return "", err
+	}
+	names := strings.Fields(months)
+	if len(names) != 12 {
+		return "", fmt.Errorf("web: date.months in %s names %d months", m.language, len(names))
+	}
+	t := time.Unix(unix, 0).UTC()
+	return m.fill("date.text", "year", strconv.Itoa(t.Year()), "month", names[t.Month()-1], "day", strconv.Itoa(t.Day()), "time", t.Format("15:04"))
+}
+
+// filling is what goes into a text, and how text and values are written.
+type filling struct {
+	pairs []string
+	text  func(string) string
+	value func(word, v string) string
+}
+
+func pairOf(pairs []string, word string) (string, bool) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i] == word {
+			return pairs[i+1], true
+		}
+	}
+	return "", false
+}
+
+// braces reads a text with {words}. What translators write is no program: nothing
+// but these words has a meaning.
+type braces struct{}
+
+func (braces) Cacheable() bool { return true }
+
+func (braces) Parse(text, _, _ string) (i18ntemplate.ParsedTemplate, error) {
+	var p parsed
+	for {
+		before, after, found := strings.Cut(text, "{")
+		p.between = append(p.between, before)
+		if !found {
+			return p, nil
+		}
+		word, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return nil, fmt.Errorf("{%s is not closed", after)
+		}
+		p.words, text = append(p.words, word), rest
+	}
+}
+
+// parsed is a text taken apart: each word stands behind the text of its index.
+type parsed struct{ between, words []string }
+
+func (p parsed) Execute(data any) (string, error) {
+	f := data.(filling)
+	var b strings.Builder
+	for i, text := range p.between {
+		b.WriteString(f.text(text))
+		if i == len(p.words) {
+			break
+		}
+		v, ok := pairOf(f.pairs, p.words[i])
+		if !ok {
+			return "", fmt.Errorf("a value is wanted for {%s}", p.words[i])
+		}
+		b.WriteString(f.value(p.words[i], v))
+	}
+	return b.String(), nil
+}
