@@ -234,12 +234,14 @@ func (b *browser) expect(selector, want string) {
 // settle is how long colours take to change, and a little more.
 const settle = 300 * time.Millisecond
 
-// looks are how pages are photographed.
-var looks = []struct {
+// look is how a page is photographed.
+type look struct {
 	name          string
 	width, height int64
 	scheme        string
-}{
+}
+
+var looks = []look{
 	{"desktop-light", 1280, 860, "light"}, {"desktop-dark", 1280, 860, "dark"},
 	{"phone-light", 360, 780, "light"}, {"phone-dark", 360, 780, "dark"},
 }
@@ -249,21 +251,25 @@ var looks = []struct {
 func (b *browser) screenshots(name string) {
 	b.t.Helper()
 	for _, look := range looks {
-		b.do("photographing "+name, chromedp.EmulateViewport(look.width, look.height), scheme(look.scheme),
-			chromedp.Sleep(settle))
-		if ask(b, "measuring "+name, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
-			b.t.Errorf("%s is wider than %d pixels", name, look.width)
-		}
-		png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
-		folder := os.Getenv("OSTIARY_TEST_ARTIFACTS")
-		if folder == "" {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(folder, name+"-"+look.name+".png"), png, 0o644); err != nil {
-			b.t.Fatal(err)
-		}
+		b.screenshot(name, look)
 	}
 	b.do("back to a desktop", chromedp.EmulateViewport(1280, 860))
+}
+
+func (b *browser) screenshot(name string, l look) {
+	b.t.Helper()
+	b.do("photographing "+name, chromedp.EmulateViewport(l.width, l.height), scheme(l.scheme), chromedp.Sleep(settle))
+	if ask(b, "measuring "+name, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
+		b.t.Errorf("%s is wider than %d pixels", name, l.width)
+	}
+	png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
+	folder := os.Getenv("OSTIARY_TEST_ARTIFACTS")
+	if folder == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+"-"+l.name+".png"), png, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // scheme makes the page believe that the person prefers light or dark.
