@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -478,7 +479,8 @@ func TestLogoutFromElsewhere(t *testing.T) {
 		for _, name := range []string{"post_logout_redirect_uri", "rd", "next", "return_to"} {
 			for _, path := range []string{"/logout", "/signed-out"} {
 				p := h.Browser().Get(path + "?" + url.Values{"client_id": {"shop"}, name: {to}}.Encode())
-				if p.Left != nil || strings.Contains(p.Body, "evil") {
+				body := regexp.MustCompile(`<input type="hidden" name="back" value="/[a-z-]+\?[^"]*">`).ReplaceAllString(p.Body, "") // this very address, for a choice of language
+				if p.Left != nil || strings.Contains(body, "evil") {
 					t.Errorf("%s %s=%s leads to %v: %s", path, name, to, p.Left, p.Body)
 				}
 			}
