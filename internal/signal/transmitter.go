@@ -341,7 +341,7 @@ func (r *Receiver) RenewSecret(ctx context.Context, actor model.Actor, id model.
 		if err := tx.UpdateTransmitter(t); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: actor, Action: "transmitter.renew-secret", Detail: "transmitter=" + string(id)})
+		return tx.Record(model.Event{Actor: actor, Action: "transmitter.renew_secret", Detail: "transmitter=" + string(id)})
 	})
 	return secret, missing(err)
 }
