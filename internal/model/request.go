@@ -6,7 +6,7 @@ package model
 type Request struct {
 	ID          RequestID
 	BrowserHash string // Secret.Hash of the cookie of the browser that began it
-	ClientID    ClientID
+	ClientID    ClientID // empty: it is for a page of our own, whose path is Asked.RedirectURI
 	CreatedAt   int64
 	ExpiresAt   int64
 	Asked       Asked
