@@ -28,7 +28,7 @@ func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
 func (s *Web) formPostPage(r *http.Request, text, action string, fields []hiddenField) formPostPage {
 	words := s.pages.edition(r).words
 	return formPostPage{
-		Language: words.language, Direction: words.direction, Installation: s.pages.theme.Name,
+		Language: words.Tag, Direction: words.Direction, Installation: s.pages.theme.Name,
 		Title: s.pages.text(r, "formpost.title"), Text: text, Submit: s.pages.text(r, "formpost.submit"),
 		Action: action, Base: s.base, Fields: fields,
 	}

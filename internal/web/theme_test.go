@@ -4,10 +4,12 @@ import (
 	"io/fs"
 	"testing"
 	"testing/fstest"
+
+	"github.com/ostiary/ostiary/internal/language"
 )
 
 func TestStartFailsOnBrokenTemplates(t *testing.T) {
-	all, err := readMessages(languageFS)
+	all, err := language.All()
 	if err != nil {
 		t.Fatal(err)
 	}
