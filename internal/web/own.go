@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"path"
 	"strings"
@@ -94,18 +93,4 @@ func (s *Web) signIn(w http.ResponseWriter, r *http.Request) error {
 		o.Prompt = []string{"select_account"}
 	}
 	return s.proceed(w, r, s.Authority.BeginOwn(o))
-}
-
-// errAway says that a request of our own would lead out of the account area: it
-// was stored by another version of this program, or by nobody.
-var errAway = errors.New("no page of the account area")
-
-// bring takes a person to the page that they have signed in for. The addresses
-// that there are to go to are those of the site map, and no others.
-func (s *Web) bring(w http.ResponseWriter, r *http.Request, a oauth.Answer) error {
-	if !s.ours[strings.TrimPrefix(a.URI, s.base)] {
-		return errAway
-	}
-	redirect(w, r, a.Location())
-	return nil
 }
