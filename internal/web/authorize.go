@@ -51,9 +51,10 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		return err
 	}
 	s.keepState(w, r, v.accounts)
+	if v.proving() {
+		return s.prove(w, r, v)
+	}
 	switch v.step {
-	case oauth.StepLogin:
-		return s.sendTo(w, r, z, "/login")
 	case oauth.StepCreate:
 		return s.sendTo(w, r, z, "/create")
 	case oauth.StepSelect:
@@ -71,6 +72,9 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		}
 		s.send(w, r, answer)
 	default:
+		if z.Own() {
+			return v.refusal // the page would only ask again
+		}
 		s.send(w, r, z.Refuse(v.refusal))
 	}
 	return nil
