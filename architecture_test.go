@@ -49,6 +49,7 @@ var mayImport = map[string]string{
 	"cmd/ostiary":              "server, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
+	"scripts/pack-passwords":   "credential",
 }
 
 // groups are the words of the table that stand for several packages.
