@@ -90,6 +90,7 @@ const (
 	NotLogin      Reason = "has characters that a login cannot have"
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
+	NotLines      Reason = "must not have control characters but line breaks"
 	NotWebAddress Reason = "must be an address that begins with https:// or http://"
 	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
 	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
