@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 //go:embed templates/*.html
@@ -27,6 +28,7 @@ type Theme struct {
 	Name     string // of the installation; empty: "Ostiary"
 	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
 	Language string // of Languages, for whoever wishes for none of them; empty: English
+	Look     theme.Look
 }
 
 // contentPolicy is the Content-Security-Policy of every page. There is no
@@ -60,6 +62,8 @@ type pages struct {
 	chooser  chooser
 	editions map[string]*edition // by language
 	menu     []menuItem
+	brand    brand
+	files    map[string]staticFile // of the theme, by the last part of their addresses
 }
 
 // menuItem is a language that can be chosen.
@@ -67,8 +71,9 @@ type menuItem struct{ Tag, Name string }
 
 // frame is a page with what stands around it.
 type frame struct {
-	Page any
-	Back string // where a choice of language leads; empty: none is offered
+	Page   any
+	Back   string   // where a choice of language leads; empty: none is offered
+	Sheets []string // addresses of style sheets beside ours
 }
 
 // newPages parses all templates. A page that lacks a part, a text or a file is
@@ -100,6 +105,7 @@ func parsePages(files fs.FS, theme Theme, all map[string]messages) (*pages, erro
 	for _, tag := range tags {
 		p.menu = append(p.menu, menuItem{tag, all[tag].name})
 	}
+	p.dress(theme.Look)
 	for _, tag := range tags {
 		var err error
 		if p.editions[tag], err = p.parseEdition(files, all[tag]); err != nil {
@@ -159,7 +165,7 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
 	e := p.edition(r)
 	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.language}
-	around := frame{Page: d.data}
+	around := frame{Page: d.data, Sheets: p.sheets(r)}
 	if !d.once {
 		around.Back = p.backTo(r)
 	}

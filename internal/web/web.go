@@ -105,6 +105,8 @@ func (s *Web) Handler() http.Handler {
 	page("POST /setup", s.setup)
 
 	page("GET /logo/{hash}", s.logo)
+	page("GET /theme/{file}", s.themeFile)
+	page("GET /theme/{client}/{file}", s.clientFile)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
 	page("GET /", s.notFound)
 	return hear(s.sameOrigin().Handler(mux))
