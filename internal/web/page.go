@@ -394,16 +394,14 @@ type signedOutPage struct {
 	Frames []oauth.Frame // what the browser has to load before it goes there
 }
 
-// Seconds is how long the applications in the frames have before the browser
-// goes back. It does not wait for them: what has loaded in a frame of another
-// origin cannot be seen, and one that does not answer must not hold anybody up.
-func (v signedOutPage) Seconds() int { return 3 }
-
-// Refresh makes the browser go back by itself, without a script. The address of a
+// Refresh makes the browser go back by itself, without a script: as soon as the
+// page has loaded, and with it the frames of the applications (HTML, "completely
+// loaded"). A time to wait would be one that nobody can change (WCAG 2.2 §2.2.1);
+// and where an application does not answer, there is the link. The address of a
 // native application may have a scheme of its own, which is why it is not one
 // that html/template would take.
 func (v signedOutPage) Refresh() template.HTMLAttr {
-	return template.HTMLAttr(fmt.Sprintf(`content="%d; url=%s"`, v.Seconds(), template.HTMLEscapeString(string(v.Link()))))
+	return template.HTMLAttr(fmt.Sprintf(`content="0; url=%s"`, template.HTMLEscapeString(string(v.Link()))))
 }
 
 // Link is the way back for a click, if it is of a kind that can be registered: of
