@@ -15,6 +15,7 @@ import (
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 // Config is everything that can be set about a server. A zero field takes the
@@ -25,6 +26,7 @@ type Config struct {
 	Issuer   string       // the public URL; that of the database, or http://localhost:8080
 	Name     string       // what people see; Ostiary
 	Language string       // of the pages, for whoever wishes for none that there is; en
+	Look     theme.Look   // of the pages; Ostiary's own
 
 	NoDebugger bool // leaves out the page at /debugger
 

@@ -36,7 +36,7 @@ func (p *pages) parseEdition(files fs.FS, words language.Texts) (*edition, error
 			return nil, err
 		}
 		// html/template finds its own objections at the first execution only.
-		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/"}); err != nil {
+		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/", Sheets: []string{"/"}}); err != nil {
 			return nil, err
 		}
 	}
@@ -79,6 +79,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 			}
 			return "", errors.New("no static file " + name)
 		},
+		"brand":   func() brand { return p.brand },
 		"name":    tidy,
 		"initial": initial,
 		"website": website,

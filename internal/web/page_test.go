@@ -279,7 +279,9 @@ func sameControl(got, want string) bool {
 }
 
 // checkAccess holds what a screen reader and a keyboard need.
-func checkAccess(t *testing.T, doc *html.Node) {
+func checkAccess(t *testing.T, doc *html.Node) { checkAccessOf(t, doc, "Ostiary") }
+
+func checkAccessOf(t *testing.T, doc *html.Node, installation string) {
 	ids := map[string]int{}
 	for _, e := range elements(doc) {
 		if has(e, "id") {
@@ -314,7 +316,7 @@ func checkAccess(t *testing.T, doc *html.Node) {
 	if root := named(doc, "html"); attr(root[0], "lang") == "" || attr(root[0], "dir") != "ltr" {
 		t.Error("the page does not say its language")
 	}
-	if title := named(doc, "title"); len(title) != 1 || !strings.HasSuffix(textOf(title[0]), " · Ostiary") {
+	if title := named(doc, "title"); len(title) != 1 || !strings.HasSuffix(textOf(title[0]), " · "+installation) {
 		t.Error("the title does not name page and installation")
 	}
 }

@@ -138,6 +138,8 @@ func (s *Web) Handler() http.Handler {
 	own("POST /account/delete", fresh, s.deleteAccount)
 
 	page("GET /logo/{hash}", s.logo)
+	page("GET /theme/{file}", s.themeFile)
+	page("GET /theme/{client}/{file}", s.clientFile)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
 	page("GET /", s.notFound)
 	return hear(s.sameOrigin().Handler(mux))
