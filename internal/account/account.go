@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -42,7 +43,7 @@ var (
 	// is told.
 	ErrLocked = errors.New("the account is locked")
 	// ErrBusy says that too many passwords are being checked; later it works.
-	ErrBusy = errors.New("too many sign-ins at once")
+	ErrBusy = credential.ErrBusy
 	// ErrElsewhere says that one login is tried from so many places that its
 	// person has to take the way through the browser for a while.
 	ErrElsewhere = errors.New("too many wrong passwords from everywhere")
@@ -92,7 +93,7 @@ const (
 // These tell a bound.
 var (
 	PasswordShort = Reason(fmt.Sprintf("must have %d characters or more", MinPassword))
-	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", maxPassword))
+	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", credential.MaxPassword))
 	ClaimLong     = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
 )
 
@@ -108,7 +109,8 @@ type Config struct {
 	Store *store.Store
 	Now   func() time.Time // nil: time.Now
 
-	// Password is the cost of a new password hash; zero: DefaultParams.
+	// Password is the cost of a new password hash; zero:
+	// credential.DefaultParams.
 	// Passwords with another cost are hashed anew at the next sign-in.
 	Password Params
 
@@ -140,7 +142,7 @@ type Config struct {
 type Accounts struct {
 	store     *store.Store
 	now       func() time.Time
-	passwords *hasher
+	passwords *credential.Passwords
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
 
@@ -174,11 +176,11 @@ func New(c Config) (*Accounts, error) {
 		c.Hashes = runtime.GOMAXPROCS(0)
 	}
 	if c.Password == (Params{}) {
-		c.Password = DefaultParams
+		c.Password = credential.DefaultParams
 	}
-	passwords, err := newHasher(c.Password, c.Hashes, orDefault(c.HashWait, DefaultHashWait))
+	passwords, err := credential.NewPasswords(c.Password, c.Hashes, orDefault(c.HashWait, DefaultHashWait))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("account: Password: %w", err)
 	}
 	if c.SignUpLimit == 0 {
 		c.SignUpLimit = DefaultSignUpLimit

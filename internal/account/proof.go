@@ -47,15 +47,15 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 
 // prove compares the password of a person, or of nobody.
 func (a *Accounts) prove(ctx context.Context, user model.User, t Attempt) (Proof, error) {
-	stale, err := a.passwords.verify(ctx, t.Password, user.PasswordHash)
+	stale, err := a.compare(ctx, t.Password, user.PasswordHash)
 	if err != nil {
 		return Proof{}, err
 	}
 	var anew string
 	if stale {
-		// A password that cannot be hashed anew now (no place, too short for
-		// today) is still the right one: the next sign-in tries again.
-		anew, _ = a.passwords.hash(ctx, t.Password)
+		// A password that cannot be hashed anew now, because there is no place,
+		// is still the right one: the next sign-in tries again.
+		anew, _ = a.passwords.Hash(ctx, t.Password)
 	}
 	cookie := model.NewSecret(cookiePrefix)
 	session := a.newSession(user.ID, t, cookie)

@@ -39,7 +39,7 @@ func (a *Accounts) SignUp(ctx context.Context, name string, t Attempt) (Entry, e
 	if err := a.admit(ctx, user.Login, t.Address); err != nil {
 		return Entry{}, err
 	}
-	if user.PasswordHash, err = a.passwords.hash(ctx, t.Password); err != nil {
+	if user.PasswordHash, err = a.newHash(ctx, t.Password); err != nil {
 		return Entry{}, err
 	}
 	cookie := model.NewSecret(cookiePrefix)
@@ -77,7 +77,7 @@ func (a *Accounts) applicant(name string, t Attempt) (model.User, error) {
 	if err != nil {
 		return model.User{}, err
 	}
-	if _, err := newPassword(t.Password); err != nil {
+	if err := checkPassword(t.Password); err != nil {
 		return model.User{}, err
 	}
 	user.PasswordAt = user.CreatedAt

@@ -451,6 +451,7 @@ func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePag
 type homePage struct {
 	Accounts []accountView // the current one first; empty: nobody is signed in
 	SignIn   string        // address of a sign-in; empty: none is offered
+	Account  string        // address of the account area; empty: none is offered
 	SignOut  string        // where the sign-out buttons post to
 	Switch   string        // where the others post to
 }
@@ -466,6 +467,13 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 	p.draw(w, r, drawing{view: "notfound", status: http.StatusNotFound, opener: openerOwn, data: v})
 }
 
+// selfPage is a page of the account area.
+type selfPage interface{ view() string }
+
+func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
+	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+}
+
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
 	"login":     loginPage{},
@@ -479,4 +487,7 @@ var pageData = map[string]any{
 	"setupdone": setupDonePage{},
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
+
+	"account": overviewPage{},
+	"profile": profilePage{},
 }

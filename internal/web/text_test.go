@@ -72,7 +72,7 @@ func TestTexts(t *testing.T) {
 		code.Write(data)
 	}
 	used := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?:\b(?:t|rich) |text\(r, |\bm\.Fill\(|\bkey = )"([a-z_.]*[a-z])"`).FindAllStringSubmatch(code.String(), -1) {
+	for _, m := range regexp.MustCompile(`(?:\b(?:t|rich) |text\(r, |\bm\.Fill\(|m\.when\(|\bkey = )"([a-z_.]*[a-z])"`).FindAllStringSubmatch(code.String(), -1) {
 		used[m[1]] = true
 	}
 	for _, prefix := range []string{"error.title", "error.hint"} { // put together in error.html
@@ -141,7 +141,7 @@ func written(t *template.Template) string { return t.Tree.Root.String() }
 // literal lists what is to be read in a template, beside what its actions yield.
 func literal(text string) (found []string) {
 	text = regexp.MustCompile(`(?s)\{\{.*?\}\}`).ReplaceAllString(text, "")
-	text = strings.ReplaceAll(text, ` class=""`, "") // of the body's tag, which stands elsewhere
+	text = regexp.MustCompile(` class="(self)?"`).ReplaceAllString(text, "") // of the body's tag, which stands elsewhere
 	z := html.NewTokenizer(strings.NewReader(text))
 	for {
 		switch z.Next() {

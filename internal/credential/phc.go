@@ -1,4 +1,4 @@
-package account
+package credential
 
 import (
 	"encoding/base64"
@@ -48,7 +48,7 @@ func parsePHC(s string) (phc, error) {
 		}
 		values[i] = n
 	}
-	if values[2] > maxThreads {
+	if values[2] > MaxThreads {
 		return phc{}, errPHC
 	}
 	p.params = Params{Memory: uint32(values[0]), Time: uint32(values[1]), Threads: uint8(values[2])}
