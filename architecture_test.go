@@ -37,7 +37,7 @@ var mayImport = map[string]string{
 	"internal/upstream":        "model, library, client",
 	"internal/fetch":           "–",
 	"internal/language":        "–",
-	"internal/mail":            "–",
+	"internal/mail":            "language, model",
 	"internal/credential":      "model",
 	"internal/account":         "credential, store, model, keys, upstream, mail",
 	"internal/registration":    "store, model, keys, fetch, strictjson, library",
@@ -46,7 +46,7 @@ var mayImport = map[string]string{
 	"internal/api":             "registration, oauth, account, signal, model, resource",
 	"internal/server":          "language, store, model, audit, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
 	"internal/servertest":      "server, client, account, model, store/storetest",
-	"cmd/ostiary":              "server, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
+	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
 }

@@ -64,6 +64,11 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 		if err != nil {
 			return err
 		}
+		if c.with != nil {
+			if err := c.with(tx); err != nil {
+				return err
+			}
+		}
 		now := a.unix()
 		if err := tx.SetPassword(id, hash, now); err != nil {
 			return err
@@ -82,6 +87,8 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 type NewPassword struct {
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
+
+	with func(*store.Tx) error // what is done in the same transaction; nil: nothing
 }
 
 // endOthers ends everything of a person but the session keep and its grants.

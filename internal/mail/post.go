@@ -41,6 +41,9 @@ type parcel struct {
 	due   time.Time // by the real clock
 }
 
+// Box is the mailbox that letters go to in place of a mail server; nil: there is none.
+func (p *Post) Box() *Box { return p.config.Box }
+
 // Ready says whether letters can be sent at all.
 func (p *Post) Ready() bool { return p != nil && (p.config.Server != "" || p.config.Box != nil) }
 

@@ -96,6 +96,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range logoFetchers {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}
+	s.work.Go(func() { s.Mail.Run(background) })
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
 	s.work.Go(func() { s.Feed.Run(background) })
