@@ -21,12 +21,9 @@ import (
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/mail"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
-
-// ACRPassword is the "acr" of a session that was begun with a password alone,
-// OpenID Connect Core §2. Its "amr" is "pwd", RFC 8176 §2.
-const ACRPassword = "urn:ostiary:acr:password"
 
 // What a Config that leaves them out gets.
 const (
@@ -41,6 +38,8 @@ const (
 var (
 	// ErrCredentials says that login and password do not fit, and not which.
 	ErrCredentials = errors.New("the login or the password is wrong")
+	// ErrFactor says that what was proven is not enough for a session.
+	ErrFactor = errors.New("a further factor is wanted")
 	// ErrLocked says that the account is locked; only who knows its password
 	// is told.
 	ErrLocked = errors.New("the account is locked")
@@ -94,6 +93,7 @@ const (
 	NotLogin      Reason = "has characters that a login cannot have"
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
+	NotLines      Reason = "must not have control characters but line breaks"
 	NotWebAddress Reason = "must be an address that begins with https:// or http://"
 	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
 	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
@@ -143,6 +143,15 @@ type Config struct {
 	// DefaultHashWait.
 	HashWait time.Duration
 
+	// Methods are the ways in which people may prove who they are; nil: all.
+	Methods []model.Method
+	// SecondFactor says when a policy of the server's wants a second factor; empty:
+	// model.SecondOptional.
+	SecondFactor string
+	// RememberDevice is how long a browser can be remembered in place of a second
+	// factor that a policy wants; zero: it cannot.
+	RememberDevice time.Duration
+
 	// SignUp lets strangers make themselves an account.
 	SignUp bool
 	// SignUpLimit is how often one address may try in an hour; zero:
@@ -169,6 +178,10 @@ type Accounts struct {
 	passwords *credential.Passwords
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
+
+	methods        []model.Method
+	second         string
+	rememberDevice int64 // seconds
 
 	signUp      bool
 	signUpLimit int
@@ -224,7 +237,11 @@ func New(c Config) (*Accounts, error) {
 	if c.SignUpLimit < 1 || c.SignUpLimit > maxSignUpLimit {
 		return nil, fmt.Errorf("account: SignUpLimit is %d and must be from 1 to %d", c.SignUpLimit, maxSignUpLimit)
 	}
+	if err := c.checkSignIn(); err != nil {
+		return nil, err
+	}
 	return &Accounts{
+		methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
 		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
 		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,

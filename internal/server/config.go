@@ -38,7 +38,10 @@ type Config struct {
 	// Mailbox keeps all letters in memory, to be seen at /mailbox by everybody who
 	// reaches the server, in place of sending them: for development, where the issuer
 	// is on loopback.
-	Mailbox bool
+	Mailbox        bool
+	SignInMethods  []model.Method // see account.Config for these
+	SecondFactor   string
+	RememberDevice time.Duration
 
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data

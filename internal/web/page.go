@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -151,8 +149,7 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 		words = append(words, p.text(r, "claim."+name))
 	}
 	list := strings.Join(words, p.text(r, "consent.claims.and"))
-	first, size := utf8.DecodeRuneInString(list)
-	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: string(unicode.ToUpper(first)) + list[size:]}}
+	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: capital(list)}}
 }
 
 // draw writes a page, whole or not at all.
@@ -298,6 +295,40 @@ type loginPage struct {
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// factorPage asks for a further factor. It posts method, code and, from the second
+// button, decision=cancel.
+type factorPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	User   userView
+	Method string // that is asked for
+	Others []factorLink
+	Login  string // address of the sign-in page, for somebody else
+	Trust  int    // days for which the browser can be remembered; 0: it cannot
+	Error  string // empty: none
+}
+
+// factorLink leads to another method.
+type factorLink struct{ Method, Address string }
+
+func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// enrolPage lets somebody set up the factor that they have to have from now on. It
+// posts method, code and decision.
+type enrolPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	Error  string     // empty: none
+}
+
+func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,
@@ -479,6 +510,8 @@ var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
 	"create":    createPage{},
+	"factor":    factorPage{},
+	"enrol":     enrolPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},
@@ -494,8 +527,15 @@ var pageData = map[string]any{
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
 
-	"account":  overviewPage{},
-	"profile":  profilePage{},
-	"mail":     mailPage{},
-	"mailcode": mailCodePage{},
+	"account":      overviewPage{},
+	"profile":      profilePage{},
+	"mail":         mailPage{},
+	"mailcode":     mailCodePage{},
+	"methods":      methodsPage{},
+	"sessions":     sessionsPage{},
+	"applications": applicationsPage{},
+	"activity":     activityPage{},
+	"data":         dataPage{},
+	"delete":       deletePage{},
+	"deleted":      deletedPage{},
 }

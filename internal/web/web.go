@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -33,6 +34,7 @@ type Config struct {
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log and on the error page
 	Address   func(r *http.Request) string // of the person
+	Places    device.Places                // where networks are
 }
 
 // Web serves the pages.
@@ -92,6 +94,10 @@ func (s *Web) Handler() http.Handler {
 	page("GET /interaction/{id}", s.resume)
 	page("GET /interaction/{id}/login", s.showLogin)
 	page("POST /interaction/{id}/login", s.login)
+	page("GET /interaction/{id}/factor", s.showFactor)
+	page("POST /interaction/{id}/factor", s.factor)
+	page("GET /interaction/{id}/enrol", s.showEnrol)
+	page("POST /interaction/{id}/enrol", s.enrol)
 	page("GET /interaction/{id}/select", s.showSelect)
 	page("POST /interaction/{id}/select", s.selectAccount)
 	page("GET /interaction/{id}/create", s.showCreate)
@@ -132,6 +138,18 @@ func (s *Web) Handler() http.Handler {
 	s.ours[oauth.PathAccount] = true
 	page("GET "+oauth.PathAccount, s.overview)
 	own("GET /account/profile", live, s.showProfile)
+	own("POST /account/profile", live, s.changeProfile)
+	own("GET /account/sign-in", fresh, s.showMethods)
+	own("POST /account/sign-in", fresh, s.changePassword)
+	own("GET /account/sessions", live, s.showSessions)
+	own("POST /account/sessions", live, s.endSession)
+	own("GET /account/applications", live, s.showApplications)
+	own("POST /account/applications", live, s.withdraw)
+	own("GET /account/activity", live, s.showActivity)
+	own("GET /account/data", fresh, s.showData)
+	own("POST /account/data", fresh, s.exportData)
+	own("GET /account/delete", fresh, s.showDelete)
+	own("POST /account/delete", fresh, s.deleteAccount)
 
 	own("GET "+pathMail, live, s.showMail)
 	own("POST "+pathMail, fresh, s.changeMail)
