@@ -46,7 +46,7 @@ var mayImport = map[string]string{
 	"internal/web":             "language, account, device, mail, registration, oauth, model",
 	"internal/api":             "registration, oauth, account, signal, model, resource",
 	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
-	"internal/servertest":      "server, client, account, model, store/storetest",
+	"internal/servertest":      "server, client, account, mail, model, store/storetest",
 	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
