@@ -295,6 +295,8 @@ type loginPage struct {
 	Action   string
 	Select   string     // address of the page that lists who is signed in; empty: none
 	Create   string     // address of the page that makes an account; empty: none
+	Mail     string     // address of the page that mails a code; empty: none
+	Recover  string     // address of the page for who has forgotten their password; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none

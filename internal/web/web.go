@@ -103,6 +103,12 @@ func (s *Web) Handler() http.Handler {
 	page("POST /interaction/{id}/select", s.selectAccount)
 	page("GET /interaction/{id}/create", s.showCreate)
 	page("POST /interaction/{id}/create", s.create)
+	page("GET /interaction/{id}/create/code", s.showCreateCode)
+	page("POST /interaction/{id}/create/code", s.createCode)
+	page("GET /interaction/{id}/mail", s.showMailSignIn)
+	page("POST /interaction/{id}/mail", s.mailSignIn)
+	page("GET /interaction/{id}/mail/code", s.showMailSignInCode)
+	page("POST /interaction/{id}/mail/code", s.mailSignInCode)
 	page("GET /interaction/{id}/consent", s.showConsent)
 	page("POST /interaction/{id}/consent", s.consent)
 
