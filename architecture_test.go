@@ -47,7 +47,7 @@ var mayImport = map[string]string{
 	"internal/api":             "registration, oauth, account, signal, model, resource",
 	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
 	"internal/servertest":      "server, client, account, model, store/storetest",
-	"cmd/ostiary":              "server, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
+	"cmd/ostiary":              "server, audit, device, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
 }

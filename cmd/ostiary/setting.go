@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -75,6 +77,8 @@ var known = []setting{
 
 	{"sign-up", groupPeople, "`STATE` of sign-up: open lets everybody make themselves an account, off nobody", "off", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
+
+	{"places", groupPeople, "CSV `FILE` of networks and the names of their places, such as 192.0.2.0/24,Kyiv office, for the page of sessions", "", "none", networkPlaces},
 
 	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
 	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
@@ -435,6 +439,21 @@ func prefixes(v string) ([]netip.Prefix, error) {
 }
 
 // authorities reads certificates that are trusted beside the system's.
+func networkPlaces(s *settings, file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if s.Places, err = device.ReadPlaces(f); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
 func authorities(s *settings, path string) error {
 	if path == "" {
 		return nil

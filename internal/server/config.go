@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 )
@@ -25,6 +26,8 @@ type Config struct {
 	Issuer   string       // the public URL; that of the database, or http://localhost:8080
 	Name     string       // what people see; Ostiary
 	Language string       // of the pages, for whoever wishes for none that there is; en
+
+	Places device.Places // where networks are; nothing is known of it
 
 	NoDebugger bool // leaves out the page at /debugger
 
