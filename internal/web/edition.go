@@ -81,6 +81,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 			return "", errors.New("no static file " + name)
 		},
 		"name":    tidy,
+		"capital": capital,
 		"initial": initial,
 		"website": website,
 		"host":    hostOf,
