@@ -36,21 +36,21 @@ var mayImport = map[string]string{
 	"internal/guard":           "resource",
 	"internal/upstream":        "model, library, client",
 	"internal/fetch":           "–",
+	"internal/language":        "–",
 	"internal/mail":            "–",
 	"internal/credential":      "model",
+	"internal/account":         "credential, store, model, keys, upstream, mail",
+	"internal/registration":    "store, model, keys, fetch, strictjson, library",
+	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
+	"internal/web":             "language, account, registration, oauth, model",
+	"internal/api":             "registration, oauth, account, signal, model, resource",
+	"internal/server":          "language, store, model, audit, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
+	"internal/servertest":      "server, client, account, model, store/storetest",
+	"cmd/ostiary":              "server, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
+	"examples/*":               "library, client, resource",
+	"bench/kickout":            "resource",
 
 	"internal/credential/credentialtest": "–",
-
-	"internal/account":      "credential, store, model, keys, upstream, mail",
-	"internal/registration": "store, model, keys, fetch, strictjson, library",
-	"internal/oauth":        "registration, store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":          "account, registration, oauth, model",
-	"internal/api":          "registration, oauth, account, signal, model, resource",
-	"internal/server":       "store, model, audit, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
-	"internal/servertest":   "server, client, account, model, store/storetest",
-	"cmd/ostiary":           "server, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
-	"examples/*":            "library, client, resource",
-	"bench/kickout":         "resource",
 }
 
 // groups are the words of the table that stand for several packages.

@@ -32,8 +32,13 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		if e == nil {
 			e = fail(InteractionRequired, "The request is not ready yet")
 		}
-		e.To = &z.way
+		if !z.Own() {
+			e.To = &z.way
+		}
 		return Answer{}, e
+	}
+	if z.Own() {
+		return a.issueOwn(ctx, z)
 	}
 	i, e := a.newIssue(ctx, z, session)
 	if e == nil && asks(z.Request.Asked.ResponseType, "id_token") && z.Client.IDTokenEncryption != "" {

@@ -71,6 +71,9 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		}
 		s.send(w, r, answer)
 	default:
+		if z.Own() {
+			return v.refusal // the page would only ask again
+		}
 		s.send(w, r, z.Refuse(v.refusal))
 	}
 	return nil

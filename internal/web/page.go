@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -26,7 +27,7 @@ var templateFS embed.FS
 type Theme struct {
 	Name     string // of the installation; empty: "Ostiary"
 	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
-	Language string // of Languages, for whoever wishes for none of them; empty: English
+	Language string // of language.Tags, for whoever wishes for none of them; empty: English
 }
 
 // contentPolicy is the Content-Security-Policy of every page. There is no
@@ -74,14 +75,14 @@ type frame struct {
 // newPages parses all templates. A page that lacks a part, a text or a file is
 // an error here and not the misfortune of the first visitor.
 func newPages(theme Theme) (*pages, error) {
-	all, err := readMessages(languageFS)
+	all, err := language.All()
 	if err != nil {
 		return nil, err
 	}
 	return parsePages(templateFS, theme, all)
 }
 
-func parsePages(files fs.FS, theme Theme, all map[string]messages) (*pages, error) {
+func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages, error) {
 	if theme.Name = tidy(theme.Name); theme.Name == "" {
 		theme.Name = "Ostiary"
 	}
@@ -91,14 +92,14 @@ func parsePages(files fs.FS, theme Theme, all map[string]messages) (*pages, erro
 	}
 	tags := slices.Sorted(maps.Keys(all))
 	if theme.Language == "" {
-		theme.Language = source
+		theme.Language = language.Source
 	}
 	if !slices.Contains(tags, theme.Language) {
 		return nil, fmt.Errorf("web: there are no pages in the language %q", theme.Language)
 	}
 	p := &pages{theme: theme, chooser: newChooser(tags, theme.Language), editions: map[string]*edition{}}
 	for _, tag := range tags {
-		p.menu = append(p.menu, menuItem{tag, all[tag].name})
+		p.menu = append(p.menu, menuItem{tag, all[tag].Name})
 	}
 	for _, tag := range tags {
 		var err error
@@ -114,9 +115,9 @@ func (p *pages) edition(r *http.Request) *edition { return p.editions[p.chooser.
 
 // text returns a text for the person who sent r, for the fields of pages that
 // are shown as they are (Error, Description, Hint); the pairs are words and their
-// values, as in messages.fill. An unknown key comes back as it is.
+// values, as in language.Texts.Fill. An unknown key comes back as it is.
 func (p *pages) text(r *http.Request, key string, pairs ...string) string {
-	s, err := p.edition(r).words.fill(key, pairs...)
+	s, err := p.edition(r).words.Fill(key, pairs...)
 	if err != nil {
 		slog.ErrorContext(r.Context(), "text missing", "error", err)
 		return key
@@ -128,10 +129,10 @@ func (p *pages) text(r *http.Request, key string, pairs ...string) string {
 // Connect Core §5.4, §11) in words, all others by their names.
 func (p *pages) scopes(r *http.Request, names []string) []scopeView {
 	views := make([]scopeView, 0, len(names))
-	known := p.edition(r).words.keys
+	words := p.edition(r).words
 	for _, name := range names {
 		v := scopeView{Name: name, Title: name}
-		if known["scope."+name+".detail"] {
+		if words.Has("scope." + name + ".detail") {
 			v.Title, v.Detail = p.text(r, "scope."+name), p.text(r, "scope."+name+".detail")
 		}
 		views = append(views, v)
@@ -158,7 +159,7 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
 	e := p.edition(r)
-	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.language}
+	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.Tag}
 	around := frame{Page: d.data}
 	if !d.once {
 		around.Back = p.backTo(r)
@@ -168,7 +169,7 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 		body.Reset()
 		body.WriteString("internal error\n")
 		d.status = http.StatusInternalServerError
-		headers.kind, headers.language = "text/plain; charset=utf-8", source
+		headers.kind, headers.language = "text/plain; charset=utf-8", language.Source
 	}
 	p.write(w, d.status, headers, body.Bytes())
 }
@@ -450,6 +451,7 @@ func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePag
 type homePage struct {
 	Accounts []accountView // the current one first; empty: nobody is signed in
 	SignIn   string        // address of a sign-in; empty: none is offered
+	Account  string        // address of the account area; empty: none is offered
 	SignOut  string        // where the sign-out buttons post to
 	Switch   string        // where the others post to
 }
@@ -465,6 +467,13 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 	p.draw(w, r, drawing{view: "notfound", status: http.StatusNotFound, opener: openerOwn, data: v})
 }
 
+// selfPage is a page of the account area.
+type selfPage interface{ view() string }
+
+func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
+	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+}
+
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
 	"login":     loginPage{},
@@ -478,4 +487,7 @@ var pageData = map[string]any{
 	"setupdone": setupDonePage{},
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
+
+	"account": overviewPage{},
+	"profile": profilePage{},
 }

@@ -47,6 +47,8 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 		p.home(w, r, v)
 	case notFoundPage:
 		p.notFound(w, r, v)
+	case selfPage:
+		p.self(w, r, http.StatusOK, v)
 	default:
 		t.Fatalf("no method draws %T", data)
 	}
@@ -176,7 +178,11 @@ var samplePages = []struct {
 		[]string{"Signed in here", "Anna Kovalenko", "In use", "Bohdan", "Sign out of all accounts"}},
 	{"home, nobody", homePage{SignIn: "/login"}, 200, nil, []string{"Welcome", "Sign in"}},
 	{"notfound", notFoundPage{}, 404, nil, []string{"There is no such page"}},
+	{"account", overviewPage{shell: sampleShell}, 200, nil, []string{"Your account", "Anna Kovalenko"}},
+	{"profile", profilePage{shell: sampleShell}, 200, nil, []string{"Profile"}},
 }
+
+var sampleShell = shell{Me: sampleUser, Menu: []menuLink{{"/account", "Here", true}, {"/account/profile", "There", false}}, Zone: "Europe/Kyiv"}
 
 var (
 	loginControls  = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
@@ -339,7 +345,7 @@ func TestPageHeaders(t *testing.T) {
 		}
 		name, _, _ := strings.Cut(c.name, ",")
 		opener := "unsafe-none" // a sign-in in a popup must find its opener again
-		if slices.Contains(own, name) {
+		if _, self := c.page.(selfPage); self || slices.Contains(own, name) {
 			opener = "same-origin"
 		}
 		if h.Get("Cross-Origin-Opener-Policy") != opener {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -61,7 +62,7 @@ var refusalCodes = map[oauth.Code]string{
 // refusal says to the person who sent r what is wrong. Who wrote the description
 // wrote English, so that is not made anew.
 func (p *pages) refusal(r *http.Request, e *oauth.Error) string {
-	if p.edition(r).words.language == source {
+	if p.edition(r).words.Tag == language.Source {
 		return e.Description
 	}
 	s, known := refusals[e.Format]

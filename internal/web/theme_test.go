@@ -4,10 +4,12 @@ import (
 	"io/fs"
 	"testing"
 	"testing/fstest"
+
+	"github.com/ostiary/ostiary/internal/language"
 )
 
 func TestStartFailsOnBrokenTemplates(t *testing.T) {
-	all, err := readMessages(languageFS)
+	all, err := language.All()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -17,7 +19,7 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 			files["templates/"+f+".html"] = &fstest.MapFile{Data: []byte(`{{define "title"}}x{{end}}{{define "main"}}y{{end}}`)}
 		}
 		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .Page}}</title>{{template "main" .Page}}`)}
-		files["templates/parts.html"] = &fstest.MapFile{}
+		files["templates/parts.html"], files["templates/shell.html"] = &fstest.MapFile{}, &fstest.MapFile{}
 		if name != "" {
 			files["templates/"+name+".html"] = &fstest.MapFile{Data: []byte(content)}
 		}

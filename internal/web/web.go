@@ -38,7 +38,8 @@ type Web struct {
 	Config
 	pages   *pages
 	cookies cookies
-	base    string // path of the issuer, "" at the root
+	base    string          // path of the issuer, "" at the root
+	ours    map[string]bool // pages of the account area, which a sign-in of our own can lead to
 }
 
 // New returns the pages, or an error where a template is broken.
@@ -60,6 +61,7 @@ func New(c Config) (*Web, error) {
 		pages:   p,
 		cookies: cookies{secure: strings.HasPrefix(c.Authority.Issuer, "https:"), base: base},
 		base:    base,
+		ours:    map[string]bool{},
 	}
 	p.chooser.own, p.chooser.locale = s.cookies.language, s.localeOf
 	return s, nil
@@ -97,12 +99,24 @@ func (s *Web) Handler() http.Handler {
 
 	// What a person visits on their own.
 	page("GET /{$}", s.home)
+	page("GET /sign-in", s.signIn)
 	page("POST /switch", s.switchAccount)
 	page("POST /language", s.chooseLanguage)
 	page("POST /logout/confirm", s.confirmLogout)
 	page("GET /signed-out", s.signedOut)
 	page("GET /setup", s.showSetup)
 	page("POST /setup", s.setup)
+
+	// What is theirs. Where there is a page, a sign-in can lead to it.
+	own := func(pattern string, need proof, h mine) {
+		if method, path, _ := strings.Cut(pattern, " "); method == http.MethodGet {
+			s.ours[path] = true
+		}
+		page(pattern, s.guard(need, h))
+	}
+	s.ours[oauth.PathAccount] = true
+	page("GET "+oauth.PathAccount, s.overview)
+	own("GET /account/profile", live, s.showProfile)
 
 	page("GET /logo/{hash}", s.logo)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
