@@ -42,7 +42,7 @@ var mayImport = map[string]string{
 	"internal/account":         "credential, store, model, keys, upstream, mail",
 	"internal/registration":    "store, model, keys, fetch, strictjson, library",
 	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":             "language, account, registration, oauth, model",
+	"internal/web":             "language, account, credential, registration, oauth, model",
 	"internal/api":             "registration, oauth, account, signal, model, resource",
 	"internal/server":          "language, store, model, audit, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
 	"internal/servertest":      "server, client, account, model, store/storetest",

@@ -130,6 +130,10 @@ type Config struct {
 	// DefaultHashWait.
 	HashWait time.Duration
 
+	// Issuer is the server's address, to whose host passkeys are bound; empty: there
+	// are none. Name is what authenticators call the installation.
+	Issuer, Name string
+
 	// SignUp lets strangers make themselves an account.
 	SignUp bool
 	// SignUpLimit is how often one address may try in an hour; zero:
@@ -145,6 +149,8 @@ type Accounts struct {
 	passwords *credential.Passwords
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
+
+	passkeys *credential.Passkeys // nil: there are none
 
 	signUp      bool
 	signUpLimit int
@@ -188,8 +194,13 @@ func New(c Config) (*Accounts, error) {
 	if c.SignUpLimit < 1 || c.SignUpLimit > maxSignUpLimit {
 		return nil, fmt.Errorf("account: SignUpLimit is %d and must be from 1 to %d", c.SignUpLimit, maxSignUpLimit)
 	}
+	keys, err := openPasskeys(c.Issuer, c.Name)
+	if err != nil {
+		return nil, err
+	}
 	return &Accounts{
-		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		passkeys: keys,
+		store:    c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit,
 	}, nil
 }

@@ -84,7 +84,8 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
 		TokenLife: model.MaxAccessLife + model.Leeway,
-		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit,
+		Issuer:    p.Config.Issuer, Name: c.Name,
+		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit,
 	})
 	if err != nil {
 		return nil, err

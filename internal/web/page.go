@@ -471,8 +471,15 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 type selfPage interface{ view() string }
 
 func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
-	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+	d := drawing{view: v.view(), status: status, opener: openerOwn, data: v}
+	if s, ok := v.(scripted); ok {
+		d.policy = s.policy()
+	}
+	p.draw(w, r, d)
 }
+
+// scripted is a page that may do more than contentPolicy lets it.
+type scripted interface{ policy() string }
 
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
@@ -490,4 +497,6 @@ var pageData = map[string]any{
 
 	"account": overviewPage{},
 	"profile": profilePage{},
+
+	"passkeys": passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }

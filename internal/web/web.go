@@ -117,6 +117,10 @@ func (s *Web) Handler() http.Handler {
 	s.ours[oauth.PathAccount] = true
 	page("GET "+oauth.PathAccount, s.overview)
 	own("GET /account/profile", live, s.showProfile)
+	own("GET "+pathPasskeys, fresh, s.showPasskeys)
+	own("POST "+pathPasskeys, fresh, s.addPasskey)
+	own("POST "+pathPasskeys+"/options", fresh, s.askNewPasskey)
+	own("POST "+pathPasskeys+"/{passkey}", fresh, s.changePasskey)
 
 	page("GET /logo/{hash}", s.logo)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
