@@ -19,12 +19,9 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
-
-// ACRPassword is the "acr" of a session that was begun with a password alone,
-// OpenID Connect Core §2. Its "amr" is "pwd", RFC 8176 §2.
-const ACRPassword = "urn:ostiary:acr:password"
 
 // What a Config that leaves them out gets.
 const (
@@ -39,6 +36,8 @@ const (
 var (
 	// ErrCredentials says that login and password do not fit, and not which.
 	ErrCredentials = errors.New("the login or the password is wrong")
+	// ErrFactor says that what was proven is not enough for a session.
+	ErrFactor = errors.New("a further factor is wanted")
 	// ErrLocked says that the account is locked; only who knows its password
 	// is told.
 	ErrLocked = errors.New("the account is locked")
@@ -134,6 +133,15 @@ type Config struct {
 	// are none. Name is what authenticators call the installation.
 	Issuer, Name string
 
+	// Methods are the ways in which people may prove who they are; nil: all.
+	Methods []model.Method
+	// SecondFactor says when a policy of the server's wants a second factor; empty:
+	// model.SecondOptional.
+	SecondFactor string
+	// RememberDevice is how long a browser can be remembered in place of a second
+	// factor that a policy wants; zero: it cannot.
+	RememberDevice time.Duration
+
 	// SignUp lets strangers make themselves an account.
 	SignUp bool
 	// SignUpLimit is how often one address may try in an hour; zero:
@@ -150,7 +158,10 @@ type Accounts struct {
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
 
-	passkeys *credential.Passkeys // nil: there are none
+	passkeys       *credential.Passkeys // nil: there are none
+	methods        []model.Method
+	second         string
+	rememberDevice int64 // seconds
 
 	signUp      bool
 	signUpLimit int
@@ -194,13 +205,16 @@ func New(c Config) (*Accounts, error) {
 	if c.SignUpLimit < 1 || c.SignUpLimit > maxSignUpLimit {
 		return nil, fmt.Errorf("account: SignUpLimit is %d and must be from 1 to %d", c.SignUpLimit, maxSignUpLimit)
 	}
-	keys, err := openPasskeys(c.Issuer, c.Name)
+	if err := c.checkSignIn(); err != nil {
+		return nil, err
+	}
+	keys, err := c.openPasskeys()
 	if err != nil {
 		return nil, err
 	}
 	return &Accounts{
-		passkeys: keys,
-		store:    c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		passkeys: keys, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit,
 	}, nil
 }

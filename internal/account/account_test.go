@@ -91,6 +91,24 @@ func (h house) user(login string) model.User {
 	return u
 }
 
+// SignIn begins a session with a password, as the pages do.
+func (h house) SignIn(ctx context.Context, t Attempt) (Entry, error) {
+	holder := model.NewID()
+	if err := h.Password(ctx, holder, t); err != nil {
+		return Entry{}, err
+	}
+	return h.Finish(ctx, holder, Wanted{}, t)
+}
+
+// SignUp begins a session with a new account, as the pages do.
+func (h house) SignUp(ctx context.Context, name string, t Attempt) (Entry, error) {
+	holder := model.NewID()
+	if _, err := h.Accounts.SignUp(ctx, holder, name, t); err != nil {
+		return Entry{}, err
+	}
+	return h.Finish(ctx, holder, Wanted{}, t)
+}
+
 func (h house) signedIn(login string) Entry {
 	h.t.Helper()
 	in, err := h.SignIn(h.ctx(), Attempt{Login: login, Password: goodPassword})

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -55,15 +56,16 @@ func (a *Accounts) PasskeySite() string {
 
 // openPasskeys makes the relying party. Where browsers would bind no passkey, people
 // sign in by other ways.
-func openPasskeys(issuer, name string) (*credential.Passkeys, error) {
-	if issuer == "" {
-		return nil, nil
+func (c *Config) openPasskeys() (*credential.Passkeys, error) {
+	p, err := credential.NewPasskeys(c.Issuer, c.Name)
+	if c.Issuer != "" && !errors.Is(err, credential.ErrNoDomain) {
+		return p, err
 	}
-	p, err := credential.NewPasskeys(issuer, name)
-	if errors.Is(err, credential.ErrNoDomain) {
-		return nil, nil
+	c.Methods = slices.DeleteFunc(slices.Clone(c.Methods), func(m model.Method) bool { return m == model.MethodPasskey })
+	if !slices.ContainsFunc(c.Methods, isFirst) {
+		return nil, fmt.Errorf("account: nobody could sign in: %w", credential.ErrNoDomain)
 	}
-	return p, err
+	return nil, nil
 }
 
 // What waits under a holder: a new passkey and a proof do not replace each other.
@@ -446,13 +448,22 @@ func passkeyName(s string) (string, error) {
 
 // keepMethod refuses to take the last way to sign in away from a person.
 func (a *Accounts) keepMethod(tx *store.Tx, k model.Passkey) error {
-	user, err := tx.User(k.UserID)
-	if err != nil || user.PasswordHash != "" {
+	has, err := tx.PasskeysOf(k.UserID)
+	if err != nil || len(has) > 1 {
 		return err
 	}
-	has, err := tx.PasskeysOf(k.UserID)
-	if err == nil && len(has) < 2 {
-		err = ErrLastMethod
+	user, err := tx.User(k.UserID)
+	if err != nil {
+		return err
 	}
-	return err
+	ways, err := methodsOf(tx, user)
+	if err != nil {
+		return err
+	}
+	for _, m := range a.allowed(ways, user, nil) {
+		if isFirst(m) && m != model.MethodPasskey {
+			return nil
+		}
+	}
+	return ErrLastMethod
 }

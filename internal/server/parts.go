@@ -86,6 +86,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		TokenLife: model.MaxAccessLife + model.Leeway,
 		Issuer:    p.Config.Issuer, Name: c.Name,
 		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit,
+		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
 	})
 	if err != nil {
 		return nil, err
@@ -99,7 +100,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	}
 	p.Authority, err = oauth.New(oauth.Config{
 		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
-		ACRValues:  []string{account.ACRPassword},
+		ACRValues: account.ACRs(), Stand: p.stand,
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
 		SignUp: c.SignUp, UILocales: language.Tags(),
 	})
@@ -110,6 +111,12 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// stand tells the protocol what account says of a session.
+func (p *Parts) stand(ctx context.Context, s model.Session, methods []string) (oauth.Standing, error) {
+	st, err := p.Accounts.Standing(ctx, s, methods)
+	return oauth.Standing(st), err
 }
 
 // openSignal makes what tells others and what hears them. What they say is

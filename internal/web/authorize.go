@@ -51,9 +51,10 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		return err
 	}
 	s.keepState(w, r, v.accounts)
+	if v.proving() {
+		return s.prove(w, r, v)
+	}
 	switch v.step {
-	case oauth.StepLogin:
-		return s.sendTo(w, r, z, "/login")
 	case oauth.StepCreate:
 		return s.sendTo(w, r, z, "/create")
 	case oauth.StepSelect:

@@ -300,6 +300,40 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
 }
 
+// factorPage asks for a further factor. It posts method, code and, from the second
+// button, decision=cancel.
+type factorPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	User   userView
+	Method string // that is asked for
+	Others []factorLink
+	Login  string // address of the sign-in page, for somebody else
+	Trust  int    // days for which the browser can be remembered; 0: it cannot
+	Error  string // empty: none
+}
+
+// factorLink leads to another method.
+type factorLink struct{ Method, Address string }
+
+func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// enrolPage lets somebody set up the factor that they have to have from now on. It
+// posts method, code and decision.
+type enrolPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	Error  string     // empty: none
+}
+
+func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
 // createPage makes an account for somebody who asks for one. It posts login, name,
 // password and, from the second button, decision=cancel.
 type createPage struct {
@@ -486,6 +520,8 @@ var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
 	"create":    createPage{},
+	"factor":    factorPage{},
+	"enrol":     enrolPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},

@@ -27,6 +27,10 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 	switch v := data.(type) {
 	case loginPage:
 		p.login(w, r, v)
+	case factorPage:
+		p.factor(w, r, v)
+	case enrolPage:
+		p.enrol(w, r, v)
 	case createPage:
 		p.create(w, r, v)
 	case selectPage:
@@ -140,6 +144,10 @@ var samplePages = []struct {
 	{"login, no client", loginPage{Action: "/login"}, 200, loginControls, []string{"Sign in"}},
 	{"login, others are signed in", loginPage{Action: "/interaction/1/login", Select: "/interaction/1/select"}, 200, loginControls, []string{"Choose another account"}},
 	{"login, sign-up is open", loginPage{Create: "/interaction/1/create"}, 200, loginControls, []string{"Create an account"}},
+	{"factor", factorPage{Action: "/interaction/1/factor", Client: sampleClient, Method: "totp", Login: "/interaction/1/login?another"}, 200, factorControls,
+		[]string{"One more step", "Sign in with another account"}},
+	{"factor, wrong", factorPage{Status: 422, Method: "totp", Error: "No."}, 422, factorControls, []string{"No."}},
+	{"enrol", enrolPage{Action: "/interaction/1/enrol", Client: sampleClient}, 200, []string{"button.cancel decision=cancel"}, []string{"Set up a second step"}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
 	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
@@ -199,6 +207,7 @@ var sampleShell = shell{Me: sampleUser, Menu: []menuLink{{"/account", "Here", tr
 
 var (
 	loginControls  = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
+	factorControls = []string{"input[hidden] method=totp", "input[text] code=", "button.primary", "button.cancel decision=cancel"}
 	createControls = []string{"input[text] login=", "input[text] name=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}
 	setupControls  = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
 )
