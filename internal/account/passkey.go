@@ -21,6 +21,8 @@ const MaxPasskeys = 20
 const (
 	// maxPasskeyName is how long its name may be, in bytes.
 	maxPasskeyName = 100
+	// maxPasskeyFails is how many refusals of one passkey are written down in an hour.
+	maxPasskeyFails = 20
 	// ceremonyLife is how long an authenticator may take to answer. People look for
 	// a key, or for a phone.
 	ceremonyLife = 10 * time.Minute
@@ -190,7 +192,8 @@ func (a *Accounts) passkeyOf(ctx context.Context, called string) (k model.Passke
 	return k, handle, err
 }
 
-// passkeyFailed writes down that a passkey of somebody was refused.
+// passkeyFailed writes down that a passkey of somebody was refused. There is nothing
+// to guess at a passkey, so nobody has to wait; but nobody fills the log either.
 func (a *Accounts) passkeyFailed(ctx context.Context, p PasskeyAnswer, k model.Passkey, cause error) error {
 	event := model.Event{
 		Actor:  model.Actor{Kind: model.ActorNobody, Address: printable(p.Address, maxAddress)},
@@ -199,7 +202,15 @@ func (a *Accounts) passkeyFailed(ctx context.Context, p PasskeyAnswer, k model.P
 	if errors.Is(cause, credential.ErrPasskeyCopied) {
 		event.Action = "passkey.regress"
 	}
-	return errors.Join(cause, a.store.Update(ctx, func(tx *store.Tx) error { return tx.Record(event) }))
+	var n int64
+	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Tally(event.Action+" "+string(k.ID), a.unix(), a.unix()+int64(time.Hour/time.Second))
+		return err
+	})
+	if err == nil && n <= maxPasskeyFails {
+		err = a.store.Update(ctx, func(tx *store.Tx) error { return tx.Record(event) })
+	}
+	return errors.Join(cause, err)
 }
 
 // AskNewPasskey asks for a new passkey of a person, under a holder. It returns what

@@ -292,12 +292,14 @@ type loginPage struct {
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
+	Field    string     // "passkey" where it is about that, and not about what was typed
 	Remember bool
-	Display  string // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Passkey  *passkeyView // nil: none is asked for
 }
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
-	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // factorPage asks for a further factor. It posts method, code and, from the second
@@ -312,13 +314,15 @@ type factorPage struct {
 	Login  string // address of the sign-in page, for somebody else
 	Trust  int    // days for which the browser can be remembered; 0: it cannot
 	Error  string // empty: none
+
+	Passkey *passkeyView // nil: none is asked for
 }
 
 // factorLink leads to another method.
 type factorLink struct{ Method, Address string }
 
 func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
-	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // enrolPage lets somebody set up the factor that they have to have from now on. It
@@ -328,10 +332,12 @@ type enrolPage struct {
 	Action string
 	Client clientView // zero: nobody sent them
 	Error  string     // empty: none
+
+	Passkey *passkeyView // nil: none can be set up
 }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
-	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,

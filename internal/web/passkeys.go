@@ -147,7 +147,7 @@ func (s *Web) passkeyFault(r *http.Request, err error) string {
 		return s.pages.text(r, "passkey.error.answer")
 	case errors.Is(err, account.ErrPasskeyStale):
 		return s.pages.text(r, "passkey.error.stale")
-	case errors.Is(err, account.ErrPasskeyUnknown):
+	case errors.Is(err, account.ErrPasskeyUnknown), errors.Is(err, account.ErrPasskeysOff):
 		return s.pages.text(r, "passkey.error.unknown")
 	case errors.Is(err, account.ErrPasskeyTaken):
 		return s.pages.text(r, "passkey.error.taken")
