@@ -48,6 +48,8 @@ var (
 	ErrElsewhere = errors.New("too many wrong passwords from everywhere")
 	// ErrNoSession says that there is no live session of that cookie or name.
 	ErrNoSession = errors.New("no such session")
+	// ErrStale says that something was changed since somebody saw what they change.
+	ErrStale = errors.New("it was changed meanwhile")
 	// ErrNoUser says that there is no such person.
 	ErrNoUser = errors.New("no such user")
 	// ErrLastAdmin says that nobody would be left to administer the server; only
@@ -87,6 +89,14 @@ const (
 	NotLogin      Reason = "has characters that a login cannot have"
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
+	NotLines      Reason = "must not have control characters but line breaks"
+	NotWebAddress Reason = "must be an address that begins with https:// or http://"
+	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
+	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
+	NotLocale     Reason = "must be a language tag such as uk-UA"
+	NotPhone      Reason = "must be a number such as +380 44 123 4567"
+	Unseen        Reason = "has characters that cannot be seen, or that turn the direction of writing"
+	Mixed         Reason = "mixes letters of two alphabets in one word"
 )
 
 // These tell a bound.

@@ -1,15 +1,14 @@
 package credential
 
 import (
+	"bytes"
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -38,6 +37,9 @@ const (
 	MaxPassword = 1024 // bytes
 )
 
+// ours is the kind of hash that is made here.
+const ours = "argon2id"
+
 const (
 	saltSize = 16 // bytes, RFC 9106 §3.1
 	hashSize = 32 // bytes
@@ -63,9 +65,9 @@ func (p Params) check() error {
 	return nil
 }
 
-func (p Params) String() string {
-	return fmt.Sprintf("argon2id m=%d,t=%d,p=%d", p.Memory, p.Time, p.Threads)
-}
+func (p Params) costs() string { return fmt.Sprintf("m=%d,t=%d,p=%d", p.Memory, p.Time, p.Threads) }
+
+func (p Params) String() string { return ours + " " + p.costs() }
 
 // Passwords hashes and compares passwords, a bounded number at once.
 type Passwords struct {
@@ -92,7 +94,7 @@ func NewPasswords(p Params, places int, wait time.Duration) (*Passwords, error) 
 		return nil, fmt.Errorf("the wait for a hash is %v and must be a millisecond or more", wait)
 	}
 	// Nothing hashes to this dummy: it is random, not computed.
-	dummy := phc{params: p, salt: randomBytes(saltSize), hash: randomBytes(hashSize)}
+	dummy := phc{kind: ours, params: p, salt: randomBytes(saltSize), hash: randomBytes(hashSize)}
 	return &Passwords{Params: p, places: make(chan struct{}, places), wait: wait, dummy: dummy, Work: func(string) {}}, nil
 }
 
@@ -103,59 +105,76 @@ func (h *Passwords) Hash(ctx context.Context, password model.Secret) (string, er
 	if err != nil {
 		return "", err
 	}
-	p := phc{params: h.Params, salt: randomBytes(saltSize), hash: make([]byte, hashSize)}
-	if p.hash, err = h.compute(ctx, text, p); err != nil {
+	defer clear(text)
+	p := phc{kind: ours, params: h.Params, salt: randomBytes(saltSize), hash: make([]byte, hashSize)}
+	err = h.inPlace(ctx, h.Params.String(), func() { p.hash = p.key(text) })
+	if err != nil {
 		return "", err
 	}
 	return p.String(), nil
 }
 
-// Verify compares a password with a stored hash; an empty or unusable one costs
-// the work of a new one and never fits. stale says that the stored hash has another
-// cost than a new one would. It returns ErrWrong, which is wrapped with the cause if
-// the stored hash is damaged, and ErrBusy.
-func (h *Passwords) Verify(ctx context.Context, password model.Secret, stored string) (stale bool, err error) {
-	text, err := Normal(password)
+// Verify compares a password with a stored hash of any kind that CheckForeign knows;
+// an empty or unusable one costs the work of a new one and never fits. stale says that
+// the stored hash is of another kind, or has another cost, than a new one would. It
+// returns ErrWrong, which is wrapped with the cause if the stored hash is damaged, and
+// ErrBusy.
+func (h *Passwords) Verify(ctx context.Context, password model.Secret, hash string) (stale bool, err error) {
+	normal, err := Normal(password)
 	if err != nil {
 		return false, ErrWrong
 	}
-	p, parseErr := parsePHC(stored)
-	if parseErr != nil {
-		p = h.dummy
-	}
-	hash, err := h.compute(ctx, text, p)
-	if err != nil {
+	defer clear(normal)
+	s, current, parseErr := h.parse(hash)
+	fits := false
+	// Other programs hash what was typed, and compose no letters anew.
+	if err := h.inPlace(ctx, s.cost, func() { fits = s.fits([]byte(password.Reveal()), normal) }); err != nil {
 		return false, err
 	}
-	fits := subtle.ConstantTimeCompare(hash, p.hash) == 1
 	switch {
-	case parseErr != nil && stored != "":
+	case parseErr != nil && hash != "":
 		// To the person it is a wrong password; the log shows the cause.
 		return false, fmt.Errorf("%w (%w)", ErrWrong, parseErr)
 	case parseErr != nil || !fits:
 		return false, ErrWrong
 	}
-	return p.params != h.Params || len(p.salt) != saltSize || len(p.hash) != hashSize, nil
+	return !current, nil
 }
 
-// compute runs Argon2id with the parameters, the salt and the size of p when there
-// is a place for it. Each run takes the whole of its memory, so the places are what
-// keeps a flood of sign-ins from taking all there is. The wait is by the real clock:
-// it bounds a caller's patience.
-func (h *Passwords) compute(ctx context.Context, text []byte, p phc) ([]byte, error) {
-	defer clear(text)
+// parse reads a stored hash, and says whether a new one would be like it. With an
+// error comes what to compare with in its place.
+func (h *Passwords) parse(hash string) (s stored, current bool, err error) {
+	p, err := parsePHC(hash)
+	if err == nil && p.kind == ours {
+		current = p.params == h.Params && len(p.salt) == saltSize && len(p.hash) == hashSize
+		return stored{p.params.String(), func(typed, normal []byte) bool {
+			// Ours are of normal text; one that was brought along may be of what was typed.
+			return p.fits(normal) || !current && !bytes.Equal(typed, normal) && p.fits(typed)
+		}}, current, nil
+	}
+	if s, err = parseForeign(hash); err != nil {
+		return stored{h.Params.String(), func(_, normal []byte) bool { return h.dummy.fits(normal) }}, false, errPHC
+	}
+	return s, false, nil
+}
+
+// inPlace does the work of one hash when there is a place for it. Each run may take
+// much memory, so the places are what keeps a flood of sign-ins from taking all there
+// is. The wait is by the real clock: it bounds a caller's patience.
+func (h *Passwords) inPlace(ctx context.Context, cost string, do func()) error {
 	timer := time.NewTimer(h.wait)
 	defer timer.Stop()
 	select {
 	case h.places <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	case <-timer.C:
-		return nil, ErrBusy
+		return ErrBusy
 	}
 	defer func() { <-h.places }()
-	h.Work(p.params.String())
-	return argon2.IDKey(text, p.salt, p.params.Time, p.params.Memory, p.params.Threads, uint32(len(p.hash))), nil
+	h.Work(cost)
+	do()
+	return nil
 }
 
 // CheckNew checks a password that somebody chose. It returns ErrShort and the errors

@@ -129,9 +129,18 @@ func (s *Web) at(w http.ResponseWriter, r *http.Request, steps ...oauth.Step) (v
 }
 
 func clientOf(z oauth.Authorization) clientView {
-	c := z.Client
+	v := viewOf(z.Client)
+	v.Logo = z.Logo
+	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
+		v.Host = u.Hostname()
+	}
+	return v
+}
+
+// viewOf is what there is to show of a client itself.
+func viewOf(c model.Client) clientView {
 	v := clientView{
-		Name: c.Name, URI: c.URI, Logo: z.Logo, Policy: c.PolicyURI, Terms: c.TermsURI,
+		Name: c.Name, URI: c.URI, Policy: c.PolicyURI, Terms: c.TermsURI,
 		Stranger: c.Origin != model.OriginOperator,
 	}
 	if c.Origin == model.OriginDocument {
@@ -142,9 +151,6 @@ func clientOf(z oauth.Authorization) clientView {
 		v.Name = v.Site
 	case v.Name == "":
 		v.Name = string(c.ID)
-	}
-	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
-		v.Host = u.Hostname()
 	}
 	return v
 }

@@ -123,6 +123,13 @@ func (c cookies) setLanguage(w http.ResponseWriter, tag string) {
 	http.SetCookie(w, k)
 }
 
+// dropLanguage forgets a choice of language.
+func (c cookies) dropLanguage(w http.ResponseWriter) {
+	k := c.cookie(c.languageName(), "/", "")
+	k.MaxAge = -1
+	http.SetCookie(w, k)
+}
+
 func (c cookies) interaction(r *http.Request) model.Secret {
 	return read(r, c.interactionName())
 }

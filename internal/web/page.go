@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -151,8 +149,7 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 		words = append(words, p.text(r, "claim."+name))
 	}
 	list := strings.Join(words, p.text(r, "consent.claims.and"))
-	first, size := utf8.DecodeRuneInString(list)
-	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: string(unicode.ToUpper(first)) + list[size:]}}
+	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: capital(list)}}
 }
 
 // draw writes a page, whole or not at all.
@@ -537,8 +534,14 @@ var pageData = map[string]any{
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
 
-	"account": overviewPage{},
-	"profile": profilePage{},
-
-	"passkeys": passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
+	"account":      overviewPage{},
+	"profile":      profilePage{},
+	"methods":      methodsPage{},
+	"sessions":     sessionsPage{},
+	"applications": applicationsPage{},
+	"activity":     activityPage{},
+	"data":         dataPage{},
+	"delete":       deletePage{},
+	"deleted":      deletedPage{},
+	"passkeys":     passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }

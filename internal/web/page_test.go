@@ -186,8 +186,30 @@ var samplePages = []struct {
 		[]string{"Signed in here", "Anna Kovalenko", "In use", "Bohdan", "Sign out of all accounts"}},
 	{"home, nobody", homePage{SignIn: "/login"}, 200, nil, []string{"Welcome", "Sign in"}},
 	{"notfound", notFoundPage{}, 404, nil, []string{"There is no such page"}},
-	{"account", overviewPage{shell: sampleShell}, 200, nil, []string{"Your account", "Anna Kovalenko"}},
-	{"profile", profilePage{shell: sampleShell}, 200, nil, []string{"Profile"}},
+	{"account", overviewPage{shell: sampleShell, Sessions: "2", Applications: "1", SignedIn: sampleMoment, Before: sampleMoment, BeforeDevice: "Firefox on Linux", Cautions: []caution{{"Look here", "/account/mail"}}}, 200, nil,
+		[]string{"Welcome, Anna Kovalenko", "You are signed in at 2 places.", "1 application can use your account.", "Look here", "1 May 2026, 12:00"}},
+	{"profile", profilePage{shell: sampleShell, Action: "/account/profile", From: "x", Groups: []group{{"Name", []field{{Name: "name", Label: "The name", Value: "Anna", Type: "text", Error: "No.", Hint: "Yes.", Focus: true}, {Name: "zoneinfo", Label: "Zone", Type: "select", Options: []option{{"", "None", true}}}, {Name: "address.formatted", Label: "Address", Type: "textarea", Value: "a\nb"}}}}, Email: "anna@example.com", In: []string{"staff"}}, 200,
+		[]string{"input[hidden] from=x", "input[text] name=Anna", "button.primary"}, []string{"Profile", "anna@example.com", "Not verified", "staff", "No.", "Yes.", "a b"}},
+	{"methods", methodsPage{shell: sampleShell, Action: "/account/sign-in", Login: "anna", Has: true, Changed: sampleMoment}, 200,
+		[]string{"input[text] username=anna", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Signing in", "Change password"}},
+	{"methods, no password", methodsPage{shell: sampleShell, New: "Too short."}, 200, []string{"input[text] username=", "input[password] password=", "button.primary"}, []string{"Set password", "Too short."}},
+	{"methods, wrong", methodsPage{shell: sampleShell, Has: true, Current: "Wrong."}, 200, []string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Wrong."}},
+	{"sessions", sessionsPage{shell: sampleShell, Action: "/account/sessions", SignOut: "/logout", Others: true, Sessions: []sessionView{
+		{ID: "s1", Device: "Firefox on Linux", Kind: "computer", Address: "192.0.2.1", Place: "Kyiv", First: sampleMoment, Last: sampleMoment, Current: true, Applications: []string{"Shop"}},
+		{ID: "s2", Device: "Safari on iPhone", Kind: "phone"}, {ID: "s3", Device: "Chrome on iPad", Kind: "tablet", Address: "::1"},
+	}}, 200, []string{"button.small-button end=s2", "button.small-button end=s3", "button.cancel danger end=others"}, []string{"Sessions and devices", "This browser", "Kyiv · 192.0.2.1", "Applications: Shop"}},
+	{"applications", applicationsPage{shell: sampleShell, Action: "/account/applications", Applications: []applicationView{
+		{Client: sampleClient, ID: "shop", May: []scopeView{{"a", "See A", "All of it"}, {"b:read", "", ""}}, Since: sampleMoment, Last: sampleMoment, Own: true},
+		{Client: clientView{Name: "Elsewhere", Stranger: true, Site: "else.example"}, ID: "else"},
+	}}, 200, []string{"button.small-button withdraw=shop", "button.small-button withdraw=else"}, []string{"See A", "All of it", "b:read", "Belongs to Ostiary", "Not verified by Ostiary. It is the application at else.example."}},
+	{"applications, none", applicationsPage{shell: sampleShell}, 200, nil, []string{"No application can use your account now."}},
+	{"activity", activityPage{shell: sampleShell, Events: []eventView{{Text: "Somebody came", At: sampleMoment, Device: "Firefox on Linux", Address: "192.0.2.1", Place: "Kyiv"}, {Text: "Locked", By: "by a friend", Alarming: true}}, Older: "/account/activity?before=2", Newest: "/account/activity"}, 200, nil,
+		[]string{"Somebody came 1 May 2026, 12:00 Firefox on Linux · Kyiv · 192.0.2.1", "by a friend", "Older", "Newest"}},
+	{"activity, none", activityPage{shell: sampleShell}, 200, nil, []string{"Nothing yet."}},
+	{"data", dataPage{shell: sampleShell, Action: "/account/data", Delete: "/account/delete"}, 200, []string{"button.primary"}, []string{"Download your data"}},
+	{"delete", deletePage{shell: sampleShell, Action: "/account/delete", Cancel: "/account/data", Login: "anna"}, 200, []string{"input[text] login=", "button.primary danger-fill"}, []string{"To confirm, type your username: anna"}},
+	{"delete, wrong", deletePage{shell: sampleShell, Login: "anna", Wrong: "No."}, 200, []string{"input[text] login=", "button.primary danger-fill"}, []string{"No."}},
+	{"deleted", deletedPage{Home: "/"}, 200, nil, []string{"The account is deleted"}},
 	{"passkeys", passkeysPage{shell: sampleShell, Add: &passkeyView{Action: "/account/sign-in/passkeys", New: true}}, 200,
 		[]string{"input[hidden] answer=", "button.also"}, []string{"Passkeys", "You have no passkeys yet.", "Add a passkey"}},
 	{"passkeys, one and no more", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys[:1]}, 200, passkeyControls,
@@ -195,6 +217,8 @@ var samplePages = []struct {
 	{"passkeys, two", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys}, 200, slices.Concat(passkeyControls, passkeyControls),
 		[]string{"Phone", "On several devices", "Last used today"}},
 }
+
+var sampleMoment = moment{"1 May 2026, 12:00", "2026-05-01T12:00:00+03:00"}
 
 var samplePasskeys = []passkeyRow{
 	{ID: "k1", Name: "Blue key", Where: "YubiKey", Single: true, Added: moment{"today", "x"}, Action: "/account/sign-in/passkeys/k1"},

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -31,6 +32,7 @@ type Config struct {
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log and on the error page
 	Address   func(r *http.Request) string // of the person
+	Places    device.Places                // where networks are
 }
 
 // Web serves the pages.
@@ -127,6 +129,18 @@ func (s *Web) Handler() http.Handler {
 	s.ours[oauth.PathAccount] = true
 	page("GET "+oauth.PathAccount, s.overview)
 	own("GET /account/profile", live, s.showProfile)
+	own("POST /account/profile", live, s.changeProfile)
+	own("GET /account/sign-in", fresh, s.showMethods)
+	own("POST /account/sign-in", fresh, s.changePassword)
+	own("GET /account/sessions", live, s.showSessions)
+	own("POST /account/sessions", live, s.endSession)
+	own("GET /account/applications", live, s.showApplications)
+	own("POST /account/applications", live, s.withdraw)
+	own("GET /account/activity", live, s.showActivity)
+	own("GET /account/data", fresh, s.showData)
+	own("POST /account/data", fresh, s.exportData)
+	own("GET /account/delete", fresh, s.showDelete)
+	own("POST /account/delete", fresh, s.deleteAccount)
 	own("GET "+pathPasskeys, fresh, s.showPasskeys)
 	own("POST "+pathPasskeys, fresh, s.addPasskey)
 	own("POST "+pathPasskeys+"/options", fresh, s.askNewPasskey)
