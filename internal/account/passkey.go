@@ -115,7 +115,7 @@ type PasskeyAnswer struct {
 // an UnknownPasskey, credential.ErrPasskey, credential.ErrPasskeyCopied, ErrLocked,
 // and ErrCredentials if it is of somebody else than the first factor.
 func (a *Accounts) ProvePasskey(ctx context.Context, p PasskeyAnswer) error {
-	c, err := a.answered(ctx, proofOf(p.Holder))
+	c, err := a.recall(ctx, proofOf(p.Holder))
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPassk
 	if err != nil {
 		return model.Passkey{}, err
 	}
-	c, err := a.answered(ctx, enrolOf(n.Holder))
+	c, err := a.recall(ctx, enrolOf(n.Holder))
 	if err == nil && c.UserID != n.User {
 		err = ErrPasskeyStale
 	}
@@ -424,8 +424,8 @@ func (a *Accounts) await(ctx context.Context, holder string, c credential.Ceremo
 	})
 }
 
-// answered returns what was asked under a holder, once.
-func (a *Accounts) answered(ctx context.Context, holder string) (c credential.Ceremony, err error) {
+// recall returns what was asked under a holder, once.
+func (a *Accounts) recall(ctx context.Context, holder string) (c credential.Ceremony, err error) {
 	if a.passkeys == nil {
 		return c, ErrPasskeysOff
 	}
