@@ -15,10 +15,12 @@ package account
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -49,6 +51,8 @@ var (
 	ErrElsewhere = errors.New("too many wrong passwords from everywhere")
 	// ErrNoSession says that there is no live session of that cookie or name.
 	ErrNoSession = errors.New("no such session")
+	// ErrStale says that something was changed since somebody saw what they change.
+	ErrStale = errors.New("it was changed meanwhile")
 	// ErrNoUser says that there is no such person.
 	ErrNoUser = errors.New("no such user")
 	// ErrLastAdmin says that nobody would be left to administer the server; only
@@ -58,6 +62,8 @@ var (
 	ErrLoginTaken = errors.New("the login is taken")
 	// ErrSignUpOff says that nobody gets an account by asking for one here.
 	ErrSignUpOff = errors.New("sign-up is off")
+	// ErrInvitesOff says that nobody is invited here.
+	ErrInvitesOff = errors.New("invitations are off: set --sign-up to invited or open")
 	// ErrSignUpLimit says that an address has tried to sign up too often lately.
 	ErrSignUpLimit = errors.New("too many sign-ups from one address")
 	// ErrAlreadySetUp says that there is an account, so that none can be made
@@ -89,6 +95,13 @@ const (
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
 	PasswordShort Reason = "has too few characters"
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
+	NotWebAddress Reason = "must be an address that begins with https:// or http://"
+	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
+	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
+	NotLocale     Reason = "must be a language tag such as uk-UA"
+	NotPhone      Reason = "must be a number such as +380 44 123 4567"
+	Unseen        Reason = "has characters that cannot be seen, or that turn the direction of writing"
+	Mixed         Reason = "mixes letters of two alphabets in one word"
 
 	PasswordCommon   Reason = "is one that many people choose, so it is tried first"
 	PasswordPersonal Reason = "is made of words about its person or this place, so it is tried first"
@@ -144,6 +157,17 @@ type Config struct {
 	// SignUpLimit is how often one address may try in an hour; zero:
 	// DefaultSignUpLimit.
 	SignUpLimit int
+	// NoInvites keeps operators from inviting people as well.
+	NoInvites bool
+
+	// Post sends letters; nil, or one without a server: what needs them is not
+	// there. Issuer is what the addresses in them begin with.
+	Post   *mail.Post
+	Issuer string
+	// DeviceMail writes to people who sign in at a browser that was not known.
+	DeviceMail bool
+
+	Logger *slog.Logger // nil: slog.Default
 }
 
 // Accounts is the rule book about people. Its methods may be called from many
@@ -158,6 +182,12 @@ type Accounts struct {
 
 	signUp      bool
 	signUpLimit int
+	invites     bool
+
+	post       *mail.Post
+	issuer     string
+	deviceMail bool
+	logger     *slog.Logger
 }
 
 // life is how long a session lasts, in seconds.
@@ -170,6 +200,12 @@ func New(c Config) (*Accounts, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Post.Ready() && c.Issuer == "" {
+		return nil, errors.New("account: Issuer is missing, with which the addresses in letters begin")
 	}
 	if c.TokenLife < time.Second {
 		return nil, errors.New("account: TokenLife must be a second or more: the longest life of an access token and the leeway")
@@ -207,7 +243,8 @@ func New(c Config) (*Accounts, error) {
 	return &Accounts{
 		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
-		signUp: c.SignUp, signUpLimit: c.SignUpLimit,
+		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
+		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,
 	}, nil
 }
 

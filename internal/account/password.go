@@ -81,6 +81,39 @@ func (a *Accounts) compare(ctx context.Context, t Attempt, user model.User) (sta
 // old one: every session and grant, but for those of the session keep, if it is
 // one of theirs. It returns ErrInvalid, ErrBusy and ErrNoUser.
 func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword) error {
+	return a.setPassword(ctx, actor, id, c, func(model.User) error { return nil })
+}
+
+// ChangePassword is SetPassword for a person who knows the present one; who has
+// none needs none. It returns ErrCredentials, ErrStale, ErrInvalid, ErrBusy and
+// ErrNoUser.
+func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword) error {
+	var user model.User
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) { user, err = tx.User(id); return err })
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNoUser
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.checkPassword(c.Password, user); err != nil {
+		return err
+	}
+	if user.PasswordHash != "" {
+		if _, err := a.compare(ctx, Attempt{Password: c.Current}, user); err != nil {
+			return err
+		}
+	}
+	return a.setPassword(ctx, actor, id, c, func(now model.User) error {
+		if now.PasswordHash != user.PasswordHash {
+			return ErrStale // by somebody who was faster
+		}
+		return nil
+	})
+}
+
+// setPassword sets a password of a person who is still as they have to be.
+func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword, fits func(model.User) error) error {
 	whose, err := a.User(ctx, id)
 	if err != nil {
 		return err
@@ -91,8 +124,16 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 	}
 	return a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
+		if err == nil {
+			err = fits(user)
+		}
 		if err != nil {
 			return err
+		}
+		if c.with != nil {
+			if err := c.with(tx); err != nil {
+				return err
+			}
 		}
 		now := a.unix()
 		if err := tx.SetPassword(id, hash, now); err != nil {
@@ -108,10 +149,13 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 	})
 }
 
-// NewPassword is what SetPassword sets.
+// NewPassword is what SetPassword and ChangePassword set.
 type NewPassword struct {
+	Current  model.Secret // ChangePassword compares it
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
+
+	with func(*store.Tx) error // what is done in the same transaction; nil: nothing
 }
 
 // endOthers ends everything of a person but the session keep and its grants.
@@ -122,21 +166,8 @@ func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID
 	} else if err != nil || s.UserID != id || !s.Live(ending.At) {
 		return tx.EndUser(id, ending)
 	}
-	for more := true; more; { // the store lists a page at once
-		more = false
-		sessions, err := tx.SessionsOf(id)
-		if err != nil {
-			return err
-		}
-		for _, s := range sessions {
-			if s.ID == keep {
-				continue
-			}
-			if err := tx.EndSession(s.ID, ending); err != nil {
-				return err
-			}
-			more = true
-		}
+	if err := a.endSessions(tx, id, keep, ending); err != nil {
+		return err
 	}
 	// What is left are the grants that outlive their session.
 	for more := true; more; {
@@ -150,6 +181,27 @@ func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID
 				continue
 			}
 			if err := tx.EndGrant(g.ID, ending); err != nil {
+				return err
+			}
+			more = true
+		}
+	}
+	return nil
+}
+
+// endSessions ends the sessions of a person but the one to keep.
+func (a *Accounts) endSessions(tx *store.Tx, id model.UserID, keep model.SessionID, ending store.Ending) error {
+	for more := true; more; { // the store lists a page at once
+		more = false
+		sessions, err := tx.SessionsOf(id)
+		if err != nil {
+			return err
+		}
+		for _, s := range sessions {
+			if s.ID == keep {
+				continue
+			}
+			if err := tx.EndSession(s.ID, ending); err != nil {
 				return err
 			}
 			more = true

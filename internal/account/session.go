@@ -243,6 +243,51 @@ func (a *Accounts) SignOutEverywhere(ctx context.Context, actor model.Actor, id 
 	})
 }
 
+// SignOutOthers ends the sessions of a person but the one they keep, which is how
+// they put out whoever uses one of their devices. What applications may use while
+// the person is away stays. It returns ErrNoUser, and ErrNoSession if the session
+// that is to be kept is over or not theirs.
+func (a *Accounts) SignOutOthers(ctx context.Context, actor model.Actor, id model.UserID, keep model.SessionID) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.User(id); err != nil { // first: see store.Ending
+			return err
+		}
+		s, err := tx.Session(keep)
+		if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != id || !s.Live(a.unix())) {
+			return ErrNoSession
+		}
+		if err != nil {
+			return err
+		}
+		if err := a.endSessions(tx, id, keep, a.ending(leaving(actor, id))); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.sign_out", UserID: id, Detail: "all but session=" + string(keep)})
+	})
+}
+
+// Stay is a session of a person, with the applications that have a part in it,
+// those that came last first.
+type Stay struct {
+	model.Session
+	Applications []model.Client
+}
+
+// Stays lists the live sessions of a person, the youngest first.
+func (a *Accounts) Stays(ctx context.Context, id model.UserID) (list []Stay, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		sessions, err := tx.SessionsOf(id)
+		list = nil
+		for i := 0; err == nil && i < len(sessions); i++ {
+			var in []model.Client
+			in, err = tx.Participants(sessions[i].ID, maxParticipants)
+			list = append(list, Stay{sessions[i], in})
+		}
+		return err
+	})
+	return list, err
+}
+
 // SignOutEverybody ends every session and every grant, and makes every token
 // useless that was issued until now: for the day when a key has leaked. Nothing
 // keeps anybody from signing in again.
