@@ -28,6 +28,7 @@ func tree(sh shell) *cli.Command {
 				Commands: []*cli.Command{
 					sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
 					sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
+					sh.userImport(), sh.userExport(),
 				},
 			},
 			{

@@ -159,11 +159,9 @@ func (sh shell) userList() *cli.Command {
 // everybody calls do with those whom the flags of a listing name.
 func (a admin) everybody(ctx context.Context, do func(model.User) error) error {
 	c := a.command
-	f := account.UserFilter{
-		Search: c.String("search"), Group: c.String("group"), Status: model.UserStatus(c.String("status")), Admin: c.Bool("admin"), Limit: pageSize,
-	}
-	if f.Status != "" && f.Status != model.UserActive && f.Status != model.UserLocked {
-		return usagef("--status: %q is neither active nor locked", f.Status)
+	f, err := filterOf(c)
+	if err != nil {
+		return err
 	}
 	left := c.Int("limit")
 	if left < 0 {
