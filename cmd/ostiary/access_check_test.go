@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -129,7 +128,7 @@ func (v *visitor) keyboard() {
 // title holds titles to be different, and to say when something is wrong.
 func (v *visitor) title(row accessRow) string {
 	title := ask(v.browser, "reading the title", chromedp.Evaluate[string](`document.title`))
-	key := cmp.Or(row.view, row.name)
+	key, _, _ := strings.Cut(row.name, ",")
 	if row.wrong != "" {
 		key += ", wrong"
 		if !strings.HasPrefix(title, "Error: ") {

@@ -88,6 +88,18 @@ var accessRows = []accessRow{
 	}},
 	{"error", "error", "", func(v *visitor) { v.nobody().visit("/authorize?client_id=nobody") }},
 	{"notfound", "notfound", "", func(v *visitor) { v.nobody().visit("/nothing/here") }},
+
+	{"debugger", "", "", func(v *visitor) { v.debug() }},
+	{"debugger, an example", "", "", func(v *visitor) {
+		v.debug()
+		v.do("the example", chromedp.Click(`#example`))
+		v.expect(`#verdict`, "Signature verified")
+	}},
+	{"debugger, to encrypt", "", "", func(v *visitor) {
+		v.debug()
+		v.do("writing what is wrong", chromedp.SendKeys(`#token`, "eyJhbGciOiJub25lIn0.e30."), chromedp.WaitVisible(`#problems li`), chromedp.Click(`#claims-json`),
+			chromedp.Click(`#mode-encrypt`), chromedp.Click(`[name=kind][value=url] + span`), chromedp.WaitVisible(`#url`))
+	}},
 }
 
 // unseenRoutes are those that show nothing of their own, and why.
@@ -267,6 +279,12 @@ func (v *visitor) two() *visitor {
 		v.state = "two"
 	}
 	return v
+}
+
+// debug opens the token debugger.
+func (v *visitor) debug() {
+	v.t.Helper()
+	v.do("opening the debugger", chromedp.Navigate(v.h.Issuer+"/debugger"), chromedp.WaitVisible(`#token`))
 }
 
 // setup opens the page that makes the first account, at a server without any.

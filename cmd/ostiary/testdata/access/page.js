@@ -60,7 +60,8 @@ window.access = (() => {
     if (ratio === 0) return ["nobody sees the focus on " + name(e)];
     if (ratio < 3) return [`the focus has a contrast of ${ratio.toFixed(2)}:1 on ${name(e)}`];
     const r = e.getBoundingClientRect();
-    const on = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+    const [top, bottom] = [Math.max(r.top, 0), Math.min(r.bottom, innerHeight)]; // what is in the window
+    const on = top < bottom ? document.elementFromPoint(r.x + r.width / 2, (top + bottom) / 2) : null;
     if (!on) return ["the focus is out of sight on " + name(e)];
     if (!on.contains(e) && !e.contains(on) && !(e.labels && [...e.labels].some(l => l.contains(on)))) return [`${name(on)} covers ${name(e)}`];
     return [];
@@ -83,6 +84,7 @@ window.access = (() => {
       const before = document.activeElement;
       const faults = stops().flatMap(e => {
         e.focus({ focusVisible: true });
+        e.scrollIntoView({ block: "nearest", behavior: "instant" });
         return focusFaults(e);
       });
       before.focus();
@@ -129,7 +131,7 @@ window.access = (() => {
     // an edge or words, every field an edge.
     forced() {
       return all("input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea").filter(seen).flatMap(e =>
-        parseFloat(getComputedStyle(e).borderTopWidth) > 0 ? [] : ["a field without an edge: " + name(e)]);
+        parseFloat(getComputedStyle(e.closest(".sheet") || e).borderTopWidth) > 0 ? [] : ["a field without an edge: " + name(e)]);
     },
 
     // WCAG 2.2 §1.3.5 and §3.3.8: fields say what they are for, and take what is pasted.
