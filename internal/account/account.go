@@ -18,12 +18,10 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
-
-// ACRPassword is the "acr" of a session that was begun with a password alone,
-// OpenID Connect Core §2. Its "amr" is "pwd", RFC 8176 §2.
-const ACRPassword = "urn:ostiary:acr:password"
 
 // What a Config that leaves them out gets.
 const (
@@ -38,16 +36,20 @@ const (
 var (
 	// ErrCredentials says that login and password do not fit, and not which.
 	ErrCredentials = errors.New("the login or the password is wrong")
+	// ErrFactor says that what was proven is not enough for a session.
+	ErrFactor = errors.New("a further factor is wanted")
 	// ErrLocked says that the account is locked; only who knows its password
 	// is told.
 	ErrLocked = errors.New("the account is locked")
 	// ErrBusy says that too many passwords are being checked; later it works.
-	ErrBusy = errors.New("too many sign-ins at once")
+	ErrBusy = credential.ErrBusy
 	// ErrElsewhere says that one login is tried from so many places that its
 	// person has to take the way through the browser for a while.
 	ErrElsewhere = errors.New("too many wrong passwords from everywhere")
 	// ErrNoSession says that there is no live session of that cookie or name.
 	ErrNoSession = errors.New("no such session")
+	// ErrStale says that something was changed since somebody saw what they change.
+	ErrStale = errors.New("it was changed meanwhile")
 	// ErrNoUser says that there is no such person.
 	ErrNoUser = errors.New("no such user")
 	// ErrLastAdmin says that nobody would be left to administer the server; only
@@ -87,12 +89,20 @@ const (
 	NotLogin      Reason = "has characters that a login cannot have"
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
+	NotLines      Reason = "must not have control characters but line breaks"
+	NotWebAddress Reason = "must be an address that begins with https:// or http://"
+	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
+	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
+	NotLocale     Reason = "must be a language tag such as uk-UA"
+	NotPhone      Reason = "must be a number such as +380 44 123 4567"
+	Unseen        Reason = "has characters that cannot be seen, or that turn the direction of writing"
+	Mixed         Reason = "mixes letters of two alphabets in one word"
 )
 
 // These tell a bound.
 var (
 	PasswordShort = Reason(fmt.Sprintf("must have %d characters or more", MinPassword))
-	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", maxPassword))
+	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", credential.MaxPassword))
 	ClaimLong     = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
 )
 
@@ -108,7 +118,8 @@ type Config struct {
 	Store *store.Store
 	Now   func() time.Time // nil: time.Now
 
-	// Password is the cost of a new password hash; zero: DefaultParams.
+	// Password is the cost of a new password hash; zero:
+	// credential.DefaultParams.
 	// Passwords with another cost are hashed anew at the next sign-in.
 	Password Params
 
@@ -128,6 +139,15 @@ type Config struct {
 	// DefaultHashWait.
 	HashWait time.Duration
 
+	// Methods are the ways in which people may prove who they are; nil: all.
+	Methods []model.Method
+	// SecondFactor says when a policy of the server's wants a second factor; empty:
+	// model.SecondOptional.
+	SecondFactor string
+	// RememberDevice is how long a browser can be remembered in place of a second
+	// factor that a policy wants; zero: it cannot.
+	RememberDevice time.Duration
+
 	// SignUp lets strangers make themselves an account.
 	SignUp bool
 	// SignUpLimit is how often one address may try in an hour; zero:
@@ -140,9 +160,13 @@ type Config struct {
 type Accounts struct {
 	store     *store.Store
 	now       func() time.Time
-	passwords *hasher
+	passwords *credential.Passwords
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
+
+	methods        []model.Method
+	second         string
+	rememberDevice int64 // seconds
 
 	signUp      bool
 	signUpLimit int
@@ -174,11 +198,11 @@ func New(c Config) (*Accounts, error) {
 		c.Hashes = runtime.GOMAXPROCS(0)
 	}
 	if c.Password == (Params{}) {
-		c.Password = DefaultParams
+		c.Password = credential.DefaultParams
 	}
-	passwords, err := newHasher(c.Password, c.Hashes, orDefault(c.HashWait, DefaultHashWait))
+	passwords, err := credential.NewPasswords(c.Password, c.Hashes, orDefault(c.HashWait, DefaultHashWait))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("account: Password: %w", err)
 	}
 	if c.SignUpLimit == 0 {
 		c.SignUpLimit = DefaultSignUpLimit
@@ -186,7 +210,11 @@ func New(c Config) (*Accounts, error) {
 	if c.SignUpLimit < 1 || c.SignUpLimit > maxSignUpLimit {
 		return nil, fmt.Errorf("account: SignUpLimit is %d and must be from 1 to %d", c.SignUpLimit, maxSignUpLimit)
 	}
+	if err := c.checkSignIn(); err != nil {
+		return nil, err
+	}
 	return &Accounts{
+		methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
 		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit,
 	}, nil

@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 )
 
 // cheap is the lowest cost that is allowed.
-var cheap = Params{Memory: minMemory, Time: 1, Threads: 1}
+var cheap = Params{Memory: credential.MinMemory, Time: 1, Threads: 1}
 
 var admin = model.Actor{Kind: model.ActorUser, ID: "the-admin", Address: "192.0.2.1"}
 
@@ -90,6 +91,24 @@ func (h house) user(login string) model.User {
 	return u
 }
 
+// SignIn begins a session with a password, as the pages do.
+func (h house) SignIn(ctx context.Context, t Attempt) (Entry, error) {
+	holder := model.NewID()
+	if err := h.Password(ctx, holder, t); err != nil {
+		return Entry{}, err
+	}
+	return h.Finish(ctx, holder, Wanted{}, t)
+}
+
+// SignUp begins a session with a new account, as the pages do.
+func (h house) SignUp(ctx context.Context, name string, t Attempt) (Entry, error) {
+	holder := model.NewID()
+	if _, err := h.Accounts.SignUp(ctx, holder, name, t); err != nil {
+		return Entry{}, err
+	}
+	return h.Finish(ctx, holder, Wanted{}, t)
+}
+
 func (h house) signedIn(login string) Entry {
 	h.t.Helper()
 	in, err := h.SignIn(h.ctx(), Attempt{Login: login, Password: goodPassword})
@@ -157,11 +176,11 @@ func TestNewRefuses(t *testing.T) {
 		"negative limit of sign-ups":         func(c *Config) { c.SignUpLimit = -1 },
 		"negative wait":                      func(c *Config) { c.HashWait = -1 },
 		"memory too small":                   func(c *Config) { c.Password = Params{Memory: 1024, Time: 2, Threads: 1} },
-		"memory too large":                   func(c *Config) { c.Password = Params{Memory: maxMemory + 1, Time: 2, Threads: 1} },
+		"memory too large":                   func(c *Config) { c.Password = Params{Memory: credential.MaxMemory + 1, Time: 2, Threads: 1} },
 		"no passes":                          func(c *Config) { c.Password = Params{Memory: 19456, Threads: 1} },
-		"too many passes":                    func(c *Config) { c.Password = Params{Memory: 19456, Time: maxTime + 1, Threads: 1} },
+		"too many passes":                    func(c *Config) { c.Password = Params{Memory: 19456, Time: credential.MaxTime + 1, Threads: 1} },
 		"no threads":                         func(c *Config) { c.Password = Params{Memory: 19456, Time: 2} },
-		"too many threads":                   func(c *Config) { c.Password = Params{Memory: 19456, Time: 2, Threads: maxThreads + 1} },
+		"too many threads":                   func(c *Config) { c.Password = Params{Memory: 19456, Time: 2, Threads: credential.MaxThreads + 1} },
 	} {
 		c := good
 		change(&c)
@@ -173,8 +192,8 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.passwords.params != DefaultParams || a.life[false] != (life{2 * 3600, 12 * 3600}) || a.life[true] != (life{14 * 86400, 90 * 86400}) {
-		t.Errorf("defaults are %v %v", a.passwords.params, a.life)
+	if a.passwords.Params != credential.DefaultParams || a.life[false] != (life{2 * 3600, 12 * 3600}) || a.life[true] != (life{14 * 86400, 90 * 86400}) {
+		t.Errorf("defaults are %v %v", a.passwords.Params, a.life)
 	}
 }
 

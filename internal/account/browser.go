@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -121,7 +122,7 @@ func (a *Accounts) settle(tx *store.Tx, actor model.Actor, b beginning) (s model
 	for _, in := range others {
 		beside = append(beside, in.Session.UserID)
 	}
-	event := model.Event{Actor: actor, Action: "session.start", UserID: s.UserID, Detail: "session=" + string(s.ID)}
+	event := model.Event{Actor: actor, Action: "session.start", UserID: s.UserID, Detail: "session=" + string(s.ID) + device.Parse(s.UserAgent).Detail()}
 	if mine >= 0 {
 		event.Action, err = "session.renew", tx.RenewSession(s)
 	} else {

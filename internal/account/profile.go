@@ -52,10 +52,10 @@ func checkProfile(p model.Profile) error {
 		{"website", p.Website, webAddress},
 		{"gender", p.Gender, oneLine},
 		{"birthdate", p.Birthdate, birthdate},
-		{"zoneinfo", p.Zoneinfo, matches(zoneinfo, "must be a time zone such as Europe/Kyiv")},
+		{"zoneinfo", p.Zoneinfo, matches(zoneinfo, NotZone)},
 		{"locale", p.Locale, locale},
 		{"email", p.Email, email},
-		{"phone_number", p.PhoneNumber, matches(phoneNumber, "must be a number such as +380 44 123 4567")},
+		{"phone_number", p.PhoneNumber, matches(phoneNumber, NotPhone)},
 	}
 	if a := p.Address; a != nil {
 		claims = append(claims, []claim{
@@ -121,7 +121,7 @@ func oneLine(s string) Reason {
 // lines allows line breaks, OpenID Connect Core §5.1.1.
 func lines(s string) Reason {
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }) {
-		return "must not have control characters but line breaks"
+		return NotLines
 	}
 	return ""
 }
@@ -140,7 +140,7 @@ func matches(form *regexp.Regexp, reason Reason) func(string) Reason {
 func webAddress(s string) Reason {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || strings.ContainsFunc(s, unicode.IsSpace) {
-		return "must be an address that begins with https:// or http://"
+		return NotWebAddress
 	}
 	return ""
 }
@@ -152,7 +152,7 @@ func birthdate(s string) Reason {
 			return ""
 		}
 	}
-	return "must be a date as YYYY-MM-DD, or a year as YYYY"
+	return NotDate
 }
 
 // locale is a BCP 47 tag; well-formed is enough, for the registry grows.
@@ -162,7 +162,7 @@ func locale(s string) Reason {
 	if err == nil || errors.As(err, &unknown) {
 		return ""
 	}
-	return "must be a language tag such as uk-UA"
+	return NotLocale
 }
 
 // email accepts the addresses that people have, and none of which two programs

@@ -68,7 +68,7 @@ func TestThrottle(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")
 		work := 0
-		h.passwords.work = func(Params) { work++ }
+		h.passwords.Work = func(string) { work++ }
 		for _, login := range []string{"ada", "nobody", "not a login"} {
 			work = 0
 			for i := range 7 {
@@ -131,7 +131,7 @@ func TestThrottle(t *testing.T) {
 func TestThrottleEverywhere(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")
-		h.passwords.work = func(Params) {}
+		h.passwords.Work = func(string) {}
 		for i := range freeOfLogin {
 			if _, err := h.Prove(h.ctx(), from("198.51.100."+strconv.Itoa(i), "ada", "wrong password")); !errors.Is(err, ErrCredentials) {
 				h.t.Fatal(err)

@@ -322,12 +322,12 @@ func TestSessionOfLockedUser(t *testing.T) {
 func TestLockDuringSignIn(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")
-		h.passwords.work = func(Params) { h.ok(h.Lock(h.ctx(), admin, user.ID)) }
+		h.passwords.Work = func(string) { h.ok(h.Lock(h.ctx(), admin, user.ID)) }
 		_, err := h.SignIn(h.ctx(), Attempt{Login: "ada", Password: goodPassword})
 		h.is(err, ErrLocked)
 		h.ok(h.Unlock(h.ctx(), admin, user.ID))
-		h.passwords.work = func(Params) {
-			h.passwords.work = func(Params) {}
+		h.passwords.Work = func(string) {
+			h.passwords.Work = func(string) {}
 			h.ok(h.SetPassword(h.ctx(), admin, user.ID, NewPassword{Password: "another password"}))
 		}
 		_, err = h.SignIn(h.ctx(), Attempt{Login: "ada", Password: goodPassword})

@@ -25,7 +25,7 @@ func TestSetup(t *testing.T) {
 			"replaced": older, "unknown": token + "x", "empty": "", "1 MB": model.Secret(strings.Repeat("x", 1<<20)), "not UTF-8": "\xff\x00",
 		} {
 			hashed := 0
-			h.passwords.work = func(Params) { hashed++ }
+			h.passwords.Work = func(string) { hashed++ }
 			_, err := h.CompleteSetup(h.ctx(), bad, first, "")
 			if !errors.Is(err, ErrSetupLink) || hashed != 0 {
 				h.t.Errorf("%s: %v after %d hashes", name, err, hashed)

@@ -57,7 +57,7 @@ func TestSignUpRefuses(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := openHouse(t, s, 100)
 		hashed := 0
-		h.passwords.work = func(Params) { hashed++ }
+		h.passwords.Work = func(string) { hashed++ }
 		try := func(login, name string, password model.Secret) error {
 			_, err := h.SignUp(h.ctx(), name, Attempt{Login: login, Password: password, Address: "192.0.2.7"})
 			return err

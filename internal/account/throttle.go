@@ -54,7 +54,11 @@ func newTry(t Attempt, user model.User) try {
 	}
 	if t.User == "" {
 		// Who is known there is not held up by what strangers do elsewhere.
-		counts = append(counts, count{"password " + hash, freeOfLogin, 0, false})
+		everywhere := count{"password " + hash, freeOfLogin, 0, false}
+		if t.page {
+			everywhere.pause = maxPauseOf
+		}
+		counts = append(counts, everywhere)
 	}
 	return try{user.ID, network, counts}
 }

@@ -5,8 +5,8 @@ package model
 // own.
 type Request struct {
 	ID          RequestID
-	BrowserHash string // Secret.Hash of the cookie of the browser that began it
-	ClientID    ClientID
+	BrowserHash string   // Secret.Hash of the cookie of the browser that began it
+	ClientID    ClientID // empty: it is for a page of our own, whose path is Asked.RedirectURI
 	CreatedAt   int64
 	ExpiresAt   int64
 	Asked       Asked

@@ -31,7 +31,7 @@ const (
 	CauseAccountDisabled  Cause = "account_disabled"
 	CauseCredentialChange Cause = "credential_change"
 	CauseReuseDetected    Cause = "reuse_detected"
-	CauseRevoked          Cause = "revoked" // by the client, RFC 7009
+	CauseRevoked          Cause = "revoked" // by the client, RFC 7009, or by the person, who withdrew what they allowed it
 	CausePolicy           Cause = "policy"
 	CauseExpired          Cause = "expired" // idle or old, by itself
 	CauseSignal           Cause = "signal"  // a security event of another server

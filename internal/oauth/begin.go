@@ -17,6 +17,7 @@ type Authorization struct {
 	Logo    string // hash of the client's logo, for Registrar.Logo; empty: none is kept
 	way     Return
 	stored  bool
+	leave   Answer // of a request of our own: where a person goes who does not want to sign in
 }
 
 // Refuse turns an error into the answer for this request's client.
@@ -24,6 +25,9 @@ func (z Authorization) Refuse(e *Error) Answer { return z.way.Error(e) }
 
 // Cancel is the answer when the person says no, RFC 6749 §4.1.2.1.
 func (z Authorization) Cancel() Answer {
+	if z.Own() {
+		return z.leave
+	}
 	return z.Refuse(fail(AccessDenied, "The person refused"))
 }
 
@@ -139,6 +143,11 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 	}
 	if err != nil {
 		return Authorization{}, inner(err)
+	}
+	if r.ClientID == "" {
+		z := a.own(r)
+		z.stored = true
+		return z, nil
 	}
 	c, err := a.Registrar.Client(ctx, r.ClientID)
 	if errors.Is(err, store.ErrNotFound) {

@@ -65,6 +65,9 @@ func (r Return) Error(e *Error) Answer {
 }
 
 func (r Return) answer(v url.Values) Answer {
+	if r.Mode == ModeOwn {
+		return Answer{URI: r.URI, Mode: r.Mode}
+	}
 	if r.State != "" {
 		v.Set("state", r.State) // RFC 6749 §4.1.2: exactly as received
 	}
@@ -75,6 +78,9 @@ func (r Return) answer(v url.Values) Answer {
 // Location is the address that carries the answer, in its query or its
 // fragment. An answer in the mode form_post has none: it is a form.
 func (a Answer) Location() string {
+	if a.Mode == ModeOwn {
+		return a.URI
+	}
 	u, err := url.Parse(a.URI)
 	if err != nil {
 		// The URI was compared with a registered one that parses.

@@ -33,6 +33,10 @@ type Config struct {
 	SignUp      bool // strangers can make themselves an account
 	SignUpLimit int  // see account.Config
 
+	SignInMethods  []model.Method // see account.Config for these
+	SecondFactor   string
+	RememberDevice time.Duration
+
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data
 	MasterKey model.Secret // 32 bytes, base64url or hex; the file master.key in Data

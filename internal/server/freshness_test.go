@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
-	pages "github.com/ostiary/ostiary/internal/web"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
@@ -209,7 +209,7 @@ func TestDisplayAndLanguage(t *testing.T) {
 		}
 	}
 	m := get(t, h.Issuer+"/.well-known/openid-configuration")
-	for name, want := range map[string]string{"acr_values_supported": "urn:ostiary:acr:password", "display_values_supported": "page popup touch", "ui_locales_supported": strings.Join(pages.Languages(), " ")} {
+	for name, want := range map[string]string{"acr_values_supported": "urn:ostiary:acr:password", "display_values_supported": "page popup touch", "ui_locales_supported": strings.Join(language.Tags(), " ")} {
 		var got []string
 		list, _ := m.JSON[name].([]any)
 		for _, v := range list {

@@ -319,7 +319,7 @@ func TestTwoNodesTellOnce(t *testing.T) {
 // begin makes a session of olena in which a client takes part.
 func begin(t *testing.T, h *servertest.House, c model.Client) model.Session {
 	t.Helper()
-	signedIn, err := h.Accounts.SignIn(t.Context(), account.Attempt{Login: "olena", Password: "correct horse battery"})
+	signedIn, err := sessionOf(t.Context(), h.Accounts, "olena", "correct horse battery")
 	if err != nil {
 		t.Fatal(err)
 	}

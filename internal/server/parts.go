@@ -16,12 +16,12 @@ import (
 	"github.com/ostiary/ostiary/internal/audit"
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
-	"github.com/ostiary/ostiary/internal/web"
 )
 
 // Parts are the opened rooms of the house: what the commands that administer
@@ -52,8 +52,8 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 			return nil, fmt.Errorf("the issuer %w", err)
 		}
 	}
-	if !slices.Contains(web.Languages(), c.Language) {
-		return nil, fmt.Errorf("there are no pages in the language %q: set --language to one of %s", c.Language, strings.Join(web.Languages(), ", "))
+	if !slices.Contains(language.Tags(), c.Language) {
+		return nil, fmt.Errorf("there are no pages in the language %q: set --language to one of %s", c.Language, strings.Join(language.Tags(), ", "))
 	}
 	if err := c.Registration.Check(); err != nil {
 		return nil, err
@@ -85,6 +85,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
 		TokenLife: model.MaxAccessLife + model.Leeway,
 		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit,
+		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
 	})
 	if err != nil {
 		return nil, err
@@ -98,9 +99,9 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	}
 	p.Authority, err = oauth.New(oauth.Config{
 		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
-		ACRValues:  []string{account.ACRPassword},
+		ACRValues: account.ACRs(), Stand: p.stand,
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
-		SignUp: c.SignUp, UILocales: web.Languages(),
+		SignUp: c.SignUp, UILocales: language.Tags(),
 	})
 	if err != nil {
 		return nil, err
@@ -109,6 +110,12 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// stand tells the protocol what account says of a session.
+func (p *Parts) stand(ctx context.Context, s model.Session, methods []string) (oauth.Standing, error) {
+	st, err := p.Accounts.Standing(ctx, s, methods)
+	return oauth.Standing(st), err
 }
 
 // openSignal makes what tells others and what hears them. What they say is

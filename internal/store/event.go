@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -132,6 +133,17 @@ func (tx *Tx) FindEvents(f EventFilter) ([]model.Event, error) {
 		slices.Reverse(list)
 	}
 	return list, err
+}
+
+// EventsOf lists the sealed entries that concern a person, the last first, from the
+// one that comes before a position; 0: from the end.
+func (tx *Tx) EventsOf(user model.UserID, before int64, limit int) ([]model.Event, error) {
+	if before <= 0 {
+		before = math.MaxInt64
+	}
+	return many(tx, scanEvent, `SELECT `+allEvent+` FROM events
+		WHERE seal <> '' AND user_id = $1 AND user_id <> '' AND position < $2 ORDER BY position DESC LIMIT $3`,
+		string(user), before, page(limit))
 }
 
 // SealEvents writes the Position and the Seal of entries that have none, and

@@ -40,6 +40,28 @@ func (tx *Tx) GrantsOf(user model.UserID) ([]model.Grant, error) {
 		ORDER BY created_at DESC, id LIMIT $3`, string(user), tx.now().Unix(), page(0))
 }
 
+// GrantsTo lists the live grants of a person to a client, the youngest first.
+func (tx *Tx) GrantsTo(user model.UserID, client model.ClientID) ([]model.Grant, error) {
+	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
+		WHERE user_id = $1 AND client_id = $2 AND ended_at = 0 AND expires_at > $3
+		ORDER BY created_at DESC, id LIMIT $4`, string(user), string(client), tx.now().Unix(), page(0))
+}
+
+// Use is when a client had something of a person.
+type Use struct {
+	ClientID    model.ClientID
+	Since, Last int64 // the first grant that is remembered, and the last that it did with one
+}
+
+// UsesOf lists by client when it had something of a person, live or not.
+func (tx *Tx) UsesOf(user model.UserID) ([]Use, error) {
+	return many(tx, func(row scanner) (u Use, err error) {
+		err = row.Scan((*string)(&u.ClientID), &u.Since, &u.Last)
+		return u, err
+	}, `SELECT client_id, min(created_at), max(CASE WHEN rotated_at > created_at THEN rotated_at ELSE created_at END)
+		FROM grants WHERE user_id = $1 GROUP BY client_id ORDER BY client_id LIMIT $2`, string(user), page(0))
+}
+
 // ExtendGrant makes a grant that nobody ended live until expiresAt. It fails with
 // ErrNotFound.
 func (tx *Tx) ExtendGrant(id model.GrantID, expiresAt int64) error {

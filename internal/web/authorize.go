@@ -52,9 +52,10 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		return err
 	}
 	s.keepState(w, r, v.accounts)
+	if v.proving() {
+		return s.prove(w, r, v)
+	}
 	switch v.step {
-	case oauth.StepLogin:
-		return s.sendTo(w, r, z, "/login")
 	case oauth.StepCreate:
 		return s.sendTo(w, r, z, "/create")
 	case oauth.StepSelect:
@@ -72,6 +73,9 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		}
 		s.send(w, r, answer)
 	default:
+		if z.Own() {
+			return v.refusal // the page would only ask again
+		}
 		s.send(w, r, z.Refuse(v.refusal))
 	}
 	return nil
@@ -127,9 +131,18 @@ func (s *Web) at(w http.ResponseWriter, r *http.Request, steps ...oauth.Step) (v
 }
 
 func clientOf(z oauth.Authorization) clientView {
-	c := z.Client
+	v := viewOf(z.Client)
+	v.Logo = z.Logo
+	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
+		v.Host = u.Hostname()
+	}
+	return v
+}
+
+// viewOf is what there is to show of a client itself.
+func viewOf(c model.Client) clientView {
 	v := clientView{
-		Name: c.Name, URI: c.URI, Logo: z.Logo, Policy: c.PolicyURI, Terms: c.TermsURI,
+		Name: c.Name, URI: c.URI, Policy: c.PolicyURI, Terms: c.TermsURI,
 		Stranger: c.Origin != model.OriginOperator,
 	}
 	if c.Origin == model.OriginDocument {
@@ -140,9 +153,6 @@ func clientOf(z oauth.Authorization) clientView {
 		v.Name = v.Site
 	case v.Name == "":
 		v.Name = string(c.ID)
-	}
-	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
-		v.Host = u.Hostname()
 	}
 	return v
 }

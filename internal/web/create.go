@@ -15,7 +15,7 @@ func (s *Web) showCreate(w http.ResponseWriter, r *http.Request) error {
 	if !s.Authority.SignUp {
 		return s.notFound(w, r)
 	}
-	v, here, err := s.at(w, r, oauth.StepCreate, oauth.StepLogin, oauth.StepSelect)
+	v, here, err := s.at(w, r, oauth.StepCreate, oauth.StepLogin, oauth.StepFactor, oauth.StepSelect)
 	if err != nil || !here {
 		return err
 	}
@@ -47,19 +47,10 @@ func (s *Web) create(w http.ResponseWriter, r *http.Request) error {
 		s.send(w, r, z.Cancel())
 		return nil
 	}
-	in, err := s.Accounts.SignUp(r.Context(), f.Get("name"), account.Attempt{
-		Login:     f.Get("login"),
-		Password:  model.Secret(f.Get("password")),
-		UserAgent: r.UserAgent(),
-		Address:   s.Address(r),
-		Browser:   s.cookiesOf(r),
-	})
-	if err != nil {
+	t := s.attempt(r)
+	t.Login, t.Password = f.Get("login"), model.Secret(f.Get("password"))
+	if _, err := s.Accounts.SignUp(r.Context(), holder(z), f.Get("name"), t); err != nil {
 		return s.createFailed(w, r, z, err)
-	}
-	s.enter(w, r, in)
-	if err := s.Authority.Authenticated(r.Context(), &z, in.Session); err != nil {
-		return err
 	}
 	redirect(w, r, s.pageOf(z, ""))
 	return nil

@@ -10,22 +10,23 @@ import (
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/language"
 )
 
 // edition is every page in one language.
 type edition struct {
-	words messages
+	words language.Texts
 	views map[string]*template.Template
 }
 
 // layoutFiles are shared by all pages; each other file in templates is one page
 // and defines pageParts.
 var (
-	layoutFiles = []string{"templates/layout.html", "templates/parts.html"}
+	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html"}
 	pageParts   = []string{"title", "main"}
 )
 
-func (p *pages) parseEdition(files fs.FS, words messages) (*edition, error) {
+func (p *pages) parseEdition(files fs.FS, words language.Texts) (*edition, error) {
 	e := &edition{words: words, views: map[string]*template.Template{}}
 	layout, err := template.New("layout.html").Funcs(p.funcs(words)).ParseFS(files, layoutFiles...)
 	if err != nil {
@@ -60,13 +61,13 @@ func parseView(files fs.FS, layout *template.Template, name string) (*template.T
 }
 
 // funcs are what the templates can call.
-func (p *pages) funcs(words messages) template.FuncMap {
+func (p *pages) funcs(words language.Texts) template.FuncMap {
 	return template.FuncMap{
-		"t":              words.fill,
-		"rich":           words.rich,
-		"date":           words.date,
-		"language":       func() string { return words.language },
-		"direction":      func() string { return words.direction },
+		"t":              words.Fill,
+		"rich":           words.Rich,
+		"date":           words.Date,
+		"language":       func() string { return words.Tag },
+		"direction":      func() string { return words.Direction },
 		"languages":      func() []menuItem { return p.menu },
 		"installation":   func() string { return p.theme.Name },
 		"at":             func(path string) string { return p.theme.Base + path },

@@ -10,8 +10,12 @@ import (
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
-// send carries an answer back to the client, in the mode that it asked for.
+// send carries an answer back to the client, in the mode that it asked for. That
+// to a request of our own leads to a page of the site map, whatever was stored.
 func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
+	if a.Mode == oauth.ModeOwn && !s.ours[strings.TrimPrefix(a.URI, s.base)] {
+		a.URI = s.base + "/"
+	}
 	if a.Mode != oauth.ModeFormPost {
 		redirect(w, r, a.Location())
 		return
@@ -28,7 +32,7 @@ func (s *Web) send(w http.ResponseWriter, r *http.Request, a oauth.Answer) {
 func (s *Web) formPostPage(r *http.Request, text, action string, fields []hiddenField) formPostPage {
 	words := s.pages.edition(r).words
 	return formPostPage{
-		Language: words.language, Direction: words.direction, Installation: s.pages.theme.Name,
+		Language: words.Tag, Direction: words.Direction, Installation: s.pages.theme.Name,
 		Title: s.pages.text(r, "formpost.title"), Text: text, Submit: s.pages.text(r, "formpost.submit"),
 		Action: action, Base: s.base, Fields: fields, Sheets: s.pages.sheets(r),
 	}

@@ -1,6 +1,10 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/ostiary/ostiary/internal/oauth"
+)
 
 // home tells people who they are here.
 func (s *Web) home(w http.ResponseWriter, r *http.Request) error {
@@ -8,7 +12,7 @@ func (s *Web) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := homePage{SignOut: s.base + "/logout/confirm", Switch: s.base + "/switch"}
+	page := homePage{SignIn: s.base + "/sign-in", Account: s.base + oauth.PathAccount, SignOut: s.base + "/logout/confirm", Switch: s.base + "/switch"}
 	if len(accounts) > 0 {
 		if _, err := s.use(r, accounts[0]); err != nil {
 			return err

@@ -156,7 +156,7 @@ func (s *Web) inLanguage(r *http.Request) string {
 	if w := wishesOf(r); len(w.asked) == 0 && (w.locale == nil || *w.locale == "") {
 		return ""
 	}
-	return "?ui_locales=" + s.pages.edition(r).words.language
+	return "?ui_locales=" + s.pages.edition(r).words.Tag
 }
 
 func (s *Web) signedOut(w http.ResponseWriter, r *http.Request) error {

@@ -13,9 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/theme"
 )
@@ -27,7 +26,7 @@ var templateFS embed.FS
 type Theme struct {
 	Name     string // of the installation; empty: "Ostiary"
 	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
-	Language string // of Languages, for whoever wishes for none of them; empty: English
+	Language string // of language.Tags, for whoever wishes for none of them; empty: English
 	Look     theme.Look
 }
 
@@ -79,14 +78,14 @@ type frame struct {
 // newPages parses all templates. A page that lacks a part, a text or a file is
 // an error here and not the misfortune of the first visitor.
 func newPages(theme Theme) (*pages, error) {
-	all, err := readMessages(languageFS)
+	all, err := language.All()
 	if err != nil {
 		return nil, err
 	}
 	return parsePages(templateFS, theme, all)
 }
 
-func parsePages(files fs.FS, theme Theme, all map[string]messages) (*pages, error) {
+func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages, error) {
 	if theme.Name = tidy(theme.Name); theme.Name == "" {
 		theme.Name = "Ostiary"
 	}
@@ -96,14 +95,14 @@ func parsePages(files fs.FS, theme Theme, all map[string]messages) (*pages, erro
 	}
 	tags := slices.Sorted(maps.Keys(all))
 	if theme.Language == "" {
-		theme.Language = source
+		theme.Language = language.Source
 	}
 	if !slices.Contains(tags, theme.Language) {
 		return nil, fmt.Errorf("web: there are no pages in the language %q", theme.Language)
 	}
 	p := &pages{theme: theme, chooser: newChooser(tags, theme.Language), editions: map[string]*edition{}}
 	for _, tag := range tags {
-		p.menu = append(p.menu, menuItem{tag, all[tag].name})
+		p.menu = append(p.menu, menuItem{tag, all[tag].Name})
 	}
 	p.dress(theme.Look)
 	for _, tag := range tags {
@@ -120,9 +119,9 @@ func (p *pages) edition(r *http.Request) *edition { return p.editions[p.chooser.
 
 // text returns a text for the person who sent r, for the fields of pages that
 // are shown as they are (Error, Description, Hint); the pairs are words and their
-// values, as in messages.fill. An unknown key comes back as it is.
+// values, as in language.Texts.Fill. An unknown key comes back as it is.
 func (p *pages) text(r *http.Request, key string, pairs ...string) string {
-	s, err := p.edition(r).words.fill(key, pairs...)
+	s, err := p.edition(r).words.Fill(key, pairs...)
 	if err != nil {
 		slog.ErrorContext(r.Context(), "text missing", "error", err)
 		return key
@@ -134,10 +133,10 @@ func (p *pages) text(r *http.Request, key string, pairs ...string) string {
 // Connect Core §5.4, §11) in words, all others by their names.
 func (p *pages) scopes(r *http.Request, names []string) []scopeView {
 	views := make([]scopeView, 0, len(names))
-	known := p.edition(r).words.keys
+	words := p.edition(r).words
 	for _, name := range names {
 		v := scopeView{Name: name, Title: name}
-		if known["scope."+name+".detail"] {
+		if words.Has("scope." + name + ".detail") {
 			v.Title, v.Detail = p.text(r, "scope."+name), p.text(r, "scope."+name+".detail")
 		}
 		views = append(views, v)
@@ -156,15 +155,14 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 		words = append(words, p.text(r, "claim."+name))
 	}
 	list := strings.Join(words, p.text(r, "consent.claims.and"))
-	first, size := utf8.DecodeRuneInString(list)
-	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: string(unicode.ToUpper(first)) + list[size:]}}
+	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: capital(list)}}
 }
 
 // draw writes a page, whole or not at all.
 func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
 	e := p.edition(r)
-	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.language}
+	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.Tag}
 	around := frame{Page: d.data, Sheets: p.sheets(r)}
 	if !d.once {
 		around.Back = p.backTo(r)
@@ -174,7 +172,7 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 		body.Reset()
 		body.WriteString("internal error\n")
 		d.status = http.StatusInternalServerError
-		headers.kind, headers.language = "text/plain; charset=utf-8", source
+		headers.kind, headers.language = "text/plain; charset=utf-8", language.Source
 	}
 	p.write(w, d.status, headers, body.Bytes())
 }
@@ -303,6 +301,40 @@ type loginPage struct {
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// factorPage asks for a further factor. It posts method, code and, from the second
+// button, decision=cancel.
+type factorPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	User   userView
+	Method string // that is asked for
+	Others []factorLink
+	Login  string // address of the sign-in page, for somebody else
+	Trust  int    // days for which the browser can be remembered; 0: it cannot
+	Error  string // empty: none
+}
+
+// factorLink leads to another method.
+type factorLink struct{ Method, Address string }
+
+func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+}
+
+// enrolPage lets somebody set up the factor that they have to have from now on. It
+// posts method, code and decision.
+type enrolPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	Error  string     // empty: none
+}
+
+func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,
@@ -454,6 +486,7 @@ func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePag
 type homePage struct {
 	Accounts []accountView // the current one first; empty: nobody is signed in
 	SignIn   string        // address of a sign-in; empty: none is offered
+	Account  string        // address of the account area; empty: none is offered
 	SignOut  string        // where the sign-out buttons post to
 	Switch   string        // where the others post to
 }
@@ -469,11 +502,20 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 	p.draw(w, r, drawing{view: "notfound", status: http.StatusNotFound, opener: openerOwn, data: v})
 }
 
+// selfPage is a page of the account area.
+type selfPage interface{ view() string }
+
+func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
+	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+}
+
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
 	"create":    createPage{},
+	"factor":    factorPage{},
+	"enrol":     enrolPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},
@@ -482,4 +524,14 @@ var pageData = map[string]any{
 	"setupdone": setupDonePage{},
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
+
+	"account":      overviewPage{},
+	"profile":      profilePage{},
+	"methods":      methodsPage{},
+	"sessions":     sessionsPage{},
+	"applications": applicationsPage{},
+	"activity":     activityPage{},
+	"data":         dataPage{},
+	"delete":       deletePage{},
+	"deleted":      deletedPage{},
 }

@@ -27,6 +27,10 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 	switch v := data.(type) {
 	case loginPage:
 		p.login(w, r, v)
+	case factorPage:
+		p.factor(w, r, v)
+	case enrolPage:
+		p.enrol(w, r, v)
 	case createPage:
 		p.create(w, r, v)
 	case selectPage:
@@ -47,6 +51,8 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 		p.home(w, r, v)
 	case notFoundPage:
 		p.notFound(w, r, v)
+	case selfPage:
+		p.self(w, r, http.StatusOK, v)
 	default:
 		t.Fatalf("no method draws %T", data)
 	}
@@ -138,6 +144,10 @@ var samplePages = []struct {
 	{"login, no client", loginPage{Action: "/login"}, 200, loginControls, []string{"Sign in"}},
 	{"login, others are signed in", loginPage{Action: "/interaction/1/login", Select: "/interaction/1/select"}, 200, loginControls, []string{"Choose another account"}},
 	{"login, sign-up is open", loginPage{Create: "/interaction/1/create"}, 200, loginControls, []string{"Create an account"}},
+	{"factor", factorPage{Action: "/interaction/1/factor", Client: sampleClient, Method: "totp", Login: "/interaction/1/login?another"}, 200, factorControls,
+		[]string{"One more step", "Sign in with another account"}},
+	{"factor, wrong", factorPage{Status: 422, Method: "totp", Error: "No."}, 422, factorControls, []string{"No."}},
+	{"enrol", enrolPage{Action: "/interaction/1/enrol", Client: sampleClient}, 200, []string{"button.cancel decision=cancel"}, []string{"Set up a second step"}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
 	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
@@ -176,10 +186,39 @@ var samplePages = []struct {
 		[]string{"Signed in here", "Anna Kovalenko", "In use", "Bohdan", "Sign out of all accounts"}},
 	{"home, nobody", homePage{SignIn: "/login"}, 200, nil, []string{"Welcome", "Sign in"}},
 	{"notfound", notFoundPage{}, 404, nil, []string{"There is no such page"}},
+	{"account", overviewPage{shell: sampleShell, Sessions: "2", Applications: "1", SignedIn: sampleMoment, Before: sampleMoment, BeforeDevice: "Firefox on Linux", Cautions: []caution{{"Look here", "/account/mail"}}}, 200, nil,
+		[]string{"Welcome, Anna Kovalenko", "You are signed in at 2 places.", "1 application can use your account.", "Look here", "1 May 2026, 12:00"}},
+	{"profile", profilePage{shell: sampleShell, Action: "/account/profile", From: "x", Groups: []group{{"Name", []field{{Name: "name", Label: "The name", Value: "Anna", Type: "text", Error: "No.", Hint: "Yes.", Focus: true}, {Name: "zoneinfo", Label: "Zone", Type: "select", Options: []option{{"", "None", true}}}, {Name: "address.formatted", Label: "Address", Type: "textarea", Value: "a\nb"}}}}, Email: "anna@example.com", In: []string{"staff"}}, 200,
+		[]string{"input[hidden] from=x", "input[text] name=Anna", "button.primary"}, []string{"Profile", "anna@example.com", "Not verified", "staff", "No.", "Yes.", "a b"}},
+	{"methods", methodsPage{shell: sampleShell, Action: "/account/sign-in", Login: "anna", Has: true, Changed: sampleMoment}, 200,
+		[]string{"input[text] username=anna", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Signing in", "Change password"}},
+	{"methods, no password", methodsPage{shell: sampleShell, New: "Too short."}, 200, []string{"input[text] username=", "input[password] password=", "button.primary"}, []string{"Set password", "Too short."}},
+	{"methods, wrong", methodsPage{shell: sampleShell, Has: true, Current: "Wrong."}, 200, []string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Wrong."}},
+	{"sessions", sessionsPage{shell: sampleShell, Action: "/account/sessions", SignOut: "/logout", Others: true, Sessions: []sessionView{
+		{ID: "s1", Device: "Firefox on Linux", Kind: "computer", Address: "192.0.2.1", Place: "Kyiv", First: sampleMoment, Last: sampleMoment, Current: true, Applications: []string{"Shop"}},
+		{ID: "s2", Device: "Safari on iPhone", Kind: "phone"}, {ID: "s3", Device: "Chrome on iPad", Kind: "tablet", Address: "::1"},
+	}}, 200, []string{"button.small-button end=s2", "button.small-button end=s3", "button.cancel danger end=others"}, []string{"Sessions and devices", "This browser", "Kyiv · 192.0.2.1", "Applications: Shop"}},
+	{"applications", applicationsPage{shell: sampleShell, Action: "/account/applications", Applications: []applicationView{
+		{Client: sampleClient, ID: "shop", May: []scopeView{{"a", "See A", "All of it"}, {"b:read", "", ""}}, Since: sampleMoment, Last: sampleMoment, Own: true},
+		{Client: clientView{Name: "Elsewhere", Stranger: true, Site: "else.example"}, ID: "else"},
+	}}, 200, []string{"button.small-button withdraw=shop", "button.small-button withdraw=else"}, []string{"See A", "All of it", "b:read", "Belongs to Ostiary", "Not verified by Ostiary. It is the application at else.example."}},
+	{"applications, none", applicationsPage{shell: sampleShell}, 200, nil, []string{"No application can use your account now."}},
+	{"activity", activityPage{shell: sampleShell, Events: []eventView{{Text: "Somebody came", At: sampleMoment, Device: "Firefox on Linux", Address: "192.0.2.1", Place: "Kyiv"}, {Text: "Locked", By: "by a friend", Alarming: true}}, Older: "/account/activity?before=2", Newest: "/account/activity"}, 200, nil,
+		[]string{"Somebody came 1 May 2026, 12:00 Firefox on Linux · Kyiv · 192.0.2.1", "by a friend", "Older", "Newest"}},
+	{"activity, none", activityPage{shell: sampleShell}, 200, nil, []string{"Nothing yet."}},
+	{"data", dataPage{shell: sampleShell, Action: "/account/data", Delete: "/account/delete"}, 200, []string{"button.primary"}, []string{"Download your data"}},
+	{"delete", deletePage{shell: sampleShell, Action: "/account/delete", Cancel: "/account/data", Login: "anna"}, 200, []string{"input[text] login=", "button.primary danger-fill"}, []string{"To confirm, type your username: anna"}},
+	{"delete, wrong", deletePage{shell: sampleShell, Login: "anna", Wrong: "No."}, 200, []string{"input[text] login=", "button.primary danger-fill"}, []string{"No."}},
+	{"deleted", deletedPage{Home: "/"}, 200, nil, []string{"The account is deleted"}},
 }
+
+var sampleMoment = moment{"1 May 2026, 12:00", "2026-05-01T12:00:00+03:00"}
+
+var sampleShell = shell{Me: sampleUser, Menu: []menuLink{{"/account", "Here", true}, {"/account/profile", "There", false}}, Zone: "Europe/Kyiv"}
 
 var (
 	loginControls  = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
+	factorControls = []string{"input[hidden] method=totp", "input[text] code=", "button.primary", "button.cancel decision=cancel"}
 	createControls = []string{"input[text] login=", "input[text] name=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}
 	setupControls  = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
 )
@@ -341,7 +380,7 @@ func TestPageHeaders(t *testing.T) {
 		}
 		name, _, _ := strings.Cut(c.name, ",")
 		opener := "unsafe-none" // a sign-in in a popup must find its opener again
-		if slices.Contains(own, name) {
+		if _, self := c.page.(selfPage); self || slices.Contains(own, name) {
 			opener = "same-origin"
 		}
 		if h.Get("Cross-Origin-Opener-Policy") != opener {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -61,7 +62,7 @@ var refusalCodes = map[oauth.Code]string{
 // refusal says to the person who sent r what is wrong. Who wrote the description
 // wrote English, so that is not made anew.
 func (p *pages) refusal(r *http.Request, e *oauth.Error) string {
-	if p.edition(r).words.language == source {
+	if p.edition(r).words.Tag == language.Source {
 		return e.Description
 	}
 	s, known := refusals[e.Format]
@@ -104,9 +105,28 @@ var flaws = map[account.ErrInvalid]string{
 	{Field: "password", Reason: account.NotText}:       "flaw.password.text",
 }
 
+// claimFlaws says what is wrong with a field of a profile, by the reason.
+var claimFlaws = map[account.Reason]string{
+	account.TooLong:       "account.flaw.long",
+	account.ClaimLong:     "account.flaw.long",
+	account.NotText:       "account.flaw.text",
+	account.NotOneLine:    "account.flaw.line",
+	account.NotLines:      "account.flaw.text",
+	account.NotWebAddress: "account.flaw.address",
+	account.NotDate:       "account.flaw.date",
+	account.NotZone:       "account.flaw.zone",
+	account.NotLocale:     "account.flaw.locale",
+	account.NotPhone:      "account.flaw.phone",
+	account.Unseen:        "account.flaw.unseen",
+	account.Mixed:         "account.flaw.mixed",
+}
+
 // flaw says to the person who sent r what is wrong with what they typed.
 func (p *pages) flaw(r *http.Request, wrong account.ErrInvalid) string {
 	key, ok := flaws[wrong]
+	if !ok {
+		key, ok = claimFlaws[wrong.Reason]
+	}
 	switch {
 	case !ok:
 		return p.text(r, "flaw.other")

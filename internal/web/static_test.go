@@ -27,7 +27,7 @@ func TestStaticFiles(t *testing.T) {
 		for _, prefix := range []string{"", "/auth"} {
 			res := get(http.MethodGet, prefix+asset(name))
 			body, err := io.ReadAll(res.Body)
-			if err != nil || res.StatusCode != 200 || len(body) == 0 || len(body) > 16<<10 {
+			if err != nil || res.StatusCode != 200 || len(body) == 0 || len(body) > 24<<10 {
 				t.Errorf("%s: %d, %d bytes, %v", name, res.StatusCode, len(body), err)
 			}
 			if res.Header.Get("Content-Type") != kind || res.Header.Get("X-Content-Type-Options") != "nosniff" ||

@@ -8,12 +8,13 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/theme"
 )
 
 func TestStartFailsOnBrokenTemplates(t *testing.T) {
-	all, err := readMessages(languageFS)
+	all, err := language.All()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +24,7 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 			files["templates/"+f+".html"] = &fstest.MapFile{Data: []byte(`{{define "title"}}x{{end}}{{define "main"}}y{{end}}`)}
 		}
 		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .Page}}</title>{{template "main" .Page}}`)}
-		files["templates/parts.html"] = &fstest.MapFile{}
+		files["templates/parts.html"], files["templates/shell.html"] = &fstest.MapFile{}, &fstest.MapFile{}
 		if name != "" {
 			files["templates/"+name+".html"] = &fstest.MapFile{Data: []byte(content)}
 		}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -31,6 +32,7 @@ type Config struct {
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log and on the error page
 	Address   func(r *http.Request) string // of the person
+	Places    device.Places                // where networks are
 }
 
 // Web serves the pages.
@@ -38,7 +40,8 @@ type Web struct {
 	Config
 	pages   *pages
 	cookies cookies
-	base    string // path of the issuer, "" at the root
+	base    string          // path of the issuer, "" at the root
+	ours    map[string]bool // pages of the account area, which a sign-in of our own can lead to
 }
 
 // New returns the pages, or an error where a template is broken.
@@ -60,6 +63,7 @@ func New(c Config) (*Web, error) {
 		pages:   p,
 		cookies: cookies{secure: strings.HasPrefix(c.Authority.Issuer, "https:"), base: base},
 		base:    base,
+		ours:    map[string]bool{},
 	}
 	p.chooser.own, p.chooser.locale = s.cookies.language, s.localeOf
 	return s, nil
@@ -88,6 +92,10 @@ func (s *Web) Handler() http.Handler {
 	page("GET /interaction/{id}", s.resume)
 	page("GET /interaction/{id}/login", s.showLogin)
 	page("POST /interaction/{id}/login", s.login)
+	page("GET /interaction/{id}/factor", s.showFactor)
+	page("POST /interaction/{id}/factor", s.factor)
+	page("GET /interaction/{id}/enrol", s.showEnrol)
+	page("POST /interaction/{id}/enrol", s.enrol)
 	page("GET /interaction/{id}/select", s.showSelect)
 	page("POST /interaction/{id}/select", s.selectAccount)
 	page("GET /interaction/{id}/create", s.showCreate)
@@ -97,12 +105,36 @@ func (s *Web) Handler() http.Handler {
 
 	// What a person visits on their own.
 	page("GET /{$}", s.home)
+	page("GET /sign-in", s.signIn)
 	page("POST /switch", s.switchAccount)
 	page("POST /language", s.chooseLanguage)
 	page("POST /logout/confirm", s.confirmLogout)
 	page("GET /signed-out", s.signedOut)
 	page("GET /setup", s.showSetup)
 	page("POST /setup", s.setup)
+
+	// What is theirs. Where there is a page, a sign-in can lead to it.
+	own := func(pattern string, need proof, h mine) {
+		if method, path, _ := strings.Cut(pattern, " "); method == http.MethodGet {
+			s.ours[path] = true
+		}
+		page(pattern, s.guard(need, h))
+	}
+	s.ours[oauth.PathAccount] = true
+	page("GET "+oauth.PathAccount, s.overview)
+	own("GET /account/profile", live, s.showProfile)
+	own("POST /account/profile", live, s.changeProfile)
+	own("GET /account/sign-in", fresh, s.showMethods)
+	own("POST /account/sign-in", fresh, s.changePassword)
+	own("GET /account/sessions", live, s.showSessions)
+	own("POST /account/sessions", live, s.endSession)
+	own("GET /account/applications", live, s.showApplications)
+	own("POST /account/applications", live, s.withdraw)
+	own("GET /account/activity", live, s.showActivity)
+	own("GET /account/data", fresh, s.showData)
+	own("POST /account/data", fresh, s.exportData)
+	own("GET /account/delete", fresh, s.showDelete)
+	own("POST /account/delete", fresh, s.deleteAccount)
 
 	page("GET /logo/{hash}", s.logo)
 	page("GET /theme/{file}", s.themeFile)

@@ -1,4 +1,4 @@
-package web
+package language
 
 import (
 	"embed"
@@ -21,84 +21,86 @@ import (
 // them is for translators.
 //
 //go:embed languages/*.json
-var languageFS embed.FS
+var files embed.FS
 
-// source is the language that every text exists in first. Three of its sentences
+// Source is the language that every text exists in first. Three of its sentences
 // are part of the public contract and do not change: error.title,
 // signedout.title and the one that is put together from login.client.
-const source = "en"
+const Source = "en"
 
-// messages are all the texts of one language, by key. A word in braces stands
-// for a value that is put in when the page is drawn. Templates hold no text of
-// their own.
-type messages struct {
-	language  string // BCP 47: the page's lang attribute
-	direction string // "ltr" or "rtl"
-	name      string // of the language, in itself
+// Texts are all those of one language, by key. A word in braces stands for a value
+// that is put in when it is shown. Templates hold no text of their own.
+type Texts struct {
+	Tag       string // BCP 47
+	Direction string // "ltr" or "rtl"
+	Name      string // of the language, in itself
 	keys      map[string]bool
 	texts     *i18n.Localizer
 	numbers   *message.Printer
 }
 
-// readMessages reads every language in a folder "languages", by its tag.
-func readMessages(files fs.FS) (map[string]messages, error) {
+// All reads every language that there is, by its tag.
+func All() (map[string]Texts, error) {
 	names, err := fs.Glob(files, "languages/*.json")
 	if err != nil {
-		return nil, fmt.Errorf("web: %w", err)
+		return nil, fmt.Errorf("language: %w", err)
 	}
-	all := map[string]messages{}
+	all := map[string]Texts{}
 	for _, name := range names {
 		data, err := fs.ReadFile(files, name)
 		if err != nil {
-			return nil, fmt.Errorf("web: %w", err)
+			return nil, fmt.Errorf("language: %w", err)
 		}
-		m, err := newMessages(strings.TrimSuffix(path.Base(name), ".json"), data)
+		m, err := newTexts(strings.TrimSuffix(path.Base(name), ".json"), data)
 		if err != nil {
-			return nil, fmt.Errorf("web: %s: %w", name, err)
+			return nil, fmt.Errorf("language: %s: %w", name, err)
 		}
-		all[m.language] = m
+		all[m.Tag] = m
 	}
 	return all, nil
 }
 
-// newMessages reads one language. It has a bundle of its own, so that no text is
+// newTexts reads one language. It has a bundle of its own, so that no text is
 // ever taken from another language unseen.
-func newMessages(name string, data []byte) (messages, error) {
+func newTexts(name string, data []byte) (Texts, error) {
 	tag, err := language.Parse(name)
 	if err != nil || tag.String() != name {
-		return messages{}, fmt.Errorf("%q is not a language tag in its canonical form", name)
+		return Texts{}, fmt.Errorf("%q is not a language tag in its canonical form", name)
 	}
 	bundle := i18n.NewBundle(tag)
 	file, err := bundle.ParseMessageFileBytes(data, name+".json")
 	if err != nil {
-		return messages{}, err
+		return Texts{}, err
 	}
-	m := messages{language: name, keys: map[string]bool{}, texts: i18n.NewLocalizer(bundle, name), numbers: message.NewPrinter(tag)}
+	m := Texts{Tag: name, keys: map[string]bool{}, texts: i18n.NewLocalizer(bundle, name), numbers: message.NewPrinter(tag)}
 	for _, one := range file.Messages {
 		m.keys[one.ID] = true
 	}
-	if m.name, err = m.fill("language.name"); err != nil {
-		return messages{}, err
+	if m.Name, err = m.Fill("language.name"); err != nil {
+		return Texts{}, err
 	}
-	m.direction, err = m.fill("language.direction")
-	if err == nil && m.direction != "ltr" && m.direction != "rtl" {
-		err = fmt.Errorf("language.direction is %q and must be ltr or rtl", m.direction)
+	m.Direction, err = m.Fill("language.direction")
+	if err == nil && m.Direction != "ltr" && m.Direction != "rtl" {
+		err = fmt.Errorf("language.direction is %q and must be ltr or rtl", m.Direction)
 	}
 	return m, err
 }
 
-// fill returns the text behind key with its {words} replaced by the values
+// Has says whether there is a text behind key.
+func (m Texts) Has(key string) bool { return m.keys[key] }
+
+// Fill returns the text behind key with its {words} replaced by the values
 // that follow in pairs of word and value. The value of {count} is a number, which
-// also picks the plural. A key that does not exist is an error: a page must not
-// be shown with a hole in it.
-func (m messages) fill(key string, pairs ...string) (string, error) {
+// also picks the plural. A key that does not exist is an error: nothing is shown
+// with a hole in it.
+func (m Texts) Fill(key string, pairs ...string) (string, error) {
 	plain := func(s string) string { return s }
 	return m.replace(key, filling{pairs, plain, func(_, v string) string { return v }})
 }
 
-// rich is fill for the body of a page: each value stands out, and its writing
+// Rich is Fill for the body of a page: each value stands out, and its writing
 // direction stays its own affair. It returns escaped HTML.
-func (m messages) rich(key string, pairs ...string) (template.HTML, error) {
+func (m Texts) Rich(key string, pairs ...string) (template.HTML, error) {
 	s, err := m.replace(key, filling{pairs, template.HTMLEscapeString, func(word, v string) string {
 		open := "<bdi>"
 		if word == "host" {
@@ -109,38 +111,38 @@ func (m messages) rich(key string, pairs ...string) (template.HTML, error) {
 	return template.HTML(s), err
 }
 
-func (m messages) replace(key string, f filling) (string, error) {
+func (m Texts) replace(key string, f filling) (string, error) {
 	config := &i18n.LocalizeConfig{MessageID: key, TemplateData: f, TemplateParser: braces{}}
 	if count, ok := pairOf(f.pairs, "count"); ok {
 		n, err := strconv.Atoi(count)
 		if err != nil {
-			return "", fmt.Errorf("web: the text %q wants a number for {count}, not %q", key, count)
+			return "", fmt.Errorf("language: the text %q wants a number for {count}, not %q", key, count)
 		}
 		config.PluralCount = n
-		config.TemplateData = filling{append([]string{"count", m.number(n)}, f.pairs...), f.text, f.value}
+		config.TemplateData = filling{append([]string{"count", m.Number(n)}, f.pairs...), f.text, f.value}
 	}
 	s, err := m.texts.Localize(config)
 	if err != nil {
-		return "", fmt.Errorf("web: the text %q in %s: %w", key, m.language, err)
+		return "", fmt.Errorf("language: the text %q in %s: %w", key, m.Tag, err)
 	}
 	return s, nil
 }
 
-// number writes a whole number as the language does.
-func (m messages) number(n int) string { return m.numbers.Sprint(number.Decimal(n)) }
+// Number writes a whole number as the language does.
+func (m Texts) Number(n int) string { return m.numbers.Sprint(number.Decimal(n)) }
 
-// date writes a time, in seconds since 1970, to the minute and in UTC.
-func (m messages) date(unix int64) (string, error) {
-	months, err := m.fill("date.months")
+// Date writes a time, in seconds since 1970, to the minute and in UTC.
+func (m Texts) Date(unix int64) (string, error) {
+	months, err := m.Fill("date.months")
 	if err != nil {
 		return "", err
 	}
 	names := strings.Fields(months)
 	if len(names) != 12 {
-		return "", fmt.Errorf("web: date.months in %s names %d months", m.language, len(names))
+		return "", fmt.Errorf("language: date.months in %s names %d months", m.Tag, len(names))
 	}
 	t := time.Unix(unix, 0).UTC()
-	return m.fill("date.text", "year", strconv.Itoa(t.Year()), "month", names[t.Month()-1], "day", strconv.Itoa(t.Day()), "time", t.Format("15:04"))
+	return m.Fill("date.text", "year", strconv.Itoa(t.Year()), "month", names[t.Month()-1], "day", strconv.Itoa(t.Day()), "time", t.Format("15:04"))
 }
 
 // filling is what goes into a text, and how text and values are written.

@@ -1,0 +1,60 @@
+package account
+
+import (
+	"unicode"
+)
+
+// nameReason is why people may not give themselves a name: because it would be read
+// as something else than it is. Nothing, where they may.
+//
+// What turns the writing direction around it, and what cannot be seen, has no place
+// in a name; the two joiners have, inside of words of scripts that need them. A word
+// in which letters of Latin, Greek and Cyrillic are mixed is one that imitates
+// another (Unicode TS #39 §5.2); a name of several words may have each in another
+// script, and scripts that are written together, as in Japanese, do not look alike.
+func nameReason(name string) Reason {
+	if len(name) > maxName {
+		return TooLong
+	}
+	var word *unicode.RangeTable // that of the three alphabets which the word is in
+	var last rune
+	for _, c := range name {
+		switch {
+		case c == '\u200c' || c == '\u200d':
+			if !unicode.IsLetter(last) && !unicode.IsMark(last) || alphabetOf(last) != nil || unicode.In(last, unicode.Han, unicode.Hangul, unicode.Hiragana, unicode.Katakana) {
+				return Unseen
+			}
+		case c >= '\U000e0100' && c <= '\U000e01ef' && unicode.Is(unicode.Han, last):
+			// The form of a character in which a family writes its name.
+		case unicode.IsControl(c):
+			return NotOneLine
+		case unicode.In(c, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Zl, unicode.Zp, unicode.Co, unicode.Cs) || blank[c]:
+			return Unseen
+		case !unicode.IsLetter(c) && !unicode.IsMark(c):
+			word = nil
+		default:
+			if alphabet := alphabetOf(c); alphabet != nil {
+				if word != nil && word != alphabet {
+					return Mixed
+				}
+				word = alphabet
+			}
+		}
+		last = c
+	}
+	return ""
+}
+
+// blank are letters that look like nothing: Hangul fillers and the Braille blank.
+var blank = map[rune]bool{'\u115f': true, '\u1160': true, '\u3164': true, '\uffa0': true, '\u2800': true}
+
+// alphabetOf is the one of the alphabets that look alike which a letter is of; nil:
+// none of them.
+func alphabetOf(c rune) *unicode.RangeTable {
+	for _, alphabet := range []*unicode.RangeTable{unicode.Latin, unicode.Cyrillic, unicode.Greek} {
+		if unicode.Is(alphabet, c) {
+			return alphabet
+		}
+	}
+	return nil
+}
