@@ -100,6 +100,11 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 		if err != nil {
 			return err
 		}
+		if c.with != nil {
+			if err := c.with(tx); err != nil {
+				return err
+			}
+		}
 		now := a.unix()
 		if err := tx.SetPassword(id, hash, now); err != nil {
 			return err
@@ -119,6 +124,8 @@ type NewPassword struct {
 	Current  model.Secret // ChangePassword compares it
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
+
+	with func(*store.Tx) error // what is done in the same transaction; nil: nothing
 }
 
 // endOthers ends everything of a person but the session keep and its grants.
