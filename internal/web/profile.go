@@ -103,7 +103,7 @@ func (s *Web) profileFields(r *http.Request, p model.Profile) []group {
 	birth.Hint = s.pages.text(r, "account.profile.birthdate.hint")
 	zone := text("zoneinfo", p.Zoneinfo, "")
 	zone.Type, zone.Options = "select", zoneOptions(p.Zoneinfo, s.pages.text(r, "account.profile.zone.none"))
-	locale := text("locale", p.Locale, "")
+	locale := text("locale", p.Locale, "language")
 	locale.Type, locale.Options, locale.Hint = "select", s.localeOptions(r, p.Locale), s.pages.text(r, "account.profile.locale.hint")
 	whole := text("address.formatted", a.Formatted, "")
 	whole.Type, whole.Whole, whole.Hint = "textarea", true, s.pages.text(r, "account.profile.formatted.hint")

@@ -50,6 +50,7 @@ window.access = (() => {
   // WCAG 2.2 §2.4.7, §1.4.11, §2.4.11: the focus is seen, by an outline of 3:1 around
   // the element, or around what stands for it, and nothing covers it.
   function focusFaults(e) {
+    if (e.localName === "iframe") return []; // it is in the other document
     let ratio = 0;
     for (const shown of [e, e.closest(".account, .sheet, label"), e.nextElementSibling].filter(Boolean)) {
       const style = getComputedStyle(shown);
@@ -99,7 +100,7 @@ window.access = (() => {
       const faults = [];
       if (document.documentElement.scrollWidth > innerWidth) faults.push(`the page is ${document.documentElement.scrollWidth} pixels wide in a window of ${innerWidth}`);
       for (const e of all("body *")) {
-        if (e.closest(".unseen, svg, [data-scrolls]") || !seen(e)) continue;
+        if (e.closest(".unseen, .skip, svg, [data-scrolls]") || !seen(e)) continue;
         const r = e.getBoundingClientRect(), style = getComputedStyle(e);
         if (r.right > innerWidth + .5 || r.left < -.5) faults.push("out of the window: " + name(e));
         else if (e.matches("button, a, label, h1, h2, p, summary, td, th, li, dd, dt") && style.display !== "inline" && e.scrollWidth > e.clientWidth + 1) faults.push("out of its box: " + name(e));
@@ -151,7 +152,8 @@ window.access = (() => {
       if (alerts.length !== 1 || !alerts[0].innerText.trim()) return [`${alerts.length} alerts`];
       const wrong = all("[aria-invalid=true]");
       for (const e of wrong) {
-        if (!(e.getAttribute("aria-describedby") || "").split(" ").includes(alerts[0].id)) faults.push("it does not say what is wrong with it: " + name(e));
+        const told = (e.getAttribute("aria-describedby") || "").split(" ").map(id => document.getElementById(id));
+        if (!told.some(d => d && (d === alerts[0] || d.matches(".wrong")) && d.innerText.trim())) faults.push("it does not say what is wrong with it: " + name(e));
       }
       if (wrong.length > 0 && !wrong.includes(on)) faults.push("the focus is not where the mistake is, but on " + name(on));
       if (wrong.length === 0 && !all("[aria-describedby]").some(e => e.getAttribute("aria-describedby").split(" ").includes(alerts[0].id)) && on === document.body) faults.push("nothing leads to the alert");
