@@ -44,13 +44,15 @@ var mayImport = map[string]string{
 	"internal/theme":           "–",
 	"internal/registration":    "store, model, keys, fetch, theme, strictjson, library",
 	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":             "language, account, device, mail, registration, oauth, theme, model",
+	"internal/web":             "language, account, credential, device, mail, registration, oauth, theme, model",
 	"internal/api":             "registration, oauth, account, signal, model, resource",
 	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, theme, account, registration, oauth, web, api, debugger, library, client, resource",
-	"internal/servertest":      "server, client, account, model, store/storetest",
-	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, theme, debugger, guard, library, examples",
+	"internal/servertest":      "server, client, account, mail, model, store/storetest",
+	"cmd/ostiary":              "server, mail, audit, device, account, registration, oauth, signal, store, model, theme, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
+
+	"internal/credential/credentialtest": "–",
 }
 
 // groups are the words of the table that stand for several packages.
@@ -66,7 +68,7 @@ var standardOnly = []string{"jwa", "jwk", "jws", "jwe", "jwt", "resource", "clie
 var meaningless = strings.Fields(`util utils helper helpers common base core types dto service
 	services manager lib handler handlers registry factory provider strategy misc shared`)
 
-var testsOnly = []string{"internal/servertest", "internal/store/storetest"}
+var testsOnly = []string{"internal/servertest", "internal/store/storetest", "internal/credential/credentialtest"}
 
 const module = "github.com/ostiary/ostiary"
 

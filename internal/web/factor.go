@@ -3,8 +3,10 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -101,7 +103,11 @@ func (s *Web) factor(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Web) factorPage(r *http.Request, v visit) factorPage {
-	return factorPage{Action: s.pageOf(v.z, "/factor"), Client: clientOf(v.z)}
+	page := factorPage{Action: s.pageOf(v.z, "/factor"), Client: clientOf(v.z)}
+	if s.offersPasskey(v) && slices.Contains(v.progress.Methods, model.MethodPasskey) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
+	}
+	return page
 }
 
 // showEnrol lets a person set up a factor that they have to have from now on.
@@ -110,8 +116,16 @@ func (s *Web) showEnrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !here {
 		return err
 	}
-	s.pages.enrol(w, r, enrolPage{Action: s.pageOf(v.z, "/enrol"), Client: clientOf(v.z)})
+	s.pages.enrol(w, r, s.enrolPage(v))
 	return nil
+}
+
+func (s *Web) enrolPage(v visit) enrolPage {
+	page := enrolPage{Action: s.pageOf(v.z, "/enrol"), Client: clientOf(v.z)}
+	if slices.Contains(v.progress.Methods, model.MethodPasskey) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/enrol/passkey"), New: true, Main: true}
+	}
+	return page
 }
 
 func (s *Web) enrol(w http.ResponseWriter, r *http.Request) error {

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
@@ -34,8 +35,17 @@ func (s *Web) loginPage(v visit) loginPage {
 	if len(v.accounts) > 0 && v.z.Request.Asked.Subject == "" {
 		page.Select = s.pageOf(v.z, "/select")
 	}
+	if s.Accounts.Takes(model.MethodMail, v.z.Client.SignInMethods) {
+		page.Mail = s.pageOf(v.z, "/mail")
+	}
+	if s.Accounts.Mails() {
+		page.Recover = s.base + pathRecover + "?request=" + url.QueryEscape(string(v.z.Request.ID))
+	}
 	if s.Authority.SignUp {
 		page.Create = s.pageOf(v.z, "/create")
+	}
+	if s.offersPasskey(v) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/passkey"), Autofill: true}
 	}
 	return page
 }
@@ -89,7 +99,11 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 	page := s.loginPage(v)
 	page.Status, page.Login, page.Remember = http.StatusUnprocessableEntity, r.PostForm.Get("login"), r.PostForm.Get("remember") != ""
 	var tooSoon account.ErrTooSoon
+	fault := s.passkeyFault(r, err)
+	page.Passkey.blame(s.Accounts.PasskeySite(), err)
 	switch {
+	case fault != "":
+		page.Error, page.Field = fault, "passkey"
 	case errors.Is(err, account.ErrCredentials):
 		page.Error = s.pages.text(r, "login.error.credentials")
 	case errors.Is(err, account.ErrLocked):

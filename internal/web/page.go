@@ -292,15 +292,19 @@ type loginPage struct {
 	Action   string
 	Select   string     // address of the page that lists who is signed in; empty: none
 	Create   string     // address of the page that makes an account; empty: none
+	Mail     string     // address of the page that mails a code; empty: none
+	Recover  string     // address of the page for who has forgotten their password; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
+	Field    string     // "passkey" where it is about that, and not about what was typed
 	Remember bool
-	Display  string // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Passkey  *passkeyView // nil: none is asked for
 }
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
-	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // factorPage asks for a further factor. It posts method, code and, from the second
@@ -315,13 +319,15 @@ type factorPage struct {
 	Login  string // address of the sign-in page, for somebody else
 	Trust  int    // days for which the browser can be remembered; 0: it cannot
 	Error  string // empty: none
+
+	Passkey *passkeyView // nil: none is asked for
 }
 
 // factorLink leads to another method.
 type factorLink struct{ Method, Address string }
 
 func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
-	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // enrolPage lets somebody set up the factor that they have to have from now on. It
@@ -331,10 +337,12 @@ type enrolPage struct {
 	Action string
 	Client clientView // zero: nobody sent them
 	Error  string     // empty: none
+
+	Passkey *passkeyView // nil: none can be set up
 }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
-	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,
@@ -506,8 +514,15 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 type selfPage interface{ view() string }
 
 func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
-	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+	d := drawing{view: v.view(), status: status, opener: openerOwn, data: v}
+	if s, ok := v.(scripted); ok {
+		d.policy = s.policy()
+	}
+	p.draw(w, r, d)
 }
+
+// scripted is a page that may do more than contentPolicy lets it.
+type scripted interface{ policy() string }
 
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
@@ -542,4 +557,5 @@ var pageData = map[string]any{
 	"data":         dataPage{},
 	"delete":       deletePage{},
 	"deleted":      deletedPage{},
+	"passkeys":     passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }
