@@ -39,6 +39,7 @@ func (sh shell) administer(do func(context.Context, admin) error) cli.ActionFunc
 			return err
 		}
 		err = do(ctx, admin{parts, c, operator()})
+		sh.flush(ctx, parts)
 		return errors.Join(err, parts.Close())
 	}
 }

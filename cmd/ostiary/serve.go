@@ -22,7 +22,8 @@ func (sh shell) serve() *cli.Command {
 		Description: "Every setting is a flag, a variable in the environment, or a line of the file that --config names; the first of these wins.\n" +
 			"The key that seals all secrets is the file master.key in the data folder, or the value of " + masterKey + ".",
 		Flags: append(everySetting(),
-			&cli.BoolFlag{Name: "change-issuer", Usage: "accept another --issuer than the one that the database was set up for"}),
+			&cli.BoolFlag{Name: "change-issuer", Usage: "accept another --issuer than the one that the database was set up for"},
+			&cli.BoolFlag{Name: "mailbox", Usage: "for development: keep all letters in memory and show them to everybody at /mailbox, in place of sending them; where the issuer is on loopback"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			s, err := sh.read(c)
 			if err != nil {
@@ -33,7 +34,7 @@ func (sh shell) serve() *cli.Command {
 					return err
 				}
 			}
-			s.ChangeIssuer = c.Bool("change-issuer")
+			s.ChangeIssuer, s.Mailbox = c.Bool("change-issuer"), c.Bool("mailbox")
 			s.Logger = sh.logger(s)
 			return sh.runServer(ctx, c, s)
 		},
@@ -64,6 +65,12 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	}
 	if strings.HasPrefix(s.Issuer, "http:") {
 		s.Logger.Warn("plain http: only browsers on this machine can sign in, and their cookies are not protected", "issuer", s.Issuer)
+	}
+	switch {
+	case s.Mailbox:
+		s.Logger.Warn("letters are kept in memory and shown to everybody who reaches this server", "mailbox", s.Issuer+"/mailbox")
+	case !srv.Mail.Ready():
+		s.Logger.Info("there is no mail server: nobody can recover an account or confirm an address by themselves, and codes cannot be mailed; set --mail-server")
 	}
 	if err := sh.offerSetup(ctx, c, srv); err != nil {
 		return errors.Join(err, srv.Close())

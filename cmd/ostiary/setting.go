@@ -54,6 +54,7 @@ const configName = "config"
 const (
 	groupPlace    = "Addresses and storage"
 	groupPeople   = "People"
+	groupMail     = "Mail"
 	groupOutgoing = "Requests to applications"
 	groupRegister = "Applications that register themselves"
 	groupLife     = "Lifetimes"
@@ -73,8 +74,15 @@ var known = []setting{
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
 
-	{"sign-up", groupPeople, "`STATE` of sign-up: open lets everybody make themselves an account, off nobody", "off", "", signUp},
+	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
+
+	{"mail-server", groupMail, "`URL` of the server that takes letters, smtp://HOST:PORT with STARTTLS (587 where no port is said) or smtps://HOST:PORT (465); without it nothing that needs letters is offered", "", "none", text(func(s *settings) *string { return &s.Mail.Server })},
+	{"mail-from", groupMail, "`ADDRESS` that letters come from, such as \"Example <sign-in@example.com>\"", "", "none", text(func(s *settings) *string { return &s.Mail.From })},
+	{"mail-user", groupMail, "`NAME` to authenticate with there; its password is in " + mailPassword + " or in a file", "", "none", text(func(s *settings) *string { return &s.Mail.User })},
+	{"mail-password-file", groupMail, "`FILE` with that password", "", "none", mailPasswordFile},
+	{"mail-insecure", groupMail, "`STATE` of mail without TLS, to a server on this machine: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.Mail.Insecure = on })},
+	{"new-device-mail", groupMail, "`STATE` of letters to people who sign in at a browser that was not known: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.DeviceMail = on })},
 
 	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
 	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
@@ -117,6 +125,10 @@ var known = []setting{
 // place of the file master.key in the data folder. A flag would show it to
 // everybody on the machine, and it does not belong into a file with settings.
 const masterKey = "OSTIARY_MASTER_KEY"
+
+// mailPassword is the variable that may hold the password of the mail server's user.
+// There is no flag for it, for the reason of masterKey.
+const mailPassword = "OSTIARY_MAIL_PASSWORD"
 
 func (c catalogue) variable(name string) string {
 	return c.prefix + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
@@ -183,6 +195,12 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	if v, ok := sh.getenv(masterKey); ok {
 		s.MasterKey = model.Secret(v)
 	}
+	if v, ok := sh.getenv(mailPassword); ok && v != "" {
+		s.Mail.Password = model.Secret(v)
+	}
+	if err := s.Mail.Check(); err != nil {
+		return s, usagef("%v", err)
+	}
 	return s, nil
 }
 
@@ -221,7 +239,7 @@ func (sh shell) lookup(c *cli.Command, from catalogue, s setting, file map[strin
 // misspelt returns the variables of an environment that look like settings and
 // are none, each with what it may have been meant to be.
 func misspelt(environ []string) []string {
-	names := []string{masterKey, guardSecret}
+	names := []string{masterKey, mailPassword, guardSecret}
 	for _, c := range []catalogue{ofServer, ofGuard} {
 		for _, name := range append(c.names(), configName) {
 			names = append(names, c.variable(name))
@@ -274,10 +292,24 @@ func onOrOff(set func(*settings, bool)) func(*settings, string) error {
 }
 
 func signUp(s *settings, v string) error {
-	if v != "open" && v != "off" {
-		return fmt.Errorf("%q is neither open nor off", v)
+	if v != "open" && v != "invited" && v != "off" {
+		return fmt.Errorf("%q is neither open nor invited nor off", v)
 	}
-	s.SignUp = v == "open"
+	s.SignUp, s.NoInvites = v == "open", v == "off"
+	return nil
+}
+
+func mailPasswordFile(s *settings, path string) error {
+	if path == "" {
+		return nil
+	}
+	data, err := readBounded(path)
+	if err != nil {
+		return err
+	}
+	if s.Mail.Password = model.Secret(strings.TrimRight(string(data), "\r\n")); s.Mail.Password == "" {
+		return fmt.Errorf("%s is empty: it must hold the password of the mail server's user", path)
+	}
 	return nil
 }
 

@@ -66,6 +66,10 @@ func tree(sh shell) *cli.Command {
 				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
 			},
 			{
+				Name: "mail", Usage: "letters to people", Flags: places(),
+				Commands: []*cli.Command{sh.mailTest()},
+			},
+			{
 				Name: "audit", Usage: "who did what to whom", Flags: places(),
 				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead(), sh.auditBegin()},
 			},

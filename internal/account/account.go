@@ -15,11 +15,13 @@ package account
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -64,6 +66,8 @@ var (
 	ErrLoginTaken = errors.New("the login is taken")
 	// ErrSignUpOff says that nobody gets an account by asking for one here.
 	ErrSignUpOff = errors.New("sign-up is off")
+	// ErrInvitesOff says that nobody is invited here.
+	ErrInvitesOff = errors.New("invitations are off: set --sign-up to invited or open")
 	// ErrSignUpLimit says that an address has tried to sign up too often lately.
 	ErrSignUpLimit = errors.New("too many sign-ups from one address")
 	// ErrAlreadySetUp says that there is an account, so that none can be made
@@ -159,6 +163,17 @@ type Config struct {
 	// SignUpLimit is how often one address may try in an hour; zero:
 	// DefaultSignUpLimit.
 	SignUpLimit int
+	// NoInvites keeps operators from inviting people as well.
+	NoInvites bool
+
+	// Post sends letters; nil, or one without a server: what needs them is not
+	// there. Issuer is what the addresses in them begin with.
+	Post   *mail.Post
+	Issuer string
+	// DeviceMail writes to people who sign in at a browser that was not known.
+	DeviceMail bool
+
+	Logger *slog.Logger // nil: slog.Default
 }
 
 // Accounts is the rule book about people. Its methods may be called from many
@@ -178,6 +193,12 @@ type Accounts struct {
 
 	signUp      bool
 	signUpLimit int
+	invites     bool
+
+	post       *mail.Post
+	issuer     string
+	deviceMail bool
+	logger     *slog.Logger
 }
 
 // life is how long a session lasts, in seconds.
@@ -193,6 +214,12 @@ func New(c Config) (*Accounts, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Post.Ready() && c.Issuer == "" {
+		return nil, errors.New("account: Issuer is missing, with which the addresses in letters begin")
 	}
 	if c.TokenLife < time.Second {
 		return nil, errors.New("account: TokenLife must be a second or more: the longest life of an access token and the leeway")
@@ -227,7 +254,8 @@ func New(c Config) (*Accounts, error) {
 	return &Accounts{
 		methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
 		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
-		signUp: c.SignUp, signUpLimit: c.SignUpLimit,
+		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
+		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,
 	}, nil
 }
 

@@ -187,8 +187,16 @@ func (a *Accounts) allowed(methods []model.Method, user model.User, client []str
 }
 
 func (a *Accounts) allows(m model.Method, user model.User, client []string) bool {
+	if m == model.MethodMail && !a.Mails() {
+		return false
+	}
 	own := user.SignIn.Methods
 	return slices.Contains(a.methods, m) && (len(own) == 0 || slices.Contains(own, m)) && (len(client) == 0 || slices.Contains(client, string(m)))
+}
+
+// Takes says whether a method is one of those that the server and a client take.
+func (a *Accounts) Takes(m model.Method, client []string) bool {
+	return a.allows(m, model.User{}, client)
 }
 
 // standing is what is known of a person who is about to sign in.
@@ -196,6 +204,7 @@ type standing struct {
 	user    model.User
 	has     []model.Method // that they have and may use
 	may     []model.Method // that they may set up
+	owns    bool           // they have set up a second factor of their own
 	factors []model.Factor // that they have given, of those that they may use
 	trusted bool           // the browser is remembered
 }
@@ -204,6 +213,10 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 	s.user = user
 	if s.has, err = methodsOf(tx, user); err != nil {
 		return s, err
+	}
+	s.owns = slices.ContainsFunc(s.has, isOwned)
+	if user.Profile.EmailVerified {
+		s.has = append(s.has, model.MethodMail)
 	}
 	s.has = a.allowed(s.has, user, client)
 	s.may = slices.DeleteFunc(a.allowed(Methods(), user, client), func(m model.Method) bool { return !isOwned(m) })
@@ -214,7 +227,19 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 			s.factors = append(s.factors, f)
 		}
 	}
+	s.factors = s.count(s.factors)
 	return s, nil
+}
+
+// count leaves of factors those that count. A password may have been recovered by a
+// letter, and so another letter beside it is no second factor for somebody who has
+// one of their own.
+func (s standing) count(factors []model.Factor) []model.Factor {
+	password := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodPassword })
+	if !s.owns || !password {
+		return factors
+	}
+	return slices.DeleteFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodMail })
 }
 
 // second reports whether a policy wants a second factor of the person, whatever
@@ -276,7 +301,7 @@ func (a *Accounts) missing(s standing, w Wanted, declined bool) (m Lack, by []mo
 func (s standing) towards(need int) (Lack, []model.Method) {
 	reach := func(methods []model.Method, need int) (list []model.Method) {
 		for _, m := range methods {
-			with := append(slices.Clone(s.factors), model.Factor{Method: m, Verified: true})
+			with := s.count(append(slices.Clone(s.factors), model.Factor{Method: m, Verified: true}))
 			if r := rank(acrOf(with)); r >= need && r > rank(acrOf(s.factors)) {
 				list = append(list, m)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -92,13 +93,18 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 	if err != nil {
 		return err
 	}
-	return a.update(ctx, func(tx *store.Tx) error {
+	err = a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
 		if err == nil {
 			err = fits(user)
 		}
 		if err != nil {
 			return err
+		}
+		if c.with != nil {
+			if err := c.with(tx); err != nil {
+				return err
+			}
 		}
 		now := a.unix()
 		if err := tx.SetPassword(id, hash, now); err != nil {
@@ -112,6 +118,10 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 		}
 		return a.endOthers(tx, id, c.Keep)
 	})
+	if err == nil && !c.first {
+		a.notifyOf(ctx, id, notice{What: mail.Password, From: actor.Address})
+	}
+	return err
 }
 
 // NewPassword is what SetPassword and ChangePassword set.
@@ -119,6 +129,9 @@ type NewPassword struct {
 	Current  model.Secret // ChangePassword compares it
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
+
+	with  func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	first bool                  // of an account that was made for somebody: they need not be told
 }
 
 // endOthers ends everything of a person but the session keep and its grants.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 )
@@ -29,8 +30,15 @@ type Config struct {
 	NoDebugger bool // leaves out the page at /debugger
 
 	SignUp      bool // strangers can make themselves an account
+	NoInvites   bool // operators cannot invite people
 	SignUpLimit int  // see account.Config
 
+	Mail       mail.Config // Name, Issuer, Language, Logger, Now and Roots come from here
+	DeviceMail bool        // see account.Config
+	// Mailbox keeps all letters in memory, to be seen at /mailbox by everybody who
+	// reaches the server, in place of sending them: for development, where the issuer
+	// is on loopback.
+	Mailbox        bool
 	SignInMethods  []model.Method // see account.Config for these
 	SecondFactor   string
 	RememberDevice time.Duration

@@ -17,6 +17,7 @@ import (
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -31,6 +32,7 @@ type Parts struct {
 	Store     *store.Store
 	Keys      *keys.Ring
 	Audit     *audit.Log
+	Mail      *mail.Post
 	Accounts  *account.Accounts
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
@@ -80,11 +82,15 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.Mail, err = p.openMail(); err != nil {
+		return nil, err
+	}
 	p.Accounts, err = account.New(account.Config{
 		Store: p.Store, Keys: p.Keys, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
 		TokenLife: model.MaxAccessLife + model.Leeway,
-		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit,
+		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
+		Post: p.Mail, Issuer: p.Config.Issuer, DeviceMail: c.DeviceMail, Logger: c.Logger,
 		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
 	})
 	if err != nil {
@@ -110,6 +116,21 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// openMail makes what sends letters.
+func (p *Parts) openMail() (*mail.Post, error) {
+	c := p.Config.Mail
+	c.Name, c.Issuer, c.Language, c.Roots = p.Config.Name, p.Config.Issuer, p.Config.Language, p.Config.OutgoingRoots
+	c.Logger, c.Now = p.Config.Logger, p.Config.Now
+	c.Lost = func(l mail.Letter, err error) { p.Accounts.LetterLost(context.Background(), l, err) }
+	if p.Config.Mailbox {
+		if !registration.Loopback(c.Issuer) {
+			return nil, fmt.Errorf("the mailbox shows every letter to everybody, so it is for development on this machine only, and the issuer is %s: leave --mailbox out", c.Issuer)
+		}
+		c.Box = &mail.Box{}
+	}
+	return mail.New(c)
 }
 
 // stand tells the protocol what account says of a session.

@@ -96,6 +96,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for range logoFetchers {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}
+	s.work.Go(func() { s.Mail.Run(background) })
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
 	s.work.Go(func() { s.Feed.Run(background) })
@@ -130,7 +131,7 @@ func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.
 // people.
 func (p *Parts) handler() (http.Handler, error) {
 	doors, err := web.New(web.Config{
-		Accounts: p.Accounts, Registrar: p.Registrar, Authority: p.Authority, Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language},
+		Accounts: p.Accounts, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language},
 		Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {

@@ -28,6 +28,7 @@ var dead = []struct {
 	{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at <> 0 AND ended_at <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM revocations WHERE sequence IN (SELECT sequence FROM revocations WHERE drop_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM links WHERE hash IN (SELECT hash FROM links WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM confirmations WHERE id IN (SELECT id FROM confirmations WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM assertions WHERE (client_id, jti) IN (SELECT client_id, jti FROM assertions WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM clients WHERE id IN (` + idleDocuments + ` AND r.fresh_until <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM signals WHERE sequence IN (SELECT sequence FROM signals WHERE expires_at <= $1 LIMIT $2)`, 0},
@@ -39,7 +40,7 @@ var dead = []struct {
 const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, sign-ins,
-// devices, auth sessions, links, assertions, tallies, revocations and security events when they have expired, grants (with
+// devices, auth sessions, links, confirmations, assertions, tallies, revocations and security events when they have expired, grants (with
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
 // stale. It deletes at most batch rows in one transaction, so that nobody waits for

@@ -102,6 +102,9 @@ func (tx *Tx) DeleteUser(id model.UserID) error {
 	if id == "" {
 		return nil // links for nobody are nobody's
 	}
+	if err := tx.DropConfirmations(id, ""); err != nil {
+		return err
+	}
 	_, err := tx.exec(`DELETE FROM links WHERE user_id = $1`, string(id))
 	return err
 }

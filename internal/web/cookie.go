@@ -186,6 +186,30 @@ func (c cookies) keepState(w http.ResponseWriter, r *http.Request, state string,
 	http.SetCookie(w, k)
 }
 
+// letterName names the cookie of a browser that has asked for a letter: a code is
+// good there alone.
+func (c cookies) letterName() string { return c.name("__Host-", "ostiary_letter") }
+
+func (c cookies) letter(r *http.Request) model.Secret { return read(r, c.letterName()) }
+
+// keepLetter returns what this browser alone holds, and gives it to one that has
+// nothing; it is kept as long as a letter can be of use.
+func (c cookies) keepLetter(w http.ResponseWriter, r *http.Request) model.Secret {
+	secret := c.letter(r)
+	if len(secret) < len(model.NewSecret(letterPrefix)) {
+		secret = model.NewSecret(letterPrefix)
+	}
+	k := c.cookie(c.letterName(), "/", secret)
+	k.MaxAge = int(letterLife.Seconds())
+	http.SetCookie(w, k)
+	return secret
+}
+
+// letterPrefix lets secret scanners find a leaked cookie.
+const letterPrefix = "ost_le_"
+
+const letterLife = 2 * time.Hour
+
 func (c cookies) setInteraction(w http.ResponseWriter, id model.RequestID, value model.Secret, life int64) {
 	k := c.cookie(c.interactionName(), c.base+"/interaction/"+string(id), value)
 	k.MaxAge = int(life)

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
@@ -33,6 +34,12 @@ func (s *Web) loginPage(v visit) loginPage {
 	page := loginPage{Status: http.StatusOK, Action: s.pageOf(v.z, "/login"), Client: clientOf(v.z), Display: v.z.Request.Asked.Display}
 	if len(v.accounts) > 0 && v.z.Request.Asked.Subject == "" {
 		page.Select = s.pageOf(v.z, "/select")
+	}
+	if s.Accounts.Takes(model.MethodMail, v.z.Client.SignInMethods) {
+		page.Mail = s.pageOf(v.z, "/mail")
+	}
+	if s.Accounts.Mails() {
+		page.Recover = s.base + pathRecover + "?request=" + url.QueryEscape(string(v.z.Request.ID))
 	}
 	if s.Authority.SignUp {
 		page.Create = s.pageOf(v.z, "/create")

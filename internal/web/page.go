@@ -287,6 +287,8 @@ type loginPage struct {
 	Action   string
 	Select   string     // address of the page that lists who is signed in; empty: none
 	Create   string     // address of the page that makes an account; empty: none
+	Mail     string     // address of the page that mails a code; empty: none
+	Recover  string     // address of the page for who has forgotten their password; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
@@ -572,11 +574,19 @@ var pageData = map[string]any{
 	"signedout": signedOutPage{},
 	"setup":     setupPage{},
 	"setupdone": setupDonePage{},
+	"ask":       askPage{},
+	"code":      codePage{},
+	"password":  passwordPage{},
+	"done":      donePage{},
+	"link":      linkPage{},
+	"mailbox":   mailboxPage{},
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
 
 	"account":      overviewPage{},
 	"profile":      profilePage{},
+	"mail":         mailPage{},
+	"mailcode":     mailCodePage{},
 	"methods":      methodsPage{},
 	"sessions":     sessionsPage{},
 	"applications": applicationsPage{},

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -53,6 +54,18 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 		p.home(w, r, v)
 	case notFoundPage:
 		p.notFound(w, r, v)
+	case askPage:
+		p.ask(w, r, v)
+	case codePage:
+		p.code(w, r, v)
+	case passwordPage:
+		p.password(w, r, v)
+	case donePage:
+		p.done(w, r, v)
+	case linkPage:
+		p.link(w, r, v)
+	case mailboxPage:
+		p.mailbox(w, r, v)
 	case selfPage:
 		p.self(w, r, http.StatusOK, v)
 	default:
@@ -132,6 +145,9 @@ var sampleApp = appView{Secret: "ABCD EFGH", Address: "otpauth://totp/x", Box: "
 // framesSample is the one page that holds frames of others.
 const framesSample = "signedout, with applications to tell"
 
+// letterSample is the page that frames a letter, of our own.
+const letterSample = "mailbox, a letter"
+
 // samplePages has every page at least once, and every form in each of its
 // states.
 var samplePages = []struct {
@@ -202,6 +218,22 @@ var samplePages = []struct {
 		[]string{"Signed in here", "Anna Kovalenko", "In use", "Bohdan", "Sign out of all accounts"}},
 	{"home, nobody", homePage{SignIn: "/login"}, 200, nil, []string{"Welcome", "Sign in"}},
 	{"notfound", notFoundPage{}, 404, nil, []string{"There is no such page"}},
+	{"ask", askPage{Action: "/recover", Title: "T", Text: "X", Submit: "S", Back: "/sign-in", Leave: "L"}, 200, []string{"input[text] login=", "button.primary"}, nil},
+	{"ask, wrong", askPage{Status: 429, Action: "/recover", Title: "T", Text: "X", Submit: "S", Error: "No."}, 429, []string{"input[text] login=", "button.primary"}, []string{"No."}},
+	{"code", codePage{Action: "/recover/1", Title: "T", Text: "X", Again: "/recover", Back: "/sign-in"}, 200, []string{"input[text] code=", "button.primary"}, []string{"Send another letter"}},
+	{"code, wrong", codePage{Status: 422, Action: "/recover/1", Title: "T", Text: "X", Again: "/recover", Error: "No."}, 422, []string{"input[text] code=", "button.primary"}, []string{"No."}},
+	{"password", passwordPage{Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna"}, 200, passwordControls, nil},
+	{"password, wrong", passwordPage{Status: 422, Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna", Error: "No."}, 422, passwordControls, []string{"No."}},
+	{"done", donePage{Title: "T", Text: "X", Link: "/", Go: "G"}, 200, nil, []string{"T", "X", "G"}},
+	{"link", linkPage{Action: "/link", Token: "t-1", Title: "T", Text: "X", Submit: "S"}, 200, []string{"input[hidden] token=t-1", "button.primary"}, nil},
+	{"link, elsewhere", linkPage{Title: "T", Text: "X"}, 200, nil, nil},
+	{"mailbox", mailboxPage{Base: "/mailbox/", Letters: []keptLetter{{mail.Kept{ID: "1", Written: mail.Written{Subject: "S", To: "a@example.org"}}, "now"}}}, 200, nil, []string{"Mailbox", "a@example.org"}},
+	{"mailbox, none", mailboxPage{Base: "/mailbox/"}, 200, nil, []string{"No letter yet."}},
+	{letterSample, mailboxPage{Base: "/mailbox/", Open: &keptLetter{mail.Kept{ID: "1", Written: mail.Written{Subject: "S", Text: "X"}}, "now"}}, 200, nil, []string{"All letters"}},
+	{"mail", mailPage{shell: sampleShell, Action: "/account/mail", Mails: true, Email: "anna@example.com", Verified: true}, 200, []string{"input[email] email=", "button.primary"}, []string{"anna@example.com · Confirmed"}},
+	{"mail, none", mailPage{shell: sampleShell, Action: "/account/mail", Mails: true}, 200, []string{"input[email] email=", "button.primary"}, []string{"Your account has no email address."}},
+	{"mail, off", mailPage{shell: sampleShell, Email: "anna@example.com"}, 200, nil, []string{"Not confirmed", "sends no letters"}},
+	{"mail, code", mailCodePage{sampleShell, codePage{Action: "/account/mail/1", Title: "T", Text: "X", Again: "/account/mail"}}, 200, []string{"input[text] code=", "button.primary"}, []string{"T"}},
 	{"account", overviewPage{shell: sampleShell, Sessions: "2", Applications: "1", SignedIn: sampleMoment, Before: sampleMoment, BeforeDevice: "Firefox on Linux", Cautions: []caution{{"Look here", "/account/mail"}}}, 200, nil,
 		[]string{"Welcome, Anna Kovalenko", "You are signed in at 2 places.", "1 application can use your account.", "Look here", "1 May 2026, 12:00"}},
 	{"profile", profilePage{shell: sampleShell, Action: "/account/profile", From: "x", Groups: []group{{"Name", []field{{Name: "name", Label: "The name", Value: "Anna", Type: "text", Error: "No.", Hint: "Yes.", Focus: true}, {Name: "zoneinfo", Label: "Zone", Type: "select", Options: []option{{"", "None", true}}}, {Name: "address.formatted", Label: "Address", Type: "textarea", Value: "a\nb"}}}}, Email: "anna@example.com", In: []string{"staff"}}, 200,
@@ -233,10 +265,11 @@ var sampleMoment = moment{"1 May 2026, 12:00", "2026-05-01T12:00:00+03:00"}
 var sampleShell = shell{Me: sampleUser, Menu: []menuLink{{"/account", "Here", true}, {"/account/profile", "There", false}}, Zone: "Europe/Kyiv"}
 
 var (
-	loginControls  = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
-	factorControls = []string{"input[hidden] method=totp", "input[text] code=", "button.primary", "button.cancel decision=cancel"}
-	createControls = []string{"input[text] login=", "input[text] name=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}
-	setupControls  = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
+	loginControls    = []string{"input[text] login=", "input[password] password=", "input[checkbox] remember=1", "button.primary", "button.cancel decision=cancel"}
+	createControls   = []string{"input[text] login=", "input[text] name=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}
+	passwordControls = []string{"input[hidden] token=t-1", "input[text]", "input[password] password=", "button.primary"}
+	setupControls    = []string{"input[hidden] token=t-1", "input[text] login=", "input[text] name=", "input[email] email=", "input[password] password=", "button.primary"}
+	factorControls   = []string{"input[hidden] method=totp", "input[text] code=", "button.primary", "button.cancel decision=cancel"}
 )
 
 // TestPageContract holds what browsers, password managers and test drivers
@@ -381,12 +414,15 @@ func TestPageHeaders(t *testing.T) {
 		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 			"base-uri 'none'; frame-ancestors 'none'",
 	}
-	own := []string{"setup", "setupdone", "home", "notfound"}
+	own := []string{"setup", "setupdone", "home", "notfound", "mailbox"}
 	for _, c := range samplePages {
 		h := show(t, p, c.page).Header
 		for k, v := range want {
 			if k == "Content-Security-Policy" && c.name == framesSample {
 				v += "; frame-src https://shop.example"
+			}
+			if k == "Content-Security-Policy" && strings.HasPrefix(c.name, "mailbox") {
+				v += "; frame-src 'self'"
 			}
 			if h.Get(k) != v {
 				t.Errorf("%s: %s: %q, want %q", c.name, k, h.Get(k), v)
@@ -498,6 +534,13 @@ func TestNothingActive(t *testing.T) {
 				// The one page that loads anything from elsewhere: where its
 				// policy says, and no more than it must be able to do.
 				if attr(e, "sandbox") != "allow-same-origin allow-scripts" || !strings.HasPrefix(attr(e, "src"), "https://shop.example/") {
+					t.Errorf("%s: %v", c.name, e.Attr)
+				}
+				continue
+			}
+			if c.name == letterSample && e.Data == "iframe" {
+				// A letter runs nothing; its links open elsewhere.
+				if attr(e, "sandbox") != "allow-popups allow-popups-to-escape-sandbox" || !strings.HasPrefix(attr(e, "src"), "/mailbox/") {
 					t.Errorf("%s: %v", c.name, e.Attr)
 				}
 				continue

@@ -75,6 +75,9 @@ func TestTexts(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?:\b(?:t|rich) |text\(r, |\bm\.Fill\(|m\.when\(|\bkey = )"([a-z_.]*[a-z])"`).FindAllStringSubmatch(code.String(), -1) {
 		used[m[1]] = true
 	}
+	for _, m := range regexp.MustCompile(`(?:fill\(|[:{ ])"((?:letter|date|language)\.[a-z_.]*[a-z])"`).FindAllStringSubmatch(code.String(), -1) {
+		used[m[1]] = true
+	}
 	for _, prefix := range []string{"error.title", "error.hint"} { // put together in error.html
 		for _, status := range []int{400, 429, 500} {
 			used[prefix+errorPage{Status: status}.Kind()] = true
@@ -141,7 +144,8 @@ func written(t *template.Template) string { return t.Tree.Root.String() }
 // literal lists what is to be read in a template, beside what its actions yield.
 func literal(text string) (found []string) {
 	text = regexp.MustCompile(`(?s)\{\{.*?\}\}`).ReplaceAllString(text, "")
-	text = regexp.MustCompile(` class="(self)?"`).ReplaceAllString(text, "") // of the body's tag, which stands elsewhere
+	text = regexp.MustCompile(` class="(self|wide)?"`).ReplaceAllString(text, "")  // of the body's tag, which stands elsewhere
+	text = regexp.MustCompile(`(?s)<style>.*?</style>`).ReplaceAllString(text, "") // of letters, which have no other place for it
 	z := html.NewTokenizer(strings.NewReader(text))
 	for {
 		switch z.Next() {

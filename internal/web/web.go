@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -29,6 +30,7 @@ type Config struct {
 	Registrar *registration.Registrar
 	Authority *oauth.Authority
 	Theme     Theme
+	Box       *mail.Box                    // shown at /mailbox; nil: there is none
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log and on the error page
 	Address   func(r *http.Request) string // of the person
@@ -100,6 +102,12 @@ func (s *Web) Handler() http.Handler {
 	page("POST /interaction/{id}/select", s.selectAccount)
 	page("GET /interaction/{id}/create", s.showCreate)
 	page("POST /interaction/{id}/create", s.create)
+	page("GET /interaction/{id}/create/code", s.showCreateCode)
+	page("POST /interaction/{id}/create/code", s.createCode)
+	page("GET /interaction/{id}/mail", s.showMailSignIn)
+	page("POST /interaction/{id}/mail", s.mailSignIn)
+	page("GET /interaction/{id}/mail/code", s.showMailSignInCode)
+	page("POST /interaction/{id}/mail/code", s.mailSignInCode)
 	page("GET /interaction/{id}/consent", s.showConsent)
 	page("POST /interaction/{id}/consent", s.consent)
 
@@ -112,6 +120,19 @@ func (s *Web) Handler() http.Handler {
 	page("GET /signed-out", s.signedOut)
 	page("GET /setup", s.showSetup)
 	page("POST /setup", s.setup)
+
+	// What letters lead to.
+	page("GET "+pathRecover, s.showRecover)
+	page("POST "+pathRecover, s.recover)
+	page("GET "+pathRecover+"/{id}", s.showRecoverCode)
+	page("POST "+pathRecover+"/{id}", s.recoverCode)
+	page("GET "+pathRecover+"/{id}/password", s.showRecoverPassword)
+	page("POST "+pathRecover+"/{id}/password", s.recoverPassword)
+	page("GET /link", s.showLink)
+	page("POST /link", s.link)
+	page("GET "+pathMailbox, s.mailbox)
+	page("GET "+pathMailbox+"/{letter}", s.letter)
+	page("GET "+pathMailbox+"/{letter}/html", s.letterHTML)
 
 	// What is theirs. Where there is a page, a sign-in can lead to it.
 	own := func(pattern string, need proof, h mine) {
@@ -137,6 +158,11 @@ func (s *Web) Handler() http.Handler {
 	own("POST /account/data", fresh, s.exportData)
 	own("GET /account/delete", fresh, s.showDelete)
 	own("POST /account/delete", fresh, s.deleteAccount)
+
+	own("GET "+pathMail, live, s.showMail)
+	own("POST "+pathMail, fresh, s.changeMail)
+	page("GET "+pathMail+"/{id}", s.guard(live, s.showMailCode))
+	page("POST "+pathMail+"/{id}", s.guard(live, s.mailCode))
 
 	page("GET /logo/{hash}", s.logo)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
