@@ -43,13 +43,15 @@ var mayImport = map[string]string{
 	"internal/account":         "credential, device, store, model, keys, upstream, mail",
 	"internal/registration":    "store, model, keys, fetch, strictjson, library",
 	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":             "language, account, device, mail, registration, oauth, model",
+	"internal/web":             "language, account, credential, device, mail, registration, oauth, model",
 	"internal/api":             "registration, oauth, account, signal, model, resource",
 	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
 	"internal/servertest":      "server, client, account, mail, model, store/storetest",
 	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
+
+	"internal/credential/credentialtest": "–",
 }
 
 // groups are the words of the table that stand for several packages.
@@ -65,7 +67,7 @@ var standardOnly = []string{"jwa", "jwk", "jws", "jwe", "jwt", "resource", "clie
 var meaningless = strings.Fields(`util utils helper helpers common base core types dto service
 	services manager lib handler handlers registry factory provider strategy misc shared`)
 
-var testsOnly = []string{"internal/servertest", "internal/store/storetest"}
+var testsOnly = []string{"internal/servertest", "internal/store/storetest", "internal/credential/credentialtest"}
 
 const module = "github.com/ostiary/ostiary"
 

@@ -129,7 +129,8 @@ type Form struct {
 	Button map[string]url.Values // by class: what the button adds
 }
 
-// Form returns the only form of the page, beside the one of the languages.
+// Form returns the only form of the page, beside the one of the languages and that
+// of a passkey, which a script sends.
 func (p *Page) Form() Form {
 	p.b.t.Helper()
 	doc, err := html.Parse(strings.NewReader(p.Body))
@@ -138,7 +139,7 @@ func (p *Page) Form() Form {
 	}
 	var forms []Form
 	walk(doc, func(n *html.Node) {
-		if n.Data == "form" && attr(n, "class") != "languages" {
+		if n.Data == "form" && attr(n, "class") != "languages" && attr(n, "class") != "passkey" {
 			forms = append(forms, readForm(n))
 		}
 	})
