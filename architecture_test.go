@@ -50,6 +50,7 @@ var mayImport = map[string]string{
 	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
+	"scripts/pack-passwords":   "credential",
 
 	"internal/credential/credentialtest": "–",
 }

@@ -76,6 +76,9 @@ var known = []setting{
 
 	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
+	{"sign-in-methods", groupPeople, "`METHODS` by which people may prove who they are, of password, passkey, mail, totp and recovery_code, separated by commas", "", "all", signInMethods},
+	{"second-factor", groupPeople, "`WHEN` a second factor is asked: off, optional (of whoever has an app for codes) or required (of everybody)", model.SecondOptional, "", choice(func(s *settings) *string { return &s.SecondFactor }, model.SecondOff, model.SecondOptional, model.SecondRequired)},
+	{"remember-device", groupPeople, "`TIME` for which people may have a browser remembered in place of a second factor, such as 30d, or off", "off", "", rememberDevice},
 
 	{"mail-server", groupMail, "`URL` of the server that takes letters, smtp://HOST:PORT with STARTTLS (587 where no port is said) or smtps://HOST:PORT (465); without it nothing that needs letters is offered", "", "none", text(func(s *settings) *string { return &s.Mail.Server })},
 	{"mail-from", groupMail, "`ADDRESS` that letters come from, such as \"Example <sign-in@example.com>\"", "", "none", text(func(s *settings) *string { return &s.Mail.From })},
@@ -109,6 +112,7 @@ var known = []setting{
 	{"remember-idle", groupLife, "`TIME` that a remembered session lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},
 	{"remember-life", groupLife, "`TIME` that a remembered session lives at most", "90d", "", life(func(s *settings) *time.Duration { return &s.RememberLife })},
 
+	{"password-length", groupProtect, "`NUMBER` of characters that a new password has at least, 8 to 64; 8 is for servers that want a second factor of everybody", "15", "", number(8, 64, func(s *settings, n int) { s.PasswordLength = n })},
 	{"password-memory", groupProtect, "memory of one Argon2id hash in `KIB`", "19456", "", number(7*1024, 1024*1024, func(s *settings, n int) { s.Password.Memory = uint32(n) })},
 	{"password-passes", groupProtect, "`NUMBER` of passes of an Argon2id hash over its memory", "2", "", number(1, 32, func(s *settings, n int) { s.Password.Time = uint32(n) })},
 	{"password-threads", groupProtect, "`NUMBER` of threads of an Argon2id hash", "1", "", number(1, 16, func(s *settings, n int) { s.Password.Threads = uint8(n) })},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -45,7 +46,12 @@ func (sh shell) userCreate() *cli.Command {
 func (sh shell) userUpdate() *cli.Command {
 	return &cli.Command{
 		Name: "update", ArgsUsage: "LOGIN", Usage: "change what is known about a person: what is given, the rest stays",
-		Flags: append(userFlags(), &cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"}),
+		Flags: append(userFlags(),
+			&cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"},
+			&cli.StringSliceFlag{Name: "add-group", Usage: "`GROUP` that they belong to as well; may be repeated"},
+			&cli.StringSliceFlag{Name: "remove-group", Usage: "`GROUP` that they belong to no more; may be repeated"},
+			&cli.StringFlag{Name: "second-factor", Usage: "`POLICY` for them: required, or default for what everybody is asked"},
+			&cli.StringSliceFlag{Name: "sign-in-method", Usage: "`METHOD` by which they may sign in, or all; may be repeated"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
 			u, err := a.user(ctx)
@@ -56,7 +62,10 @@ func (sh shell) userUpdate() *cli.Command {
 			if err != nil {
 				return err
 			}
-			change := account.Change{Profile: &profile}
+			change := account.Change{AddGroups: c.StringSlice("add-group"), RemoveGroups: c.StringSlice("remove-group")}
+			if !reflect.DeepEqual(profile, u.Profile) {
+				change.Profile = &profile
+			}
 			if c.IsSet("login") {
 				login := c.String("login")
 				change.Login = &login
@@ -65,12 +74,35 @@ func (sh shell) userUpdate() *cli.Command {
 				admin := c.Bool("admin")
 				change.Admin = &admin
 			}
+			if c.IsSet("second-factor") || c.IsSet("sign-in-method") {
+				policy := changedPolicy(c, u.SignIn)
+				change.SignIn = &policy
+			}
 			if u, err = a.Accounts.Update(ctx, a.actor, u.ID, change); err != nil {
 				return userError(c, err)
 			}
 			return sh.say(c, u, "Changed %s (%s).", u.Login, u.ID)
 		}),
 	}
+}
+
+// changedPolicy returns what is asked of a person at sign-in, with what the command
+// line says about it.
+func changedPolicy(c *cli.Command, p model.SignInPolicy) model.SignInPolicy {
+	if c.IsSet("second-factor") {
+		if p.SecondFactor = c.String("second-factor"); p.SecondFactor == "default" {
+			p.SecondFactor = ""
+		}
+	}
+	if c.IsSet("sign-in-method") {
+		p.Methods = nil
+		for _, m := range c.StringSlice("sign-in-method") {
+			if m != "all" {
+				p.Methods = append(p.Methods, model.Method(m))
+			}
+		}
+	}
+	return p
 }
 
 // userFlags are what can be said about a person. The claims that have no flag
@@ -121,19 +153,23 @@ func changedProfile(c *cli.Command, p model.Profile) (model.Profile, error) {
 
 func (sh shell) userList() *cli.Command {
 	return &cli.Command{
-		Name: "list", Usage: "list all people",
+		Name: "list", Usage: "list people, all of them or those that are looked for",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "search", Usage: "the beginning of `WORDS` of their login, name, address or groups, in whichever case"},
+			&cli.StringFlag{Name: "group", Usage: "who is in that `GROUP`"},
+			&cli.StringFlag{Name: "status", Usage: "who is in that `STATE`: active or locked"},
+			&cli.BoolFlag{Name: "admin", Usage: "administrators alone"},
+			&cli.IntFlag{Name: "limit", Usage: "so many at most, a `NUMBER`; 0: all"},
+		},
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			t := table{columns: []string{"LOGIN", "NAME", "EMAIL", "STATUS", "ADMIN", "CREATED", "ID"}, empty: "There are no users."}
 			people := []model.User{}
-			for after, more := model.UserID(""), true; more; {
-				page, err := a.Accounts.List(ctx, after, pageSize)
-				if err != nil {
-					return err
-				}
-				people = append(people, page...)
-				if more = len(page) == pageSize; more {
-					after = page[len(page)-1].ID
-				}
+			err := a.everybody(ctx, func(u model.User) error {
+				people = append(people, u)
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 			slices.SortFunc(people, func(a, b model.User) int { return strings.Compare(a.Login, b.Login) })
 			for _, u := range people {
@@ -143,6 +179,36 @@ func (sh shell) userList() *cli.Command {
 			return sh.printTable(a.command, t)
 		}),
 	}
+}
+
+// everybody calls do with those whom the flags of a listing name.
+func (a admin) everybody(ctx context.Context, do func(model.User) error) error {
+	c := a.command
+	f, err := filterOf(c)
+	if err != nil {
+		return err
+	}
+	left := c.Int("limit")
+	if left < 0 {
+		return usagef("--limit: %d is not a number of people", left)
+	}
+	for more := true; more; {
+		page, err := a.Accounts.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, u := range page {
+			if err := do(u); err != nil {
+				return err
+			}
+			if left--; left == 0 {
+				return nil
+			}
+			f.After = u.ID
+		}
+		more = len(page) == pageSize
+	}
+	return nil
 }
 
 // pageSize is how many rows a listing asks for at a time.
@@ -160,6 +226,7 @@ func (sh shell) userShow() *cli.Command {
 				field{"Login", u.Login}, field{"ID", string(u.ID)}, field{"Status", string(u.Status)}, field{"Administrator", yes(u.Admin)},
 				field{"Name", u.Profile.Name}, field{"E-mail", u.Profile.Email}, field{"E-mail verified", yes(u.Profile.EmailVerified)},
 				field{"Groups", strings.Join(u.Profile.Groups, ", ")},
+				field{"Second factor", u.SignIn.SecondFactor}, field{"Sign-in methods", methodNames(u.SignIn.Methods)},
 				field{"Created", when(u.CreatedAt)}, field{"Changed", when(u.UpdatedAt)}, field{"Password set", when(u.PasswordAt)})
 		}),
 	}
@@ -199,6 +266,31 @@ func (sh shell) userLock() *cli.Command {
 			return sh.say(a.command, map[string]any{"id": u.ID, "status": model.UserLocked}, "%s is locked and signed out everywhere.", u.Login)
 		}),
 	}
+}
+
+func (sh shell) userResetFactors() *cli.Command {
+	return &cli.Command{
+		Name: "reset-factors", ArgsUsage: "LOGIN", Usage: "take away the second factors of somebody who has lost them, and sign them out",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			if err := a.Accounts.ResetFactors(ctx, a.actor, u.ID); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID}, "%s has no second factor any more, and is signed out everywhere.", u.Login)
+		}),
+	}
+}
+
+// methodNames lists sign-in methods.
+func methodNames(methods []model.Method) string {
+	var names []string
+	for _, m := range methods {
+		names = append(names, string(m))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (sh shell) userUnlock() *cli.Command {
@@ -284,7 +376,7 @@ func userError(c *cli.Command, err error) error {
 	case errors.Is(err, account.ErrLoginTaken):
 		return fmt.Errorf("there is a user %q already: choose another login", name)
 	case errors.As(err, &wrong):
-		return usagef("the %v", wrong)
+		return usagef("the %v", err)
 	}
 	return err
 }

@@ -60,6 +60,8 @@ type pages struct {
 	chooser  chooser
 	editions map[string]*edition // by language
 	menu     []menuItem
+
+	passwordLength int // characters of a new password, at least
 }
 
 // menuItem is a language that can be chosen.

@@ -67,6 +67,7 @@ func New(c Config) (*Web, error) {
 		base:    base,
 		ours:    map[string]bool{},
 	}
+	p.passwordLength = c.Accounts.PasswordLength()
 	p.chooser.own, p.chooser.locale = s.cookies.language, s.localeOf
 	return s, nil
 }
