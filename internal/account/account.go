@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -40,6 +41,10 @@ var (
 	ErrCredentials = errors.New("the login or the password is wrong")
 	// ErrFactor says that what was proven is not enough for a session.
 	ErrFactor = errors.New("a further factor is wanted")
+	// ErrNoFactor says that the person has no such factor.
+	ErrNoFactor = errors.New("no such factor")
+	// ErrTooMany says that a person has as many of a kind as they can have.
+	ErrTooMany = errors.New("there are too many already")
 	// ErrLocked says that the account is locked; only who knows its password
 	// is told.
 	ErrLocked = errors.New("the account is locked")
@@ -120,6 +125,7 @@ func (e ErrTooSoon) Error() string { return fmt.Sprintf("too many wrong password
 // Config says where accounts are kept and how long people stay signed in.
 type Config struct {
 	Store *store.Store
+	Keys  *keys.Ring       // seals the secrets of people's apps
 	Now   func() time.Time // nil: time.Now
 
 	// Password is the cost of a new password hash; zero:
@@ -178,11 +184,13 @@ type Config struct {
 // goroutines at once.
 type Accounts struct {
 	store     *store.Store
+	keys      *keys.Ring
 	now       func() time.Time
 	passwords *credential.Passwords
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
 
+	alarm          alarm
 	passkeys       *credential.Passkeys // nil: there are none
 	methods        []model.Method
 	second         string
@@ -205,6 +213,9 @@ type life struct{ idle, absolute int64 }
 func New(c Config) (*Accounts, error) {
 	if c.Store == nil {
 		return nil, errors.New("account: Config.Store is missing")
+	}
+	if c.Keys == nil {
+		return nil, errors.New("account: Config.Keys is missing")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -245,13 +256,13 @@ func New(c Config) (*Accounts, error) {
 	if err := c.checkSignIn(); err != nil {
 		return nil, err
 	}
-	keys, err := c.openPasskeys()
+	passkeys, err := c.openPasskeys()
 	if err != nil {
 		return nil, err
 	}
 	return &Accounts{
-		passkeys: keys, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
-		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		passkeys: passkeys, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
 		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,
 	}, nil

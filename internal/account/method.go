@@ -212,6 +212,7 @@ type standing struct {
 	has     []model.Method // that they have and may use
 	may     []model.Method // that they may set up
 	owns    bool           // they have set up a second factor of their own
+	app     bool           // an app for codes, which a policy may ask for
 	factors []model.Factor // that they have given, of those that they may use
 	trusted bool           // the browser is remembered
 }
@@ -222,6 +223,7 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 		return s, err
 	}
 	s.owns = slices.ContainsFunc(s.has, isOwned)
+	s.app = slices.Contains(a.allowed(s.has, user, nil), model.MethodTOTP) // whatever the client takes
 	if user.Profile.EmailVerified {
 		s.has = append(s.has, model.MethodMail)
 	}
@@ -257,7 +259,7 @@ func (a *Accounts) wantsSecond(s standing) bool {
 		return true
 	case a.second == model.SecondOptional:
 		// A passkey takes the place of the password: who has one need not have both.
-		return slices.Contains(s.has, model.MethodTOTP)
+		return s.app
 	}
 	return false
 }

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
 // signInLife is how long what was proven counts before the rest is, in seconds.
 const signInLife = 15 * 60
+
+// newcomer is how long after it was made an account has no browser that its person
+// would be surprised by.
+const newcomer = time.Hour
 
 // Progress is how far somebody is on the way to a session.
 type Progress struct {
@@ -190,6 +196,9 @@ func (a *Accounts) Finish(ctx context.Context, holder string, w Wanted, t Attemp
 		return Entry{}, err
 	}
 	in.Cookie = cookie
+	if in.Device != "" && a.unix()-in.User.CreatedAt > int64(newcomer/time.Second) {
+		a.notify(ctx, in.User, notice{Kind: mail.Device, From: t.Address})
+	}
 	return in, nil
 }
 
@@ -223,4 +232,23 @@ func (a *Accounts) Standing(ctx context.Context, session model.Session, methods 
 		return nil
 	})
 	return out, err
+}
+
+// Weak reports whether a session is too weak to change how its person signs in: a
+// policy wants a second factor of them, and it has none. That the browser is
+// remembered does not do there.
+func (a *Accounts) Weak(ctx context.Context, session model.Session) (weak bool, err error) {
+	if rank(session.ACR) >= rank(ACRMulti) {
+		return false, nil
+	}
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(session.UserID)
+		if err != nil {
+			return err
+		}
+		s, err := a.stand(tx, user, session.Factors, nil)
+		weak = err == nil && a.wantsSecond(s)
+		return err
+	})
+	return weak, err
 }

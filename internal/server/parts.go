@@ -86,7 +86,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p.Accounts, err = account.New(account.Config{
-		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
+		Store: p.Store, Keys: p.Keys, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
 		TokenLife: model.MaxAccessLife + model.Leeway,
 		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,

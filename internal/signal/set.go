@@ -97,6 +97,9 @@ func (c Config) event(ctx context.Context, g model.Signal) (map[string]any, erro
 		if kind != model.CredentialPassword {
 			reasons = passkeyReason
 		}
+		if kind == model.CredentialApp {
+			reasons = appReason
+		}
 		e["credential_type"], e["change_type"] = kind, g.Detail.ChangeType
 		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(reasons[g.Detail.ChangeType])
 	case model.EventTokenClaimsChange: // CAEP 1.0 §3.2
@@ -157,6 +160,7 @@ func reasonFor(cause model.Cause) reason {
 
 var (
 	passwordReason = map[string]string{"create": "A first password was set", "update": "The password was changed"}
+	appReason      = map[string]string{"create": "An app for codes was added", "delete": "An app for codes was removed"}
 	passkeyReason  = map[string]string{"create": "A passkey was added", "delete": "A passkey was removed"}
 )
 
