@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -92,7 +93,7 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 	if err != nil {
 		return err
 	}
-	return a.update(ctx, func(tx *store.Tx) error {
+	err = a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
 		if err == nil {
 			err = fits(user)
@@ -117,6 +118,10 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 		}
 		return a.endOthers(tx, id, c.Keep)
 	})
+	if err == nil && !c.first {
+		a.notifyOf(ctx, id, notice{What: mail.Password, From: actor.Address})
+	}
+	return err
 }
 
 // NewPassword is what SetPassword and ChangePassword set.
@@ -125,7 +130,8 @@ type NewPassword struct {
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
 
-	with func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	with  func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	first bool                  // of an account that was made for somebody: they need not be told
 }
 
 // endOthers ends everything of a person but the session keep and its grants.
