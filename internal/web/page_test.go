@@ -164,6 +164,9 @@ var samplePages = []struct {
 		[]string{"One more step", "Sign in with another account"}},
 	{"factor, wrong", factorPage{Status: 422, Method: "totp", Error: "No."}, 422, factorControls, []string{"No."}},
 	{"enrol", enrolPage{Action: "/interaction/1/enrol", Client: sampleClient}, 200, []string{"button.cancel decision=cancel"}, []string{"Set up a second step"}},
+	{"login, with passkeys", loginPage{Action: "/interaction/1/login", Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true}}, 200, loginControls,
+		[]string{"Sign in with a passkey"}},
+	{"login, unknown passkey", loginPage{Status: 422, Action: "/interaction/1/login", Error: "No.", Field: "passkey", Passkey: &passkeyView{Autofill: true, Site: "id.example", Unknown: "AAAA"}}, 422, loginControls, []string{"No."}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
 	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
@@ -222,8 +225,10 @@ var samplePages = []struct {
 		[]string{"Welcome, Anna Kovalenko", "You are signed in at 2 places.", "1 application can use your account.", "Look here", "1 May 2026, 12:00"}},
 	{"profile", profilePage{shell: sampleShell, Action: "/account/profile", From: "x", Groups: []group{{"Name", []field{{Name: "name", Label: "The name", Value: "Anna", Type: "text", Error: "No.", Hint: "Yes.", Focus: true}, {Name: "zoneinfo", Label: "Zone", Type: "select", Options: []option{{"", "None", true}}}, {Name: "address.formatted", Label: "Address", Type: "textarea", Value: "a\nb"}}}}, Email: "anna@example.com", In: []string{"staff"}}, 200,
 		[]string{"input[hidden] from=x", "input[text] name=Anna", "button.primary"}, []string{"Profile", "anna@example.com", "Not verified", "staff", "No.", "Yes.", "a b"}},
-	{"methods", methodsPage{shell: sampleShell, Action: "/account/sign-in", Login: "anna", Has: true, Changed: sampleMoment}, 200,
-		[]string{"input[text] username=anna", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Signing in", "Change password"}},
+	{"methods", methodsPage{shell: sampleShell, Action: "/account/sign-in", Login: "anna", Has: true, Changed: sampleMoment, Passkeys: &passkeysSection{"/account/sign-in/passkeys", "2"}}, 200,
+		[]string{"input[text] username=anna", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Signing in", "Change password", "You have 2 passkeys.", "See and change them"}},
+	{"methods, no passkeys", methodsPage{shell: sampleShell, Has: true, Passkeys: &passkeysSection{Address: "/account/sign-in/passkeys"}}, 200,
+		[]string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"You have no passkeys yet.", "Add a passkey"}},
 	{"methods, no password", methodsPage{shell: sampleShell, New: "Too short."}, 200, []string{"input[text] username=", "input[password] password=", "button.primary"}, []string{"Set password", "Too short."}},
 	{"methods, wrong", methodsPage{shell: sampleShell, Has: true, Current: "Wrong."}, 200, []string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Wrong."}},
 	{"sessions", sessionsPage{shell: sampleShell, Action: "/account/sessions", SignOut: "/logout", Others: true, Sessions: []sessionView{
@@ -243,7 +248,7 @@ var samplePages = []struct {
 	{"delete, wrong", deletePage{shell: sampleShell, Login: "anna", Wrong: "No."}, 200, []string{"input[text] login=", "button.primary danger-fill"}, []string{"No."}},
 	{"deleted", deletedPage{Home: "/"}, 200, nil, []string{"The account is deleted"}},
 	{"passkeys", passkeysPage{shell: sampleShell, Add: &passkeyView{Action: "/account/sign-in/passkeys", New: true}}, 200,
-		[]string{"input[hidden] answer=", "button.also"}, []string{"Passkeys", "You have no passkeys yet.", "Add a passkey"}},
+		nil, []string{"Passkeys", "You have no passkeys yet.", "Add a passkey"}},
 	{"passkeys, one and no more", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys[:1]}, 200, passkeyControls,
 		[]string{"Blue key", "YubiKey", "On one device only", "Not used yet", "You have 20 passkeys"}},
 	{"passkeys, two", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys}, 200, slices.Concat(passkeyControls, passkeyControls),
@@ -295,9 +300,11 @@ func TestPageContract(t *testing.T) {
 }
 
 // controls lists the fields and buttons of the page's form, beside the one of the
-// languages.
+// languages and that of a passkey.
 func controls(t *testing.T, doc *html.Node) (list []string) {
-	forms := slices.DeleteFunc(named(doc, "form"), func(f *html.Node) bool { return attr(f, "class") == "languages" })
+	forms := slices.DeleteFunc(named(doc, "form"), func(f *html.Node) bool {
+		return attr(f, "class") == "languages" || attr(f, "class") == "passkey"
+	})
 	if len(forms) > 1 && len(named(doc, "nav")) == 0 { // the account area changes one thing at a time
 		t.Errorf("%d forms", len(forms))
 	}
