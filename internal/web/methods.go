@@ -20,6 +20,7 @@ type methodsPage struct {
 	Current string // what is wrong with the present one; empty: nothing
 	New     string // what is wrong with the new one; empty: nothing
 
+	TOTP     totpSection
 	Passkeys *passkeysSection // nil: there are none here
 }
 
@@ -29,6 +30,9 @@ func (s *Web) methodsPage(r *http.Request, me visitor) (page methodsPage, err er
 	page = methodsPage{
 		shell: s.shell(r, me), Action: s.base + "/account/sign-in", Login: me.User.Login,
 		Has: me.User.PasswordAt != 0, Changed: s.moment(r, me, me.User.PasswordAt),
+	}
+	if page.TOTP, err = s.totpSection(r, me); err != nil {
+		return page, err
 	}
 	page.Passkeys, err = s.passkeysSection(r, me)
 	return page, err
