@@ -436,6 +436,9 @@ func TestPageHeaders(t *testing.T) {
 		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 			"base-uri 'none'; frame-ancestors 'none'",
 	}
+	if got := (loginPage{Passkey: &passkeyView{}}).policy(); got != "; script-src 'self'; connect-src 'self'" || (loginPage{}).policy() != "" {
+		t.Errorf("where passkeys are asked for, the policy goes on with %q", got)
+	}
 	own := []string{"setup", "setupdone", "home", "notfound", "mailbox"}
 	for _, c := range samplePages {
 		h := show(t, p, c.page).Header
@@ -443,8 +446,8 @@ func TestPageHeaders(t *testing.T) {
 			if k == "Content-Security-Policy" && c.name == framesSample {
 				v += "; frame-src https://shop.example"
 			}
-			if _, asks := c.page.(scripted); k == "Content-Security-Policy" && asks {
-				v += "; script-src 'self'; connect-src 'self'" // for passkeys
+			if one, may := c.page.(scripted); k == "Content-Security-Policy" && may {
+				v += one.policy() // for passkeys
 			}
 			if k == "Content-Security-Policy" && strings.HasPrefix(c.name, "mailbox") {
 				v += "; frame-src 'self'"
