@@ -97,22 +97,25 @@ const (
 	NotOneLine    Reason = "must be one line without control characters"
 	NotLogin      Reason = "has characters that a login cannot have"
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
+	PasswordShort Reason = "has too few characters"
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
-	NotLines      Reason = "must not have control characters but line breaks"
-	NotWebAddress Reason = "must be an address that begins with https:// or http://"
-	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
-	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
-	NotLocale     Reason = "must be a language tag such as uk-UA"
-	NotPhone      Reason = "must be a number such as +380 44 123 4567"
-	Unseen        Reason = "has characters that cannot be seen, or that turn the direction of writing"
-	Mixed         Reason = "mixes letters of two alphabets in one word"
+
+	PasswordCommon   Reason = "is one that many people choose, so it is tried first"
+	PasswordPersonal Reason = "is made of words about its person or this place, so it is tried first"
+	NotLines         Reason = "must not have control characters but line breaks"
+	NotWebAddress    Reason = "must be an address that begins with https:// or http://"
+	NotDate          Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
+	NotZone          Reason = "must be a time zone such as Europe/Kyiv"
+	NotLocale        Reason = "must be a language tag such as uk-UA"
+	NotPhone         Reason = "must be a number such as +380 44 123 4567"
+	Unseen           Reason = "has characters that cannot be seen, or that turn the direction of writing"
+	Mixed            Reason = "mixes letters of two alphabets in one word"
 )
 
 // These tell a bound.
 var (
-	PasswordShort = Reason(fmt.Sprintf("must have %d characters or more", MinPassword))
-	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", credential.MaxPassword))
-	ClaimLong     = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
+	PasswordLong = Reason(fmt.Sprintf("must have %d bytes or less", credential.MaxPassword))
+	ClaimLong    = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
 )
 
 // ErrTooSoon says that there were too many wrong passwords to try the next one now.
@@ -132,6 +135,12 @@ type Config struct {
 	// credential.DefaultParams.
 	// Passwords with another cost are hashed anew at the next sign-in.
 	Password Params
+
+	// PasswordLength is how many characters a new password has at least, from 8 to
+	// 64; zero: DefaultPasswordLength. Words are those of this place, which nobody
+	// may make a password of: its name, its host.
+	PasswordLength int
+	Words          []string
 
 	// A session ends when it was not used for Idle (zero: DefaultIdle) and in
 	// any case after Absolute (zero: DefaultAbsolute); one that is to be
@@ -187,6 +196,7 @@ type Accounts struct {
 	keys      *keys.Ring
 	now       func() time.Time
 	passwords *credential.Passwords
+	policy    credential.Policy
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
 
@@ -247,6 +257,12 @@ func New(c Config) (*Accounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("account: Password: %w", err)
 	}
+	if c.PasswordLength == 0 {
+		c.PasswordLength = DefaultPasswordLength
+	}
+	if c.PasswordLength < credential.MinLeast || c.PasswordLength > credential.MaxLeast {
+		return nil, fmt.Errorf("account: PasswordLength is %d and must be from %d to %d", c.PasswordLength, credential.MinLeast, credential.MaxLeast)
+	}
 	if c.SignUpLimit == 0 {
 		c.SignUpLimit = DefaultSignUpLimit
 	}
@@ -256,13 +272,14 @@ func New(c Config) (*Accounts, error) {
 	if err := c.checkSignIn(); err != nil {
 		return nil, err
 	}
-	passkeys, err := c.openPasskeys()
+	ring, err := c.openPasskeys()
 	if err != nil {
 		return nil, err
 	}
 	return &Accounts{
-		passkeys: passkeys, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		passkeys: ring, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
 		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
 		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,
 	}, nil

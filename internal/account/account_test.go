@@ -201,6 +201,8 @@ func TestNewRefuses(t *testing.T) {
 		"remembered absolute under its idle": func(c *Config) { c.RememberAbsolute = time.Hour },
 		"negative number of hashes":          func(c *Config) { c.Hashes = -1 },
 		"negative limit of sign-ups":         func(c *Config) { c.SignUpLimit = -1 },
+		"passwords of seven characters":      func(c *Config) { c.PasswordLength = 7 },
+		"passwords of 65 characters":         func(c *Config) { c.PasswordLength = 65 },
 		"negative wait":                      func(c *Config) { c.HashWait = -1 },
 		"memory too small":                   func(c *Config) { c.Password = Params{Memory: 1024, Time: 2, Threads: 1} },
 		"memory too large":                   func(c *Config) { c.Password = Params{Memory: credential.MaxMemory + 1, Time: 2, Threads: 1} },

@@ -47,7 +47,7 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 
 // prove compares the password of a person, or of nobody.
 func (a *Accounts) prove(ctx context.Context, user model.User, t Attempt) (Proof, error) {
-	stale, err := a.compare(ctx, t.Password, user.PasswordHash)
+	stale, err := a.compare(ctx, t, user)
 	if err != nil {
 		return Proof{}, err
 	}

@@ -156,6 +156,14 @@ func readForm(n *html.Node) Form {
 		case n.Data == "input" && attr(n, "type") == "radio" && !hasAttr(n, "checked"):
 		case n.Data == "input" && attr(n, "type") != "checkbox":
 			f.Values.Set(attr(n, "name"), attr(n, "value"))
+		case n.Data == "textarea":
+			f.Values.Set(attr(n, "name"), text(n))
+		case n.Data == "select":
+			walk(n, func(o *html.Node) {
+				if o.Data == "option" && (hasAttr(o, "selected") || !f.Values.Has(attr(n, "name"))) {
+					f.Values.Set(attr(n, "name"), attr(o, "value"))
+				}
+			})
 		case n.Data == "button":
 			v := url.Values{}
 			if name := attr(n, "name"); name != "" {
@@ -222,6 +230,16 @@ func walk(n *html.Node, visit func(*html.Node)) {
 	for c := range n.ChildNodes() {
 		walk(c, visit)
 	}
+}
+
+func text(n *html.Node) string {
+	var all strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			all.WriteString(c.Data)
+		}
+	}
+	return all.String()
 }
 
 func hasAttr(n *html.Node, name string) bool {

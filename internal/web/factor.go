@@ -107,6 +107,9 @@ func (s *Web) factorPage(v visit, asked string) factorPage {
 	if page.Method == string(model.MethodPasskey) && s.offersPasskey(v) {
 		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
 	}
+	if page.Method == string(model.MethodPasskey) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
+	}
 	return page
 }
 

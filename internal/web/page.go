@@ -17,6 +17,7 @@ import (
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 //go:embed templates/*.html
@@ -27,6 +28,7 @@ type Theme struct {
 	Name     string // of the installation; empty: "Ostiary"
 	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
 	Language string // of language.Tags, for whoever wishes for none of them; empty: English
+	Look     theme.Look
 }
 
 // contentPolicy is the Content-Security-Policy of every page. There is no
@@ -60,6 +62,11 @@ type pages struct {
 	chooser  chooser
 	editions map[string]*edition // by language
 	menu     []menuItem
+
+	passwordLength int // characters of a new password, at least
+
+	brand brand
+	files map[string]staticFile // of the theme, by the last part of their addresses
 }
 
 // menuItem is a language that can be chosen.
@@ -67,8 +74,9 @@ type menuItem struct{ Tag, Name string }
 
 // frame is a page with what stands around it.
 type frame struct {
-	Page any
-	Back string // where a choice of language leads; empty: none is offered
+	Page   any
+	Back   string   // where a choice of language leads; empty: none is offered
+	Sheets []string // addresses of style sheets beside ours
 }
 
 // newPages parses all templates. A page that lacks a part, a text or a file is
@@ -100,6 +108,7 @@ func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages
 	for _, tag := range tags {
 		p.menu = append(p.menu, menuItem{tag, all[tag].Name})
 	}
+	p.dress(theme.Look)
 	for _, tag := range tags {
 		var err error
 		if p.editions[tag], err = p.parseEdition(files, all[tag]); err != nil {
@@ -158,7 +167,7 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
 	e := p.edition(r)
 	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.Tag}
-	around := frame{Page: d.data}
+	around := frame{Page: d.data, Sheets: p.sheets(r)}
 	if !d.once {
 		around.Back = p.backTo(r)
 	}
@@ -349,6 +358,8 @@ type enrolPage struct {
 	Error   string       // empty: none
 }
 
+func (v enrolPage) policy() string { return v.Passkey.policy() }
+
 // appView is the secret of an app that is being set up: as text, as an address, and
 // as a picture in SVG.
 type appView struct {
@@ -388,8 +399,6 @@ func newCodesPage(codes []model.Secret, next string, user userView) codesPage {
 func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
 	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
 }
-
-func (v enrolPage) policy() string { return v.Passkey.policy() }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
 	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
@@ -484,16 +493,14 @@ type signedOutPage struct {
 	Frames []oauth.Frame // what the browser has to load before it goes there
 }
 
-// Seconds is how long the applications in the frames have before the browser
-// goes back. It does not wait for them: what has loaded in a frame of another
-// origin cannot be seen, and one that does not answer must not hold anybody up.
-func (v signedOutPage) Seconds() int { return 3 }
-
-// Refresh makes the browser go back by itself, without a script. The address of a
+// Refresh makes the browser go back by itself, without a script: as soon as the
+// page has loaded, and with it the frames of the applications (HTML, "completely
+// loaded"). A time to wait would be one that nobody can change (WCAG 2.2 §2.2.1);
+// and where an application does not answer, there is the link. The address of a
 // native application may have a scheme of its own, which is why it is not one
 // that html/template would take.
 func (v signedOutPage) Refresh() template.HTMLAttr {
-	return template.HTMLAttr(fmt.Sprintf(`content="%d; url=%s"`, v.Seconds(), template.HTMLEscapeString(string(v.Link()))))
+	return template.HTMLAttr(fmt.Sprintf(`content="0; url=%s"`, template.HTMLEscapeString(string(v.Link()))))
 }
 
 // Link is the way back for a click, if it is of a kind that can be registered: of

@@ -168,6 +168,9 @@ var samplePages = []struct {
 		Others: []factorLink{{"recovery_code", "/r"}, {"passkey", "/p"}, {"mail", "/m"}, {"password", "/w"}}}, 200, factorControls,
 		[]string{"One more step", "Confirm that it is you, anna", "Use a recovery code", "Use a passkey", "Get a code by email", "Use your password", "Sign in with another account"}},
 	{"factor, wrong", factorPage{Status: 422, Method: "totp", Error: "No."}, 422, factorControls, []string{"No."}},
+	{"login, with passkeys", loginPage{Action: "/interaction/1/login", Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true}}, 200, loginControls,
+		[]string{"Sign in with a passkey"}},
+	{"login, unknown passkey", loginPage{Status: 422, Action: "/interaction/1/login", Error: "No.", Field: "passkey", Passkey: &passkeyView{Autofill: true, Site: "id.example", Unknown: "AAAA"}}, 422, loginControls, []string{"No."}},
 	{"factor, too many", factorPage{Status: 429, Method: "totp", Error: "No."}, 429, factorControls, []string{"No."}},
 	{"factor, a recovery code", factorPage{Method: "recovery_code", Others: []factorLink{{"totp", "/t"}}}, 200,
 		[]string{"input[hidden] method=recovery_code", "input[text] code=", "button.primary", "button.cancel decision=cancel"}, []string{"Recovery code", "Use a code from your app"}},
@@ -180,9 +183,6 @@ var samplePages = []struct {
 	{"enrol, wrong, only offered", enrolPage{Status: 422, App: &sampleApp, Later: true, Error: "No."}, 422,
 		[]string{"input[text] code=", "button.primary", "button.cancel decision=later", "button.cancel decision=cancel"}, []string{"No."}},
 	{"codes", codesPage{Codes: []string{"abcd-efgh"}, Next: "/interaction/1"}, 200, nil, []string{"Your recovery codes", "abcd-efgh", "I have kept them"}},
-	{"login, with passkeys", loginPage{Action: "/interaction/1/login", Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true}}, 200, loginControls,
-		[]string{"Sign in with a passkey"}},
-	{"login, unknown passkey", loginPage{Status: 422, Action: "/interaction/1/login", Error: "No.", Field: "passkey", Passkey: &passkeyView{Autofill: true, Site: "id.example", Unknown: "AAAA"}}, 422, loginControls, []string{"No."}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
 	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
@@ -348,7 +348,9 @@ func sameControl(got, want string) bool {
 }
 
 // checkAccess holds what a screen reader and a keyboard need.
-func checkAccess(t *testing.T, doc *html.Node) {
+func checkAccess(t *testing.T, doc *html.Node) { checkAccessOf(t, doc, "Ostiary") }
+
+func checkAccessOf(t *testing.T, doc *html.Node, installation string) {
 	ids := map[string]int{}
 	for _, e := range elements(doc) {
 		if has(e, "id") {
@@ -383,7 +385,7 @@ func checkAccess(t *testing.T, doc *html.Node) {
 	if root := named(doc, "html"); attr(root[0], "lang") == "" || attr(root[0], "dir") != "ltr" {
 		t.Error("the page does not say its language")
 	}
-	if title := named(doc, "title"); len(title) != 1 || !strings.HasSuffix(textOf(title[0]), " · Ostiary") {
+	if title := named(doc, "title"); len(title) != 1 || !strings.HasSuffix(textOf(title[0]), " · "+installation) {
 		t.Error("the title does not name page and installation")
 	}
 }

@@ -67,6 +67,7 @@ func New(c Config) (*Web, error) {
 		base:    base,
 		ours:    map[string]bool{},
 	}
+	p.passwordLength = c.Accounts.PasswordLength()
 	p.chooser.own, p.chooser.locale = s.cookies.language, s.localeOf
 	return s, nil
 }
@@ -175,6 +176,8 @@ func (s *Web) Handler() http.Handler {
 	page("POST "+pathMail+"/{id}", s.guard(live, s.mailCode))
 
 	page("GET /logo/{hash}", s.logo)
+	page("GET /theme/{file}", s.themeFile)
+	page("GET /theme/{client}/{file}", s.clientFile)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
 	page("GET /", s.notFound)
 	return hear(s.sameOrigin().Handler(mux))
