@@ -77,6 +77,9 @@ func (a *authenticator) passkeys() (list []*webauthn.Credential) {
 
 const passkeysPage = "/account/sign-in/passkeys"
 
+// smallest is the smallest phone: WCAG 2.2 §1.4.10.
+var smallest = look{"smallest-light", 320, 640, "light"}
+
 // TestPasskeysPageInBrowser: a person adds a passkey, is told why it does not go
 // where it does not, and when it is removed, the authenticator forgets it.
 func TestPasskeysPageInBrowser(t *testing.T) {
@@ -106,6 +109,7 @@ func TestPasskeysPageInBrowser(t *testing.T) {
 
 	b.do("opening", chromedp.Click(`summary`), chromedp.WaitVisible(`button[value="remove"]`))
 	b.screenshots("passkeys-change")
+	b.screenshot("passkeys-change", smallest)
 	b.do("naming", chromedp.SetValue(`input[name="name"]`, "Блакитний ключ"), chromedp.Click(`button[value="rename"]`))
 	b.expect(`main`, "The name was saved")
 	b.expect(`.thing`, "Блакитний ключ")
@@ -157,6 +161,7 @@ func TestPasskeySignInInBrowser(t *testing.T) {
 	a.present(false)
 	b.do("a sign-in page", chromedp.Navigate(authorize()), chromedp.WaitVisible(`.passkey button`))
 	b.screenshots("passkey-login")
+	b.screenshot("passkey-login", smallest)
 	a.present(true) // from the next question on
 	b.do("the button", chromedp.Click(`#remember`), chromedp.Click(`.passkey button`), chromedp.WaitVisible(`#arrived`))
 	if got := claims(); got["acr"] != "phr" {

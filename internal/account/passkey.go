@@ -107,6 +107,7 @@ type PasskeyAnswer struct {
 	Holder   string
 	Answer   []byte // as JSON
 	Remember bool   // the longer life is asked for
+	Trust    bool   // no second factor shall be asked in this browser for a while
 	Address  string // network address
 }
 
@@ -147,7 +148,7 @@ func (a *Accounts) ProvePasskey(ctx context.Context, p PasskeyAnswer) error {
 		if err := tx.UsePasskey(now); err != nil {
 			return err
 		}
-		return a.proved(tx, p.Holder, Proven{User: k.UserID, Remember: p.Remember, Factor: factorOf(k, use)})
+		return a.proved(tx, p.Holder, Proven{User: k.UserID, Remember: p.Remember, Trust: p.Trust, Factor: factorOf(k, use)})
 	}
 	err = a.store.Upkeep(ctx, prove)
 	switch {

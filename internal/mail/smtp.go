@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	netmail "net/mail"
 	"net/textproto"
 	"strings"
@@ -25,12 +26,12 @@ func (p *Post) transmit(ctx context.Context, w Written) error {
 	if err != nil {
 		return errors.Join(ErrRefused, err)
 	}
-	client, err := p.client()
+	ctx, cancel := context.WithTimeout(ctx, transmitTime)
+	defer cancel()
+	client, err := p.client(ctx)
 	if err != nil {
 		return errors.Join(errWriting, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, transmitTime)
-	defer cancel()
 	talk, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return fmt.Errorf("no connection to the mail server: %w", err)
@@ -58,7 +59,7 @@ func lasting(err error) bool {
 	return errors.As(err, &answer) && answer.Code >= 500
 }
 
-func (p *Post) client() (*gomail.Client, error) {
+func (p *Post) client(ctx context.Context) (*gomail.Client, error) {
 	options := []gomail.Option{
 		gomail.WithPort(p.at.port),
 		gomail.WithTimeout(transmitTime),
@@ -69,14 +70,27 @@ func (p *Post) client() (*gomail.Client, error) {
 	case p.at.tls:
 		options = append(options, gomail.WithSSL())
 	case p.config.Insecure:
-		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS))
+		options = append(options, gomail.WithTLSPolicy(gomail.NoTLS), gomail.WithDialContextFunc(dial(ctx)))
 	default: // RFC 8314 §4.1: a server without STARTTLS gets no letter
-		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory))
+		options = append(options, gomail.WithTLSPolicy(gomail.TLSMandatory), gomail.WithDialContextFunc(dial(ctx)))
 	}
 	if p.config.User != "" {
 		options = append(options, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(p.config.User), gomail.WithPassword(p.config.Password.Reveal()))
 	}
 	return gomail.NewClient(p.at.host, options...)
+}
+
+// dial returns what connects to the mail server. When ctx is done, so is the
+// connection, however slow the server is: the library waits for its own time. With
+// TLS from the first byte it has to dial itself, to know that it may authenticate.
+func dial(ctx context.Context) gomail.DialContextFunc {
+	return func(dialling context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(dialling, network, address)
+		if err == nil {
+			context.AfterFunc(ctx, func() { conn.Close() })
+		}
+		return conn, err
+	}
 }
 
 // domain is the one that letters come from.
@@ -97,7 +111,7 @@ func (p *Post) message(w Written) (m *gomail.Msg, foreign bool, err error) {
 	if err != nil {
 		return nil, false, errors.New("the domain of its address is none")
 	}
-	m = gomail.NewMsg()
+	m = gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	m.FromMailAddress(p.from)
 	m.ToMailAddress(&netmail.Address{Address: w.To[:at+1] + domain})
 	m.Subject(tidy(w.Subject))

@@ -508,3 +508,24 @@ func TestPasskeyEnrolledOnTheWay(t *testing.T) {
 		t.Errorf("%v", claims)
 	}
 }
+
+// TestPasskeyLetters: a person is written to when a passkey comes or goes, whoever
+// did it.
+func TestPasskeyLetters(t *testing.T) {
+	h := servertest.Start(t, servertest.Mailbox)
+	user := h.User("olena", password)
+	withPasskey(t, h, "olena")
+	k := passkeysOf(t, h, user.ID)[0]
+	if err := h.Accounts.RemovePasskey(t.Context(), servertest.Operator, account.PasskeyRef{User: user.ID, ID: k.ID}); err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, letter := range h.Letters(2) {
+		all.WriteString(letter.Text)
+	}
+	for _, want := range []string{"A passkey was added to the account olena", "A passkey of the account olena", "was removed"} {
+		if !strings.Contains(all.String(), want) {
+			t.Errorf("nobody was told %q: %s", want, all.String())
+		}
+	}
+}

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/credential/credentialtest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -83,6 +85,19 @@ func TestStreamEvents(t *testing.T) {
 				return h.Accounts.SetPassword(t.Context(), model.Actor{Kind: model.ActorUser, ID: string(u.ID)}, u.ID, account.NewPassword{Password: "another horse battery", Keep: sid})
 			}, []string{"credential-change"}, func(t *testing.T, _ string, e map[string]any) {
 				if e["credential_type"] != "password" || e["change_type"] != "update" || e["initiating_entity"] != "user" {
+					t.Errorf("%v", e)
+				}
+			}},
+			{"CAEP 1.0 §3.3: a passkey", func(_ model.User, b *servertest.Browser, _ model.SessionID) error {
+				b.Get(passkeysPath)
+				a := credentialtest.New(t, h.Issuer, credentialtest.ES256)
+				p := b.Post(passkeysPath, url.Values{"answer": {string(a.Create(options(t, b, h, passkeysPath)))}})
+				if p.Status != 200 {
+					return fmt.Errorf("%d at %s: %s", p.Status, p.URL, p.Body)
+				}
+				return nil
+			}, []string{"credential-change"}, func(t *testing.T, _ string, e map[string]any) {
+				if e["credential_type"] != "fido2-platform" || e["change_type"] != "create" || e["initiating_entity"] != "user" {
 					t.Errorf("%v", e)
 				}
 			}},

@@ -73,7 +73,7 @@ func (s *Web) passkeyProof(r *http.Request, z oauth.Authorization) error {
 		return err
 	}
 	return s.Accounts.ProvePasskey(r.Context(), account.PasskeyAnswer{
-		Holder: holder(z), Answer: []byte(f.Get("answer")), Remember: f.Get("remember") != "", Address: s.Address(r),
+		Holder: holder(z), Answer: []byte(f.Get("answer")), Remember: f.Get("remember") != "", Trust: f.Get("trust") != "", Address: s.Address(r),
 	})
 }
 

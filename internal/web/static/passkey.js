@@ -44,7 +44,9 @@
       : await navigator.credentials.get({ publicKey, signal, mediation });
     if (!passkey) throw new DOMException("", "NotAllowedError");
     form.elements.answer.value = write(passkey);
-    if (form.elements.remember) form.elements.remember.value = document.getElementById("remember")?.checked ? "1" : "";
+    for (const box of ["remember", "trust"]) { // they stand in the form above
+      if (form.elements[box]) form.elements[box].value = document.getElementById(box)?.checked ? "1" : "";
+    }
     sent = true;
     form.submit();
   };
