@@ -19,8 +19,8 @@ type methodsPage struct {
 	Changed moment // when it was last set
 	Current string // what is wrong with the present one; empty: nothing
 	New     string // what is wrong with the new one; empty: nothing
+	TOTP    totpSection
 
-	TOTP     totpSection
 	Passkeys *passkeysSection // nil: there are none here
 }
 
@@ -57,9 +57,9 @@ func (s *Web) changePassword(w http.ResponseWriter, r *http.Request, me visitor)
 	err = s.Accounts.ChangePassword(r.Context(), s.actor(r, me.UserID), me.UserID, account.NewPassword{
 		Current: model.Secret(f.Get("current")), Password: model.Secret(f.Get("password")), Keep: me.ID,
 	})
-	page, broken := s.methodsPage(r, me)
-	if broken != nil {
-		return broken
+	page, failed := s.methodsPage(r, me)
+	if failed != nil {
+		return failed
 	}
 	page.Error = s.pages.text(r, "account.password.failed")
 	var wrong account.ErrInvalid

@@ -359,8 +359,6 @@ type enrolPage struct {
 	Passkey *passkeyView // nil: none can be set up
 }
 
-func (v enrolPage) policy() string { return v.Passkey.policy() }
-
 // appView is the secret of an app that is being set up: as text, as an address, and
 // as a picture in SVG.
 type appView struct {
@@ -400,6 +398,8 @@ func newCodesPage(codes []model.Secret, next string, user userView) codesPage {
 func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
 	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
 }
+
+func (v enrolPage) policy() string { return v.Passkey.policy() }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
 	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})

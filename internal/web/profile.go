@@ -103,7 +103,7 @@ func (s *Web) profileFields(r *http.Request, p model.Profile) []group {
 	birth.Hint = s.pages.text(r, "account.profile.birthdate.hint")
 	zone := text("zoneinfo", p.Zoneinfo, "")
 	zone.Type, zone.Options = "select", zoneOptions(p.Zoneinfo, s.pages.text(r, "account.profile.zone.none"))
-	locale := text("locale", p.Locale, "")
+	locale := text("locale", p.Locale, "language")
 	locale.Type, locale.Options, locale.Hint = "select", s.localeOptions(r, p.Locale), s.pages.text(r, "account.profile.locale.hint")
 	part := func(name, label, value, complete string) field {
 		return field{Name: "address." + name, Label: label, Value: value, Type: "text", Complete: complete}
