@@ -19,8 +19,8 @@ type methodsPage struct {
 	Changed moment // when it was last set
 	Current string // what is wrong with the present one; empty: nothing
 	New     string // what is wrong with the new one; empty: nothing
+	TOTP    totpSection
 
-	TOTP     totpSection
 	Passkeys *passkeysSection // nil: there are none here
 }
 
