@@ -41,15 +41,17 @@ var mayImport = map[string]string{
 	"internal/device":          "–",
 	"internal/credential":      "model",
 	"internal/account":         "credential, device, store, model, keys, upstream, mail",
-	"internal/registration":    "store, model, keys, fetch, strictjson, library",
+	"internal/theme":           "–",
+	"internal/registration":    "store, model, keys, fetch, strictjson, library, theme",
 	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":             "language, account, device, mail, registration, oauth, model",
+	"internal/web":             "language, account, device, registration, oauth, model, theme, mail",
 	"internal/api":             "registration, oauth, account, signal, model, resource",
-	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
-	"internal/servertest":      "server, client, account, mail, model, store/storetest",
-	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
+	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource, theme",
+	"internal/servertest":      "server, client, account, model, store/storetest, mail",
+	"cmd/ostiary":              "server, audit, account, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail",
 	"examples/*":               "library, client, resource",
 	"bench/kickout":            "resource",
+	"scripts/pack-passwords":   "credential",
 }
 
 // groups are the words of the table that stand for several packages.

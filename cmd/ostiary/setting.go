@@ -18,6 +18,7 @@ import (
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
+	"github.com/ostiary/ostiary/internal/theme"
 	"github.com/urfave/cli/v3"
 )
 
@@ -53,6 +54,7 @@ const configName = "config"
 
 const (
 	groupPlace    = "Addresses and storage"
+	groupTheme    = "Look of the pages"
 	groupPeople   = "People"
 	groupMail     = "Mail"
 	groupOutgoing = "Requests to applications"
@@ -73,6 +75,16 @@ var known = []setting{
 	{"language", groupPlace, "`TAG` of the language of the pages for people who wish for none that there is, such as uk", "en", "", text(func(s *settings) *string { return &s.Language })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
+
+	// The backgrounds come first: the accents are held against them.
+	{"background", groupTheme, "`COLOUR` around the card, such as #f6f5f1", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Background })},
+	{"background-dark", groupTheme, "`COLOUR` around the card in the dark theme", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.BackgroundDark })},
+	{"accent", groupTheme, "`COLOUR` of links, of the main button and of the focus, such as #1b664d", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Accent })},
+	{"accent-dark", groupTheme, "`COLOUR` of the same in the dark theme", "", "that of --accent, as light as it must be", colour(func(l *theme.Look) *string { return &l.AccentDark })},
+	{"logo", groupTheme, "`FILE` with the logo: a PNG, JPEG, GIF, WebP or SVG; one that is much wider than high stands in place of the title", "", "Ostiary's mark", picture(func(l *theme.Look) **theme.Picture { return &l.Logo })},
+	{"logo-dark", groupTheme, "`FILE` with the logo for the dark theme", "", "that of --logo", picture(func(l *theme.Look) **theme.Picture { return &l.LogoDark })},
+	{"favicon", groupTheme, "`FILE` with the icon of browser tabs: such a picture, or an ICO", "", "the logo, unless it is wide", picture(func(l *theme.Look) **theme.Picture { return &l.Icon })},
+	{"style-sheet", groupTheme, "`FILE` with a style sheet that comes after our own", "", "none", styleSheet},
 
 	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
@@ -109,6 +121,7 @@ var known = []setting{
 	{"remember-idle", groupLife, "`TIME` that a remembered session lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},
 	{"remember-life", groupLife, "`TIME` that a remembered session lives at most", "90d", "", life(func(s *settings) *time.Duration { return &s.RememberLife })},
 
+	{"password-length", groupProtect, "`NUMBER` of characters that a new password has at least, 8 to 64; 8 is for servers that want a second factor of everybody", "15", "", number(8, 64, func(s *settings, n int) { s.PasswordLength = n })},
 	{"password-memory", groupProtect, "memory of one Argon2id hash in `KIB`", "19456", "", number(7*1024, 1024*1024, func(s *settings, n int) { s.Password.Memory = uint32(n) })},
 	{"password-passes", groupProtect, "`NUMBER` of passes of an Argon2id hash over its memory", "2", "", number(1, 32, func(s *settings, n int) { s.Password.Time = uint32(n) })},
 	{"password-threads", groupProtect, "`NUMBER` of threads of an Argon2id hash", "1", "", number(1, 16, func(s *settings, n int) { s.Password.Threads = uint8(n) })},

@@ -284,7 +284,7 @@ func userError(c *cli.Command, err error) error {
 	case errors.Is(err, account.ErrLoginTaken):
 		return fmt.Errorf("there is a user %q already: choose another login", name)
 	case errors.As(err, &wrong):
-		return usagef("the %v", wrong)
+		return usagef("the %v", err)
 	}
 	return err
 }

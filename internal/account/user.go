@@ -42,7 +42,7 @@ func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
 	user, err := a.draft(n)
 	if err == nil && n.Password != "" {
 		user.PasswordAt = user.CreatedAt
-		user.PasswordHash, err = a.newHash(ctx, n.Password)
+		user.PasswordHash, err = a.newHash(ctx, n.Password, user)
 	}
 	return user, err
 }

@@ -39,6 +39,7 @@ type SignalDetail struct {
 	State      string `json:"state,omitempty"`             // of a verification
 	Status     string `json:"status,omitempty"`            // of a stream, after its update
 	Reason     string `json:"reason,omitempty"`            // of that status, or why an account was disabled
+	Credential string `json:"credential_type,omitempty"`   // CAEP 1.0 §3.3.1; empty: a password
 	ChangeType string `json:"change_type,omitempty"`       // of a credential
 	Initiator  string `json:"initiating_entity,omitempty"` // CAEP 1.0 §2; empty: the cause tells
 	Email      string `json:"email,omitempty"`             // the identifier that has changed, before

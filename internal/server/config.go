@@ -16,6 +16,7 @@ import (
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 // Config is everything that can be set about a server. A zero field takes the
@@ -26,6 +27,7 @@ type Config struct {
 	Issuer   string       // the public URL; that of the database, or http://localhost:8080
 	Name     string       // what people see; Ostiary
 	Language string       // of the pages, for whoever wishes for none that there is; en
+	Look     theme.Look   // of the pages; Ostiary's own
 
 	NoDebugger bool // leaves out the page at /debugger
 
@@ -72,12 +74,13 @@ type Config struct {
 
 	OfflineAccess string // see oauth.Config
 
-	SessionIdle  time.Duration // see account.Config for these
-	SessionLife  time.Duration
-	RememberIdle time.Duration
-	RememberLife time.Duration
-	Password     account.Params
-	Hashes       int
+	SessionIdle    time.Duration // see account.Config for these
+	SessionLife    time.Duration
+	RememberIdle   time.Duration
+	RememberLife   time.Duration
+	Password       account.Params
+	PasswordLength int // characters of a new password, at least
+	Hashes         int
 
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration

@@ -93,7 +93,11 @@ func (c Config) event(ctx context.Context, g model.Signal) (map[string]any, erro
 		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, r.initiator, english(r.text)
 	case model.EventCredentialChange: // CAEP 1.0 §3.3
 		e["credential_type"], e["change_type"] = "password", g.Detail.ChangeType
-		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(passwordReason[g.Detail.ChangeType])
+		text := passwordReason[g.Detail.ChangeType]
+		if g.Detail.Credential != "" {
+			e["credential_type"], text = g.Detail.Credential, "A sign-in method of the account has changed"
+		}
+		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(text)
 	case model.EventTokenClaimsChange: // CAEP 1.0 §3.2
 		groups, err := c.groups(ctx, g.UserID)
 		if err != nil {

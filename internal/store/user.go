@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -84,6 +85,17 @@ func (tx *Tx) UpdateUser(u model.User) error {
 	}
 	return tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6, email = $7, sign_in = $8 WHERE id = $1`,
 		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt, strings.ToLower(u.Profile.Email), policy)
+}
+
+// PasswordHashAt returns the password hash of the first person from that ID on, or of
+// the first of all; ErrNotFound if nobody has a password.
+func (tx *Tx) PasswordHashAt(id string) (string, error) {
+	const next = `SELECT password_hash FROM users WHERE id >= $1 AND password_hash <> '' ORDER BY id LIMIT 1`
+	hash, err := one(tx, scanString, next, id)
+	if errors.Is(err, ErrNotFound) {
+		return one(tx, scanString, next, "")
+	}
+	return hash, err
 }
 
 // SetPassword replaces the hash of a password, set at that time, or fails with

@@ -22,6 +22,7 @@ func (s *Web) authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	wishesOf(r).asked = z.Request.Asked.UILocales
+	s.wear(r, z.Client)
 	if r.Method == http.MethodPost {
 		// Posted from another site, the request carries no session cookie
 		// (SameSite=Lax). The redirect that follows does.
@@ -108,6 +109,7 @@ func (s *Web) pageOf(z oauth.Authorization, page string) string {
 func (s *Web) waiting(r *http.Request) (oauth.Authorization, error) {
 	z, err := s.Authority.Resume(r.Context(), model.RequestID(r.PathValue("id")), s.cookies.interaction(r))
 	wishesOf(r).asked = z.Request.Asked.UILocales
+	s.wear(r, z.Client)
 	return z, err
 }
 

@@ -9,7 +9,6 @@ import (
 	"path"
 	"strconv"
 
-	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/language"
 )
 
@@ -37,7 +36,7 @@ func (p *pages) parseEdition(files fs.FS, words language.Texts) (*edition, error
 			return nil, err
 		}
 		// html/template finds its own objections at the first execution only.
-		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/"}); err != nil {
+		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/", Sheets: []string{"/"}}); err != nil {
 			return nil, err
 		}
 	}
@@ -71,7 +70,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 		"languages":      func() []menuItem { return p.menu },
 		"installation":   func() string { return p.theme.Name },
 		"at":             func(path string) string { return p.theme.Base + path },
-		"passwordLength": func() string { return strconv.Itoa(account.MinPassword) },
+		"passwordLength": func() string { return strconv.Itoa(p.passwordLength) },
 		"home":           func() string { return p.theme.Base + "/" },
 		"logo":           func(hash string) string { return p.theme.Base + "/logo/" + hash },
 		"asset": func(name string) (string, error) {
@@ -80,6 +79,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 			}
 			return "", errors.New("no static file " + name)
 		},
+		"brand":   func() brand { return p.brand },
 		"name":    tidy,
 		"initial": initial,
 		"website": website,

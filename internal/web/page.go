@@ -15,7 +15,9 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 //go:embed templates/*.html
@@ -26,6 +28,7 @@ type Theme struct {
 	Name     string // of the installation; empty: "Ostiary"
 	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
 	Language string // of language.Tags, for whoever wishes for none of them; empty: English
+	Look     theme.Look
 }
 
 // contentPolicy is the Content-Security-Policy of every page. There is no
@@ -59,6 +62,11 @@ type pages struct {
 	chooser  chooser
 	editions map[string]*edition // by language
 	menu     []menuItem
+
+	passwordLength int // characters of a new password, at least
+
+	brand brand
+	files map[string]staticFile // of the theme, by the last part of their addresses
 }
 
 // menuItem is a language that can be chosen.
@@ -66,8 +74,9 @@ type menuItem struct{ Tag, Name string }
 
 // frame is a page with what stands around it.
 type frame struct {
-	Page any
-	Back string // where a choice of language leads; empty: none is offered
+	Page   any
+	Back   string   // where a choice of language leads; empty: none is offered
+	Sheets []string // addresses of style sheets beside ours
 }
 
 // newPages parses all templates. A page that lacks a part, a text or a file is
@@ -99,6 +108,7 @@ func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages
 	for _, tag := range tags {
 		p.menu = append(p.menu, menuItem{tag, all[tag].Name})
 	}
+	p.dress(theme.Look)
 	for _, tag := range tags {
 		var err error
 		if p.editions[tag], err = p.parseEdition(files, all[tag]); err != nil {
@@ -157,7 +167,7 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
 	e := p.edition(r)
 	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.Tag}
-	around := frame{Page: d.data}
+	around := frame{Page: d.data, Sheets: p.sheets(r)}
 	if !d.once {
 		around.Back = p.backTo(r)
 	}
@@ -310,8 +320,15 @@ type factorPage struct {
 	Others []factorLink
 	Login  string // address of the sign-in page, for somebody else
 	Trust  int    // days for which the browser can be remembered; 0: it cannot
+	Later  bool   // it need not be now
 	Error  string // empty: none
 }
+
+// Typed reports whether the method is something to type.
+func (v factorPage) Typed() bool { return v.Method != "passkey" && v.Method != "mail" }
+
+// Days is Trust for people.
+func (v factorPage) Days() string { return strconv.Itoa(v.Trust) }
 
 // factorLink leads to another method.
 type factorLink struct{ Method, Address string }
@@ -323,10 +340,54 @@ func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
 // enrolPage lets somebody set up the factor that they have to have from now on. It
 // posts method, code and decision.
 type enrolPage struct {
-	Status int // 0: 200
-	Action string
-	Client clientView // zero: nobody sent them
-	Error  string     // empty: none
+	Status  int // 0: 200
+	Action  string
+	Client  clientView // zero: nobody sent them
+	User    userView
+	App     *appView // nil: none can be set up
+	Passkey bool     // one can be set up
+	Later   bool     // it need not be now
+	Error   string   // empty: none
+}
+
+// appView is the secret of an app that is being set up: as text, as an address, and
+// as a picture in SVG.
+type appView struct {
+	Secret, Address string
+	Box, Path       string
+}
+
+// Link is the address, which has a scheme that apps for codes have and html/template
+// would not take.
+func (v appView) Link() template.URL {
+	if !strings.HasPrefix(v.Address, "otpauth://totp/") {
+		return ""
+	}
+	return template.URL(v.Address)
+}
+
+// codesPage shows recovery codes, once.
+type codesPage struct {
+	Codes []string
+	Next  string // address that it leads on to
+	User  userView
+}
+
+// File is the codes as something to download, without a script.
+func (v codesPage) File() template.URL {
+	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(strings.Join(v.Codes, "\n")+"\n"))
+}
+
+func newCodesPage(codes []model.Secret, next string, user userView) codesPage {
+	v := codesPage{Next: next, User: user}
+	for _, code := range codes {
+		v.Codes = append(v.Codes, code.Reveal())
+	}
+	return v
+}
+
+func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
+	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
 }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
@@ -422,16 +483,14 @@ type signedOutPage struct {
 	Frames []oauth.Frame // what the browser has to load before it goes there
 }
 
-// Seconds is how long the applications in the frames have before the browser
-// goes back. It does not wait for them: what has loaded in a frame of another
-// origin cannot be seen, and one that does not answer must not hold anybody up.
-func (v signedOutPage) Seconds() int { return 3 }
-
-// Refresh makes the browser go back by itself, without a script. The address of a
+// Refresh makes the browser go back by itself, without a script: as soon as the
+// page has loaded, and with it the frames of the applications (HTML, "completely
+// loaded"). A time to wait would be one that nobody can change (WCAG 2.2 §2.2.1);
+// and where an application does not answer, there is the link. The address of a
 // native application may have a scheme of its own, which is why it is not one
 // that html/template would take.
 func (v signedOutPage) Refresh() template.HTMLAttr {
-	return template.HTMLAttr(fmt.Sprintf(`content="%d; url=%s"`, v.Seconds(), template.HTMLEscapeString(string(v.Link()))))
+	return template.HTMLAttr(fmt.Sprintf(`content="0; url=%s"`, template.HTMLEscapeString(string(v.Link()))))
 }
 
 // Link is the way back for a click, if it is of a kind that can be registered: of
@@ -514,6 +573,8 @@ var pageData = map[string]any{
 	"create":    createPage{},
 	"factor":    factorPage{},
 	"enrol":     enrolPage{},
+	"codes":     codesPage{},
+	"totp":      totpPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},
