@@ -18,82 +18,16 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
-
-// accessRow is a page in one of its states, and how a browser comes to it.
-type accessRow struct {
-	name  string
-	view  string // the file in web/templates that draws it, without its ending; empty: none does
-	wrong string // of one that says what is wrong: the field that still holds what was typed, "none" where nothing was
-	open  func(v *visitor)
-}
-
-// accessRows has every page of the server. Each row begins with who is signed in
-// (nobody, one, two), so that it can be run by itself.
-var accessRows = []accessRow{
-	{"setup", "setup", "", func(v *visitor) { v.setup() }},
-	{"setup, wrong", "setup", "login", func(v *visitor) {
-		v.setup()
-		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
-	}},
-	{"setupdone", "setupdone", "", func(v *visitor) {
-		v.setup()
-		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
-	}},
-
-	{"login", "login", "", func(v *visitor) { v.nobody().ask(v.shop) }},
-	{"login, wrong", "login", "login", func(v *visitor) {
-		v.nobody().ask(v.shop)
-		v.signIn("olena", "wrong password", `[role="alert"]`)
-	}},
-	{"login, nothing typed", "login", "none", func(v *visitor) {
-		v.nobody().ask(v.shop)
-		v.do("sending it", js(`document.forms[0].noValidate = true; document.querySelector(".primary").click()`), chromedp.WaitVisible(`[role="alert"]`))
-	}},
-	{"login, popup", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "popup") }},
-	{"login, touch", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "touch") }},
-	{"login, themed", "login", "", func(v *visitor) { v.nobody().ask(v.themed) }},
-	{"create", "create", "", func(v *visitor) { v.nobody().ask(v.shop, "prompt", "create") }},
-	{"create, wrong", "create", "login", func(v *visitor) {
-		v.nobody().ask(v.shop, "prompt", "create")
-		v.do("filling it in", chromedp.SendKeys(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
-	}},
-	{"create, wrong password", "create", "login", func(v *visitor) {
-		v.nobody().ask(v.shop, "prompt", "create")
-		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
-	}},
-	{"select", "select", "", func(v *visitor) { v.two().ask(v.shop, "prompt", "select_account") }},
-	{"consent", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent") }},
-	{"consent, themed", "consent", "", func(v *visitor) { v.one().ask(v.themed, "prompt", "consent") }},
-	{"consent, nothing asked", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent", "scope", "openid", "nonce", "n") }},
-	{"formpost", "", "", func(v *visitor) {
-		v.one().visit(servertest.AuthorizePath(v.own, "response_mode", "form_post", "redirect_uri", v.own.RedirectURIs[1])) // it sends itself, and stays
-	}},
-
-	{"home", "home", "", func(v *visitor) { v.nobody().visit("/") }},
-	{"home, one account", "home", "", func(v *visitor) { v.one().visit("/") }},
-	{"home, two accounts", "home", "", func(v *visitor) { v.two().visit("/") }},
-	{"signout", "signout", "", func(v *visitor) { v.one().visit("/logout") }},
-	{"signout, two accounts", "signout", "", func(v *visitor) { v.two().visit("/logout") }},
-	{"signedout", "signedout", "", func(v *visitor) { v.nobody().visit("/signed-out") }},
-	{"signedout, applications are told", "signedout", "", func(v *visitor) {
-		v.nobody().ask(v.own)
-		v.do("signing in", chromedp.SendKeys(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`#arrived`))
-		v.visit("/logout?" + url.Values{"client_id": {"own"}, "post_logout_redirect_uri": {v.own.PostLogoutRedirectURIs[0]}}.Encode())
-		v.do("signing out", chromedp.Click(`.primary`), chromedp.WaitVisible(`.state.good`))
-		v.state = ""
-	}},
-	{"error", "error", "", func(v *visitor) { v.nobody().visit("/authorize?client_id=nobody") }},
-	{"notfound", "notfound", "", func(v *visitor) { v.nobody().visit("/nothing/here") }},
-}
 
 // unseenRoutes are those that show nothing of their own, and why.
 var unseenRoutes = map[string]string{
 	"GET /session-state":         "a frame that nobody sees",
 	"GET /interaction/{id}":      "it leads to the page that is next",
+	"GET /mailbox/{letter}/html": "a letter, which stands in the frame of another page",
+	"GET /sign-in":               "it leads to a sign-in",
 	"GET /logo/{hash}":           "a picture",
 	"GET /theme/{file}":          "a style sheet, a picture",
 	"GET /theme/{client}/{file}": "a style sheet",
@@ -128,7 +62,7 @@ func TestAccess(t *testing.T) {
 	for _, f := range files {
 		view := strings.TrimSuffix(filepath.Base(f), ".html")
 		drawn := slices.ContainsFunc(accessRows, func(r accessRow) bool { return r.view == view })
-		if !drawn && !slices.Contains([]string{"layout", "parts"}, view) {
+		if !drawn && !slices.Contains([]string{"layout", "parts", "shell"}, view) {
 			t.Errorf("no row of accessRows shows templates/%s.html", view)
 		}
 	}
@@ -143,13 +77,14 @@ type visitor struct {
 	mux               *http.ServeMux  // of the site map
 	routes            map[string]bool // of it, that were seen
 	titles            map[string]string
+	people            int // that were made for one row each
 }
 
 const secret = "correct horse battery"
 
 func newVisitor(t *testing.T) *visitor {
 	v := &visitor{
-		browser: openBrowser(t), h: servertest.Start(t, func(c *server.Config) { c.SignUp = true }),
+		browser: openBrowser(t), h: servertest.Start(t, func(c *server.Config) { c.SignUp, c.Mailbox = true, true }),
 		mux: http.NewServeMux(), routes: map[string]bool{}, titles: map[string]string{},
 	}
 	// Where a sign-in leads to; elsewhere the application answers nothing, and the
@@ -184,22 +119,29 @@ func newVisitor(t *testing.T) *visitor {
 // siteMap is every page that web has, by its pattern.
 func siteMap(t *testing.T) (routes []string) {
 	t.Helper()
-	files, err := filepath.Glob("../../internal/web/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	constants := map[string]string{"oauth.PathAuthorize": oauth.PathAuthorize, "oauth.PathLogout": oauth.PathLogout, "oauth.PathState": oauth.PathState}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
+	constants, text := map[string]string{}, ""
+	for _, folder := range []string{"oauth", "web"} {
+		files, err := filepath.Glob("../../internal/" + folder + "/*.go")
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`\bpage\("(GET [^"]*)"(?:\+([\w.]+))?,`).FindAllStringSubmatch(string(text), -1) {
-			if m[2] != "" && constants[m[2]] == "" {
-				t.Fatalf("%s: the test does not know the address %s", f, m[2])
+		text = ""
+		for _, f := range files {
+			part, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
 			}
-			routes = append(routes, m[1]+constants[m[2]])
+			text += string(part)
 		}
+		for _, m := range regexp.MustCompile(`\b([pP]ath[A-Z]\w*)\s+= "(/[^"]*)"|\b(path[A-Z]\w*) = "(/[^"]*)"`).FindAllStringSubmatch(text, -1) {
+			constants[m[1]+m[3]] = m[2] + m[4]
+		}
+	}
+	for _, m := range regexp.MustCompile(`\b(?:page|own)\("(GET [^"]*)"(?:\+(?:oauth\.)?(\w+))?(?:\+"([^"]*)")?,`).FindAllStringSubmatch(text, -1) {
+		if m[2] != "" && constants[m[2]] == "" {
+			t.Fatalf("the test does not know the address %s", m[2])
+		}
+		routes = append(routes, m[1]+constants[m[2]]+m[3])
 	}
 	if len(routes) < 10 {
 		t.Fatalf("the site map is not where this test looks for it: %q", routes)
@@ -253,6 +195,7 @@ func (v *visitor) one() *visitor {
 	if v.state != "one" {
 		v.nobody().ask(v.shop, "prompt", "consent login")
 		v.signIn("olena", secret, `button[value="allow"]`)
+		v.do("allowing it", chromedp.Click(`.primary`), chromedp.WaitVisible(`#arrived`))
 		v.state = "one"
 	}
 	return v
@@ -267,6 +210,12 @@ func (v *visitor) two() *visitor {
 		v.state = "two"
 	}
 	return v
+}
+
+// debug opens the token debugger.
+func (v *visitor) debug() {
+	v.t.Helper()
+	v.do("opening the debugger", chromedp.Navigate(v.h.Issuer+"/debugger"), chromedp.WaitVisible(`#token`))
 }
 
 // setup opens the page that makes the first account, at a server without any.

@@ -158,6 +158,10 @@ type Config struct {
 	// DefaultHashWait.
 	HashWait time.Duration
 
+	// Name is what authenticators call the installation. Passkeys are bound to the
+	// host of Issuer; where that is empty, there are none.
+	Name string
+
 	// Methods are the ways in which people may prove who they are; nil: all.
 	Methods []model.Method
 	// SecondFactor says when a policy of the server's wants a second factor; empty:
@@ -197,6 +201,7 @@ type Accounts struct {
 	tokenLife int64         // seconds
 
 	alarm          alarm
+	passkeys       *credential.Passkeys // nil: there are none
 	methods        []model.Method
 	second         string
 	rememberDevice int64 // seconds
@@ -267,8 +272,12 @@ func New(c Config) (*Accounts, error) {
 	if err := c.checkSignIn(); err != nil {
 		return nil, err
 	}
+	ring, err := c.openPasskeys()
+	if err != nil {
+		return nil, err
+	}
 	return &Accounts{
-		methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		passkeys: ring, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
 		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,

@@ -146,6 +146,13 @@ func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys, err := tx.PasskeysOf(user.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 {
+		has = append(has, model.MethodPasskey)
+	}
 	if len(apps) > 0 {
 		has = append(has, model.MethodTOTP)
 	}

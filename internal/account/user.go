@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
@@ -22,6 +23,8 @@ type Change struct {
 	Login   *string
 	Admin   *bool
 	Profile *model.Profile // the whole of it
+
+	AddGroups, RemoveGroups []string // beside those of the profile
 }
 
 // Create adds a person. It returns ErrInvalid, ErrLoginTaken and ErrBusy.
@@ -102,17 +105,33 @@ func (a *Accounts) find(ctx context.Context, read func(*store.Tx) (model.User, e
 	return outward(user), err
 }
 
-// List returns at most limit people by their ID, from the one that follows
-// after.
-func (a *Accounts) List(ctx context.Context, after model.UserID, limit int) ([]model.User, error) {
+// UserFilter narrows a listing of people; what is empty does not.
+type UserFilter = store.UserFilter
+
+// List returns people by their ID, which nothing changes: so the pages of a listing
+// show everybody once who was there all the time.
+func (a *Accounts) List(ctx context.Context, f UserFilter) ([]model.User, error) {
 	var list []model.User
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Users(after, limit)
+		list, err = tx.SearchUsers(f)
 		return err
 	})
 	for i := range list {
 		list[i] = outward(list[i])
 	}
+	return list, err
+}
+
+// Group is a group and how many people are in it.
+type Group = store.Group
+
+// Groups lists the groups that people are in, by their name.
+func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
+	var list []Group
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Groups()
+		return err
+	})
 	return list, err
 }
 
@@ -134,6 +153,12 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		detail += " profile"
 	}
+	for _, g := range c.AddGroups {
+		detail += " group+" + g
+	}
+	for _, g := range c.RemoveGroups {
+		detail += " group-" + g
+	}
 	if c.Admin != nil {
 		detail += map[bool]string{true: " admin=true", false: " admin=false"}[*c.Admin]
 	}
@@ -152,6 +177,9 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		before := user.Profile
 		c.apply(&user)
+		if err := checkGroups(user.Profile.Groups); err != nil {
+			return err
+		}
 		user.UpdatedAt = a.unix()
 		if err := tx.UpdateUser(user); err != nil {
 			return err
@@ -177,6 +205,16 @@ func (c Change) apply(u *model.User) {
 	if c.Profile != nil {
 		u.Profile = *c.Profile
 	}
+	if len(c.AddGroups)+len(c.RemoveGroups) == 0 {
+		return
+	}
+	groups := slices.DeleteFunc(slices.Clone(u.Profile.Groups), func(g string) bool { return slices.Contains(c.RemoveGroups, g) })
+	for _, g := range c.AddGroups {
+		if !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	u.Profile.Groups = groups
 }
 
 // Lock keeps a person out and ends everything of theirs at once; locking again

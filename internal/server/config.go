@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -28,6 +29,8 @@ type Config struct {
 	Name     string       // what people see; Ostiary
 	Language string       // of the pages, for whoever wishes for none that there is; en
 	Look     theme.Look   // of the pages; Ostiary's own
+
+	Places device.Places // where networks are; nothing is known of it
 
 	NoDebugger bool // leaves out the page at /debugger
 

@@ -16,7 +16,6 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-
 const fresher = "quite another password"
 
 // wrong is a code that is not the given one.

@@ -92,7 +92,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		TokenLife:      model.MaxAccessLife + model.Leeway,
 		PasswordLength: c.PasswordLength, Words: p.words(),
 		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
-		Post: p.Mail, Issuer: p.Config.Issuer, DeviceMail: c.DeviceMail, Logger: c.Logger,
+		Post: p.Mail, Issuer: p.Config.Issuer, Name: c.Name, DeviceMail: c.DeviceMail, Logger: c.Logger,
 		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
 	})
 	if err != nil {

@@ -35,8 +35,8 @@ const eventsOnPage = 25
 var alarming = map[string]bool{"password.throttle": true, "grant.reuse": true, "code.replay": true, "user.lock": true}
 
 // silent are the actions of which a person is told nothing: the server's own work,
-// and what happens all the time.
-var silent = map[string]bool{"password.rehash": true, "code.redeem": true, "grant.renew": true, "logout.undelivered": true, "signal.refused": true}
+// what happens all the time, and the end of the account, which nobody reads of here.
+var silent = map[string]bool{"user.delete": true, "password.rehash": true, "code.redeem": true, "grant.renew": true, "logout.undelivered": true, "signal.refused": true}
 
 func (s *Web) showActivity(w http.ResponseWriter, r *http.Request, me visitor) error {
 	before, err := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
@@ -98,7 +98,7 @@ func (s *Web) eventView(r *http.Request, me visitor, e model.Event) eventView {
 // eventText says what has happened. What this program has no words for is told by
 // the name that it has in the audit log: nothing is kept from the person.
 func (s *Web) eventText(r *http.Request, e model.Event) string {
-	key := "account.event." + strings.ReplaceAll(e.Action, "_", ".")
+	key := eventKey(e.Action)
 	if !s.pages.edition(r).words.Has(key) {
 		return s.pages.text(r, "account.event", "action", e.Action)
 	}
@@ -107,6 +107,9 @@ func (s *Web) eventText(r *http.Request, e model.Event) string {
 	}
 	return s.pages.text(r, key)
 }
+
+// eventKey is the text of an action.
+func eventKey(action string) string { return "account.event." + strings.ReplaceAll(action, "_", ".") }
 
 // clientName is what a client is called, or was.
 func (s *Web) clientName(r *http.Request, id model.ClientID) string {

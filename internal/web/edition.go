@@ -21,7 +21,7 @@ type edition struct {
 // layoutFiles are shared by all pages; each other file in templates is one page
 // and defines pageParts.
 var (
-	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html"}
+	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html", "templates/passkey.html"}
 	pageParts   = []string{"title", "main"}
 )
 
@@ -81,6 +81,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 		},
 		"brand":   func() brand { return p.brand },
 		"name":    tidy,
+		"capital": capital,
 		"initial": initial,
 		"website": website,
 		"host":    hostOf,

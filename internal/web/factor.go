@@ -106,6 +106,9 @@ func (s *Web) factorPage(v visit, asked string) factorPage {
 	if v.progress.Offered {
 		page.Later = true
 	}
+	if page.Method == string(model.MethodPasskey) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
+	}
 	return page
 }
 
@@ -215,7 +218,7 @@ func (s *Web) enrolPage(r *http.Request, v visit) (enrolPage, error) {
 			}
 			page.App = app
 		case model.MethodPasskey:
-			page.Passkey = true
+			page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/enrol/passkey"), New: true, Main: page.App == nil}
 		}
 	}
 	return page, nil

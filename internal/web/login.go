@@ -44,6 +44,9 @@ func (s *Web) loginPage(v visit) loginPage {
 	if s.Authority.SignUp {
 		page.Create = s.pageOf(v.z, "/create")
 	}
+	if s.offersPasskey(v) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/passkey"), Autofill: true}
+	}
 	return page
 }
 
@@ -96,7 +99,11 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 	page := s.loginPage(v)
 	page.Status, page.Login, page.Remember = http.StatusUnprocessableEntity, r.PostForm.Get("login"), r.PostForm.Get("remember") != ""
 	var tooSoon account.ErrTooSoon
+	fault := s.passkeyFault(r, err)
+	page.Passkey.blame(s.Accounts.PasskeySite(), err)
 	switch {
+	case fault != "":
+		page.Error, page.Field = fault, "passkey"
 	case errors.Is(err, account.ErrCredentials):
 		page.Error = s.pages.text(r, "login.error.credentials")
 	case errors.Is(err, account.ErrLocked):

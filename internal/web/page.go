@@ -301,12 +301,14 @@ type loginPage struct {
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
+	Field    string     // "passkey" where it is about that, and not about what was typed
 	Remember bool
-	Display  string // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Passkey  *passkeyView // nil: none is asked for
 }
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
-	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // factorPage asks for a further factor. It posts method, code and, from the second
@@ -322,6 +324,8 @@ type factorPage struct {
 	Trust  int    // days for which the browser can be remembered; 0: it cannot
 	Later  bool   // it need not be now
 	Error  string // empty: none
+
+	Passkey *passkeyView // nil: none is asked for
 }
 
 // Typed reports whether the method is something to type.
@@ -334,20 +338,21 @@ func (v factorPage) Days() string { return strconv.Itoa(v.Trust) }
 type factorLink struct{ Method, Address string }
 
 func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
-	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // enrolPage lets somebody set up the factor that they have to have from now on. It
 // posts method, code and decision.
 type enrolPage struct {
-	Status  int // 0: 200
-	Action  string
-	Client  clientView // zero: nobody sent them
-	User    userView
-	App     *appView // nil: none can be set up
-	Passkey bool     // one can be set up
-	Later   bool     // it need not be now
-	Error   string   // empty: none
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	User   userView
+	App    *appView // nil: none can be set up
+	Later  bool     // it need not be now
+	Error  string   // empty: none
+
+	Passkey *passkeyView // nil: none can be set up
 }
 
 // appView is the secret of an app that is being set up: as text, as an address, and
@@ -391,7 +396,7 @@ func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
 }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
-	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,
@@ -563,8 +568,15 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 type selfPage interface{ view() string }
 
 func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
-	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+	d := drawing{view: v.view(), status: status, opener: openerOwn, data: v}
+	if s, ok := v.(scripted); ok {
+		d.policy = s.policy()
+	}
+	p.draw(w, r, d)
 }
+
+// scripted is a page that may do more than contentPolicy lets it.
+type scripted interface{ policy() string }
 
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
@@ -601,4 +613,5 @@ var pageData = map[string]any{
 	"data":         dataPage{},
 	"delete":       deletePage{},
 	"deleted":      deletedPage{},
+	"passkeys":     passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }

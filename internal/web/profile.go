@@ -103,11 +103,14 @@ func (s *Web) profileFields(r *http.Request, p model.Profile) []group {
 	birth.Hint = s.pages.text(r, "account.profile.birthdate.hint")
 	zone := text("zoneinfo", p.Zoneinfo, "")
 	zone.Type, zone.Options = "select", zoneOptions(p.Zoneinfo, s.pages.text(r, "account.profile.zone.none"))
-	locale := text("locale", p.Locale, "")
+	locale := text("locale", p.Locale, "language")
 	locale.Type, locale.Options, locale.Hint = "select", s.localeOptions(r, p.Locale), s.pages.text(r, "account.profile.locale.hint")
-	whole := text("address.formatted", a.Formatted, "")
+	part := func(name, label, value, complete string) field {
+		return field{Name: "address." + name, Label: label, Value: value, Type: "text", Complete: complete}
+	}
+	whole := part("formatted", s.pages.text(r, "account.address.whole"), a.Formatted, "")
 	whole.Type, whole.Whole, whole.Hint = "textarea", true, s.pages.text(r, "account.profile.formatted.hint")
-	street := text("address.street_address", a.StreetAddress, "street-address")
+	street := part("street_address", s.pages.text(r, "account.address.street"), a.StreetAddress, "street-address")
 	street.Type, street.Whole = "textarea", true
 	return []group{
 		{s.pages.text(r, "account.profile.names"), []field{
@@ -117,8 +120,8 @@ func (s *Web) profileFields(r *http.Request, p model.Profile) []group {
 		{s.pages.text(r, "account.profile.person"), []field{birth, text("gender", p.Gender, "sex"), locale, zone}},
 		{s.pages.text(r, "account.profile.contact"), []field{phone, link("website", p.Website, "url"), link("profile", p.Page, ""), link("picture", p.Picture, "photo")}},
 		{s.pages.text(r, "account.profile.address"), []field{
-			street, text("address.locality", a.Locality, "address-level2"), text("address.region", a.Region, "address-level1"),
-			text("address.postal_code", a.PostalCode, "postal-code"), text("address.country", a.Country, "country-name"), whole,
+			street, part("locality", s.pages.text(r, "account.address.city"), a.Locality, "address-level2"), part("region", s.pages.text(r, "account.address.region"), a.Region, "address-level1"),
+			part("postal_code", s.pages.text(r, "account.address.code"), a.PostalCode, "postal-code"), part("country", s.pages.text(r, "account.address.country"), a.Country, "country-name"), whole,
 		}},
 	}
 }

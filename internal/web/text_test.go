@@ -105,6 +105,33 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// TestEventsInWords: of what the audit log can say of a person there are words for
+// them, or it was decided that there is nothing to tell.
+func TestEventsInWords(t *testing.T) {
+	data, err := os.ReadFile("../../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobodys := regexp.MustCompile(`^(all|audit|client|key|master|registration_token|setup|stream|transmitter\.(add|remove|renew_secret|update)$)\b`)
+	keys, texts := english(t)
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+\\.[a-z_]+)` \\|").FindAllStringSubmatch(string(data), -1) {
+		key := eventKey(m[1])
+		known[key] = true
+		if (texts[key] != "") == (silent[m[1]] || nobodys.MatchString(m[1])) {
+			t.Errorf("%s: there must be a text %q, or it must be among the silent ones", m[1], key)
+		}
+	}
+	if len(known) < 50 {
+		t.Fatalf("%d actions", len(known))
+	}
+	for _, key := range keys {
+		if strings.HasPrefix(key, eventKey("")) && !known[key] {
+			t.Errorf("no action has the text %q", key)
+		}
+	}
+}
+
 // TestNoTextInTemplates: what can be read on a page is not written in its
 // template.
 func TestNoTextInTemplates(t *testing.T) {

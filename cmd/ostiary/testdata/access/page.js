@@ -50,6 +50,7 @@ window.access = (() => {
   // WCAG 2.2 §2.4.7, §1.4.11, §2.4.11: the focus is seen, by an outline of 3:1 around
   // the element, or around what stands for it, and nothing covers it.
   function focusFaults(e) {
+    if (e.localName === "iframe") return []; // it is in the other document
     let ratio = 0;
     for (const shown of [e, e.closest(".account, .sheet, label"), e.nextElementSibling].filter(Boolean)) {
       const style = getComputedStyle(shown);
@@ -60,7 +61,8 @@ window.access = (() => {
     if (ratio === 0) return ["nobody sees the focus on " + name(e)];
     if (ratio < 3) return [`the focus has a contrast of ${ratio.toFixed(2)}:1 on ${name(e)}`];
     const r = e.getBoundingClientRect();
-    const on = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2);
+    const [top, bottom] = [Math.max(r.top, 0), Math.min(r.bottom, innerHeight)]; // what is in the window
+    const on = top < bottom ? document.elementFromPoint(r.x + r.width / 2, (top + bottom) / 2) : null;
     if (!on) return ["the focus is out of sight on " + name(e)];
     if (!on.contains(e) && !e.contains(on) && !(e.labels && [...e.labels].some(l => l.contains(on)))) return [`${name(on)} covers ${name(e)}`];
     return [];
@@ -83,6 +85,7 @@ window.access = (() => {
       const before = document.activeElement;
       const faults = stops().flatMap(e => {
         e.focus({ focusVisible: true });
+        e.scrollIntoView({ block: "nearest", behavior: "instant" });
         return focusFaults(e);
       });
       before.focus();
@@ -97,7 +100,7 @@ window.access = (() => {
       const faults = [];
       if (document.documentElement.scrollWidth > innerWidth) faults.push(`the page is ${document.documentElement.scrollWidth} pixels wide in a window of ${innerWidth}`);
       for (const e of all("body *")) {
-        if (e.closest(".unseen, svg, [data-scrolls]") || !seen(e)) continue;
+        if (e.closest(".unseen, .skip, svg, [data-scrolls]") || !seen(e)) continue;
         const r = e.getBoundingClientRect(), style = getComputedStyle(e);
         if (r.right > innerWidth + .5 || r.left < -.5) faults.push("out of the window: " + name(e));
         else if (e.matches("button, a, label, h1, h2, p, summary, td, th, li, dd, dt") && style.display !== "inline" && e.scrollWidth > e.clientWidth + 1) faults.push("out of its box: " + name(e));
@@ -129,7 +132,7 @@ window.access = (() => {
     // an edge or words, every field an edge.
     forced() {
       return all("input:not([type=hidden], [type=checkbox], [type=radio]), select, textarea").filter(seen).flatMap(e =>
-        parseFloat(getComputedStyle(e).borderTopWidth) > 0 ? [] : ["a field without an edge: " + name(e)]);
+        parseFloat(getComputedStyle(e.closest(".sheet") || e).borderTopWidth) > 0 ? [] : ["a field without an edge: " + name(e)]);
     },
 
     // WCAG 2.2 §1.3.5 and §3.3.8: fields say what they are for, and take what is pasted.
@@ -149,7 +152,8 @@ window.access = (() => {
       if (alerts.length !== 1 || !alerts[0].innerText.trim()) return [`${alerts.length} alerts`];
       const wrong = all("[aria-invalid=true]");
       for (const e of wrong) {
-        if (!(e.getAttribute("aria-describedby") || "").split(" ").includes(alerts[0].id)) faults.push("it does not say what is wrong with it: " + name(e));
+        const told = (e.getAttribute("aria-describedby") || "").split(" ").map(id => document.getElementById(id));
+        if (!told.some(d => d && (d === alerts[0] || d.matches(".wrong")) && d.innerText.trim())) faults.push("it does not say what is wrong with it: " + name(e));
       }
       if (wrong.length > 0 && !wrong.includes(on)) faults.push("the focus is not where the mistake is, but on " + name(on));
       if (wrong.length === 0 && !all("[aria-describedby]").some(e => e.getAttribute("aria-describedby").split(" ").includes(alerts[0].id)) && on === document.body) faults.push("nothing leads to the alert");
