@@ -214,7 +214,6 @@ func TestAddressWantsProof(t *testing.T) {
 	h.NoLetter(0)
 }
 
-
 // create walks to the page where an account is made.
 func create(t *testing.T, h *servertest.House, b *servertest.Browser, c model.Client) *servertest.Page {
 	t.Helper()
