@@ -146,6 +146,15 @@ var accessRows = []accessRow{
 		v.recovered()
 		v.do("a new password", chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
 	}},
+	{"code, of an applicant", "code", "", func(v *visitor) {
+		v.nobody().ask(v.shop, "prompt", "create")
+		v.do("an address", chromedp.SendKeys(`#login`, "applicant@example.com"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`#code`))
+	}},
+	{"a code by mail", "ask", "", func(v *visitor) { v.byMail() }},
+	{"a code by mail, typed", "code", "", func(v *visitor) {
+		v.byMail()
+		v.do("asking for a code", chromedp.SendKeys(`#login`, "nobody"), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
+	}},
 	{"mailbox", "mailbox", "", func(v *visitor) {
 		v.recover()
 		v.nobody().visit("/mailbox")
@@ -198,6 +207,13 @@ func (v *visitor) recovered() {
 	v.t.Helper()
 	v.recover()
 	v.do("the code", chromedp.SendKeys(`#code`, regexp.MustCompile(`\b\d{6,8}\b`).FindString(v.letter().Text)), chromedp.Submit(`#code`), chromedp.WaitVisible(`#password`))
+}
+
+// byMail goes from a sign-in to the page that mails a code.
+func (v *visitor) byMail() {
+	v.t.Helper()
+	v.nobody().ask(v.shop)
+	v.do("by mail", chromedp.Click(`a[href$="/mail"]`), chromedp.WaitVisible(`#login`), chromedp.WaitNotPresent(`#password`))
 }
 
 // changeMail asks for the letter to a new address.

@@ -98,7 +98,7 @@ func (d *demo) url(name string) string {
 func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 	d.serverURL, d.shopURL, d.shopAPI = d.url("port"), d.url("shop-port"), d.url("api-port")
 	d.server, err = server.New(ctx, server.Config{
-		Listener: d.listeners["port"], Issuer: d.serverURL, Data: folder, Logger: d.logger,
+		Listener: d.listeners["port"], Issuer: d.serverURL, Data: folder, Logger: d.logger, Mailbox: true,
 	})
 	if err != nil {
 		return err
@@ -152,10 +152,11 @@ func (sh shell) announce(c *cli.Command, d *demo) error {
 		rows = append(rows, []string{u.Login, demoPassword, note})
 	}
 	if c.Bool("json") {
-		return sh.printJSON(map[string]any{"server": d.serverURL, "shop": d.shopURL, "api": d.shopAPI, "users": people})
+		return sh.printJSON(map[string]any{"server": d.serverURL, "shop": d.shopURL, "api": d.shopAPI, "mailbox": d.serverURL + "/mailbox", "users": people})
 	}
 	addresses := table{columns: []string{"WHAT", "ADDRESS", ""}, rows: [][]string{
 		{"The shop", d.shopURL, "begin here"}, {"Its API", d.shopAPI, "what the access token is for"}, {"Ostiary", d.serverURL, "the server that signs people in"},
+		{"Its mailbox", d.serverURL + "/mailbox", "all letters that it writes"},
 	}}
 	if err := sh.printTable(c, addresses); err != nil {
 		return err

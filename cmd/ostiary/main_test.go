@@ -2,13 +2,16 @@ package main
 
 import (
 	"database/sql"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/emersion/go-smtp"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/urfave/cli/v3"
@@ -42,6 +45,8 @@ func TestScripts(t *testing.T) {
 			"status": status,
 			"sql":    execute,
 			"occupy": occupy,
+
+			"mailserver": mailServer,
 		},
 	})
 }
@@ -101,6 +106,31 @@ func occupy(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 }
+
+// mailserver runs a mail server at $MAIL until the script ends. It has no TLS, and
+// refuses whoever begins with "refused".
+func mailServer(ts *testscript.TestScript, neg bool, args []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	s := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return taker{}, nil }))
+	s.Domain = "localhost"
+	go s.Serve(l)
+	ts.Defer(func() { s.Close() })
+	ts.Setenv("MAIL", l.Addr().String())
+}
+
+type taker struct{}
+
+func (taker) Mail(string, *smtp.MailOptions) error { return nil }
+func (taker) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if strings.HasPrefix(to, "refused") {
+		return &smtp.SMTPError{Code: 550, Message: "no such mailbox"}
+	}
+	return nil
+}
+func (taker) Data(r io.Reader) error { _, err := io.Copy(io.Discard, r); return err }
+func (taker) Reset()                 {}
+func (taker) Logout() error          { return nil }
 
 // The flags of a client or a user must not be taken for a setting of the
 // server, which reads its flags by name.

@@ -145,13 +145,14 @@ func newWriter(c Config) (*writer, error) {
 // sheet is what the templates lay out. Texts come in both forms: those of HTML are
 // escaped already.
 type sheet struct {
-	Language, Direction, Installation, Subject, Logo string
-	Text                                             []string
-	Rich                                             []htmltemplate.HTML
-	Code, CodeName                                   string
-	Link, Action, LinkName                           string
-	Facts                                            []fact
-	Note, Footer                                     string
+	Language, Direction, Installation, Subject string
+	Logo                                       htmltemplate.URL // of a scheme that html/template does not know
+	Text                                       []string
+	Rich                                       []htmltemplate.HTML
+	Code, CodeName                             string
+	Link, Action, LinkName                     string
+	Facts                                      []fact
+	Note, Footer                               string
 }
 
 type fact struct{ Name, Value string }

@@ -220,6 +220,14 @@ func TestDelivery(t *testing.T) {
 		if !strings.Contains(parts["text/html"], "12345678") || !strings.Contains(parts["text/html"], `href="https://login.example.org/link?token=t&amp;x=1"`) || !strings.Contains(parts["text/html"], `<html lang="uk"`) {
 			t.Errorf("the HTML: %s", parts["text/html"])
 		}
+		if !strings.Contains(parts["text/html"], `src="cid:logo"`) || strings.Contains(parts["text/html"], "Zgotmpl") {
+			t.Error("the letter does not show the logo that it brings")
+		}
+		for _, remote := range []string{`src="http`, "url(", "<script", "@import", "<link"} {
+			if strings.Contains(parts["text/html"], remote) {
+				t.Errorf("the letter fetches something: %s", remote)
+			}
+		}
 		if parts["image/png"] != string(mark) {
 			t.Error("the logo is not there")
 		}
