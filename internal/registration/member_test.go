@@ -14,7 +14,7 @@ import (
 // signature.
 var operatorAlone = []string{
 	"scopes", "audiences", "resources", "first_party", "challenge", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
-	"assertion_audience", "offline_access_policy",
+	"assertion_audience", "offline_access_policy", "groups_claim", "groups_prefix", "group_roles", "groups_in",
 }
 
 // Every setting is either on the list of what a client can say, or on the other:
