@@ -18,39 +18,41 @@ import (
 // mayImport is the table of ARCHITECTURE.md: a package, and which of ours it
 // may import. Packages under internal/ are named without that prefix.
 var mayImport = map[string]string{
-	"jwa":                      "–",
-	"jwk":                      "jwa, strictjson",
-	"jws":                      "jwk, jwa, strictjson",
-	"jwe":                      "jwk, jwa, strictjson",
-	"jwt":                      "jws, jwe, jwk, jwa, strictjson",
-	"resource":                 "jwt, jwk, jwa",
-	"client":                   "jwt, jwk, jwa",
-	"internal/strictjson":      "–",
-	"internal/debugger":        "–",
-	"internal/model":           "–",
-	"internal/store":           "model",
-	"internal/store/storetest": "store, model",
-	"internal/audit":           "store, model",
-	"internal/keys":            "audit, store, model, library",
-	"internal/signal":          "store, model, keys, fetch, library",
-	"internal/guard":           "resource",
-	"internal/upstream":        "model, library, client",
-	"internal/fetch":           "–",
-	"internal/language":        "–",
-	"internal/mail":            "language, model",
-	"internal/device":          "–",
-	"internal/credential":      "model",
-	"internal/account":         "credential, device, store, model, keys, upstream, mail",
-	"internal/registration":    "store, model, keys, fetch, strictjson, library",
-	"internal/oauth":           "registration, store, model, keys, signal, fetch, strictjson, library",
-	"internal/web":             "language, account, device, mail, registration, oauth, model",
-	"internal/api":             "registration, oauth, account, signal, model, resource",
-	"internal/server":          "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource",
-	"internal/servertest":      "server, client, account, model, store/storetest",
-	"cmd/ostiary":              "server, mail, audit, account, registration, oauth, signal, store, model, debugger, guard, library, examples",
-	"examples/*":               "library, client, resource",
-	"bench/kickout":            "resource",
-	"scripts/pack-passwords":   "credential",
+	"jwa":                                "–",
+	"jwk":                                "jwa, strictjson",
+	"jws":                                "jwk, jwa, strictjson",
+	"jwe":                                "jwk, jwa, strictjson",
+	"jwt":                                "jws, jwe, jwk, jwa, strictjson",
+	"resource":                           "jwt, jwk, jwa",
+	"client":                             "jwt, jwk, jwa",
+	"internal/strictjson":                "–",
+	"internal/debugger":                  "–",
+	"internal/model":                     "–",
+	"internal/store":                     "model",
+	"internal/store/storetest":           "store, model",
+	"internal/audit":                     "store, model",
+	"internal/keys":                      "audit, store, model, library",
+	"internal/signal":                    "store, model, keys, fetch, library",
+	"internal/guard":                     "resource",
+	"internal/upstream":                  "model, library, client",
+	"internal/fetch":                     "–",
+	"internal/language":                  "–",
+	"internal/mail":                      "language, model",
+	"internal/device":                    "–",
+	"internal/credential":                "model",
+	"internal/account":                   "credential, device, store, model, keys, upstream, mail",
+	"internal/theme":                     "–",
+	"internal/registration":              "store, model, keys, fetch, strictjson, library, theme",
+	"internal/oauth":                     "registration, store, model, keys, signal, fetch, strictjson, library",
+	"internal/web":                       "language, account, device, registration, oauth, model, theme, mail, credential",
+	"internal/api":                       "registration, oauth, account, signal, model, resource",
+	"internal/server":                    "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource, theme",
+	"internal/servertest":                "server, client, account, model, store/storetest, mail",
+	"cmd/ostiary":                        "server, audit, account, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail, device",
+	"examples/*":                         "library, client, resource",
+	"bench/kickout":                      "resource",
+	"internal/credential/credentialtest": "–",
+	"scripts/pack-passwords":             "credential",
 }
 
 // groups are the words of the table that stand for several packages.
@@ -66,7 +68,7 @@ var standardOnly = []string{"jwa", "jwk", "jws", "jwe", "jwt", "resource", "clie
 var meaningless = strings.Fields(`util utils helper helpers common base core types dto service
 	services manager lib handler handlers registry factory provider strategy misc shared`)
 
-var testsOnly = []string{"internal/servertest", "internal/store/storetest"}
+var testsOnly = []string{"internal/servertest", "internal/store/storetest", "internal/credential/credentialtest"}
 
 const module = "github.com/ostiary/ostiary"
 

@@ -52,6 +52,7 @@ var documents = []document{
 	{path: "docs/audit.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/languages.md"},
+	{path: "docs/people.md"},
 	{path: "docs/debugger.md"},
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type (
 	lifeValue    func(*model.ClientSettings) *int64 // seconds; 0: the server's
 	secondsValue func(*model.ClientSettings) **int64
 	keysValue    func(*model.ClientSettings) *json.RawMessage
+	sheetValue   func(*model.ClientSettings) *string // what stands in a file
 )
 
 // clientSettings are all of them, in the order in which they are shown. None has
@@ -101,6 +103,11 @@ var clientSettings = []clientSetting{
 	{"token-life", "access_token_life", "Access token life", "`TIME` that its access tokens live", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.AccessTokenLife })},
 	{"refresh-idle", "refresh_token_idle", "Refresh idle", "`TIME` that a refresh token lives unused", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshIdle })},
 	{"refresh-life", "refresh_token_life", "Refresh life", "`TIME` that a chain of refresh tokens lives", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshLife })},
+	{"theme-background", "theme_background", "Background", "`COLOUR` around the card on the pages of a sign-in to it, such as #f6f5f1", "the server's", textValue(func(s *model.ClientSettings) *string { return &s.ThemeBackground })},
+	{"theme-background-dark", "theme_background_dark", "Dark background", "`COLOUR` of the same in the dark theme", "the server's", textValue(func(s *model.ClientSettings) *string { return &s.ThemeBackgroundDark })},
+	{"theme-accent", "theme_accent", "Accent", "`COLOUR` of links and buttons on these pages", "the server's", textValue(func(s *model.ClientSettings) *string { return &s.ThemeAccent })},
+	{"theme-accent-dark", "theme_accent_dark", "Dark accent", "`COLOUR` of the same in the dark theme", "that of --theme-accent, as light as it must be", textValue(func(s *model.ClientSettings) *string { return &s.ThemeAccentDark })},
+	{"theme-style-sheet", "theme_style_sheet", "Style sheet", "`FILE` with a style sheet for these pages", "", sheetValue(func(s *model.ClientSettings) *string { return &s.ThemeSheet })},
 	{"offline-policy", "offline_access_policy", "Offline access", "`WHAT` becomes of a grant with offline_access when its session ends: survive, or end", "the server's", textValue(func(s *model.ClientSettings) *string { return &s.OfflinePolicy })},
 }
 
@@ -235,6 +242,31 @@ func (v keysValue) read(c *cli.Command, name string, s *model.ClientSettings) er
 	return nil
 }
 func (v keysValue) show(s model.ClientSettings) string { return string(*v(&s)) }
+
+func (v sheetValue) flag(f cli.StringFlag) cli.Flag {
+	f.TakesFile = true
+	return stringFlag(f)
+}
+func (v sheetValue) read(c *cli.Command, name string, s *model.ClientSettings) error {
+	*v(s) = ""
+	path := c.String(name)
+	if path == "" {
+		return nil
+	}
+	data, err := readBounded(path)
+	*v(s) = string(data)
+	return err
+}
+
+// show says which one it is: it may be long.
+func (v sheetValue) show(s model.ClientSettings) string {
+	text := *v(&s)
+	if text == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(text))
+	return fmt.Sprintf("%d bytes, SHA-256 %x…", len(text), sum[:6])
+}
 
 // span prints seconds; nothing for the server's default.
 func span(seconds int64) string {

@@ -7,17 +7,20 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
+	"github.com/ostiary/ostiary/internal/theme"
 	"github.com/urfave/cli/v3"
 )
 
@@ -53,6 +56,7 @@ const configName = "config"
 
 const (
 	groupPlace    = "Addresses and storage"
+	groupTheme    = "Look of the pages"
 	groupPeople   = "People"
 	groupMail     = "Mail"
 	groupOutgoing = "Requests to applications"
@@ -74,8 +78,19 @@ var known = []setting{
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
 
+	// The backgrounds come first: the accents are held against them.
+	{"background", groupTheme, "`COLOUR` around the card, such as #f6f5f1", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Background })},
+	{"background-dark", groupTheme, "`COLOUR` around the card in the dark theme", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.BackgroundDark })},
+	{"accent", groupTheme, "`COLOUR` of links, of the main button and of the focus, such as #1b664d", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Accent })},
+	{"accent-dark", groupTheme, "`COLOUR` of the same in the dark theme", "", "that of --accent, as light as it must be", colour(func(l *theme.Look) *string { return &l.AccentDark })},
+	{"logo", groupTheme, "`FILE` with the logo: a PNG, JPEG, GIF, WebP or SVG; one that is much wider than high stands in place of the title", "", "Ostiary's mark", picture(func(l *theme.Look) **theme.Picture { return &l.Logo })},
+	{"logo-dark", groupTheme, "`FILE` with the logo for the dark theme", "", "that of --logo", picture(func(l *theme.Look) **theme.Picture { return &l.LogoDark })},
+	{"favicon", groupTheme, "`FILE` with the icon of browser tabs: such a picture, or an ICO", "", "the logo, unless it is wide", picture(func(l *theme.Look) **theme.Picture { return &l.Icon })},
+	{"style-sheet", groupTheme, "`FILE` with a style sheet that comes after our own", "", "none", styleSheet},
+
 	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
+	{"places", groupPeople, "CSV `FILE` of networks and the names of their places, such as 192.0.2.0/24,Kyiv office, for the page of sessions", "", "none", networkPlaces},
 
 	{"mail-server", groupMail, "`URL` of the server that takes letters, smtp://HOST:PORT with STARTTLS (587 where no port is said) or smtps://HOST:PORT (465); without it nothing that needs letters is offered", "", "none", text(func(s *settings) *string { return &s.Mail.Server })},
 	{"mail-from", groupMail, "`ADDRESS` that letters come from, such as \"Example <sign-in@example.com>\"", "", "none", text(func(s *settings) *string { return &s.Mail.From })},
@@ -468,6 +483,21 @@ func prefixes(v string) ([]netip.Prefix, error) {
 }
 
 // authorities reads certificates that are trusted beside the system's.
+func networkPlaces(s *settings, file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if s.Places, err = device.ReadPlaces(f); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
 func authorities(s *settings, path string) error {
 	if path == "" {
 		return nil

@@ -20,13 +20,11 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/mail"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
-
-// ACRPassword is the "acr" of a session that was begun with a password alone,
-// OpenID Connect Core §2. Its "amr" is "pwd", RFC 8176 §2.
-const ACRPassword = "urn:ostiary:acr:password"
 
 // What a Config that leaves them out gets.
 const (
@@ -41,6 +39,12 @@ const (
 var (
 	// ErrCredentials says that login and password do not fit, and not which.
 	ErrCredentials = errors.New("the login or the password is wrong")
+	// ErrFactor says that what was proven is not enough for a session.
+	ErrFactor = errors.New("a further factor is wanted")
+	// ErrNoFactor says that the person has no such factor.
+	ErrNoFactor = errors.New("no such factor")
+	// ErrTooMany says that a person has as many of a kind as they can have.
+	ErrTooMany = errors.New("there are too many already")
 	// ErrLocked says that the account is locked; only who knows its password
 	// is told.
 	ErrLocked = errors.New("the account is locked")
@@ -95,16 +99,17 @@ const (
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
 	PasswordShort Reason = "has too few characters"
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
-	NotWebAddress Reason = "must be an address that begins with https:// or http://"
-	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
-	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
-	NotLocale     Reason = "must be a language tag such as uk-UA"
-	NotPhone      Reason = "must be a number such as +380 44 123 4567"
-	Unseen        Reason = "has characters that cannot be seen, or that turn the direction of writing"
-	Mixed         Reason = "mixes letters of two alphabets in one word"
 
 	PasswordCommon   Reason = "is one that many people choose, so it is tried first"
 	PasswordPersonal Reason = "is made of words about its person or this place, so it is tried first"
+	NotLines         Reason = "must not have control characters but line breaks"
+	NotWebAddress    Reason = "must be an address that begins with https:// or http://"
+	NotDate          Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
+	NotZone          Reason = "must be a time zone such as Europe/Kyiv"
+	NotLocale        Reason = "must be a language tag such as uk-UA"
+	NotPhone         Reason = "must be a number such as +380 44 123 4567"
+	Unseen           Reason = "has characters that cannot be seen, or that turn the direction of writing"
+	Mixed            Reason = "mixes letters of two alphabets in one word"
 )
 
 // These tell a bound.
@@ -123,6 +128,7 @@ func (e ErrTooSoon) Error() string { return fmt.Sprintf("too many wrong password
 // Config says where accounts are kept and how long people stay signed in.
 type Config struct {
 	Store *store.Store
+	Keys  *keys.Ring       // seals the secrets of people's apps
 	Now   func() time.Time // nil: time.Now
 
 	// Password is the cost of a new password hash; zero:
@@ -152,6 +158,19 @@ type Config struct {
 	// DefaultHashWait.
 	HashWait time.Duration
 
+	// Name is what authenticators call the installation. Passkeys are bound to the
+	// host of Issuer; where that is empty, there are none.
+	Name string
+
+	// Methods are the ways in which people may prove who they are; nil: all.
+	Methods []model.Method
+	// SecondFactor says when a policy of the server's wants a second factor; empty:
+	// model.SecondOptional.
+	SecondFactor string
+	// RememberDevice is how long a browser can be remembered in place of a second
+	// factor that a policy wants; zero: it cannot.
+	RememberDevice time.Duration
+
 	// SignUp lets strangers make themselves an account.
 	SignUp bool
 	// SignUpLimit is how often one address may try in an hour; zero:
@@ -174,11 +193,18 @@ type Config struct {
 // goroutines at once.
 type Accounts struct {
 	store     *store.Store
+	keys      *keys.Ring
 	now       func() time.Time
 	passwords *credential.Passwords
 	policy    credential.Policy
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
+
+	alarm          alarm
+	passkeys       *credential.Passkeys // nil: there are none
+	methods        []model.Method
+	second         string
+	rememberDevice int64 // seconds
 
 	signUp      bool
 	signUpLimit int
@@ -197,6 +223,9 @@ type life struct{ idle, absolute int64 }
 func New(c Config) (*Accounts, error) {
 	if c.Store == nil {
 		return nil, errors.New("account: Config.Store is missing")
+	}
+	if c.Keys == nil {
+		return nil, errors.New("account: Config.Keys is missing")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -240,8 +269,16 @@ func New(c Config) (*Accounts, error) {
 	if c.SignUpLimit < 1 || c.SignUpLimit > maxSignUpLimit {
 		return nil, fmt.Errorf("account: SignUpLimit is %d and must be from 1 to %d", c.SignUpLimit, maxSignUpLimit)
 	}
+	if err := c.checkSignIn(); err != nil {
+		return nil, err
+	}
+	ring, err := c.openPasskeys()
+	if err != nil {
+		return nil, err
+	}
 	return &Accounts{
-		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		passkeys: ring, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
 		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,

@@ -33,3 +33,14 @@ func (a *Accounts) Activity(ctx context.Context, id model.UserID, before int64, 
 	}
 	return list, err
 }
+
+// NoteExport notes that a person was handed all that is stored of them: whoever has
+// their session may have taken it.
+func (a *Accounts) NoteExport(ctx context.Context, actor model.Actor, id model.UserID) error {
+	return a.update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.User(id); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: actor, Action: "user.export", UserID: id})
+	})
+}

@@ -66,3 +66,70 @@ func (a *Accounts) Apply(ctx context.Context, name string, t Attempt, by Asker) 
 	}
 	return err
 }
+
+// Join makes the account of an application whose letter was answered in this browser,
+// and notes under the request of its sign-in what its person has proven: the password
+// that they chose and their address. It returns ErrConfirmation, and ErrLoginTaken if
+// somebody has that address by now.
+func (a *Accounts) Join(ctx context.Context, holder string, browser model.Secret, address string) error {
+	c, err := a.answeredAt(ctx, model.ConfirmSignUp, holder, browser)
+	if err != nil {
+		return err
+	}
+	user, err := a.draft(NewUser{Login: c.Data.Login, Profile: model.Profile{Name: c.Data.Name, Email: c.Address, EmailVerified: true}})
+	if err != nil {
+		return err
+	}
+	user.PasswordHash, user.PasswordAt = c.Data.PasswordHash, user.CreatedAt
+	return spent(a.update(ctx, func(tx *store.Tx) error {
+		if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
+			return err
+		}
+		if err := free(tx, user.ID, c.Address); err != nil {
+			return err
+		}
+		if err := insertUser(tx, stranger(address), user); err != nil {
+			return err
+		}
+		if err := tx.Record(model.Event{Actor: themselves(user.ID, address), Action: "mail.verify", UserID: user.ID}); err != nil {
+			return err
+		}
+		err := a.proved(tx, holder, Proven{User: user.ID, Hash: user.PasswordHash, Factor: model.Factor{Method: model.MethodPassword}})
+		if err != nil {
+			return err
+		}
+		return a.proved(tx, holder, Proven{User: user.ID, Factor: model.Factor{Method: model.MethodMail, At: c.ProvenAt}})
+	}))
+}
+
+// answeredAt is what waits, at the request of a sign-in, to be done after a letter was
+// answered in this browser.
+func (a *Accounts) answeredAt(ctx context.Context, purpose, holder string, browser model.Secret) (model.Confirmation, error) {
+	c, err := a.WaitingAt(ctx, purpose, holder, browser)
+	if err == nil && c.ProvenAt == 0 {
+		err = ErrConfirmation
+	}
+	return c, err
+}
+
+// ProvedByMail notes under the request of a sign-in that its person has answered a
+// letter, in this browser. It returns ErrConfirmation, ErrCredentials and ErrLocked.
+func (a *Accounts) ProvedByMail(ctx context.Context, holder string, browser model.Secret) error {
+	c, err := a.answeredAt(ctx, model.ConfirmSignIn, holder, browser)
+	if err != nil {
+		return err
+	}
+	return spent(a.store.Upkeep(ctx, func(tx *store.Tx) error {
+		if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
+			return err
+		}
+		user, err := tx.User(c.UserID)
+		if err != nil {
+			return err
+		}
+		if !user.Profile.EmailVerified || user.Profile.Email != c.Address {
+			return ErrCredentials
+		}
+		return a.proved(tx, holder, Proven{User: c.UserID, Factor: model.Factor{Method: model.MethodMail, At: c.ProvenAt}})
+	}))
+}

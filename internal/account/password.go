@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -122,7 +123,7 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 	if err != nil {
 		return err
 	}
-	return a.update(ctx, func(tx *store.Tx) error {
+	err = a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
 		if err == nil {
 			err = fits(user)
@@ -147,6 +148,10 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 		}
 		return a.endOthers(tx, id, c.Keep)
 	})
+	if err == nil && !c.first {
+		a.notifyOf(ctx, id, notice{What: mail.Password, From: actor.Address})
+	}
+	return err
 }
 
 // NewPassword is what SetPassword and ChangePassword set.
@@ -155,12 +160,16 @@ type NewPassword struct {
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
 
-	with func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	with  func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	first bool                  // of an account that was made for somebody: they need not be told
 }
 
 // endOthers ends everything of a person but the session keep and its grants.
 func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID) error {
 	ending := a.ending(model.CauseCredentialChange)
+	if err := tx.DeleteSignIns(id); err != nil { // what was half proven with it
+		return err
+	}
 	if s, err := tx.Session(keep); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	} else if err != nil || s.UserID != id || !s.Live(ending.At) {

@@ -121,7 +121,7 @@ func oneLine(s string) Reason {
 // lines allows line breaks, OpenID Connect Core §5.1.1.
 func lines(s string) Reason {
 	if strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }) {
-		return "must not have control characters but line breaks"
+		return NotLines
 	}
 	return ""
 }

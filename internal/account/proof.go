@@ -25,18 +25,18 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	try := newTry(t, user)
-	if err := a.admitTry(ctx, try); err != nil {
+	g := a.newGuess("password", user, t)
+	if err := a.admitGuess(ctx, &g); err != nil {
 		return Proof{}, err
 	}
 	p, err := a.prove(ctx, user, t)
 	switch {
 	case errors.Is(err, ErrCredentials):
-		return Proof{}, err
+		return Proof{}, a.failed(ctx, g, err)
 	case err != nil: // nothing was tried
-		return Proof{}, errors.Join(err, a.takeBack(ctx, try, false))
+		return Proof{}, errors.Join(err, a.takeBack(ctx, g, false))
 	}
-	if err := a.takeBack(ctx, try, true); err != nil {
+	if err := a.takeBack(ctx, g, true); err != nil {
 		return Proof{}, err
 	}
 	if user.Status != model.UserActive {
@@ -59,12 +59,68 @@ func (a *Accounts) prove(ctx context.Context, user model.User, t Attempt) (Proof
 	}
 	cookie := model.NewSecret(cookiePrefix)
 	session := a.newSession(user.ID, t, cookie)
-	return Proof{session, beginning{user: user, anew: anew, browser: t.Browser, known: t.Session, session: session}, cookie}, nil
+	session.Factors = []model.Factor{{Method: model.MethodPassword, At: a.unix()}}
+	session.ACR, session.AMR, session.AuthTime = acrOf(session.Factors), amrOf(session.Factors), authTime(session.Factors)
+	b := beginning{user: user, compared: true, anew: anew, browser: t.Browser, known: t.Session, factors: session.Factors, session: session}
+	return Proof{session, b, cookie}, nil
+}
+
+// Password compares a password at a page, as Prove does, and notes under a holder
+// that it was right.
+func (a *Accounts) Password(ctx context.Context, holder string, t Attempt) error {
+	t.page = true
+	for range 3 {
+		p, err := a.Prove(ctx, t)
+		if err != nil {
+			return err
+		}
+		err = a.store.Upkeep(ctx, func(tx *store.Tx) error {
+			return a.proved(tx, holder, Proven{
+				User: p.b.user.ID, Hash: p.b.user.PasswordHash, Remember: t.Remember,
+				Factor: model.Factor{Method: model.MethodPassword, At: p.Session.AuthTime},
+			})
+		})
+		if err == nil && p.b.anew != "" {
+			err = a.rehash(ctx, p)
+		}
+		if !errors.Is(err, errChanged) {
+			return err
+		}
+	}
+	return ErrBusy
+}
+
+// rehash stores the hash of a right password at today's cost.
+func (a *Accounts) rehash(ctx context.Context, p Proof) error {
+	return a.store.Update(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(p.b.user.ID)
+		if errors.Is(err, store.ErrNotFound) || err == nil && user.PasswordHash != p.b.user.PasswordHash {
+			return nil // somebody was faster
+		}
+		if err != nil {
+			return err
+		}
+		return p.b.rehash(tx, user)
+	})
+}
+
+// rehash stores the hash of the person's password at today's cost, if theirs has
+// another.
+func (b beginning) rehash(tx *store.Tx, user model.User) error {
+	if b.anew == "" {
+		return nil
+	}
+	if err := tx.SetPassword(user.ID, b.anew, user.PasswordAt); err != nil {
+		return err
+	}
+	actor := model.Actor{Kind: model.ActorUser, ID: string(user.ID), Address: b.session.Address}
+	return tx.Record(model.Event{Actor: actor, Action: "password.rehash", UserID: user.ID})
 }
 
 // Enter begins the session of a proof, or begins anew the one that the same person
 // has there. It returns ErrCredentials if the password was changed, or the account
-// removed, since it was proven, and ErrLocked.
+// removed, since it was proven; ErrLocked; and ErrFactor if a policy wants more than
+// a password.
 func (a *Accounts) Enter(ctx context.Context, p Proof) (Entry, error) {
 	in, err := a.enter(ctx, p)
 	if errors.Is(err, errChanged) {

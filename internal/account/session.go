@@ -30,13 +30,17 @@ type Attempt struct {
 	Remember  bool   // the longer life
 	UserAgent string // shown to the person in their list of sessions
 	Address   string // network address
-	// Browser holds the cookies of the sessions that this browser has already.
+	// Browser holds the cookies of the sessions that this browser has already, and
+	// Devices those by which people who signed in there know it.
 	Browser []model.Secret
+	Devices map[model.UserID]model.Secret
 
 	// Where there is no browser, these stand for its cookies: who is known to
 	// sign in there, so that no Login is needed, and their session there.
 	User    model.UserID
 	Session model.SessionID
+
+	page bool // of ours: it is slowed down rather than sent to another one
 }
 
 // SignedIn is a session at a browser. The cookie is nowhere else: the database
@@ -54,34 +58,7 @@ var errChanged = errors.New("the password changed meanwhile")
 type Entry struct {
 	SignedIn
 	Beside []model.UserID // who else stays signed in at the browser
-}
-
-// SignIn compares the password and begins a session, with a new cookie, always.
-// Somebody who signs in again in the same browser renews the session that they
-// have there, so that what their applications hold stays good; anybody else's
-// session there stays beside it. It returns ErrCredentials, for an unknown login as
-// for a wrong password and after the same work; ErrLocked, only after the right
-// password; and ErrBusy.
-func (a *Accounts) SignIn(ctx context.Context, t Attempt) (Entry, error) {
-	for range 3 {
-		in, err := a.signIn(ctx, t)
-		if !errors.Is(err, errChanged) {
-			return in, err
-		}
-	}
-	return Entry{}, ErrBusy
-}
-
-func (a *Accounts) signIn(ctx context.Context, t Attempt) (Entry, error) {
-	user, err := a.claimed(ctx, t)
-	if err != nil {
-		return Entry{}, err
-	}
-	p, err := a.prove(ctx, user, t)
-	if err != nil {
-		return Entry{}, err
-	}
-	return a.enter(ctx, p)
+	Device model.Secret   // by which the browser is to be known from now on; empty: as until now
 }
 
 // claimed returns the person whom an attempt names, or nobody: without a hash, so
@@ -112,9 +89,6 @@ func (a *Accounts) newSession(id model.UserID, t Attempt, cookie model.Secret) m
 		ID:         model.SessionID(model.NewID()),
 		CookieHash: cookie.Hash(),
 		UserID:     id,
-		AuthTime:   now,
-		ACR:        ACRPassword,
-		AMR:        []string{"pwd"}, // RFC 8176 §2
 		Remember:   t.Remember,
 		CreatedAt:  now,
 		SeenAt:     now,
@@ -127,22 +101,27 @@ func (a *Accounts) newSession(id model.UserID, t Attempt, cookie model.Secret) m
 
 // beginning is a session that shall begin.
 type beginning struct {
-	user    model.User // as the password was compared with
-	anew    string     // its hash at today's cost, or nothing
-	browser []model.Secret
-	known   model.SessionID // of an attempt without a browser
-	session model.Session
+	user     model.User // as the password was compared with
+	compared bool       // it was, for this very session
+	anew     string     // its hash at today's cost, or nothing
+	browser  []model.Secret
+	known    model.SessionID // of an attempt without a browser
+	want     Wanted
+	factors  []model.Factor
+	declined bool
+	session  model.Session
 }
 
-// begin stores a session. The person is read once more, because comparing took
-// its time: who was locked or given a new password meanwhile does not get in.
+// begin stores a session: the one place where any begins. Who has not proven enough
+// gets none, whatever way led here. The person is read once more, because comparing
+// took its time: who was locked or given a new password meanwhile does not get in.
 func (a *Accounts) begin(tx *store.Tx, b beginning) (Entry, error) {
 	user, err := tx.User(b.user.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		err = ErrCredentials
 	case err != nil:
-	case user.PasswordHash != b.user.PasswordHash:
+	case b.compared && user.PasswordHash != b.user.PasswordHash:
 		err = errChanged
 	case user.Status != model.UserActive:
 		err = ErrLocked
@@ -150,20 +129,23 @@ func (a *Accounts) begin(tx *store.Tx, b beginning) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	st, err := a.stand(tx, user, b.factors, b.want.Methods)
+	if err != nil {
+		return Entry{}, err
+	}
+	if m, _, offered := a.missing(st, b.want, b.declined); m != Nothing && !offered {
+		return Entry{}, ErrFactor
+	}
+	b.session.Factors, b.session.ACR, b.session.AMR, b.session.AuthTime = b.factors, acrOf(b.factors), amrOf(b.factors), authTime(b.factors)
 	actor := model.Actor{Kind: model.ActorUser, ID: string(user.ID), Address: b.session.Address}
-	if b.anew != "" {
-		if err := tx.SetPassword(user.ID, b.anew, user.PasswordAt); err != nil {
-			return Entry{}, err
-		}
-		if err := tx.Record(model.Event{Actor: actor, Action: "password.rehash", UserID: user.ID}); err != nil {
-			return Entry{}, err
-		}
+	if err := b.rehash(tx, user); err != nil {
+		return Entry{}, err
 	}
 	session, beside, err := a.settle(tx, actor, b)
 	if err != nil {
 		return Entry{}, err
 	}
-	return Entry{SignedIn{Session: session, User: outward(user)}, beside}, nil
+	return Entry{SignedIn: SignedIn{Session: session, User: outward(user)}, Beside: beside}, nil
 }
 
 // SessionFilter narrows a listing of sessions; what is empty does not.

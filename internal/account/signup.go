@@ -23,42 +23,38 @@ const signUpWindow = time.Hour
 // maxName is how long a name may be that a stranger gives, in bytes.
 const maxName = 200
 
-// SignUp makes an account for somebody who asks for one and signs them in. A login
-// that has the form of an e-mail address becomes theirs as well, unverified.
+// SignUp makes an account for somebody who asks for one, and notes under a holder
+// that they know its password: nobody can know it better. A login that has the form of an e-mail address becomes theirs as well, unverified.
 //
 // That a login is taken is told, because nobody could choose another one without
 // it. So every try that gets as far as to learn it is counted, by address, for
 // all nodes together.
 //
 // It returns ErrSignUpOff; ErrInvalid; ErrSignUpLimit; ErrLoginTaken; ErrBusy.
-func (a *Accounts) SignUp(ctx context.Context, name string, t Attempt) (Entry, error) {
+func (a *Accounts) SignUp(ctx context.Context, holder, name string, t Attempt) (model.User, error) {
 	user, err := a.applicant(name, t)
 	if err != nil {
-		return Entry{}, err
+		return model.User{}, err
 	}
 	if err := a.admit(ctx, user.Login, t.Address); err != nil {
-		return Entry{}, err
+		return model.User{}, err
 	}
 	if user.PasswordHash, err = a.passwords.Hash(ctx, t.Password); err != nil {
-		return Entry{}, err
+		return model.User{}, err
 	}
-	cookie := model.NewSecret(cookiePrefix)
-	b := beginning{user: user, browser: t.Browser, session: a.newSession(user.ID, t, cookie)}
-	stranger := model.Actor{Kind: model.ActorNobody, Address: b.session.Address}
-	var in Entry
+	stranger := model.Actor{Kind: model.ActorNobody, Address: printable(t.Address, maxAddress)}
 	err = a.update(ctx, func(tx *store.Tx) error {
 		if err := insertUser(tx, stranger, user); err != nil {
 			return err
 		}
-		actor := model.Actor{Kind: model.ActorUser, ID: string(user.ID), Address: b.session.Address}
-		session, beside, err := a.settle(tx, actor, b)
-		in = Entry{SignedIn{session, outward(user), cookie}, beside}
-		return err
+		return a.proved(tx, holder, Proven{
+			User: user.ID, Hash: user.PasswordHash, Remember: t.Remember, Factor: model.Factor{Method: model.MethodPassword},
+		})
 	})
 	if err != nil {
-		return Entry{}, err
+		return model.User{}, err
 	}
-	return in, nil
+	return outward(user), nil
 }
 
 // applicant checks all that can be checked before anything is looked up.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -304,9 +305,9 @@ func keepAdmin(tx *store.Tx, actor model.Actor, leaving model.User) error {
 // first, so that their tokens die by the revocation log, which stays. It
 // returns ErrNoUser and ErrLastAdmin.
 func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserID) error {
-	return a.update(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(id)
-		if err != nil {
+	var user model.User
+	err := a.update(ctx, func(tx *store.Tx) (err error) {
+		if user, err = tx.User(id); err != nil {
 			return err
 		}
 		if err := keepAdmin(tx, actor, user); err != nil {
@@ -323,6 +324,10 @@ func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.delete", UserID: id, Detail: "login=" + user.Login})
 	})
+	if err == nil {
+		a.notify(ctx, user, notice{Kind: mail.Deleted, From: actor.Address})
+	}
+	return err
 }
 
 // update runs a change of a person and gives the store's errors their names.

@@ -126,7 +126,18 @@ type ClientSettings struct {
 	RefreshIdle     int64 `json:"refresh_token_idle,omitempty"` // seconds; 0: the server's
 	RefreshLife     int64 `json:"refresh_token_life,omitempty"` // seconds; 0: the server's
 
+	SignInMethods []string `json:"sign_in_methods,omitempty"` // how its people may prove who they are (Method); empty: in any way
+	RequiredACR   string   `json:"required_acr,omitempty"`    // the least that they have to prove
+
 	OfflinePolicy string `json:"offline_access_policy,omitempty"` // OfflineSurvives or OfflineEnds; empty: the server's
+
+	// The look of the pages on which people sign in to it; empty: the
+	// installation's.
+	ThemeAccent         string `json:"theme_accent,omitempty"` // colours, #rrggbb
+	ThemeAccentDark     string `json:"theme_accent_dark,omitempty"`
+	ThemeBackground     string `json:"theme_background,omitempty"`
+	ThemeBackgroundDark string `json:"theme_background_dark,omitempty"`
+	ThemeSheet          string `json:"theme_style_sheet,omitempty"` // CSS
 }
 
 // Public reports whether the client cannot keep a secret, RFC 6749 §2.1.

@@ -6,9 +6,10 @@ type Session struct {
 	ID         SessionID `json:"id"`
 	CookieHash string    `json:"-"`
 	UserID     UserID    `json:"user_id"`
-	AuthTime   int64     `json:"auth_time"` // when the person last proved who they are
+	AuthTime   int64     `json:"auth_time"` // when the person proved who they are: the oldest of the Factors
 	ACR        string    `json:"acr"`
 	AMR        []string  `json:"amr"` // RFC 8176
+	Factors    []Factor  `json:"-"`   // what it stands on
 	Remember   bool      `json:"remember"`
 	CreatedAt  int64     `json:"created_at"`
 	SeenAt     int64     `json:"seen_at"`            // last use; written at most once a minute

@@ -17,6 +17,13 @@ const (
 	EventSessionsRevoked      = "https://schemas.openid.net/secevent/risc/event-type/sessions-revoked"      // RISC 1.0 §2.11
 )
 
+// The types of credentials that change, CAEP 1.0 §3.3.1.
+const (
+	CredentialPassword = "password"
+	CredentialPlatform = "fido2-platform"
+	CredentialRoaming  = "fido2-roaming"
+)
+
 // Signal is a fact that the receiver of a stream is to be told. It waits there,
 // where the transaction put it that made it true, until the receiver has it or it
 // has expired. It becomes a security event token when it is sent.
@@ -36,11 +43,12 @@ type Signal struct {
 
 // SignalDetail is what else there is to say, by the type of the event.
 type SignalDetail struct {
-	State      string `json:"state,omitempty"`             // of a verification
-	Status     string `json:"status,omitempty"`            // of a stream, after its update
-	Reason     string `json:"reason,omitempty"`            // of that status, or why an account was disabled
-	ChangeType string `json:"change_type,omitempty"`       // of a credential
-	Initiator  string `json:"initiating_entity,omitempty"` // CAEP 1.0 §2; empty: the cause tells
-	Email      string `json:"email,omitempty"`             // the identifier that has changed, before
-	NewValue   string `json:"new-value,omitempty"`         // and after
+	State          string `json:"state,omitempty"`             // of a verification
+	Status         string `json:"status,omitempty"`            // of a stream, after its update
+	Reason         string `json:"reason,omitempty"`            // of that status, or why an account was disabled
+	ChangeType     string `json:"change_type,omitempty"`       // of a credential
+	CredentialType string `json:"credential_type,omitempty"`   // empty: CredentialPassword
+	Initiator      string `json:"initiating_entity,omitempty"` // CAEP 1.0 §2; empty: the cause tells
+	Email          string `json:"email,omitempty"`             // the identifier that has changed, before
+	NewValue       string `json:"new-value,omitempty"`         // and after
 }

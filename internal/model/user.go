@@ -19,6 +19,8 @@ type User struct {
 	CreatedAt    int64      `json:"created_at"`
 	UpdatedAt    int64      `json:"updated_at"`            // the "updated_at" claim
 	PasswordAt   int64      `json:"password_at,omitempty"` // when the password was last set
+
+	SignIn SignInPolicy `json:"sign_in,omitzero"` // what an administrator asks of them beside what everybody is asked
 }
 
 // Profile holds the standard claims about a person, named and typed as in

@@ -226,6 +226,8 @@ func (z Challenge) Elsewhere(step Step) *Error {
 		return redirectToWeb("The person must make an account")
 	case StepSelect:
 		return redirectToWeb("The person must choose an account")
+	case StepFactor:
+		return redirectToWeb("The person must prove more than their password")
 	}
 	return redirectToWeb("The person must go on in a browser")
 }

@@ -1,9 +1,6 @@
 package oauth
 
-import (
-	"slices"
-	"strconv"
-)
+import "strconv"
 
 // checkMaxAge reads how long ago the sign-in may be. Where the request does not
 // say, the registration does (OpenID Connect Dynamic Client Registration §2).
@@ -40,8 +37,11 @@ func checkACRValues(d *draft) *Error {
 // authentication attempt." The code is that of OpenID Connect Core Error Code
 // unmet_authentication_requirements §1.
 func (d *draft) requireACR(values []string) *Error {
-	reachable := slices.ContainsFunc(values, func(v string) bool { return slices.Contains(d.ACRValues, v) })
-	if !reachable {
+	best := ""
+	if n := len(d.ACRValues); n > 0 {
+		best = d.ACRValues[n-1]
+	}
+	if !d.satisfies(best, values) {
 		return errUnmetACR()
 	}
 	d.asked.ACRRequired = values

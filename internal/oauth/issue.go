@@ -93,8 +93,11 @@ func (a *Authority) findRecipient(ctx context.Context, z Authorization, i *issue
 }
 
 func (a *Authority) newIssue(ctx context.Context, z Authorization, session model.Session) (issue, *Error) {
-	i := issue{grant: a.newGrant(z, session)}
-	var err error
+	stands, err := a.stand(ctx, session, z.Client)
+	if err != nil {
+		return issue{}, inner(err).(*Error)
+	}
+	i := issue{grant: a.newGrant(z, session, stands.ACR)}
 	if i.grant.NotBefore, err = a.notBefore(ctx, session.UserID, z.Client.ID); err != nil {
 		return issue{}, inner(err).(*Error)
 	}
@@ -207,7 +210,7 @@ func (a *Authority) frontChannel(ctx context.Context, z Authorization, i issue) 
 
 var errSessionOver = errors.New("the session is over")
 
-func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant {
+func (a *Authority) newGrant(z Authorization, session model.Session, acr string) model.Grant {
 	now, life := a.unix(), seconds(a.CodeLife) // until the code is redeemed
 	if asks(z.Request.Asked.ResponseType, "token") {
 		life = max(life, a.accessLife(&registration.Client{Client: z.Client}))
@@ -221,7 +224,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session) model.Grant
 		Claims:    z.Request.Asked.Claims,
 		Nonce:     z.Request.Asked.Nonce,
 		AuthTime:  session.AuthTime,
-		ACR:       session.ACR,
+		ACR:       a.told(z.Request.Asked, acr),
 		AMR:       session.AMR,
 		Offline:   slices.Contains(z.Request.Asked.Scope, ScopeOffline) && a.outlives(z.Client),
 		CreatedAt: now,

@@ -18,6 +18,7 @@ const (
 	StepCreate              // the person asked for a new account
 	StepSelect              // the person must say which of their accounts it is for
 	StepLogin               // the person must prove who they are
+	StepFactor              // the person must add a factor to those of their session
 	StepConsent             // the person must agree
 	StepIssue               // nothing: a code can be issued
 )
@@ -28,6 +29,8 @@ type Situation struct {
 	Client  model.Client
 	Request model.Request
 	Session *model.Session // whose account it would be for (see Pick); nil: nobody's
+	Stands  Standing       // what the session is worth to the client
+	Ladder  []string       // the acr that there are, the weakest first
 	Consent []string       // the scopes that this person allowed this client before
 	Claims  []string       // the claims that they allowed it one by one
 	Others  []Situation    // the same for the other people at this browser; told of a silent request only
@@ -44,7 +47,7 @@ func Next(s Situation) (Step, *Error) {
 		// OpenID Connect Core §3.1.2.2: never an answer about somebody else. A
 		// third sign-in page would not explain itself.
 		return StepRefuse, fail(LoginRequired, "The person is another one than was asked for")
-	case s.unmet() && s.signedIn():
+	case s.signedIn() && s.unreachable():
 		return StepRefuse, errUnmetACR()
 	case s.asks("create") && !s.signedIn():
 		return StepCreate, nil // Initiating User Registration §4.1: also for who is signed in
@@ -52,6 +55,8 @@ func Next(s Situation) (Step, *Error) {
 		return StepSelect, nil // OpenID Connect Core §3.1.2.1
 	case s.needsLogin():
 		step, e = StepLogin, fail(LoginRequired, "The person must sign in")
+	case s.needsFactor():
+		step, e = StepFactor, fail(LoginRequired, "The person must prove more than they have")
 	case s.needsConsent():
 		step, e = StepConsent, fail(ConsentRequired, "The person must agree")
 	default:
@@ -97,8 +102,8 @@ func (s Situation) needsLogin() bool {
 	if s.signedIn() {
 		return false
 	}
-	if s.unmet() {
-		return true // OpenID Connect Core §5.5.1.1: another way to sign in may do
+	if s.Stands.ACR == "" || s.unreachable() {
+		return true // they have proven nothing that the client takes; or somebody else may prove more
 	}
 	// Both times are cut to the second, so "not older than" is taken strictly;
 	// a max_age of 0 asks for a new sign-in, like prompt=login.
@@ -106,11 +111,45 @@ func (s Situation) needsLogin() bool {
 	return s.asks("login") || stale // OpenID Connect Core §3.1.2.1
 }
 
-// unmet reports whether the person is signed in, but in none of the ways that
-// are required.
-func (s Situation) unmet() bool {
-	required := s.Request.Asked.ACRRequired
-	return s.Session != nil && len(required) > 0 && !slices.Contains(required, s.Session.ACR)
+// required are the acr of which one must be reached, by the request and by the
+// client's registration.
+func (s Situation) required() (sets [][]string) {
+	if asked := s.Request.Asked.ACRRequired; len(asked) > 0 {
+		sets = append(sets, asked)
+	}
+	if own := s.Client.RequiredACR; own != "" {
+		sets = append(sets, []string{own})
+	}
+	return sets
+}
+
+// meets reports whether an acr is as good as one of each set.
+func (s Situation) meets(acr string, sets [][]string) bool {
+	for _, asked := range sets {
+		if !slices.ContainsFunc(asked, func(one string) bool { return ladder(s.Ladder).reaches(acr, one) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// unreachable reports whether the person of the session can never prove what is
+// required.
+func (s Situation) unreachable() bool { return !s.meets(s.Stands.Best, s.required()) }
+
+// needsFactor reports whether the person is signed in, and has to prove more.
+func (s Situation) needsFactor() bool {
+	if s.Stands.Short || !s.meets(s.Stands.ACR, s.required()) {
+		return true // OpenID Connect Core §5.5.1.1
+	}
+	// A wish is told once (RFC 9470 §5): who has signed in for it has been asked.
+	wished := s.Request.Asked.ACRValues
+	known := slices.ContainsFunc(wished, func(one string) bool { return slices.Contains(s.Ladder, one) })
+	if !known || s.signedIn() {
+		return false
+	}
+	sets := [][]string{wished}
+	return !s.meets(s.Stands.ACR, sets) && s.meets(s.Stands.Best, sets)
 }
 
 func (s Situation) needsConsent() bool {
@@ -152,12 +191,16 @@ func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Se
 }
 
 func (a *Authority) situation(ctx context.Context, z Authorization, session *model.Session) (Situation, error) {
-	s := Situation{Now: a.unix(), Client: z.Client, Request: z.Request, Session: session}
-	if session == nil || z.Client.FirstParty {
+	s := Situation{Now: a.unix(), Client: z.Client, Request: z.Request, Session: session, Ladder: a.ACRValues}
+	if session == nil {
 		return s, nil
 	}
+	var err error
+	if s.Stands, err = a.stand(ctx, *session, z.Client); err != nil || z.Client.FirstParty {
+		return s, err
+	}
 	var consent model.Consent
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
 		consent, err = tx.Consent(session.UserID, z.Client.ID)
 		return err
 	})

@@ -111,7 +111,66 @@ func TestNext(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			client := model.Client{}
 			client.FirstParty = row.first
-			step, e := Next(Situation{Now: now, Client: client, Request: row.request, Session: row.session, Consent: row.consent, Claims: []string{"phone_number"}})
+			step, e := Next(Situation{Now: now, Client: client, Request: row.request, Session: row.session, Consent: row.consent, Claims: []string{"phone_number"},
+				Stands: Standing{ACR: "pwd", Best: "pwd"}, Ladder: []string{"pwd", "x"}})
+			var code Code
+			if e != nil {
+				code = e.Code
+			}
+			if step != row.step || code != row.code {
+				t.Errorf("got %d %q, want %d %q", step, code, row.step, row.code)
+			}
+		})
+	}
+}
+
+// TestNextFactor is the part of the table about how a person has signed in: OpenID
+// Connect Core §5.5.1.1, RFC 9470 §5, and the policies of the server and the client.
+func TestNextFactor(t *testing.T) {
+	const now = 1_000_000
+	zero := int64(0)
+	could, cannot, has := Standing{ACR: "pwd", Best: "mfa"}, Standing{ACR: "pwd", Best: "pwd"}, Standing{ACR: "mfa", Best: "mfa"}
+	short := Standing{ACR: "pwd", Short: true, Best: "mfa"}
+	for _, row := range []struct {
+		name   string
+		asked  model.Asked
+		client string // its required_acr
+		stands Standing
+		proven bool
+		step   Step
+		code   Code
+	}{
+		{"an essential acr, reachable", model.Asked{ACRRequired: []string{"mfa"}}, "", could, false, StepFactor, ""},
+		{"an essential acr, reachable, signed in for the request", model.Asked{ACRRequired: []string{"mfa"}}, "", could, true, StepFactor, ""},
+		{"an essential acr, a stronger one is there", model.Asked{ACRRequired: []string{"mail"}}, "", could, false, StepIssue, ""},
+		{"an essential acr, one of two", model.Asked{ACRRequired: []string{"phr", "mfa"}}, "", has, false, StepIssue, ""},
+		{"an essential acr, not for this person", model.Asked{ACRRequired: []string{"mfa"}}, "", cannot, false, StepLogin, ""},
+		{"an essential acr, not for this person after all", model.Asked{ACRRequired: []string{"mfa"}}, "", cannot, true, StepRefuse, UnmetAuthentication},
+		{"an essential acr, prompt=none", model.Asked{ACRRequired: []string{"mfa"}, Prompt: []string{"none"}}, "", could, false, StepRefuse, LoginRequired},
+		{"acr_values, reachable", model.Asked{ACRValues: []string{"mfa"}}, "", could, false, StepFactor, ""},
+		{"acr_values, told once", model.Asked{ACRValues: []string{"mfa"}}, "", could, true, StepIssue, ""},
+		{"acr_values, not reachable", model.Asked{ACRValues: []string{"mfa"}}, "", cannot, false, StepIssue, ""},
+		{"acr_values, reached", model.Asked{ACRValues: []string{"mfa"}}, "", has, false, StepIssue, ""},
+		{"acr_values, a weaker one will do", model.Asked{ACRValues: []string{"phr", "pwd"}}, "", could, false, StepIssue, ""},
+		{"acr_values, unknown", model.Asked{ACRValues: []string{"urn:x"}}, "", could, false, StepIssue, ""},
+		{"acr_values and max_age: everything anew", model.Asked{ACRValues: []string{"mfa"}, MaxAge: &zero}, "", could, false, StepLogin, ""},
+		{"acr_values and prompt=login: everything anew", model.Asked{ACRValues: []string{"mfa"}, Prompt: []string{"login"}}, "", could, false, StepLogin, ""},
+		{"the client's required_acr", model.Asked{}, "mfa", could, false, StepFactor, ""},
+		{"the client's required_acr beside a weaker one", model.Asked{ACRRequired: []string{"pwd"}}, "mfa", could, true, StepFactor, ""},
+		{"the client's required_acr is there", model.Asked{}, "pwd", has, false, StepIssue, ""},
+		{"a policy wants a second factor", model.Asked{}, "", short, false, StepFactor, ""},
+		{"a policy wants one, signed in for the request", model.Asked{}, "", short, true, StepFactor, ""},
+		{"the client takes nothing of what was proven", model.Asked{}, "", Standing{Best: "mfa"}, false, StepLogin, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			session := &model.Session{ID: "s", UserID: "u", AuthTime: now - 100, IdleAt: now + 10, ExpiresAt: now + 10}
+			client := model.Client{}
+			client.FirstParty, client.RequiredACR = true, row.client
+			r := model.Request{Asked: row.asked}
+			if row.proven {
+				r.Chosen, r.SessionID = "s", "s"
+			}
+			step, e := Next(Situation{Now: now, Client: client, Request: r, Session: session, Stands: row.stands, Ladder: []string{"mail", "pwd", "mfa", "phr"}})
 			var code Code
 			if e != nil {
 				code = e.Code
@@ -159,8 +218,9 @@ func TestNextBesideOthers(t *testing.T) {
 				row.asked.Prompt = []string{row.prompt}
 			}
 			r := model.Request{Asked: row.asked}
-			step, e := Next(Situation{Now: now, Request: r, Session: row.picked, Consent: row.consent,
-				Others: []Situation{{Now: now, Request: r, Session: row.other, Consent: row.hasConsent}}})
+			stands := Standing{ACR: "pwd", Best: "pwd"}
+			step, e := Next(Situation{Now: now, Request: r, Session: row.picked, Consent: row.consent, Stands: stands,
+				Others: []Situation{{Now: now, Request: r, Session: row.other, Consent: row.hasConsent, Stands: stands}}})
 			var code Code
 			if e != nil {
 				code = e.Code

@@ -36,7 +36,10 @@ type Config struct {
 	Logger    *slog.Logger            // nil: slog.Default
 	Fetch     *http.Client            // for what clients name by URL; nil: one that reaches public addresses only
 
-	ACRValues []string // how people can prove who they are here ("acr"), the usual one first
+	ACRValues []string // how people can prove who they are here ("acr"), the weakest first: each satisfies those before it
+	// Stand says what a session is worth to a client that takes those sign-in methods;
+	// nil: its acr.
+	Stand func(ctx context.Context, s model.Session, methods []string) (Standing, error)
 
 	AccessAlgorithm jwa.Algorithm // of access tokens; ES256
 	AccessLife      time.Duration // of access tokens; 5 minutes

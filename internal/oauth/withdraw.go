@@ -127,3 +127,18 @@ func (a *Authority) endGrantsTo(tx *store.Tx, user model.UserID, client model.Cl
 	}
 	return nil
 }
+
+// ClientName is what a client is called, "" where it has no name or is gone.
+//
+// Errors: *Error.
+func (a *Authority) ClientName(ctx context.Context, id model.ClientID) (name string, err error) {
+	err = a.view(ctx, func(tx *store.Tx) error {
+		c, err := tx.Client(id)
+		if errors.Is(err, store.ErrNotFound) {
+			err = nil
+		}
+		name = c.Name
+		return err
+	})
+	return name, err
+}

@@ -59,7 +59,7 @@ const maxList = 100
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
 		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkRequestObjects,
-		checkClientLives, checkGroups, checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout,
+		checkClientLives, checkGroups, checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout, checkClientTheme,
 	} {
 		if err := check(s); err != nil {
 			return err

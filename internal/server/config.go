@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 // Config is everything that can be set about a server. A zero field takes the
@@ -26,6 +28,9 @@ type Config struct {
 	Issuer   string       // the public URL; that of the database, or http://localhost:8080
 	Name     string       // what people see; Ostiary
 	Language string       // of the pages, for whoever wishes for none that there is; en
+	Look     theme.Look   // of the pages; Ostiary's own
+
+	Places device.Places // where networks are; nothing is known of it
 
 	NoDebugger bool // leaves out the page at /debugger
 
@@ -38,7 +43,10 @@ type Config struct {
 	// Mailbox keeps all letters in memory, to be seen at /mailbox by everybody who
 	// reaches the server, in place of sending them: for development, where the issuer
 	// is on loopback.
-	Mailbox bool
+	Mailbox        bool
+	SignInMethods  []model.Method // see account.Config for these
+	SecondFactor   string
+	RememberDevice time.Duration
 
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data

@@ -400,7 +400,7 @@ func conformFrames(t *testing.T, p *party, other model.Client) {
 		t.Errorf("frames %v, want %s", frames, frame)
 	}
 	back := "https://suite.example/bye?state=" + p.state
-	if refresh := page.Attributes("meta", "content"); !slices.Contains(refresh, "3; url="+back) {
+	if refresh := page.Attributes("meta", "content"); !slices.Contains(refresh, "0; url="+back) {
 		t.Errorf("meta %v", refresh)
 	}
 	if links := page.Attributes("a", "href"); !slices.Contains(links, back) {

@@ -39,7 +39,16 @@ func TestCookiesOnHTTPS(t *testing.T) {
 		t.Errorf("cookie %s for %s", waiting, page)
 	}
 	form := url.Values{"login": {"olena"}, "password": {"correct horse battery"}}
-	session, current := two(t, ask(http.MethodPost, page, form.Encode(), waiting))
+	proven := func() *http.Response {
+		if posted := ask(http.MethodPost, page, form.Encode(), waiting); posted.StatusCode != http.StatusSeeOther || len(posted.Cookies()) > 0 {
+			t.Errorf("a password alone brings cookies: %d %v", posted.StatusCode, posted.Cookies())
+		}
+		return ask(http.MethodGet, waiting.Path, "", waiting)
+	}
+	session, current, device := three(t, proven())
+	if device.Name != "__Host-ostiary_device_"+string(u.ID) || device.Path != "/" || device.Domain != "" || device.MaxAge < 300*24*3600 {
+		t.Errorf("cookie %s", device)
+	}
 	if session.Name != "__Host-ostiary_session_"+string(u.ID) || current.Name != "__Host-ostiary_account" || current.Value != string(u.ID) {
 		t.Errorf("cookies %s and %s", session, current)
 	}
@@ -49,7 +58,7 @@ func TestCookiesOnHTTPS(t *testing.T) {
 		}
 	}
 	form.Set("remember", "1")
-	kept, current := two(t, ask(http.MethodPost, page, form.Encode(), waiting))
+	kept, current, _ := three(t, proven())
 	if kept.Expires.IsZero() || current.Expires.IsZero() {
 		t.Errorf("a remembered session ends with the browser: %s", kept)
 	}
@@ -85,10 +94,10 @@ func only(t *testing.T, res *http.Response) *http.Cookie {
 	return res.Cookies()[0]
 }
 
-func two(t *testing.T, res *http.Response) (first, second *http.Cookie) {
+func three(t *testing.T, res *http.Response) (first, second, third *http.Cookie) {
 	t.Helper()
-	if len(res.Cookies()) != 2 {
+	if len(res.Cookies()) != 3 {
 		t.Fatalf("%d %v", res.StatusCode, res.Cookies())
 	}
-	return res.Cookies()[0], res.Cookies()[1]
+	return res.Cookies()[0], res.Cookies()[1], res.Cookies()[2]
 }

@@ -186,7 +186,7 @@ var paths = []path{
 	}, entries: ofSession(model.CauseAdmin), first: grantEnds(model.CauseAdmin)},
 
 	{name: "the person sets a new password elsewhere", end: func(t *testing.T, s *scene) error {
-		elsewhere, err := s.h.Accounts.SignIn(t.Context(), account.Attempt{Login: s.u.Login, Password: password})
+		elsewhere, err := sessionOf(t.Context(), s.h.Accounts, s.u.Login, password)
 		if err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func prepareFamilies(t *testing.T, data string) (model.Client, model.Secret, []*
 	if _, err := p.Accounts.Create(ctx, servertest.Operator, account.NewUser{Login: "olena", Password: "correct horse battery"}); err != nil {
 		t.Fatal(err)
 	}
-	in, err := p.Accounts.SignIn(ctx, account.Attempt{Login: "olena", Password: "correct horse battery"})
+	in, err := sessionOf(ctx, p.Accounts, "olena", "correct horse battery")
 	if err != nil {
 		t.Fatal(err)
 	}

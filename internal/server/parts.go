@@ -87,12 +87,13 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p.Accounts, err = account.New(account.Config{
-		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
+		Store: p.Store, Keys: p.Keys, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
+		TokenLife:      model.MaxAccessLife + model.Leeway,
 		PasswordLength: c.PasswordLength, Words: p.words(),
-		TokenLife: model.MaxAccessLife + model.Leeway,
-		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
-		Post: p.Mail, Issuer: p.Config.Issuer, DeviceMail: c.DeviceMail, Logger: c.Logger,
+		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
+		Post: p.Mail, Issuer: p.Config.Issuer, Name: c.Name, DeviceMail: c.DeviceMail, Logger: c.Logger,
+		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
 	})
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	}
 	p.Authority, err = oauth.New(oauth.Config{
 		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
-		ACRValues:  []string{account.ACRPassword},
+		ACRValues: account.ACRs(), Stand: p.stand,
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
 		SignUp: c.SignUp, UILocales: language.Tags(),
 	})
@@ -132,6 +133,12 @@ func (p *Parts) openMail() (*mail.Post, error) {
 		c.Box = &mail.Box{}
 	}
 	return mail.New(c)
+}
+
+// stand tells the protocol what account says of a session.
+func (p *Parts) stand(ctx context.Context, s model.Session, methods []string) (oauth.Standing, error) {
+	st, err := p.Accounts.Standing(ctx, s, methods)
+	return oauth.Standing(st), err
 }
 
 // openSignal makes what tells others and what hears them. What they say is

@@ -131,8 +131,8 @@ func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.
 // people.
 func (p *Parts) handler() (http.Handler, error) {
 	doors, err := web.New(web.Config{
-		Accounts: p.Accounts, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language},
-		Logger: p.Config.Logger, RequestID: requestID, Address: address,
+		Accounts: p.Accounts, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
+		Logger: p.Config.Logger, RequestID: requestID, Address: address, Places: p.Config.Places,
 	})
 	if err != nil {
 		return nil, err

@@ -129,7 +129,8 @@ type Form struct {
 	Button map[string]url.Values // by class: what the button adds
 }
 
-// Form returns the only form of the page, beside the one of the languages.
+// Form returns the only form of the page, beside the one of the languages and that
+// of a passkey, which a script sends.
 func (p *Page) Form() Form {
 	p.b.t.Helper()
 	doc, err := html.Parse(strings.NewReader(p.Body))
@@ -138,7 +139,7 @@ func (p *Page) Form() Form {
 	}
 	var forms []Form
 	walk(doc, func(n *html.Node) {
-		if n.Data == "form" && attr(n, "class") != "languages" {
+		if n.Data == "form" && attr(n, "class") != "languages" && attr(n, "class") != "passkey" {
 			forms = append(forms, readForm(n))
 		}
 	})
@@ -155,6 +156,14 @@ func readForm(n *html.Node) Form {
 		case n.Data == "input" && attr(n, "type") == "radio" && !hasAttr(n, "checked"):
 		case n.Data == "input" && attr(n, "type") != "checkbox":
 			f.Values.Set(attr(n, "name"), attr(n, "value"))
+		case n.Data == "textarea":
+			f.Values.Set(attr(n, "name"), text(n))
+		case n.Data == "select":
+			walk(n, func(o *html.Node) {
+				if o.Data == "option" && (hasAttr(o, "selected") || !f.Values.Has(attr(n, "name"))) {
+					f.Values.Set(attr(n, "name"), attr(o, "value"))
+				}
+			})
 		case n.Data == "button":
 			v := url.Values{}
 			if name := attr(n, "name"); name != "" {
@@ -221,6 +230,16 @@ func walk(n *html.Node, visit func(*html.Node)) {
 	for c := range n.ChildNodes() {
 		walk(c, visit)
 	}
+}
+
+func text(n *html.Node) string {
+	var all strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			all.WriteString(c.Data)
+		}
+	}
+	return all.String()
 }
 
 func hasAttr(n *html.Node, name string) bool {

@@ -1,6 +1,7 @@
 package signal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -92,8 +93,15 @@ func (c Config) event(ctx context.Context, g model.Signal) (map[string]any, erro
 		r := reasonFor(g.Cause)
 		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, r.initiator, english(r.text)
 	case model.EventCredentialChange: // CAEP 1.0 §3.3
-		e["credential_type"], e["change_type"] = "password", g.Detail.ChangeType
-		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(passwordReason[g.Detail.ChangeType])
+		kind, text := cmp.Or(g.Detail.CredentialType, model.CredentialPassword), methodReason
+		switch kind {
+		case model.CredentialPassword:
+			text = passwordReason
+		case model.CredentialPlatform, model.CredentialRoaming:
+			text = passkeyReason
+		}
+		e["credential_type"], e["change_type"] = kind, g.Detail.ChangeType
+		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(text[g.Detail.ChangeType])
 	case model.EventTokenClaimsChange: // CAEP 1.0 §3.2
 		groups, err := c.groups(ctx, g.UserID)
 		if err != nil {
@@ -150,7 +158,11 @@ func reasonFor(cause model.Cause) reason {
 	return reason{"system", "The session was ended"}
 }
 
-var passwordReason = map[string]string{"create": "A first password was set", "update": "The password was changed"}
+var (
+	passwordReason = map[string]string{"create": "A first password was set", "update": "The password was changed"}
+	passkeyReason  = map[string]string{"create": "A passkey was added", "delete": "A passkey was removed"}
+	methodReason   = map[string]string{"create": "An app for codes was set up", "delete": "An app for codes was removed", "update": "A sign-in method was changed"}
+)
 
 // english is a message in the one language that there is, CAEP 1.0 §2.
 func english(text string) map[string]string { return map[string]string{"en": text} }

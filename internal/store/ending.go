@@ -105,6 +105,9 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.DeleteSignIns(id); err != nil { // what was half proven as well
+		return err
+	}
 	to, err := tx.reachOf(`user_id = $1`, string(id))
 	if err != nil {
 		return err
@@ -138,6 +141,9 @@ func (tx *Tx) EndAll(e Ending) error {
 		return err
 	}
 	if _, err := tx.exec(`UPDATE sessions SET ended_at = $1, due_at = 0 WHERE ended_at = 0`, e.At); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM sign_ins`); err != nil {
 		return err
 	}
 	_, err := tx.exec(`UPDATE grants SET ended_at = $1, end_cause = $2 WHERE ended_at = 0`, e.At, string(e.Cause))

@@ -51,6 +51,25 @@ func TestGrantsOf(t *testing.T) {
 	})
 }
 
+func TestUsesOf(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		soon := now() + 60
+		newGrant(t, s, model.Grant{ID: "old", UserID: "ann", ClientID: "shop", CreatedAt: 1, ExpiresAt: 2})
+		newGrant(t, s, model.Grant{ID: "young", UserID: "ann", ClientID: "shop", CreatedAt: 3, RotatedAt: 9, ExpiresAt: soon})
+		newGrant(t, s, model.Grant{ID: "last", UserID: "ann", ClientID: "shop", CreatedAt: 5, ExpiresAt: soon, EndedAt: 6})
+		newGrant(t, s, model.Grant{ID: "other", UserID: "bob", ClientID: "shop", CreatedAt: 99, ExpiresAt: soon})
+		equal(t, read(t, s, func(tx *store.Tx) ([]store.Use, error) { return tx.UsesOf("ann") }), []store.Use{{ClientID: "shop", Since: 1, Last: 9}})
+		var got []model.GrantID
+		for _, g := range read(t, s, func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsTo("ann", "shop") }) {
+			got = append(got, g.ID)
+		}
+		equal(t, got, []model.GrantID{"young"})
+		if nothing := read(t, s, func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsTo("ann", "nobody") }); len(nothing) != 0 {
+			t.Errorf("%v", nothing)
+		}
+	})
+}
+
 func TestRefresh(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		const idle = 200

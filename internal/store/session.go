@@ -3,31 +3,39 @@ package store
 import "github.com/ostiary/ostiary/internal/model"
 
 const sessionColumns = `id, cookie_hash, user_id, auth_time, acr, amr, remember,
-	created_at, seen_at, idle_at, expires_at, ended_at, user_agent, address`
+	created_at, seen_at, idle_at, expires_at, ended_at, user_agent, address, factors`
 
 func scanSession(row scanner) (s model.Session, err error) {
 	err = row.Scan((*string)(&s.ID), &s.CookieHash, (*string)(&s.UserID), &s.AuthTime, &s.ACR, (*list)(&s.AMR), &s.Remember,
-		&s.CreatedAt, &s.SeenAt, &s.IdleAt, &s.ExpiresAt, &s.EndedAt, &s.UserAgent, &s.Address)
+		&s.CreatedAt, &s.SeenAt, &s.IdleAt, &s.ExpiresAt, &s.EndedAt, &s.UserAgent, &s.Address, document{&s.Factors})
 	return s, err
 }
 
 // InsertSession adds a session of a person who exists. It fails with
 // ErrConflict if its ID or its cookie is known.
 func (tx *Tx) InsertSession(s model.Session) error {
+	factors, err := document{s.Factors}.text()
+	if err != nil {
+		return err
+	}
 	return tx.insert(`INSERT INTO sessions (`+sessionColumns+`, due_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`,
 		string(s.ID), s.CookieHash, string(s.UserID), s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
-		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address, dueAt(s))
+		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address, factors, dueAt(s))
 }
 
 // RenewSession writes all of a session that nobody ended but its ID, its person
 // and its beginning: they proved anew who they are. It fails with ErrNotFound.
 func (tx *Tx) RenewSession(s model.Session) error {
+	factors, err := document{s.Factors}.text()
+	if err != nil {
+		return err
+	}
 	return tx.must(`UPDATE sessions SET cookie_hash = $2, auth_time = $3, acr = $4, amr = $5, remember = $6,
-		seen_at = $7, idle_at = $8, expires_at = $9, user_agent = $10, address = $11, due_at = $12
+		seen_at = $7, idle_at = $8, expires_at = $9, user_agent = $10, address = $11, due_at = $12, factors = $13
 		WHERE id = $1 AND ended_at = 0`,
 		string(s.ID), s.CookieHash, s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
-		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address, dueAt(s))
+		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address, dueAt(s), factors)
 }
 
 // dueAt is when a session is over by itself, 0 if it has been ended.

@@ -45,6 +45,12 @@ func TestSweep(t *testing.T) {
 		hasAuth := func(id string) func(*store.Tx) error {
 			return missing(func(tx *store.Tx) (model.AuthSession, error) { return tx.AuthSession(id, 0) })
 		}
+		ceremony := func(holder string, expires int64) func(*store.Tx) error {
+			return func(tx *store.Tx) error { return tx.PutCeremony(holder, "", expires) }
+		}
+		hasCeremony := func(holder string) func(*store.Tx) error {
+			return missing(func(tx *store.Tx) (string, error) { return tx.TakeCeremony(holder, 0) })
+		}
 		link := func(hash string, expires int64) func(*store.Tx) error {
 			return func(tx *store.Tx) error { return tx.InsertLink(store.Link{Hash: hash, ExpiresAt: expires}) }
 		}
@@ -122,6 +128,8 @@ func TestSweep(t *testing.T) {
 			{"expired request", request("r2", at), hasRequest("r2"), true},
 			{"auth session", auth("as1", long), hasAuth("as1"), false},
 			{"expired auth session", auth("as2", at), hasAuth("as2"), true},
+			{"question to an authenticator", ceremony("q1", long), hasCeremony("q1"), false},
+			{"expired question to an authenticator", ceremony("q2", at), hasCeremony("q2"), true},
 			{"link", link("l1", long), hasLink("l1"), false},
 			{"expired link", link("l2", at), hasLink("l2"), true},
 			{"assertion", assertion("a1", long), hasAssertion("a1"), false},

@@ -8,11 +8,11 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-const userColumns = `id, login, password_hash, status, admin, profile, created_at, updated_at, password_at`
+const userColumns = `id, login, password_hash, status, admin, profile, created_at, updated_at, password_at, sign_in`
 
 func scanUser(row scanner) (u model.User, err error) {
 	err = row.Scan((*string)(&u.ID), &u.Login, &u.PasswordHash, (*string)(&u.Status), &u.Admin,
-		document{&u.Profile}, &u.CreatedAt, &u.UpdatedAt, &u.PasswordAt)
+		document{&u.Profile}, &u.CreatedAt, &u.UpdatedAt, &u.PasswordAt, document{&u.SignIn})
 	return u, err
 }
 
@@ -22,10 +22,14 @@ func (tx *Tx) InsertUser(u model.User) error {
 	if err != nil {
 		return err
 	}
+	policy, err := document{u.SignIn}.text()
+	if err != nil {
+		return err
+	}
 	if err := tx.insert(`INSERT INTO users (`+userColumns+`, email)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
 		string(u.ID), u.Login, u.PasswordHash, string(u.Status), u.Admin,
-		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt, strings.ToLower(u.Profile.Email)); err != nil {
+		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt, policy, strings.ToLower(u.Profile.Email)); err != nil {
 		return err
 	}
 	return tx.indexUser(u)
@@ -78,12 +82,16 @@ func (tx *Tx) UpdateUser(u model.User) error {
 	if err != nil {
 		return err
 	}
+	policy, err := document{u.SignIn}.text()
+	if err != nil {
+		return err
+	}
 	before, err := tx.User(u.ID)
 	if err != nil {
 		return err
 	}
-	if err := tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6, email = $7 WHERE id = $1`,
-		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt, strings.ToLower(u.Profile.Email)); err != nil {
+	if err := tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6, email = $7, sign_in = $8 WHERE id = $1`,
+		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt, strings.ToLower(u.Profile.Email), policy); err != nil {
 		return err
 	}
 	return tx.indexAgain(before, u)

@@ -78,6 +78,9 @@ func (s *Web) enter(w http.ResponseWriter, r *http.Request, in account.Entry) {
 		}
 	}
 	s.cookies.setSession(w, in.Cookie, in.Session)
+	if in.Device != "" {
+		s.cookies.setDevice(w, r, in.User.ID, in.Device)
+	}
 }
 
 // cookiesOf are the cookies of the sessions that a browser has.
@@ -92,6 +95,7 @@ type visit struct {
 	who      *signedIn  // whom of them the request is for; nil: nobody
 	step     oauth.Step
 	refusal  *oauth.Error
+	progress account.Progress // on the way to a session
 }
 
 // arrive finds out whom a request is for and what it needs next.
@@ -112,7 +116,10 @@ func (s *Web) arrive(r *http.Request, z oauth.Authorization) (v visit, err error
 		sessions = slices.Delete(sessions, i, i+1)
 	}
 	v.step, v.refusal = s.Authority.Next(r.Context(), z, v.who.or(), sessions...)
-	return v, nil
+	if v.step == oauth.StepFactor || z.Stored() && v.step != oauth.StepRefuse {
+		v.progress, err = s.Accounts.Progress(r.Context(), holder(z), s.wanted(r, v))
+	}
+	return v, err
 }
 
 // hinted is the one whom a request's login_hint means, if they are signed in.
@@ -128,6 +135,20 @@ func hinted(z oauth.Authorization, accounts []signedIn) model.UserID {
 		return people[i].ID
 	}
 	return ""
+}
+
+// holder is under what the proofs for a request are kept. A request is bound to its
+// browser, and so are they.
+func holder(z oauth.Authorization) string { return string(z.Request.ID) }
+
+// wanted is what somebody has to prove for a request before a session begins.
+func (s *Web) wanted(r *http.Request, v visit) account.Wanted {
+	w := account.Wanted{Methods: v.z.Client.SignInMethods, Devices: s.cookies.devices(r)}
+	w.ACR, w.Wish = s.Authority.Wanted(v.z)
+	if v.step == oauth.StepFactor {
+		w.Session = v.who.or()
+	}
+	return w
 }
 
 // find returns who of a browser's people has an ID.

@@ -22,6 +22,7 @@ func (s *Web) authorize(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	wishesOf(r).asked = z.Request.Asked.UILocales
+	s.wear(r, z.Client)
 	if r.Method == http.MethodPost {
 		// Posted from another site, the request carries no session cookie
 		// (SameSite=Lax). The redirect that follows does.
@@ -51,9 +52,10 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		return err
 	}
 	s.keepState(w, r, v.accounts)
+	if v.proving() {
+		return s.prove(w, r, v)
+	}
 	switch v.step {
-	case oauth.StepLogin:
-		return s.sendTo(w, r, z, "/login")
 	case oauth.StepCreate:
 		return s.sendTo(w, r, z, "/create")
 	case oauth.StepSelect:
@@ -107,6 +109,7 @@ func (s *Web) pageOf(z oauth.Authorization, page string) string {
 func (s *Web) waiting(r *http.Request) (oauth.Authorization, error) {
 	z, err := s.Authority.Resume(r.Context(), model.RequestID(r.PathValue("id")), s.cookies.interaction(r))
 	wishesOf(r).asked = z.Request.Asked.UILocales
+	s.wear(r, z.Client)
 	return z, err
 }
 
@@ -128,9 +131,18 @@ func (s *Web) at(w http.ResponseWriter, r *http.Request, steps ...oauth.Step) (v
 }
 
 func clientOf(z oauth.Authorization) clientView {
-	c := z.Client
+	v := viewOf(z.Client)
+	v.Logo = z.Logo
+	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
+		v.Host = u.Hostname()
+	}
+	return v
+}
+
+// viewOf is what there is to show of a client itself.
+func viewOf(c model.Client) clientView {
 	v := clientView{
-		Name: c.Name, URI: c.URI, Logo: z.Logo, Policy: c.PolicyURI, Terms: c.TermsURI,
+		Name: c.Name, URI: c.URI, Policy: c.PolicyURI, Terms: c.TermsURI,
 		Stranger: c.Origin != model.OriginOperator,
 	}
 	if c.Origin == model.OriginDocument {
@@ -141,9 +153,6 @@ func clientOf(z oauth.Authorization) clientView {
 		v.Name = v.Site
 	case v.Name == "":
 		v.Name = string(c.ID)
-	}
-	if u, err := url.Parse(z.Request.Asked.RedirectURI); err == nil {
-		v.Host = u.Hostname()
 	}
 	return v
 }

@@ -29,6 +29,10 @@ import (
 // so it is SameSite=None, which browsers take with Secure alone; on
 // http://localhost they take that as well.
 //
+// One more says to a person who has signed in before that this browser is known to
+// them: so that strangers who guess elsewhere hold nobody up here, and so that no
+// second factor need be asked again. It is there for each person, under their ID.
+//
 // The last one is the language that somebody chose. It says nothing else, and is
 // there for those alone who chose one.
 type cookies struct {
@@ -49,6 +53,10 @@ func (c cookies) sessionName(id model.UserID) string {
 func (c cookies) currentName() string     { return c.name("__Host-", "ostiary_account") }
 func (c cookies) interactionName() string { return c.name("__Secure-", "ostiary_interaction") }
 
+func (c cookies) deviceName(id model.UserID) string {
+	return c.name("__Host-", "ostiary_device_"+string(id))
+}
+
 func (c cookies) languageName() string { return c.name("__Host-", "ostiary_language") }
 
 func (c cookies) stateName() string { return c.name("__Host-", "ostiary_state") }
@@ -59,9 +67,38 @@ const maxSessions = 2 * account.MaxAccounts
 
 // sessions returns the session cookies of a browser, by whom they say they are of.
 func (c cookies) sessions(r *http.Request) map[model.UserID]model.Secret {
+	return byPerson(r, c.sessionName(""))
+}
+
+// devices returns the cookies by which people know a browser.
+func (c cookies) devices(r *http.Request) map[model.UserID]model.Secret {
+	return byPerson(r, c.deviceName(""))
+}
+
+// setDevice makes a browser known to a person, as long as browsers remember. Those
+// of more people than can be signed in are not kept.
+func (c cookies) setDevice(w http.ResponseWriter, r *http.Request, id model.UserID, value model.Secret) {
+	known := c.devices(r)
+	delete(known, id)
+	for one := range known {
+		if len(known) < account.MaxAccounts {
+			break
+		}
+		delete(known, one)
+		k := c.cookie(c.deviceName(one), "/", "")
+		k.MaxAge = -1
+		http.SetCookie(w, k)
+	}
+	k := c.cookie(c.deviceName(id), "/", value)
+	k.MaxAge = int(account.DeviceLife.Seconds())
+	http.SetCookie(w, k)
+}
+
+// byPerson returns the cookies whose name is a prefix and the ID of a person.
+func byPerson(r *http.Request, prefix string) map[model.UserID]model.Secret {
 	found := map[model.UserID]model.Secret{}
 	for _, k := range r.Cookies() {
-		id, ok := strings.CutPrefix(k.Name, c.sessionName(""))
+		id, ok := strings.CutPrefix(k.Name, prefix)
 		if ok && id != "" && len(found) < maxSessions {
 			if value := read(r, k.Name); value != "" {
 				found[model.UserID(id)] = value
@@ -83,6 +120,13 @@ func (c cookies) language(r *http.Request) string { return read(r, c.languageNam
 func (c cookies) setLanguage(w http.ResponseWriter, tag string) {
 	k := c.cookie(c.languageName(), "/", model.Secret(tag))
 	k.MaxAge = int((365 * 24 * time.Hour).Seconds())
+	http.SetCookie(w, k)
+}
+
+// dropLanguage forgets a choice of language.
+func (c cookies) dropLanguage(w http.ResponseWriter) {
+	k := c.cookie(c.languageName(), "/", "")
+	k.MaxAge = -1
 	http.SetCookie(w, k)
 }
 

@@ -15,7 +15,7 @@ func (s *Web) showCreate(w http.ResponseWriter, r *http.Request) error {
 	if !s.Authority.SignUp {
 		return s.notFound(w, r)
 	}
-	v, here, err := s.at(w, r, oauth.StepCreate, oauth.StepLogin, oauth.StepSelect)
+	v, here, err := s.at(w, r, oauth.StepCreate, oauth.StepLogin, oauth.StepFactor, oauth.StepSelect)
 	if err != nil || !here {
 		return err
 	}
@@ -47,22 +47,37 @@ func (s *Web) create(w http.ResponseWriter, r *http.Request) error {
 		s.send(w, r, z.Cancel())
 		return nil
 	}
-	in, err := s.Accounts.SignUp(r.Context(), f.Get("name"), account.Attempt{
-		Login:     f.Get("login"),
-		Password:  model.Secret(f.Get("password")),
-		UserAgent: r.UserAgent(),
-		Address:   s.Address(r),
-		Browser:   s.cookiesOf(r),
-	})
-	if err != nil {
-		return s.createFailed(w, r, z, err)
+	t := s.attempt(r)
+	if s.Accounts.AppliesByMail(f.Get("login")) {
+		return s.applyByMail(w, r, z, t)
 	}
-	s.enter(w, r, in)
-	if err := s.Authority.Authenticated(r.Context(), &z, in.Session); err != nil {
-		return err
+	t.Login, t.Password = f.Get("login"), model.Secret(f.Get("password"))
+	if _, err := s.Accounts.SignUp(r.Context(), holder(z), f.Get("name"), t); err != nil {
+		return s.createFailed(w, r, z, err)
 	}
 	redirect(w, r, s.pageOf(z, ""))
 	return nil
+}
+
+// applyByMail makes an account when the letter to its address is answered. Whoever
+// asks sees the same whether there is one already.
+func (s *Web) applyByMail(w http.ResponseWriter, r *http.Request, z oauth.Authorization, t account.Attempt) error {
+	t.Login, t.Password = r.PostForm.Get("login"), model.Secret(r.PostForm.Get("password"))
+	if err := s.Accounts.Apply(r.Context(), r.PostForm.Get("name"), t, s.asker(w, r, holder(z))); err != nil {
+		return s.createFailed(w, r, z, err)
+	}
+	redirect(w, r, s.pageOf(z, "/create/code"))
+	return nil
+}
+
+// showCreateCode asks for the code of the letter to an applicant; after a link it goes
+// on without.
+func (s *Web) showCreateCode(w http.ResponseWriter, r *http.Request) error {
+	return s.letterCode(w, r, model.ConfirmSignUp)
+}
+
+func (s *Web) createCode(w http.ResponseWriter, r *http.Request) error {
+	return s.takeLetterCode(w, r, model.ConfirmSignUp)
 }
 
 func (s *Web) createFailed(w http.ResponseWriter, r *http.Request, z oauth.Authorization, err error) error {
@@ -78,6 +93,8 @@ func (s *Web) createFailed(w http.ResponseWriter, r *http.Request, z oauth.Autho
 	case errors.Is(err, account.ErrSignUpLimit):
 		w.Header().Set("Retry-After", "3600")
 		page.Status, page.Error = http.StatusTooManyRequests, s.pages.text(r, "create.error.limit")
+	case errors.Is(err, account.ErrLetterLimit):
+		page.Status, page.Error = s.tooManyLetters(w), s.pages.text(r, "verify.error.limit")
 	case errors.Is(err, account.ErrSignUpOff):
 		page.Status, page.Error = http.StatusForbidden, s.pages.text(r, "create.error.off")
 	case errors.Is(err, account.ErrBusy):

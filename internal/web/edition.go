@@ -21,7 +21,7 @@ type edition struct {
 // layoutFiles are shared by all pages; each other file in templates is one page
 // and defines pageParts.
 var (
-	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html"}
+	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html", "templates/passkey.html"}
 	pageParts   = []string{"title", "main"}
 )
 
@@ -36,7 +36,7 @@ func (p *pages) parseEdition(files fs.FS, words language.Texts) (*edition, error
 			return nil, err
 		}
 		// html/template finds its own objections at the first execution only.
-		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/"}); err != nil {
+		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/", Sheets: []string{"/"}}); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +79,9 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 			}
 			return "", errors.New("no static file " + name)
 		},
+		"brand":   func() brand { return p.brand },
 		"name":    tidy,
+		"capital": capital,
 		"initial": initial,
 		"website": website,
 		"host":    hostOf,

@@ -34,7 +34,7 @@ func (s *Web) formPostPage(r *http.Request, text, action string, fields []hidden
 	return formPostPage{
 		Language: words.Tag, Direction: words.Direction, Installation: s.pages.theme.Name,
 		Title: s.pages.text(r, "formpost.title"), Text: text, Submit: s.pages.text(r, "formpost.submit"),
-		Action: action, Base: s.base, Fields: fields,
+		Action: action, Base: s.base, Fields: fields, Sheets: s.pages.sheets(r),
 	}
 }
 
@@ -44,6 +44,7 @@ type formPostPage struct {
 	Language, Direction, Installation string
 	Title, Text, Submit               string
 	Action, Base                      string
+	Sheets                            []string // addresses of style sheets beside ours
 	Fields                            []hiddenField
 }
 
@@ -62,6 +63,8 @@ var formPostTemplate = template.Must(template.New("formpost").Funcs(template.Fun
 <meta name="robots" content="noindex">
 <title>{{.Title}} · {{.Installation}}</title>
 <link rel="stylesheet" href="{{.Base}}{{asset "style.css"}}">
+{{range .Sheets}}<link rel="stylesheet" href="{{.}}">
+{{end -}}
 </head>
 <body>
 <main class="card">

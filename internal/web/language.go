@@ -14,10 +14,12 @@ import (
 const maxBack = 4096
 
 // wishes are what is found out, while a request is answered, of the language that
-// its page should be in. It goes along in the request's context.
+// its page should be in, and of its look. It goes along in the request's context.
 type wishes struct {
 	asked  []string // "ui_locales" of the application, OpenID Connect Core §3.1.2.1
 	locale *string  // the claim of whoever is signed in; nil: nobody has looked
+
+	sheet string // address of the style sheet of the client that the page is about
 }
 
 type wishesKey struct{}

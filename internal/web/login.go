@@ -3,6 +3,8 @@ package web
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
@@ -10,7 +12,7 @@ import (
 )
 
 func (s *Web) showLogin(w http.ResponseWriter, r *http.Request) error {
-	steps := []oauth.Step{oauth.StepLogin, oauth.StepSelect, oauth.StepCreate}
+	steps := []oauth.Step{oauth.StepLogin, oauth.StepFactor, oauth.StepSelect, oauth.StepCreate}
 	somebodyElse := r.URL.Query().Has(another)
 	if somebodyElse {
 		steps = append(steps, oauth.StepConsent)
@@ -33,8 +35,17 @@ func (s *Web) loginPage(v visit) loginPage {
 	if len(v.accounts) > 0 && v.z.Request.Asked.Subject == "" {
 		page.Select = s.pageOf(v.z, "/select")
 	}
+	if s.Accounts.Takes(model.MethodMail, v.z.Client.SignInMethods) {
+		page.Mail = s.pageOf(v.z, "/mail")
+	}
+	if s.Accounts.Mails() {
+		page.Recover = s.base + pathRecover + "?request=" + url.QueryEscape(string(v.z.Request.ID))
+	}
 	if s.Authority.SignUp {
 		page.Create = s.pageOf(v.z, "/create")
+	}
+	if s.offersPasskey(v) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/passkey"), Autofill: true}
 	}
 	return page
 }
@@ -66,23 +77,18 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 		s.send(w, r, z.Cancel())
 		return nil
 	}
-	in, err := s.Accounts.SignIn(r.Context(), account.Attempt{
-		Login:     f.Get("login"),
-		Password:  model.Secret(f.Get("password")),
-		Remember:  f.Get("remember") != "",
-		UserAgent: r.UserAgent(),
-		Address:   s.Address(r),
-		Browser:   s.cookiesOf(r),
-	})
-	if err != nil {
+	t := s.attempt(r)
+	t.Login, t.Password, t.Remember = f.Get("login"), model.Secret(f.Get("password")), f.Get("remember") != ""
+	if err := s.Accounts.Password(r.Context(), holder(z), t); err != nil {
 		return s.loginFailed(w, r, z, err)
-	}
-	s.enter(w, r, in)
-	if err := s.Authority.Authenticated(r.Context(), &z, in.Session); err != nil {
-		return err
 	}
 	redirect(w, r, s.pageOf(z, ""))
 	return nil
+}
+
+// attempt is what every proof tells of the browser that it comes from.
+func (s *Web) attempt(r *http.Request) account.Attempt {
+	return account.Attempt{UserAgent: r.UserAgent(), Address: s.Address(r), Browser: s.cookiesOf(r), Devices: s.cookies.devices(r)}
 }
 
 func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Authorization, err error) error {
@@ -92,7 +98,12 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 	}
 	page := s.loginPage(v)
 	page.Status, page.Login, page.Remember = http.StatusUnprocessableEntity, r.PostForm.Get("login"), r.PostForm.Get("remember") != ""
+	var tooSoon account.ErrTooSoon
+	fault := s.passkeyFault(r, err)
+	page.Passkey.blame(s.Accounts.PasskeySite(), err)
 	switch {
+	case fault != "":
+		page.Error, page.Field = fault, "passkey"
 	case errors.Is(err, account.ErrCredentials):
 		page.Error = s.pages.text(r, "login.error.credentials")
 	case errors.Is(err, account.ErrLocked):
@@ -100,10 +111,21 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 	case errors.Is(err, account.ErrBusy):
 		w.Header().Set("Retry-After", "5")
 		page.Status, page.Error = http.StatusServiceUnavailable, s.pages.text(r, "login.error.busy")
+	case errors.As(err, &tooSoon):
+		page.Status, page.Error = http.StatusTooManyRequests, s.tooSoon(w, r, tooSoon)
 	default:
 		return err
 	}
 	s.Logger.InfoContext(r.Context(), "sign-in failed", "error", err, "client", z.Client.ID, "request", s.RequestID(r))
 	s.pages.login(w, r, page)
 	return nil
+}
+
+// tooSoon says when the next attempt may be made, to the person and their browser.
+func (s *Web) tooSoon(w http.ResponseWriter, r *http.Request, e account.ErrTooSoon) string {
+	w.Header().Set("Retry-After", strconv.FormatInt(e.Wait, 10))
+	if e.Wait < 60 {
+		return s.pages.text(r, "login.error.soon", "count", strconv.FormatInt(e.Wait, 10))
+	}
+	return s.pages.text(r, "login.error.later", "count", strconv.FormatInt((e.Wait+59)/60, 10))
 }

@@ -24,6 +24,7 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.wear(r, l.Client)
 	var hidden []hiddenField
 	for _, name := range logoutFields {
 		if v := f.Get(name); v != "" {
@@ -84,6 +85,7 @@ func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.wear(r, l.Client)
 	if f.Get("decision") == "cancel" {
 		redirect(w, r, s.base+"/")
 		return nil

@@ -23,10 +23,14 @@ type mailPage struct {
 func (mailPage) view() string { return "mail" }
 
 func (s *Web) mailPage(r *http.Request, me visitor) mailPage {
-	return mailPage{
+	page := mailPage{
 		shell: s.shell(r, me), Action: s.base + pathMail, Mails: s.Accounts.Mails(),
 		Email: me.User.Profile.Email, Verified: me.User.Profile.EmailVerified,
 	}
+	if !page.Verified {
+		page.Typed = page.Email
+	}
+	return page
 }
 
 func (s *Web) showMail(w http.ResponseWriter, r *http.Request, me visitor) error {

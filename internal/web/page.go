@@ -13,11 +13,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 //go:embed templates/*.html
@@ -28,6 +28,7 @@ type Theme struct {
 	Name     string // of the installation; empty: "Ostiary"
 	Base     string // path of the issuer, "" or like "/auth": links to our own pages and files begin with it
 	Language string // of language.Tags, for whoever wishes for none of them; empty: English
+	Look     theme.Look
 }
 
 // contentPolicy is the Content-Security-Policy of every page. There is no
@@ -63,6 +64,9 @@ type pages struct {
 	menu     []menuItem
 
 	passwordLength int // characters of a new password, at least
+
+	brand brand
+	files map[string]staticFile // of the theme, by the last part of their addresses
 }
 
 // menuItem is a language that can be chosen.
@@ -70,8 +74,9 @@ type menuItem struct{ Tag, Name string }
 
 // frame is a page with what stands around it.
 type frame struct {
-	Page any
-	Back string // where a choice of language leads; empty: none is offered
+	Page   any
+	Back   string   // where a choice of language leads; empty: none is offered
+	Sheets []string // addresses of style sheets beside ours
 }
 
 // newPages parses all templates. A page that lacks a part, a text or a file is
@@ -103,6 +108,7 @@ func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages
 	for _, tag := range tags {
 		p.menu = append(p.menu, menuItem{tag, all[tag].Name})
 	}
+	p.dress(theme.Look)
 	for _, tag := range tags {
 		var err error
 		if p.editions[tag], err = p.parseEdition(files, all[tag]); err != nil {
@@ -153,8 +159,7 @@ func (p *pages) claims(r *http.Request, names []string) []scopeView {
 		words = append(words, p.text(r, "claim."+name))
 	}
 	list := strings.Join(words, p.text(r, "consent.claims.and"))
-	first, size := utf8.DecodeRuneInString(list)
-	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: string(unicode.ToUpper(first)) + list[size:]}}
+	return []scopeView{{Name: "claims", Title: p.text(r, "consent.claims"), Detail: capital(list)}}
 }
 
 // draw writes a page, whole or not at all.
@@ -162,7 +167,7 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	var body bytes.Buffer
 	e := p.edition(r)
 	headers := pageHeaders{kind: "text/html; charset=utf-8", policy: contentPolicy + d.policy, opener: d.opener, language: e.words.Tag}
-	around := frame{Page: d.data}
+	around := frame{Page: d.data, Sheets: p.sheets(r)}
 	if !d.once {
 		around.Back = p.backTo(r)
 	}
@@ -291,15 +296,113 @@ type loginPage struct {
 	Action   string
 	Select   string     // address of the page that lists who is signed in; empty: none
 	Create   string     // address of the page that makes an account; empty: none
+	Mail     string     // address of the page that mails a code; empty: none
+	Recover  string     // address of the page for who has forgotten their password; empty: none
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
+	Field    string     // "passkey" where it is about that, and not about what was typed
 	Remember bool
-	Display  string // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
+	Passkey  *passkeyView // nil: none is asked for
 }
 
+func (v loginPage) policy() string { return v.Passkey.policy() }
+
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
-	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
+}
+
+// factorPage asks for a further factor. It posts method, code and, from the second
+// button, decision=cancel.
+type factorPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	User   userView
+	Method string // that is asked for
+	Others []factorLink
+	Login  string // address of the sign-in page, for somebody else
+	Trust  int    // days for which the browser can be remembered; 0: it cannot
+	Later  bool   // it need not be now
+	Error  string // empty: none
+
+	Passkey *passkeyView // nil: none is asked for
+}
+
+// Typed reports whether the method is something to type.
+func (v factorPage) Typed() bool { return v.Method != "passkey" && v.Method != "mail" }
+
+// Days is Trust for people.
+func (v factorPage) Days() string { return strconv.Itoa(v.Trust) }
+
+// factorLink leads to another method.
+type factorLink struct{ Method, Address string }
+
+func (v factorPage) policy() string { return v.Passkey.policy() }
+
+func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
+}
+
+// enrolPage lets somebody set up the factor that they have to have from now on. It
+// posts method, code and decision.
+type enrolPage struct {
+	Status int // 0: 200
+	Action string
+	Client clientView // zero: nobody sent them
+	User   userView
+	App    *appView // nil: none can be set up
+	Later  bool     // it need not be now
+	Error  string   // empty: none
+
+	Passkey *passkeyView // nil: none can be set up
+}
+
+// appView is the secret of an app that is being set up: as text, as an address, and
+// as a picture in SVG.
+type appView struct {
+	Secret, Address string
+	Box, Path       string
+}
+
+// Link is the address, which has a scheme that apps for codes have and html/template
+// would not take.
+func (v appView) Link() template.URL {
+	if !strings.HasPrefix(v.Address, "otpauth://totp/") {
+		return ""
+	}
+	return template.URL(v.Address)
+}
+
+// codesPage shows recovery codes, once.
+type codesPage struct {
+	Codes []string
+	Next  string // address that it leads on to
+	User  userView
+}
+
+// File is the codes as something to download, without a script.
+func (v codesPage) File() template.URL {
+	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(strings.Join(v.Codes, "\n")+"\n"))
+}
+
+func newCodesPage(codes []model.Secret, next string, user userView) codesPage {
+	v := codesPage{Next: next, User: user}
+	for _, code := range codes {
+		v.Codes = append(v.Codes, code.Reveal())
+	}
+	return v
+}
+
+func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
+	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
+}
+
+func (v enrolPage) policy() string { return v.Passkey.policy() }
+
+func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,
@@ -391,16 +494,14 @@ type signedOutPage struct {
 	Frames []oauth.Frame // what the browser has to load before it goes there
 }
 
-// Seconds is how long the applications in the frames have before the browser
-// goes back. It does not wait for them: what has loaded in a frame of another
-// origin cannot be seen, and one that does not answer must not hold anybody up.
-func (v signedOutPage) Seconds() int { return 3 }
-
-// Refresh makes the browser go back by itself, without a script. The address of a
+// Refresh makes the browser go back by itself, without a script: as soon as the
+// page has loaded, and with it the frames of the applications (HTML, "completely
+// loaded"). A time to wait would be one that nobody can change (WCAG 2.2 §2.2.1);
+// and where an application does not answer, there is the link. The address of a
 // native application may have a scheme of its own, which is why it is not one
 // that html/template would take.
 func (v signedOutPage) Refresh() template.HTMLAttr {
-	return template.HTMLAttr(fmt.Sprintf(`content="%d; url=%s"`, v.Seconds(), template.HTMLEscapeString(string(v.Link()))))
+	return template.HTMLAttr(fmt.Sprintf(`content="0; url=%s"`, template.HTMLEscapeString(string(v.Link()))))
 }
 
 // Link is the way back for a click, if it is of a kind that can be registered: of
@@ -473,14 +574,25 @@ func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage)
 type selfPage interface{ view() string }
 
 func (p *pages) self(w http.ResponseWriter, r *http.Request, status int, v selfPage) {
-	p.draw(w, r, drawing{view: v.view(), status: status, opener: openerOwn, data: v})
+	d := drawing{view: v.view(), status: status, opener: openerOwn, data: v}
+	if s, ok := v.(scripted); ok {
+		d.policy = s.policy()
+	}
+	p.draw(w, r, d)
 }
+
+// scripted is a page that may do more than contentPolicy lets it.
+type scripted interface{ policy() string }
 
 // pageData lists every page with data of its type.
 var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
 	"create":    createPage{},
+	"factor":    factorPage{},
+	"enrol":     enrolPage{},
+	"codes":     codesPage{},
+	"totp":      totpPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},
@@ -496,8 +608,16 @@ var pageData = map[string]any{
 	"home":      homePage{},
 	"notfound":  notFoundPage{},
 
-	"account":  overviewPage{},
-	"profile":  profilePage{},
-	"mail":     mailPage{},
-	"mailcode": mailCodePage{},
+	"account":      overviewPage{},
+	"profile":      profilePage{},
+	"mail":         mailPage{},
+	"mailcode":     mailCodePage{},
+	"methods":      methodsPage{},
+	"sessions":     sessionsPage{},
+	"applications": applicationsPage{},
+	"activity":     activityPage{},
+	"data":         dataPage{},
+	"delete":       deletePage{},
+	"deleted":      deletedPage{},
+	"passkeys":     passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }

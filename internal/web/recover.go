@@ -31,7 +31,8 @@ type askPage struct {
 	Status        int // 0: 200
 	Action        string
 	Title, Text   string
-	Login         string // what was typed before
+	Known         bool   // whom is known, and not asked
+	Login         string // what was typed before, or who it is
 	Error         string // empty: none
 	Back          string // address of the sign-in
 	Submit, Leave string

@@ -107,9 +107,28 @@ var flaws = map[account.ErrInvalid]string{
 	{Field: "password", Reason: account.NotText}:          "flaw.password.text",
 }
 
+// claimFlaws says what is wrong with a field of a profile, by the reason.
+var claimFlaws = map[account.Reason]string{
+	account.TooLong:       "account.flaw.long",
+	account.ClaimLong:     "account.flaw.long",
+	account.NotText:       "account.flaw.text",
+	account.NotOneLine:    "account.flaw.line",
+	account.NotLines:      "account.flaw.text",
+	account.NotWebAddress: "account.flaw.address",
+	account.NotDate:       "account.flaw.date",
+	account.NotZone:       "account.flaw.zone",
+	account.NotLocale:     "account.flaw.locale",
+	account.NotPhone:      "account.flaw.phone",
+	account.Unseen:        "account.flaw.unseen",
+	account.Mixed:         "account.flaw.mixed",
+}
+
 // flaw says to the person who sent r what is wrong with what they typed.
 func (p *pages) flaw(r *http.Request, wrong account.ErrInvalid) string {
 	key, ok := flaws[wrong]
+	if !ok {
+		key, ok = claimFlaws[wrong.Reason]
+	}
 	switch {
 	case !ok:
 		return p.text(r, "flaw.other")

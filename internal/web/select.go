@@ -9,7 +9,7 @@ import (
 // showSelect lists who is signed in at this browser. Where a person is asked for
 // anything, they may come here and say that it is for another one of them.
 func (s *Web) showSelect(w http.ResponseWriter, r *http.Request) error {
-	v, here, err := s.at(w, r, oauth.StepSelect, oauth.StepLogin, oauth.StepCreate, oauth.StepConsent)
+	v, here, err := s.at(w, r, oauth.StepSelect, oauth.StepLogin, oauth.StepFactor, oauth.StepCreate, oauth.StepConsent)
 	if err != nil || !here {
 		return err
 	}
@@ -34,7 +34,7 @@ const another = "another"
 // selectAccount proves whom the request is for. It is one of those who are signed
 // in here, whatever the form says.
 func (s *Web) selectAccount(w http.ResponseWriter, r *http.Request) error {
-	v, here, err := s.at(w, r, oauth.StepSelect, oauth.StepLogin, oauth.StepCreate, oauth.StepConsent)
+	v, here, err := s.at(w, r, oauth.StepSelect, oauth.StepLogin, oauth.StepFactor, oauth.StepCreate, oauth.StepConsent)
 	if err != nil || !here {
 		return err
 	}
@@ -49,6 +49,10 @@ func (s *Web) selectAccount(w http.ResponseWriter, r *http.Request) error {
 	// Who has been signed out meanwhile is not there: the dispatcher knows what then.
 	if who := find(v.accounts, f.Get("account")); who != nil {
 		if err := s.Authority.Choose(r.Context(), &v.z, who.Session); err != nil {
+			return err
+		}
+		// What somebody has half proven here is not theirs.
+		if err := s.Accounts.Abandon(r.Context(), holder(v.z)); err != nil {
 			return err
 		}
 		s.cookies.setCurrent(w, who.Session)

@@ -4,9 +4,13 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // people have zones, and their server may know of none
 
+	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
@@ -48,7 +52,7 @@ func (s *Web) shell(r *http.Request, me visitor) shell {
 		{Address: "/account/data", Text: s.pages.text(r, "account.menu.data")},
 	} {
 		if s.ours[p.Address] {
-			p.Here = p.Address == me.path
+			p.Here = p.Address == me.path || p.Address != oauth.PathAccount && strings.HasPrefix(me.path, p.Address+"/")
 			p.Address = s.base + p.Address
 			v.Menu = append(v.Menu, p)
 		}
@@ -98,12 +102,16 @@ func zoneOf(name string) *time.Location {
 // overviewPage is the first page of the account area.
 type overviewPage struct {
 	shell
-	SignedIn moment // when the person last proved who they are in this browser
-	Cautions []caution
+	SignedIn     moment // when the person last proved who they are in this browser
+	Before       moment // and when they last did elsewhere
+	BeforeDevice string
+	Cautions     []caution
+	Sessions     string // how many there are
+	Applications string // and how many of these
 }
 
 // caution is what needs the person's attention, and where they see to it.
-type caution struct{ Text, Address, Link string }
+type caution struct{ Text, Address string }
 
 func (overviewPage) view() string { return "account" }
 
@@ -117,23 +125,38 @@ func (s *Web) overview(w http.ResponseWriter, r *http.Request) error {
 	if !here {
 		return s.home(w, r)
 	}
-	page := overviewPage{shell: s.shell(r, me), SignedIn: s.moment(r, me, me.AuthTime)}
+	theirs, err := s.Accounts.Sessions(r.Context(), me.UserID)
+	if err != nil {
+		return err
+	}
+	access, err := s.Authority.Accesses(r.Context(), me.UserID)
+	if err != nil {
+		return err
+	}
+	page := overviewPage{
+		shell: s.shell(r, me), SignedIn: s.moment(r, me, me.AuthTime), Cautions: s.cautions(r, me),
+		Sessions: strconv.Itoa(len(theirs)), Applications: strconv.Itoa(len(access)),
+	}
+	var before model.Session
+	for _, one := range theirs {
+		if one.ID != me.ID && one.AuthTime > before.AuthTime {
+			before = one
+		}
+	}
+	if page.Before = s.moment(r, me, before.AuthTime); before.ID != "" {
+		page.BeforeDevice = s.deviceName(r, device.Parse(before.UserAgent))
+	}
 	s.pages.self(w, r, page.Status(), page)
 	return nil
+}
+
+// cautions are what a person should see to.
+func (s *Web) cautions(r *http.Request, me visitor) (list []caution) {
+	if p := me.User.Profile; p.Email != "" && !p.EmailVerified && s.ours["/account/mail"] {
+		list = append(list, caution{s.pages.text(r, "account.overview.unverified"), s.base + "/account/mail"})
+	}
+	return list
 }
 
 // others are those who are signed in here beside the one whose page it is.
 func (me visitor) others() []signedIn { return slices.Clone(me.accounts[1:]) }
-
-// profilePage shows what is known of a person, and changes it.
-type profilePage struct {
-	shell
-}
-
-func (profilePage) view() string { return "profile" }
-
-func (s *Web) showProfile(w http.ResponseWriter, r *http.Request, me visitor) error {
-	page := profilePage{shell: s.shell(r, me)}
-	s.pages.self(w, r, page.Status(), page)
-	return nil
-}

@@ -48,9 +48,7 @@ var assets = sync.OnceValue(func() map[string]staticFile {
 		if staticTypes[ext] == "" {
 			return fmt.Errorf("web: no content type for the static file %s", name)
 		}
-		sum := sha256.Sum256(data)
-		hashed := strings.TrimSuffix(name, ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		files[name] = staticFile{name: hashed, kind: staticTypes[ext], data: data}
+		files[name] = staticFile{name: hashed(strings.TrimSuffix(name, ext), ext, data), kind: staticTypes[ext], data: data}
 		return nil
 	})
 	if err != nil {
@@ -91,10 +89,24 @@ func staticFiles() http.Handler {
 			h.Set("Cache-Control", "no-store")
 			http.Error(w, "not found", http.StatusNotFound)
 		default:
-			h.Set("Content-Type", f.kind)
-			h.Set("Cache-Control", "public, max-age=31536000, immutable")
-			h.Set("Content-Security-Policy", "default-src 'none'") // an SVG opened by itself is a document
-			http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.data))
+			f.serve(w, r)
 		}
 	})
+}
+
+// serve answers with the file, which a browser may keep for ever.
+func (f staticFile) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Type", f.kind)
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	// An SVG opened by itself is a document; one that styles itself may.
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	http.ServeContent(w, r, f.name, time.Time{}, bytes.NewReader(f.data))
+}
+
+// hashed is the name of a file that carries the checksum of its content.
+func hashed(name, suffix string, data []byte) string {
+	sum := sha256.Sum256(data)
+	return name + "." + hex.EncodeToString(sum[:6]) + suffix
 }

@@ -86,6 +86,7 @@ func TestContrast(t *testing.T) {
 		{4.5, "on-door", "door door-hover"},
 		{4.5, "bad", "bad-fill"},
 		{4.5, "good ink", "good-fill"},
+		{4.5, "door ink", "tint"},
 		{3, "edge ring bad good door", "page card"}, // WCAG 2.2 §1.4.11, fields, focus and icons
 	}
 	for theme, block := range map[string]string{"light": light, "dark": dark} {

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // What strangers chose is shown up to these lengths, in characters: a long name
@@ -50,6 +51,12 @@ func initial(name string) string {
 		return string(c)
 	}
 	return "·"
+}
+
+// capital is a text that begins with a capital, where its script has them.
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 // website returns u if it is a web address that a person can be sent to, and

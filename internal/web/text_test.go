@@ -75,6 +75,9 @@ func TestTexts(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?:\b(?:t|rich) |text\(r, |\bm\.Fill\(|m\.when\(|\bkey = )"([a-z_.]*[a-z])"`).FindAllStringSubmatch(code.String(), -1) {
 		used[m[1]] = true
 	}
+	for _, m := range regexp.MustCompile(`(?:fill\(|[:{ ])"((?:letter|date|language)\.[a-z_.]*[a-z])"`).FindAllStringSubmatch(code.String(), -1) {
+		used[m[1]] = true
+	}
 	for _, prefix := range []string{"error.title", "error.hint"} { // put together in error.html
 		for _, status := range []int{400, 429, 500} {
 			used[prefix+errorPage{Status: status}.Kind()] = true
@@ -86,7 +89,7 @@ func TestTexts(t *testing.T) {
 	for _, s := range refusals {
 		used[s.key] = true
 	}
-	for _, key := range slices.Concat(slices.Collect(maps.Values(refusalCodes)), slices.Collect(maps.Values(flaws))) {
+	for _, key := range slices.Concat(slices.Collect(maps.Values(refusalCodes)), slices.Collect(maps.Values(flaws)), slices.Collect(maps.Values(claimFlaws))) {
 		used[key] = true
 	}
 	keys, texts := english(t)
@@ -96,8 +99,35 @@ func TestTexts(t *testing.T) {
 		}
 	}
 	for _, key := range keys {
-		if !used[key] && !strings.HasPrefix(key, "scope.") {
+		if !used[key] && !strings.HasPrefix(key, "scope.") && !strings.HasPrefix(key, "account.event.") {
 			t.Errorf("nobody uses the text %q", key)
+		}
+	}
+}
+
+// TestEventsInWords: of what the audit log can say of a person there are words for
+// them, or it was decided that there is nothing to tell.
+func TestEventsInWords(t *testing.T) {
+	data, err := os.ReadFile("../../docs/audit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobodys := regexp.MustCompile(`^(all|audit|client|key|master|registration_token|setup|stream|transmitter\.(add|remove|renew_secret|update)$)\b`)
+	keys, texts := english(t)
+	known := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+\\.[a-z_]+)` \\|").FindAllStringSubmatch(string(data), -1) {
+		key := eventKey(m[1])
+		known[key] = true
+		if (texts[key] != "") == (silent[m[1]] || nobodys.MatchString(m[1])) {
+			t.Errorf("%s: there must be a text %q, or it must be among the silent ones", m[1], key)
+		}
+	}
+	if len(known) < 50 {
+		t.Fatalf("%d actions", len(known))
+	}
+	for _, key := range keys {
+		if strings.HasPrefix(key, eventKey("")) && !known[key] {
+			t.Errorf("no action has the text %q", key)
 		}
 	}
 }
@@ -141,7 +171,8 @@ func written(t *template.Template) string { return t.Tree.Root.String() }
 // literal lists what is to be read in a template, beside what its actions yield.
 func literal(text string) (found []string) {
 	text = regexp.MustCompile(`(?s)\{\{.*?\}\}`).ReplaceAllString(text, "")
-	text = regexp.MustCompile(` class="(self)?"`).ReplaceAllString(text, "") // of the body's tag, which stands elsewhere
+	text = regexp.MustCompile(` class="(self|wide)?"`).ReplaceAllString(text, "")  // of the body's tag, which stands elsewhere
+	text = regexp.MustCompile(`(?s)<style>.*?</style>`).ReplaceAllString(text, "") // of letters, which have no other place for it
 	z := html.NewTokenizer(strings.NewReader(text))
 	for {
 		switch z.Next() {

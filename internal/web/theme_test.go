@@ -1,11 +1,16 @@
 package web
 
 import (
+	"fmt"
 	"io/fs"
+	"path"
+	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 func TestStartFailsOnBrokenTemplates(t *testing.T) {
@@ -19,7 +24,7 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 			files["templates/"+f+".html"] = &fstest.MapFile{Data: []byte(`{{define "title"}}x{{end}}{{define "main"}}y{{end}}`)}
 		}
 		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .Page}}</title>{{template "main" .Page}}`)}
-		files["templates/parts.html"], files["templates/shell.html"] = &fstest.MapFile{}, &fstest.MapFile{}
+		files["templates/parts.html"], files["templates/shell.html"], files["templates/passkey.html"] = &fstest.MapFile{}, &fstest.MapFile{}, &fstest.MapFile{}
 		if name != "" {
 			files["templates/"+name+".html"] = &fstest.MapFile{Data: []byte(content)}
 		}
@@ -70,6 +75,88 @@ func TestThemeName(t *testing.T) {
 	for _, a := range named(doc, "a") {
 		if attr(a, "href") != "/auth/" {
 			t.Errorf("link %q", attr(a, "href"))
+		}
+	}
+}
+
+// samplePicture is a logo of a size.
+func samplePicture(width, height int) *theme.Picture {
+	return &theme.Picture{Type: "image/svg+xml", Suffix: ".svg", Body: fmt.Appendf(nil, "<svg %d %d/>", width, height), Width: width, Height: height}
+}
+
+// TestLook: what an operator says about the look is on every page, and nothing of
+// it is a style or a script on the page itself.
+func TestLook(t *testing.T) {
+	look := theme.Look{
+		Colours: theme.Colours{Accent: "#0b5cad"}, Logo: samplePicture(24, 24), LogoDark: samplePicture(25, 25),
+		Sheet: ".card { border-radius: 0 }",
+	}
+	p := testPages(t, Theme{Name: "ACME", Base: "/auth", Look: look})
+	for _, c := range samplePages {
+		doc := parse(t, show(t, p, c.page).Body)
+		var sheets, pictures []string
+		for _, e := range named(doc, "link", "img", "source") {
+			switch attr(e, "rel") {
+			case "stylesheet":
+				sheets = append(sheets, attr(e, "href"))
+			case "icon":
+				if attr(e, "href") != p.brand.Logo.Address || attr(e, "type") != "image/svg+xml" {
+					t.Errorf("%s: icon %v", c.name, e.Attr)
+				}
+			case "":
+				pictures = append(pictures, attr(e, "src")+attr(e, "srcset"))
+			}
+		}
+		if len(sheets) != 2 || sheets[0] != "/auth"+asset("style.css") || sheets[1] != p.brand.Sheet {
+			t.Errorf("%s: style sheets %q: the operator's comes last", c.name, sheets)
+		}
+		if len(pictures) < 2 || pictures[0] != p.brand.LogoDark.Address || pictures[1] != p.brand.Logo.Address {
+			t.Errorf("%s: pictures %q", c.name, pictures)
+		}
+		if len(named(doc, "style")) > 0 { // scripts: TestNothingActive
+			t.Errorf("%s: a style on the page", c.name)
+		}
+		checkAccessOf(t, doc, "ACME")
+	}
+	if got := string(p.files[path.Base(p.brand.Sheet)].data); !strings.Contains(got, "--door: #0b5cad") || !strings.HasSuffix(got, look.Sheet) {
+		t.Errorf("the style sheet is\n%s", got)
+	}
+
+	// A wordmark says the name itself, and does not fit into a square.
+	p = testPages(t, Theme{Name: "ACME", Look: theme.Look{Logo: samplePicture(300, 60)}})
+	doc := parse(t, show(t, p, consentPage{Client: sampleClient, User: sampleUser}).Body)
+	home := named(named(doc, "header")[0], "a")[0]
+	if textOf(home) != "" || !strings.Contains(attr(home, "aria-label"), "ACME") {
+		t.Errorf("the name is there twice: %q", textOf(home))
+	}
+	if len(named(doc, "img")) != 1 || p.brand.Icon != nil {
+		t.Error("the wordmark is squeezed into a square")
+	}
+}
+
+func TestThemedClient(t *testing.T) {
+	p := testPages(t, Theme{Look: theme.Look{Colours: theme.Colours{Accent: "#0b5cad", Background: "#ffffff"}}})
+	own := model.ClientSettings{ThemeAccent: "#8a1c1c", ThemeSheet: ".x { color: red }"}
+	for _, c := range []struct {
+		name   string
+		client model.Client
+		want   []string
+	}{
+		{"of an operator", model.Client{ClientSettings: own}, []string{"--door: #8a1c1c", "--page: #ffffff", ".x { color: red }"}},
+		{"with a style sheet alone", model.Client{ClientSettings: model.ClientSettings{ThemeSheet: ".x {}"}}, []string{".x {}"}},
+		{"without", model.Client{}, nil},
+		{"that registered itself", model.Client{Origin: model.OriginRegistered, ClientSettings: own}, nil},
+		{"of a document", model.Client{Origin: model.OriginDocument, ClientSettings: own}, nil},
+		{"that is disabled", model.Client{Disabled: true, ClientSettings: own}, nil},
+	} {
+		got := p.clientStyle(c.client)
+		if c.want == nil && got != "" {
+			t.Errorf("a client %s: %s", c.name, got)
+		}
+		for _, w := range c.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("a client %s: %q is not in %s", c.name, w, got)
+			}
 		}
 	}
 }

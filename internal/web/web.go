@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -33,6 +34,7 @@ type Config struct {
 	Logger    *slog.Logger                 // nil: slog.Default
 	RequestID func(r *http.Request) string // names a request in the log and on the error page
 	Address   func(r *http.Request) string // of the person
+	Places    device.Places                // where networks are
 }
 
 // Web serves the pages.
@@ -93,10 +95,26 @@ func (s *Web) Handler() http.Handler {
 	page("GET /interaction/{id}", s.resume)
 	page("GET /interaction/{id}/login", s.showLogin)
 	page("POST /interaction/{id}/login", s.login)
+	page("GET /interaction/{id}/factor", s.showFactor)
+	page("POST /interaction/{id}/factor", s.factor)
+	page("GET /interaction/{id}/enrol", s.showEnrol)
+	page("POST /interaction/{id}/enrol", s.enrol)
+	page("POST /interaction/{id}/passkey", s.proveFirst)
+	page("POST /interaction/{id}/passkey/options", s.askFirst)
+	page("POST /interaction/{id}/factor/passkey", s.proveSecond)
+	page("POST /interaction/{id}/factor/passkey/options", s.askSecond)
+	page("POST /interaction/{id}/enrol/passkey", s.enrolPasskey)
+	page("POST /interaction/{id}/enrol/passkey/options", s.askEnrol)
 	page("GET /interaction/{id}/select", s.showSelect)
 	page("POST /interaction/{id}/select", s.selectAccount)
 	page("GET /interaction/{id}/create", s.showCreate)
 	page("POST /interaction/{id}/create", s.create)
+	page("GET /interaction/{id}/create/code", s.showCreateCode)
+	page("POST /interaction/{id}/create/code", s.createCode)
+	page("GET /interaction/{id}/mail", s.showMailSignIn)
+	page("POST /interaction/{id}/mail", s.mailSignIn)
+	page("GET /interaction/{id}/mail/code", s.showMailSignInCode)
+	page("POST /interaction/{id}/mail/code", s.mailSignInCode)
 	page("GET /interaction/{id}/consent", s.showConsent)
 	page("POST /interaction/{id}/consent", s.consent)
 
@@ -133,6 +151,24 @@ func (s *Web) Handler() http.Handler {
 	s.ours[oauth.PathAccount] = true
 	page("GET "+oauth.PathAccount, s.overview)
 	own("GET /account/profile", live, s.showProfile)
+	own("POST /account/profile", live, s.changeProfile)
+	own("GET /account/sign-in", fresh, s.showMethods)
+	own("POST /account/sign-in", fresh, s.changePassword)
+	own("GET "+totpPath, fresh, s.showTOTP)
+	own("POST "+totpPath, fresh, s.changeTOTP)
+	own("GET /account/sessions", live, s.showSessions)
+	own("POST /account/sessions", live, s.endSession)
+	own("GET /account/applications", live, s.showApplications)
+	own("POST /account/applications", live, s.withdraw)
+	own("GET /account/activity", live, s.showActivity)
+	own("GET /account/data", fresh, s.showData)
+	own("POST /account/data", fresh, s.exportData)
+	own("GET /account/delete", fresh, s.showDelete)
+	own("POST /account/delete", fresh, s.deleteAccount)
+	own("GET "+pathPasskeys, fresh, s.showPasskeys)
+	own("POST "+pathPasskeys, fresh, s.addPasskey)
+	own("POST "+pathPasskeys+"/options", fresh, s.askNewPasskey)
+	own("POST "+pathPasskeys+"/{passkey}", fresh, s.changePasskey)
 
 	own("GET "+pathMail, live, s.showMail)
 	own("POST "+pathMail, fresh, s.changeMail)
@@ -140,6 +176,8 @@ func (s *Web) Handler() http.Handler {
 	page("POST "+pathMail+"/{id}", s.guard(live, s.mailCode))
 
 	page("GET /logo/{hash}", s.logo)
+	page("GET /theme/{file}", s.themeFile)
+	page("GET /theme/{client}/{file}", s.clientFile)
 	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
 	page("GET /", s.notFound)
 	return hear(s.sameOrigin().Handler(mux))

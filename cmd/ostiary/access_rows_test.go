@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/mail"
+	"github.com/ostiary/ostiary/internal/servertest"
+)
+
+// accessRow is a page in one of its states, and how a browser comes to it.
+type accessRow struct {
+	name  string
+	view  string // the file in web/templates that draws it, without its ending; empty: none does
+	wrong string // of one that says what is wrong: the field that still holds what was typed, "none" where nothing was
+	open  func(v *visitor)
+}
+
+// accessRows has every page of the server. Each row begins with who is signed in
+// (nobody, one, two), so that it can be run by itself.
+var accessRows = []accessRow{
+	{"setup", "setup", "", func(v *visitor) { v.setup() }},
+	{"setup, wrong", "setup", "login", func(v *visitor) {
+		v.setup()
+		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"setupdone", "setupdone", "", func(v *visitor) {
+		v.setup()
+		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
+	}},
+
+	{"login", "login", "", func(v *visitor) { v.nobody().ask(v.shop) }},
+	{"login, wrong", "login", "login", func(v *visitor) {
+		v.nobody().ask(v.shop)
+		v.signIn("olena", "wrong password", `[role="alert"]`)
+	}},
+	{"login, nothing typed", "login", "none", func(v *visitor) {
+		v.nobody().ask(v.shop)
+		v.do("sending it", js(`document.forms[0].noValidate = true; document.querySelector(".primary").click()`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"login, popup", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "popup") }},
+	{"login, touch", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "touch") }},
+	{"login, themed", "login", "", func(v *visitor) { v.nobody().ask(v.themed) }},
+	{"create", "create", "", func(v *visitor) { v.nobody().ask(v.shop, "prompt", "create") }},
+	{"create, wrong", "create", "login", func(v *visitor) {
+		v.nobody().ask(v.shop, "prompt", "create")
+		v.do("filling it in", chromedp.SendKeys(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"create, wrong password", "create", "login", func(v *visitor) {
+		v.nobody().ask(v.shop, "prompt", "create")
+		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"select", "select", "", func(v *visitor) { v.two().ask(v.shop, "prompt", "select_account") }},
+	{"consent", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent") }},
+	{"consent, themed", "consent", "", func(v *visitor) { v.one().ask(v.themed, "prompt", "consent") }},
+	{"consent, nothing asked", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent", "scope", "openid", "nonce", "n") }},
+	{"formpost", "", "", func(v *visitor) {
+		v.one().visit(servertest.AuthorizePath(v.own, "response_mode", "form_post", "redirect_uri", v.own.RedirectURIs[1])) // it sends itself, and stays
+	}},
+
+	{"home", "home", "", func(v *visitor) { v.nobody().visit("/") }},
+	{"home, one account", "home", "", func(v *visitor) { v.one().visit("/") }},
+	{"home, two accounts", "home", "", func(v *visitor) { v.two().visit("/") }},
+	{"signout", "signout", "", func(v *visitor) { v.one().visit("/logout") }},
+	{"signout, two accounts", "signout", "", func(v *visitor) { v.two().visit("/logout") }},
+	{"signedout", "signedout", "", func(v *visitor) { v.nobody().visit("/signed-out") }},
+	{"signedout, applications are told", "signedout", "", func(v *visitor) {
+		v.nobody().ask(v.own)
+		v.do("signing in", chromedp.SendKeys(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`#arrived`))
+		v.visit("/logout?" + url.Values{"client_id": {"own"}, "post_logout_redirect_uri": {v.own.PostLogoutRedirectURIs[0]}}.Encode())
+		v.do("signing out", chromedp.Click(`.primary`), chromedp.WaitVisible(`.state.good`))
+		v.state = ""
+	}},
+	{"error", "error", "", func(v *visitor) { v.nobody().visit("/authorize?client_id=nobody") }},
+	{"notfound", "notfound", "", func(v *visitor) { v.nobody().visit("/nothing/here") }},
+
+	// The account area.
+	{"account", "account", "", func(v *visitor) { v.one().visit("/account") }},
+	{"profile", "profile", "", func(v *visitor) { v.one().visit("/account/profile") }},
+	{"profile, saved", "profile", "", func(v *visitor) {
+		v.one().visit("/account/profile")
+		v.do("saving", chromedp.Click(`.primary`), chromedp.WaitVisible(`.notice`))
+	}},
+	{"profile, wrong", "profile", "name", func(v *visitor) {
+		v.one().visit("/account/profile")
+		v.do("a date that is none", chromedp.SetValue(`[name="birthdate"]`, "yesterday"), chromedp.Submit(`[name="birthdate"]`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"methods", "methods", "", func(v *visitor) { v.fresh().visit("/account/sign-in") }},
+	{"methods, wrong password", "methods", "none", func(v *visitor) {
+		v.fresh().visit("/account/sign-in")
+		v.do("guessing", chromedp.SendKeys(`#current`, "wrong password"), chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"mail", "mail", "", func(v *visitor) { v.fresh().visit("/account/mail") }},
+	{"mail, wrong", "mail", "email", func(v *visitor) {
+		v.fresh().visit("/account/mail")
+		v.do("no address", js(`document.querySelector("#email").form.noValidate = true`), chromedp.SetValue(`#email`, "olena"), chromedp.Submit(`#email`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"code, of an address", "mailcode", "", func(v *visitor) { v.changeMail() }},
+	{"code, of an address, wrong", "mailcode", "none", func(v *visitor) {
+		v.changeMail()
+		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"sessions", "sessions", "", func(v *visitor) { v.one().visit("/account/sessions") }},
+	{"applications", "applications", "", func(v *visitor) { v.one().visit("/account/applications") }},
+	{"activity", "activity", "", func(v *visitor) { v.one().visit("/account/activity") }},
+	{"data", "data", "", func(v *visitor) { v.fresh().visit("/account/data") }},
+	{"delete", "delete", "", func(v *visitor) { v.fresh().visit("/account/delete") }},
+	{"delete, wrong", "delete", "none", func(v *visitor) {
+		v.fresh().visit("/account/delete")
+		v.do("another name", chromedp.SendKeys(`#login`, "bohdan"), chromedp.Submit(`#login`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"deleted", "deleted", "", func(v *visitor) {
+		v.h.User("leaving", secret)
+		v.nobody().visit("/sign-in")
+		v.signIn("leaving", secret, `nav`)
+		v.visit("/account/delete")
+		v.do("leaving", chromedp.SendKeys(`#login`, "leaving"), chromedp.Submit(`#login`), chromedp.WaitVisible(`.state.good`))
+	}},
+
+	// What letters lead to.
+	{"recover", "ask", "", func(v *visitor) { v.nobody().visit("/recover") }},
+	{"code", "code", "", func(v *visitor) { v.recover() }},
+	{"code, wrong", "code", "none", func(v *visitor) {
+		v.recover()
+		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"recover, the link", "link", "", func(v *visitor) {
+		v.recover()
+		v.do("the link", chromedp.Navigate(v.letter().Link), chromedp.WaitVisible(`.primary`))
+	}},
+	{"elsewhere", "link", "", func(v *visitor) {
+		v.recover()
+		v.nobody().do("the link", chromedp.Navigate(v.letter().Link), chromedp.WaitVisible(`h1`))
+	}},
+	{"error, a link that was used", "done", "", func(v *visitor) { v.nobody().visit("/link?token=x") }},
+	{"password", "password", "", func(v *visitor) { v.recovered() }},
+	{"password, wrong", "password", "none", func(v *visitor) {
+		v.recovered()
+		v.do("a short one", chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"recovered", "done", "", func(v *visitor) {
+		v.recovered()
+		v.do("a new password", chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
+	}},
+	{"mailbox", "mailbox", "", func(v *visitor) {
+		v.recover()
+		v.nobody().visit("/mailbox")
+	}},
+	{"recover, the letter", "mailbox", "", func(v *visitor) {
+		v.recover()
+		v.nobody().visit("/mailbox/" + v.letter().ID)
+	}},
+	{"recover, the letter as it is sent", "", "", func(v *visitor) {
+		v.recover()
+		html, err := json.Marshal(v.letter().HTML) // at its own address no script runs, and so no test
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		v.nobody().do("the letter", chromedp.Navigate("about:blank"), js("document.open(); document.write("+string(html)+"); document.close()"), chromedp.WaitVisible(`h1`))
+	}},
+
+	{"debugger", "", "", func(v *visitor) { v.debug() }},
+	{"debugger, an example", "", "", func(v *visitor) {
+		v.debug()
+		v.do("the example", chromedp.Click(`#example`))
+		v.expect(`#verdict`, "Signature verified")
+	}},
+	{"debugger, to encrypt", "", "", func(v *visitor) {
+		v.debug()
+		v.do("writing what is wrong", chromedp.SendKeys(`#token`, "eyJhbGciOiJub25lIn0.e30."), chromedp.WaitVisible(`#problems li`), chromedp.Click(`#claims-json`),
+			chromedp.Click(`#mode-encrypt`), chromedp.Click(`[name=kind][value=url] + span`), chromedp.WaitVisible(`#url`))
+	}},
+}
+
+// fresh has one person signed in a moment ago.
+func (v *visitor) fresh() *visitor {
+	v.t.Helper()
+	v.state = ""
+	return v.one()
+}
+
+// recover asks for the letter to somebody who has forgotten the password.
+func (v *visitor) recover() {
+	v.t.Helper()
+	v.people++
+	login := fmt.Sprintf("forgetful%d", v.people) // one may ask for a few letters only
+	v.h.User(login, secret)
+	v.nobody().visit("/recover")
+	v.do("asking for a letter", chromedp.SendKeys(`#login`, login), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
+}
+
+// recovered has the letter answered.
+func (v *visitor) recovered() {
+	v.t.Helper()
+	v.recover()
+	v.do("the code", chromedp.SendKeys(`#code`, regexp.MustCompile(`\b\d{6,8}\b`).FindString(v.letter().Text)), chromedp.Submit(`#code`), chromedp.WaitVisible(`#password`))
+}
+
+// changeMail asks for the letter to a new address.
+func (v *visitor) changeMail() {
+	v.t.Helper()
+	v.fresh().visit("/account/mail")
+	v.do("another address", chromedp.SetValue(`#email`, "new@example.com"), chromedp.Submit(`#email`), chromedp.WaitVisible(`#code`))
+}
+
+// letter is the last that was sent.
+func (v *visitor) letter() mail.Kept {
+	v.t.Helper()
+	letters := v.h.Mail.Box().Letters()
+	if len(letters) == 0 {
+		v.t.Fatal("there is no letter")
+	}
+	return letters[0]
+}

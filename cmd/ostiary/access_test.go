@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/storage"
+	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/server"
+	"github.com/ostiary/ostiary/internal/servertest"
+)
+
+// unseenRoutes are those that show nothing of their own, and why.
+var unseenRoutes = map[string]string{
+	"GET /session-state":         "a frame that nobody sees",
+	"GET /interaction/{id}":      "it leads to the page that is next",
+	"GET /mailbox/{letter}/html": "a letter, which stands in the frame of another page",
+	"GET /sign-in":               "it leads to a sign-in",
+	"GET /logo/{hash}":           "a picture",
+	"GET /theme/{file}":          "a style sheet, a picture",
+	"GET /theme/{client}/{file}": "a style sheet",
+}
+
+// TestAccess holds every page to WCAG 2.2 AA: what axe-core finds, and what it leaves
+// to people, in both themes, on the narrowest phone and on a desktop.
+func TestAccess(t *testing.T) {
+	v, visited := newVisitor(t), 0
+	for _, row := range accessRows {
+		t.Run(row.name, func(t *testing.T) {
+			v.t, v.browser.t = t, t
+			row.open(v)
+			v.note()
+			v.check(row)
+			visited++
+		})
+	}
+	v.t, v.browser.t = t, t
+	if visited < len(accessRows) { // -run names some of them
+		return
+	}
+	for _, route := range siteMap(t) {
+		if !v.routes[route] && unseenRoutes[route] == "" {
+			t.Errorf("%s: no row of accessRows visits this page", route)
+		}
+	}
+	files, err := filepath.Glob("../../internal/web/templates/*.html")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no templates", err)
+	}
+	for _, f := range files {
+		view := strings.TrimSuffix(filepath.Base(f), ".html")
+		drawn := slices.ContainsFunc(accessRows, func(r accessRow) bool { return r.view == view })
+		if !drawn && !slices.Contains([]string{"layout", "parts", "shell"}, view) {
+			t.Errorf("no row of accessRows shows templates/%s.html", view)
+		}
+	}
+}
+
+// visitor is a browser on its way through the pages, and those whom it needs.
+type visitor struct {
+	*browser
+	h                 *servertest.House
+	shop, themed, own model.Client
+	state             string          // who is signed in
+	mux               *http.ServeMux  // of the site map
+	routes            map[string]bool // of it, that were seen
+	titles            map[string]string
+	people            int // that were made for one row each
+}
+
+const secret = "correct horse battery"
+
+func newVisitor(t *testing.T) *visitor {
+	v := &visitor{
+		browser: openBrowser(t), h: servertest.Start(t, func(c *server.Config) { c.SignUp, c.Mailbox = true, true }),
+		mux: http.NewServeMux(), routes: map[string]bool{}, titles: map[string]string{},
+	}
+	// Where a sign-in leads to; elsewhere the application answers nothing, and the
+	// browser stays where it is.
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/callback" {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, `<main><h1 id="arrived">Signed in</h1></main>`)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	t.Cleanup(app.Close)
+	v.h.User("olena", secret)
+	v.h.User("bohdan.khmelnytsky-the-long-named", secret)
+	settings := model.ClientSettings{
+		Name: "The Lantern Shop", RedirectURIs: []string{app.URL + "/callback", app.URL + "/still"}, PostLogoutRedirectURIs: []string{app.URL + "/bye"},
+		URI: "https://shop.example/", PolicyURI: "https://shop.example/privacy", TermsURI: "https://shop.example/terms",
+		Scopes: []string{"openid", "profile", "email", "phone", "address", "offline_access"},
+	}
+	v.shop, _ = v.h.Client("shop", settings)
+	settings.ThemeAccent, settings.ThemeAccentDark, settings.ThemeBackground, settings.ThemeBackgroundDark = "#b3261e", "#f2b8b5", "#e0e0e0", "#2b2b2b"
+	v.themed, _ = v.h.Client("themed", settings)
+	settings.FirstParty, settings.FrontchannelURI = true, app.URL+"/front"
+	v.own, _ = v.h.Client("own", settings)
+	for _, route := range siteMap(t) {
+		v.mux.HandleFunc(route, func(http.ResponseWriter, *http.Request) {})
+	}
+	return v
+}
+
+// siteMap is every page that web has, by its pattern.
+func siteMap(t *testing.T) (routes []string) {
+	t.Helper()
+	constants, text := map[string]string{}, ""
+	for _, folder := range []string{"oauth", "web"} {
+		files, err := filepath.Glob("../../internal/" + folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = ""
+		for _, f := range files {
+			part, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text += string(part)
+		}
+		for _, m := range regexp.MustCompile(`\b([pP]ath[A-Z]\w*)\s+= "(/[^"]*)"|\b(path[A-Z]\w*) = "(/[^"]*)"`).FindAllStringSubmatch(text, -1) {
+			constants[m[1]+m[3]] = m[2] + m[4]
+		}
+	}
+	for _, m := range regexp.MustCompile(`\b(?:page|own)\("(GET [^"]*)"(?:\+(?:oauth\.)?(\w+))?(?:\+"([^"]*)")?,`).FindAllStringSubmatch(text, -1) {
+		if m[2] != "" && constants[m[2]] == "" {
+			t.Fatalf("the test does not know the address %s", m[2])
+		}
+		routes = append(routes, m[1]+constants[m[2]]+m[3])
+	}
+	if len(routes) < 10 {
+		t.Fatalf("the site map is not where this test looks for it: %q", routes)
+	}
+	return routes
+}
+
+// note remembers which page of the site map the browser shows.
+func (v *visitor) note() {
+	v.t.Helper()
+	at, err := url.Parse(ask(v.browser, "reading the address", chromedp.Location()))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	_, route := v.mux.Handler(&http.Request{Method: http.MethodGet, URL: at, Host: at.Host})
+	v.routes[route] = true
+}
+
+// visit opens a page of the server.
+func (v *visitor) visit(path string) {
+	v.t.Helper()
+	v.do("visiting "+path, chromedp.Navigate(v.h.Issuer+path), chromedp.WaitVisible(`main h1`))
+}
+
+// ask begins a sign-in to an application.
+func (v *visitor) ask(c model.Client, pairs ...string) {
+	v.t.Helper()
+	v.visit(servertest.AuthorizePath(c, pairs...))
+}
+
+// signIn fills in the sign-in page and waits for what follows.
+func (v *visitor) signIn(login, password, then string) {
+	v.t.Helper()
+	v.do("signing in", chromedp.SetValue(`#login`, login), chromedp.SendKeys(`#password`, password), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
+}
+
+// nobody signs everybody out, by forgetting all.
+func (v *visitor) nobody() *visitor {
+	v.t.Helper()
+	v.do("forgetting", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, storage.ClearCookies, storage.ClearCookiesParams{})
+		return chromedp.Void{}, err
+	})
+	v.state = "nobody"
+	return v
+}
+
+// one has one person signed in.
+func (v *visitor) one() *visitor {
+	v.t.Helper()
+	if v.state != "one" {
+		v.nobody().ask(v.shop, "prompt", "consent login")
+		v.signIn("olena", secret, `button[value="allow"]`)
+		v.do("allowing it", chromedp.Click(`.primary`), chromedp.WaitVisible(`#arrived`))
+		v.state = "one"
+	}
+	return v
+}
+
+// two has two.
+func (v *visitor) two() *visitor {
+	v.t.Helper()
+	if v.state != "two" {
+		v.one().ask(v.shop, "prompt", "consent login")
+		v.signIn("bohdan.khmelnytsky-the-long-named", secret, `button[value="allow"]`)
+		v.state = "two"
+	}
+	return v
+}
+
+// debug opens the token debugger.
+func (v *visitor) debug() {
+	v.t.Helper()
+	v.do("opening the debugger", chromedp.Navigate(v.h.Issuer+"/debugger"), chromedp.WaitVisible(`#token`))
+}
+
+// setup opens the page that makes the first account, at a server without any.
+func (v *visitor) setup() {
+	v.t.Helper()
+	h := servertest.Start(v.t)
+	link, err := h.Accounts.SetupLink(v.t.Context())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.do("opening the setup link", chromedp.Navigate(h.Issuer+"/setup?token="+link.Reveal()), chromedp.WaitVisible(`#password`))
+}
+
+// TestAccessFinds: what the checks look for they find, on a page that has it all.
+func TestAccessFinds(t *testing.T) {
+	const page = `<!DOCTYPE html><title>Faults</title><style>
+		:focus { outline: none } #faint:focus { outline: 2px solid #ddd } #under:focus { outline: 2px solid #000 }
+		#moves { transition: color 1s } #wide { width: 2000px } #bare { border: 0 } #cut { height: 10px; overflow: hidden }
+		#cover { position: fixed; inset: 50% 0 0 0; background: #fff } #under { position: fixed; bottom: 0 } #box { width: 40px; display: block; white-space: nowrap }
+		</style><main><p style="color: #bbb">Faint text</p><p id="wide">Wide</p><p id="moves">Moves</p><p id="cut">Cut<br>off</p>
+		<button id="box">A long text</button><input id="bare" name="login"><input name="code" autocomplete="one-time-code" aria-invalid="true" id="code">
+		<a href="/" style="font-size: 3px">Tiny</a> <a href="/" style="font-size: 3px">Small</a>
+		<button id="faint">Faint focus</button><button id="under">Covered</button><div id="cover"></div>
+		<div tabindex="0" role="button"></div><p role="alert" id="alert">Wrong</p></main>
+		<script>code.addEventListener("paste", e => e.preventDefault())</script>`
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, page)
+	}))
+	t.Cleanup(site.Close)
+	v := &visitor{browser: openBrowser(t)}
+	v.do("opening", chromedp.EmulateViewport(800, 600), chromedp.Navigate(site.URL), chromedp.WaitReady("#cover"), front)
+	v.measure()
+	for expression, wants := range map[string][]string{
+		`access.axe()`:                         {"color-contrast", "html-has-lang", "label", "target-size", "aria-command-name", "page-has-heading-one"},
+		`access.overflow()`:                    {"the page is ", "out of the window: <p id=\"wide\"", "out of its box: <button id=\"box\"", "cut off: <p id=\"cut\""},
+		`access.focus()`:                       {"nobody sees the focus on <input id=\"bare\"", "a contrast of 1.", "covers <button id=\"under\""},
+		`access.moving()`:                      {"it moves: <p id=\"moves\""},
+		`access.forced()`:                      {"a field without an edge: <input id=\"bare\""},
+		`access.fields({login: ["username"]})`: {`autocomplete="", want one of "username"`, `does not know what the field "code" is for`, "does not take what is pasted"},
+		`access.announced("login")`:            {"does not say what is wrong with it", "the focus is not where the mistake is", "login must be typed again"},
+	} {
+		found := ask(v.browser, expression, chromedp.Evaluate[[]string](expression, chromedp.EvalAwaitPromise))
+		for _, want := range wants {
+			if !slices.ContainsFunc(found, func(f string) bool { return strings.Contains(f, want) }) {
+				t.Errorf("%s does not find %q, but\n%s", expression, want, strings.Join(found, "\n"))
+			}
+		}
+	}
+}

@@ -1,0 +1,340 @@
+package account
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// How people can prove who they are ("acr", OpenID Connect Core §2), the weakest
+// first: each one satisfies those before it.
+const (
+	ACRMail     = "urn:ostiary:acr:mail"     // they read a mail at their address
+	ACRPassword = "urn:ostiary:acr:password" // they know their password
+	ACRMulti    = "urn:ostiary:acr:mfa"      // two factors
+	// ACRPhishingResistant is a passkey whose device made sure of its owner, or one
+	// beside a password: OpenID Connect Extended Authentication Profile ACR Values
+	// §2.
+	ACRPhishingResistant = "phr"
+)
+
+// ACRs lists them, the weakest first.
+func ACRs() []string { return []string{ACRMail, ACRPassword, ACRMulti, ACRPhishingResistant} }
+
+// rank is the place of an acr among them; -1 of one that is not known.
+func rank(acr string) int { return slices.Index(ACRs(), acr) }
+
+// Methods lists all ways in which people can prove who they are.
+func Methods() []model.Method {
+	return []model.Method{model.MethodPassword, model.MethodPasskey, model.MethodMail, model.MethodTOTP, model.MethodRecovery}
+}
+
+const (
+	maxRememberDevice = 365 * 24 * time.Hour
+	minRememberDevice = time.Minute
+)
+
+// checkSignIn fills in and checks what a Config says about signing in.
+func (c *Config) checkSignIn() error {
+	if c.Methods == nil {
+		c.Methods = Methods()
+	}
+	for _, m := range c.Methods {
+		if !slices.Contains(Methods(), m) {
+			return fmt.Errorf("account: there is no sign-in method %q: choose of %v", m, Methods())
+		}
+	}
+	if !slices.ContainsFunc(c.Methods, isFirst) {
+		return fmt.Errorf("account: nobody could sign in with %v alone", c.Methods)
+	}
+	if c.SecondFactor == "" {
+		c.SecondFactor = model.SecondOptional
+	}
+	switch c.SecondFactor {
+	case model.SecondOff, model.SecondOptional, model.SecondRequired:
+	default:
+		return fmt.Errorf("account: SecondFactor is %q and must be %s, %s or %s", c.SecondFactor, model.SecondOff, model.SecondOptional, model.SecondRequired)
+	}
+	if c.SecondFactor == model.SecondRequired && !slices.ContainsFunc(c.Methods, isOwned) {
+		return errors.New("account: a second factor is required, and neither totp nor passkey is allowed")
+	}
+	if d := c.RememberDevice; d != 0 && (d < minRememberDevice || d > maxRememberDevice) {
+		return fmt.Errorf("account: RememberDevice is %v and must be from %v to %v", d, minRememberDevice, maxRememberDevice)
+	}
+	return nil
+}
+
+// isFirst reports whether a sign-in can begin with a method.
+func isFirst(m model.Method) bool {
+	return m == model.MethodPassword || m == model.MethodPasskey || m == model.MethodMail
+}
+
+// isOwned reports whether a method is a second factor that people set up.
+func isOwned(m model.Method) bool { return m == model.MethodTOTP || m == model.MethodPasskey }
+
+// acrOf is what factors are worth together; empty: nothing.
+func acrOf(factors []model.Factor) string {
+	has := func(m model.Method) bool {
+		return slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == m })
+	}
+	verified := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodPasskey && f.Verified })
+	code := has(model.MethodTOTP) || has(model.MethodRecovery)
+	switch password, mail := has(model.MethodPassword), has(model.MethodMail); {
+	case verified, password && has(model.MethodPasskey):
+		return ACRPhishingResistant
+	case password && (code || mail), mail && (code || has(model.MethodPasskey)):
+		return ACRMulti
+	case password:
+		return ACRPassword
+	case mail:
+		return ACRMail
+	}
+	return "" // a code, or a key that anybody may have found, begins nothing
+}
+
+// amrOf tells of factors in the words of RFC 8176 §2.
+func amrOf(factors []model.Factor) []string {
+	var amr []string
+	add := func(values ...string) {
+		for _, v := range values {
+			if !slices.Contains(amr, v) {
+				amr = append(amr, v)
+			}
+		}
+	}
+	for _, f := range factors {
+		switch {
+		case f.AMR != nil:
+			add(f.AMR...)
+		case f.Method == model.MethodPassword:
+			add("pwd")
+		case f.Method == model.MethodPasskey:
+			add("pop")
+		case f.Method != model.MethodDevice:
+			add("otp")
+		}
+	}
+	if rank(acrOf(factors)) >= rank(ACRMulti) {
+		add("mfa")
+	}
+	return amr
+}
+
+// authTime is when the oldest of factors was given: nobody has proven later than
+// that who they are.
+func authTime(factors []model.Factor) (at int64) {
+	for _, f := range factors {
+		if f.Method != model.MethodDevice && (at == 0 || f.At < at) {
+			at = f.At
+		}
+	}
+	return at
+}
+
+// methodsOf lists the methods that a person has, the better one first.
+func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
+	var has []model.Method
+	apps, err := tx.TOTPs(user.ID)
+	if err != nil {
+		return nil, err
+	}
+	codes, err := tx.CountRecoveryCodes(user.ID)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := tx.PasskeysOf(user.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 {
+		has = append(has, model.MethodPasskey)
+	}
+	if len(apps) > 0 {
+		has = append(has, model.MethodTOTP)
+	}
+	if user.PasswordHash != "" {
+		has = append(has, model.MethodPassword)
+	}
+	if codes > 0 {
+		has = append(has, model.MethodRecovery)
+	}
+	return has, nil
+}
+
+// Wanted is what somebody has to prove, and who takes it.
+type Wanted struct {
+	Methods []string // that the client takes; nil: all
+	// ACR is the least that has to be reached; empty: anything. Wish is only asked for
+	// of who can, and offered to who could.
+	ACR, Wish string
+	// Session is one whose proofs count beside the new ones; nil: all is to be proven
+	// anew.
+	Session *model.Session
+	Devices map[model.UserID]model.Secret // by which this browser is known to people
+}
+
+// allowed is of some methods those that everybody who is asked allows.
+func (a *Accounts) allowed(methods []model.Method, user model.User, client []string) (list []model.Method) {
+	for _, m := range methods {
+		if m == model.MethodRecovery {
+			// It stands for the app that was lost.
+			if !a.allows(model.MethodTOTP, user, client) && !a.allows(m, user, client) {
+				continue
+			}
+		} else if !a.allows(m, user, client) {
+			continue
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+func (a *Accounts) allows(m model.Method, user model.User, client []string) bool {
+	if m == model.MethodMail && !a.Mails() {
+		return false
+	}
+	own := user.SignIn.Methods
+	return slices.Contains(a.methods, m) && (len(own) == 0 || slices.Contains(own, m)) && (len(client) == 0 || slices.Contains(client, string(m)))
+}
+
+// Takes says whether a method is one of those that the server and a client take.
+func (a *Accounts) Takes(m model.Method, client []string) bool {
+	return a.allows(m, model.User{}, client)
+}
+
+// standing is what is known of a person who is about to sign in.
+type standing struct {
+	user    model.User
+	has     []model.Method // that they have and may use
+	may     []model.Method // that they may set up
+	owns    bool           // they have set up a second factor of their own
+	factors []model.Factor // that they have given, of those that they may use
+	trusted bool           // the browser is remembered
+}
+
+func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, client []string) (s standing, err error) {
+	s.user = user
+	if s.has, err = methodsOf(tx, user); err != nil {
+		return s, err
+	}
+	s.owns = slices.ContainsFunc(s.has, isOwned)
+	if user.Profile.EmailVerified {
+		s.has = append(s.has, model.MethodMail)
+	}
+	s.has = a.allowed(s.has, user, client)
+	s.may = slices.DeleteFunc(a.allowed(Methods(), user, client), func(m model.Method) bool { return !isOwned(m) })
+	for _, f := range factors {
+		if f.Method == model.MethodDevice {
+			s.trusted = s.trusted || a.rememberDevice > 0
+		} else if len(a.allowed([]model.Method{f.Method}, user, client)) > 0 {
+			s.factors = append(s.factors, f)
+		}
+	}
+	s.factors = s.count(s.factors)
+	return s, nil
+}
+
+// count leaves of factors those that count. A password may have been recovered by a
+// letter, and so another letter beside it is no second factor for somebody who has
+// one of their own.
+func (s standing) count(factors []model.Factor) []model.Factor {
+	password := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodPassword })
+	if !s.owns || !password {
+		return factors
+	}
+	return slices.DeleteFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodMail })
+}
+
+// second reports whether a policy wants a second factor of the person, whatever
+// they sign in to.
+func (a *Accounts) wantsSecond(s standing) bool {
+	switch {
+	case s.user.SignIn.SecondFactor == model.SecondRequired, a.second == model.SecondRequired:
+		return true
+	case a.second == model.SecondOptional:
+		// A passkey takes the place of the password: who has one need not have both.
+		return slices.Contains(s.has, model.MethodTOTP)
+	}
+	return false
+}
+
+// Lack is what somebody still has to do before a session begins.
+type Lack int
+
+const (
+	Nothing Lack = iota
+	First        // say who they are, and prove it
+	Second       // give a further factor
+	Enrol        // set a further factor up
+	Never        // they cannot prove here what is wanted
+)
+
+// missing says what is missing, which methods would do, and whether it is only
+// offered.
+func (a *Accounts) missing(s standing, w Wanted, declined bool) (m Lack, by []model.Method, offered bool) {
+	acr := acrOf(s.factors)
+	if acr == "" {
+		return First, slices.DeleteFunc(a.allowed(Methods(), s.user, w.Methods), func(m model.Method) bool { return !isFirst(m) }), false
+	}
+	need := -1
+	if a.wantsSecond(s) && !s.trusted {
+		need = rank(ACRMulti)
+	}
+	if w.ACR != "" {
+		if rank(w.ACR) < 0 {
+			return Never, nil, false
+		}
+		need = max(need, rank(w.ACR))
+	}
+	if rank(acr) < need {
+		m, by = s.towards(need)
+		return m, by, false
+	}
+	if wish := rank(w.Wish); !declined && rank(acr) < wish {
+		if m, by = s.towards(wish); m == Second || m == Enrol {
+			return m, by, true
+		}
+	}
+	return Nothing, nil, false
+}
+
+// towards says how to get to a rank from where a person stands. What they have
+// comes before what they could set up; and who has a second factor gives it before
+// they set up another one.
+func (s standing) towards(need int) (Lack, []model.Method) {
+	reach := func(methods []model.Method, need int) (list []model.Method) {
+		for _, m := range methods {
+			with := s.count(append(slices.Clone(s.factors), model.Factor{Method: m, Verified: true}))
+			if r := rank(acrOf(with)); r >= need && r > rank(acrOf(s.factors)) {
+				list = append(list, m)
+			}
+		}
+		return list
+	}
+	if by := reach(s.has, need); len(by) > 0 {
+		return Second, by
+	}
+	by := reach(s.may, need)
+	switch more := reach(s.has, rank(ACRMulti)); {
+	case len(by) == 0:
+		return Never, nil
+	case len(more) > 0:
+		return Second, more
+	}
+	return Enrol, by
+}
+
+// best is the rank that a person can reach.
+func (s standing) best() int {
+	best := rank(acrOf(s.factors))
+	for r := best + 1; r < len(ACRs()); r++ {
+		if m, _ := s.towards(r); m != Never {
+			best = r
+		}
+	}
+	return best
+}

@@ -1,0 +1,72 @@
+package model
+
+// Method is a way to prove who one is.
+type Method string
+
+const (
+	MethodPassword Method = "password"
+	MethodPasskey  Method = "passkey"
+	MethodMail     Method = "mail" // a code or a link that was mailed
+	MethodTOTP     Method = "totp" // RFC 6238
+	MethodRecovery Method = "recovery_code"
+
+	// MethodDevice is no proof: the browser is remembered, and where a policy alone
+	// asks for a second factor it does without one.
+	MethodDevice Method = "device"
+)
+
+// Factor is one proof that somebody has given.
+type Factor struct {
+	Method   Method   `json:"method"`
+	At       int64    `json:"at"`
+	Verified bool     `json:"verified,omitempty"` // of a passkey: its device made sure that it was its owner (WebAuthn §6.1, UV)
+	AMR      []string `json:"amr,omitempty"`      // RFC 8176 §2; empty: the method says it
+}
+
+// SignIn is what has been proven on the way to a session. It is kept under its
+// holder, such as the ID of a request that waits for its person.
+type SignIn struct {
+	Holder    string
+	UserID    UserID // empty: nobody is known yet
+	Factors   []Factor
+	Remember  bool // the longer life was asked for
+	Trust     bool // no second factor shall be asked in this browser for a while
+	Declined  bool // they do not want what was only offered
+	Tries     int64
+	Waits     map[string]string // what ceremonies under way have to remember, by their names
+	ExpiresAt int64
+}
+
+// SignInPolicy is what an administrator asks of one person at sign-in.
+type SignInPolicy struct {
+	SecondFactor string   `json:"second_factor,omitempty"` // SecondRequired; empty: as everybody is asked
+	Methods      []Method `json:"methods,omitempty"`       // empty: all
+}
+
+// When a second factor is wanted.
+const (
+	SecondOff      = "off"      // where a client asks for it
+	SecondOptional = "optional" // of whoever has set one up
+	SecondRequired = "required" // of everybody
+)
+
+// Device is a browser with which a person has signed in before.
+type Device struct {
+	Hash      string // Secret.Hash of its cookie
+	UserID    UserID
+	TrustedTo int64 // so long no second factor is asked there; 0: it is
+	CreatedAt int64
+	SeenAt    int64
+	ExpiresAt int64
+}
+
+// TOTP is an app that makes a person's codes.
+type TOTP struct {
+	ID        string
+	UserID    UserID
+	Name      string // that the person gave it
+	Sealed    string // the secret, under the master key
+	Step      int64  // of the last code that was taken, in units of 30 seconds
+	CreatedAt int64
+	UsedAt    int64
+}

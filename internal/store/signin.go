@@ -1,0 +1,48 @@
+package store
+
+import "github.com/ostiary/ostiary/internal/model"
+
+const signInColumns = `holder, user_id, factors, remember, trust, declined, tries, waits, expires_at`
+
+func scanSignIn(row scanner) (s model.SignIn, err error) {
+	err = row.Scan(&s.Holder, (*string)(&s.UserID), document{&s.Factors}, &s.Remember, &s.Trust, &s.Declined, &s.Tries, document{&s.Waits}, &s.ExpiresAt)
+	return s, err
+}
+
+// PutSignIn writes all of a sign-in, in place of what its holder had.
+func (tx *Tx) PutSignIn(s model.SignIn) error {
+	factors, err := document{s.Factors}.text()
+	if err != nil {
+		return err
+	}
+	waits, err := document{s.Waits}.text()
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO sign_ins (`+signInColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (holder) DO UPDATE SET user_id = excluded.user_id, factors = excluded.factors, remember = excluded.remember,
+			trust = excluded.trust, declined = excluded.declined, tries = excluded.tries, waits = excluded.waits, expires_at = excluded.expires_at`,
+		s.Holder, string(s.UserID), factors, s.Remember, s.Trust, s.Declined, s.Tries, waits, s.ExpiresAt)
+	return err
+}
+
+// SignIn returns the sign-in of a holder that has not expired at the time now, or
+// ErrNotFound.
+func (tx *Tx) SignIn(holder string, now int64) (model.SignIn, error) {
+	return one(tx, scanSignIn, `SELECT `+signInColumns+` FROM sign_ins WHERE holder = $1 AND expires_at > $2`, holder, now)
+}
+
+// DeleteSignIn removes the sign-in of a holder, if there is one.
+func (tx *Tx) DeleteSignIn(holder string) error {
+	_, err := tx.exec(`DELETE FROM sign_ins WHERE holder = $1`, holder)
+	return err
+}
+
+// DeleteSignIns removes what a person has proven on the way to a session.
+func (tx *Tx) DeleteSignIns(user model.UserID) error {
+	if user == "" {
+		return nil // those of nobody are nobody's
+	}
+	_, err := tx.exec(`DELETE FROM sign_ins WHERE user_id = $1`, string(user))
+	return err
+}

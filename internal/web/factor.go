@@ -1,0 +1,279 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
+)
+
+// proving reports whether somebody is on the way to a session: they have to be, or
+// they have begun.
+func (v visit) proving() bool {
+	return v.step == oauth.StepLogin || v.step == oauth.StepFactor || v.progress.Begun && v.step != oauth.StepRefuse
+}
+
+// prove is the dispatcher's way to a session: it sends the browser to the page that
+// asks for what is missing, and begins the session when nothing is.
+func (s *Web) prove(w http.ResponseWriter, r *http.Request, v visit) error {
+	if !v.z.Stored() && v.step == oauth.StepLogin {
+		return s.sendTo(w, r, v.z, "/login")
+	}
+	switch v.progress.Missing {
+	case account.First:
+		return s.sendTo(w, r, v.z, "/login")
+	case account.Second:
+		return s.sendTo(w, r, v.z, "/factor")
+	case account.Enrol:
+		return s.sendTo(w, r, v.z, "/enrol")
+	case account.Never:
+		s.send(w, r, v.z.Unmet())
+		return nil
+	}
+	if !v.z.Stored() {
+		if err := s.keep(w, r, &v.z); err != nil {
+			return err
+		}
+	}
+	in, err := s.Accounts.Finish(r.Context(), holder(v.z), s.wanted(r, v), s.attempt(r))
+	if errors.Is(err, account.ErrFactor) || errors.Is(err, account.ErrCredentials) || errors.Is(err, account.ErrLocked) {
+		// Something has changed since the page before: begin anew, and say nothing to
+		// who may be somebody else by now.
+		if err := s.Accounts.Abandon(r.Context(), holder(v.z)); err != nil {
+			return err
+		}
+		redirect(w, r, s.pageOf(v.z, "/login"))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.enter(w, r, in)
+	if err := s.Authority.Authenticated(r.Context(), &v.z, in.Session); err != nil {
+		return err
+	}
+	redirect(w, r, s.pageOf(v.z, ""))
+	return nil
+}
+
+// atProof is at, for a page that asks for what is missing on the way to a session.
+func (s *Web) atProof(w http.ResponseWriter, r *http.Request, missing account.Lack) (v visit, here bool, err error) {
+	z, err := s.waiting(r)
+	if err != nil {
+		return v, false, err
+	}
+	if v, err = s.arrive(r, z); err != nil {
+		return v, false, err
+	}
+	if !v.proving() || v.progress.Missing != missing {
+		redirect(w, r, s.pageOf(z, ""))
+		return v, false, nil
+	}
+	return v, true, nil
+}
+
+// showFactor asks for a further factor: for the one that is asked for, or else for
+// the best that the person has.
+func (s *Web) showFactor(w http.ResponseWriter, r *http.Request) error {
+	v, here, err := s.atProof(w, r, account.Second)
+	if err != nil || !here {
+		return err
+	}
+	s.pages.factor(w, r, s.factorPage(v, r.URL.Query().Get("method")))
+	return nil
+}
+
+func (s *Web) factorPage(v visit, asked string) factorPage {
+	page := factorPage{
+		Action: s.pageOf(v.z, "/factor"), Client: clientOf(v.z), User: userOf(v.progress.User),
+		Login: s.pageOf(v.z, "/login?"+another), Trust: s.Accounts.TrustDays(),
+	}
+	for _, m := range v.progress.Methods {
+		if string(m) == asked {
+			page.Method = asked
+		}
+	}
+	if page.Method == "" && len(v.progress.Methods) > 0 {
+		page.Method = string(v.progress.Methods[0])
+	}
+	for _, m := range v.progress.Methods {
+		if string(m) != page.Method {
+			page.Others = append(page.Others, factorLink{string(m), s.pageOf(v.z, "/factor?method="+string(m))})
+		}
+	}
+	if v.progress.Offered {
+		page.Later = true
+	}
+	if page.Method == string(model.MethodPasskey) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
+	}
+	return page
+}
+
+// factor takes a further factor.
+func (s *Web) factor(w http.ResponseWriter, r *http.Request) error {
+	v, here, err := s.atProof(w, r, account.Second)
+	if err != nil || !here {
+		return err
+	}
+	f, err := pageForm(r)
+	if err != nil {
+		return err
+	}
+	if answered, err := s.leave(w, r, v, f.Get("decision")); answered || err != nil {
+		return err
+	}
+	page := s.factorPage(v, f.Get("method"))
+	switch m := model.Method(page.Method); m {
+	case model.MethodPassword:
+		t := s.attempt(r)
+		t.User, t.Password = v.progress.User.ID, model.Secret(f.Get("code"))
+		err = s.Accounts.Password(r.Context(), holder(v.z), t)
+	case model.MethodTOTP, model.MethodRecovery:
+		err = s.Accounts.Code(r.Context(), holder(v.z), s.wanted(r, v), account.TypedCode{
+			Method: m, Text: f.Get("code"), Trust: f.Get("trust") != "", Address: s.Address(r),
+		})
+	default:
+		err = account.ErrCredentials // it is not typed
+	}
+	if err == nil || errors.Is(err, account.ErrFactor) {
+		redirect(w, r, s.pageOf(v.z, ""))
+		return nil
+	}
+	return s.factorFailed(w, r, page, err)
+}
+
+// leave does what somebody wants who does not give a factor: nothing more, or to go
+// on without what was only offered.
+func (s *Web) leave(w http.ResponseWriter, r *http.Request, v visit, decision string) (answered bool, err error) {
+	switch {
+	case decision == "cancel":
+		s.send(w, r, v.z.Cancel())
+		return true, nil
+	case decision == "later" && v.progress.Offered:
+		if err := s.Accounts.Decline(r.Context(), holder(v.z)); err != nil {
+			return true, err
+		}
+		redirect(w, r, s.pageOf(v.z, ""))
+		return true, nil
+	}
+	return false, nil
+}
+
+func (s *Web) factorFailed(w http.ResponseWriter, r *http.Request, page factorPage, err error) error {
+	var tooSoon account.ErrTooSoon
+	switch {
+	case errors.As(err, &tooSoon):
+		page.Status, page.Error = http.StatusTooManyRequests, s.tooSoon(w, r, tooSoon)
+	case errors.Is(err, account.ErrCredentials):
+		page.Status, page.Error = http.StatusUnprocessableEntity, s.wrongFactor(r, page.Method)
+	case errors.Is(err, account.ErrBusy):
+		w.Header().Set("Retry-After", "5")
+		page.Status, page.Error = http.StatusServiceUnavailable, s.pages.text(r, "login.error.busy")
+	default:
+		return err
+	}
+	s.Logger.InfoContext(r.Context(), "second factor refused", "error", err, "request", s.RequestID(r))
+	s.pages.factor(w, r, page)
+	return nil
+}
+
+// wrongFactor is the text about one that is not right.
+func (s *Web) wrongFactor(r *http.Request, method string) string {
+	switch model.Method(method) {
+	case model.MethodTOTP:
+		return s.pages.text(r, "factor.error.totp")
+	case model.MethodRecovery:
+		return s.pages.text(r, "factor.error.recovery_code")
+	case model.MethodPassword:
+		return s.pages.text(r, "factor.error.password")
+	}
+	return s.pages.text(r, "factor.error.other")
+}
+
+// showEnrol lets a person set up a factor that they have to have from now on.
+func (s *Web) showEnrol(w http.ResponseWriter, r *http.Request) error {
+	v, here, err := s.atProof(w, r, account.Enrol)
+	if err != nil || !here {
+		return err
+	}
+	page, err := s.enrolPage(r, v)
+	if err != nil {
+		return err
+	}
+	s.pages.enrol(w, r, page)
+	return nil
+}
+
+func (s *Web) enrolPage(r *http.Request, v visit) (enrolPage, error) {
+	page := enrolPage{Action: s.pageOf(v.z, "/enrol"), Client: clientOf(v.z), User: userOf(v.progress.User), Later: v.progress.Offered}
+	for _, m := range v.progress.Methods {
+		switch m {
+		case model.MethodTOTP:
+			app, err := s.appView(r, holder(v.z), v.progress.User)
+			if err != nil {
+				return page, err
+			}
+			page.App = app
+		case model.MethodPasskey:
+			page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/enrol/passkey"), New: true, Main: page.App == nil}
+		}
+	}
+	return page, nil
+}
+
+// appView is what a person needs to set up an app, kept under a holder until it has
+// made a code.
+func (s *Web) appView(r *http.Request, holder string, user model.User) (*appView, error) {
+	secret, err := s.Accounts.OfferTOTP(r.Context(), holder, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	offer, err := account.NewOffer(secret, s.pages.theme.Name, user.Login)
+	if err != nil {
+		return nil, err
+	}
+	return &appView{Secret: offer.Text, Address: offer.Address.Reveal(), Box: offer.Picture.Box(), Path: offer.Picture.Path}, nil
+}
+
+// enrol takes the first code of an app. The recovery codes that come with it are
+// shown at once, and never again.
+func (s *Web) enrol(w http.ResponseWriter, r *http.Request) error {
+	v, here, err := s.atProof(w, r, account.Enrol)
+	if err != nil || !here {
+		return err
+	}
+	f, err := pageForm(r)
+	if err != nil {
+		return err
+	}
+	if answered, err := s.leave(w, r, v, f.Get("decision")); answered || err != nil {
+		return err
+	}
+	page, err := s.enrolPage(r, v)
+	if err != nil {
+		return err
+	}
+	if page.App == nil {
+		redirect(w, r, s.pageOf(v.z, ""))
+		return nil
+	}
+	codes, err := s.Accounts.ConfirmTOTP(r.Context(), s.actor(r, v.progress.User.ID), holder(v.z), account.NewTOTP{
+		User: v.progress.User.ID, Code: f.Get("code"), Signing: true,
+	})
+	switch {
+	case errors.Is(err, account.ErrCredentials):
+		page.Status, page.Error = http.StatusUnprocessableEntity, s.pages.text(r, "enrol.error")
+		s.pages.enrol(w, r, page)
+		return nil
+	case err != nil && !errors.Is(err, account.ErrFactor) && !errors.Is(err, account.ErrTooMany):
+		return err
+	case len(codes) == 0:
+		redirect(w, r, s.pageOf(v.z, ""))
+		return nil
+	}
+	s.pages.codes(w, r, newCodesPage(codes, s.pageOf(v.z, ""), page.User))
+	return nil
+}
