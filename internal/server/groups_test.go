@@ -12,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
 )
 
 // told is what a client learns of a person's groups, by where.
@@ -86,8 +87,8 @@ func TestGroups(t *testing.T) {
 			}
 		}
 
-		// What a person is no more, no token says after the next renewal; what is in a
-		// token stays there for its minutes.
+		// Attack row T4, after a group was removed: no token says it after the next renewal,
+		// and what is in a token stays there for its minutes.
 		settings := web
 		settings.FirstParty, settings.GroupsIn, settings.GroupRoles, settings.GroupsClaim = true, []string{"access_token"}, []string{"shop-ops=admin"}, "roles"
 		c, secret := h.Client("last", settings)
@@ -117,6 +118,34 @@ func TestGroups(t *testing.T) {
 		got := toldGroups(t, h, c, h.Redeem(c, secret, b.Get(servertest.AuthorizePath(c, "scope", "openid groups")).Left), "groups")
 		if !strings.HasPrefix(got, "userinfo[group-000") {
 			t.Errorf("many: %s", got)
+		}
+	})
+}
+
+// What happens to a grant tells whose it is and from where.
+func TestGrantEvents(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		u := h.User("olena", "correct horse battery")
+		c, secret := h.Client("shop", web)
+		at := h.Browser().SignIn(servertest.AuthorizePath(c), "olena", "correct horse battery")
+		first := h.Redeem(c, secret, at)
+		renew(h, c, secret, first.String("refresh_token"))
+		h.Call("/token", c, secret, url.Values{"grant_type": {"authorization_code"}, "code": {at.Query().Get("code")}, "redirect_uri": {c.RedirectURIs[0]}})
+		seen := map[string]model.Event{}
+		err := h.Store.View(t.Context(), func(tx *store.Tx) error {
+			events, err := tx.Events(0, 1000)
+			for _, e := range events {
+				seen[e.Action] = e
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, action := range []string{"code.redeem", "grant.renew", "code.replay"} {
+			if e := seen[action]; e.UserID != u.ID || e.ClientID != c.ID || e.Actor.Kind != model.ActorClient || e.Actor.Address == "" {
+				t.Errorf("%s: %+v", action, e)
+			}
 		}
 	})
 }
