@@ -94,6 +94,10 @@ var clientSettings = []clientSetting{
 	{"backchannel-logout-uri", "backchannel_logout_uri", "Back-channel logout", "`URL` that the server tells when a session has ended", "", textValue(func(s *model.ClientSettings) *string { return &s.BackchannelURI })},
 	{"backchannel-session", "backchannel_logout_session_required", "With its session", "it must be told which session ended", "", switchValue(func(s *model.ClientSettings) *bool { return &s.BackchannelSession })},
 
+	{"groups-claim", "groups_claim", "Groups are told in", "`CLAIM` in which a person's groups or roles are told: groups, roles, entitlements, or a URL", "groups", textValue(func(s *model.ClientSettings) *string { return &s.GroupsClaim })},
+	{"groups-prefix", "groups_prefix", "Groups of its own", "`TEXT` with which the groups begin that it is told of, without it", "all groups", textValue(func(s *model.ClientSettings) *string { return &s.GroupsPrefix })},
+	{"group-role", "group_roles", "Roles", "`GROUP=ROLE`: tell that role of who is in the group, and no other groups; may be repeated", "", linesValue(func(s *model.ClientSettings) *[]string { return &s.GroupRoles })},
+	{"groups-in", "groups_in", "Groups are also in", "`TOKEN` that tells groups with the scope groups, beside userinfo: id_token or access_token; may be repeated", "", wordsValue(func(s *model.ClientSettings) *[]string { return &s.GroupsIn })},
 	{"first-party", "first_party", "First party", "it is ours: people are not asked for consent", "", switchValue(func(s *model.ClientSettings) *bool { return &s.FirstParty })},
 	{"challenge", "challenge", "Asks for passwords", "it is ours and may ask people for their password itself, without a browser", "", switchValue(func(s *model.ClientSettings) *bool { return &s.Challenge })},
 	{"sign-in-method", "sign_in_methods", "Sign-in methods", "`METHOD` by which its people may prove who they are: password, passkey, mail, totp or recovery_code; may be repeated", "all", wordsValue(func(s *model.ClientSettings) *[]string { return &s.SignInMethods })},

@@ -34,7 +34,7 @@ func TestSameWorkAfterImport(t *testing.T) {
 			login := fmt.Sprintf("nobody-%d", i)
 			first := ""
 			for range 2 {
-				_, err := h.SignIn(h.ctx(), Attempt{Login: login, Password: "U*U"})
+				_, err := h.SignIn(h.ctx(), Attempt{Login: login, Password: "U*U", Address: fmt.Sprintf("198.51.%d.7", i)})
 				h.is(err, ErrCredentials) // also where the decoy has that very password
 				if first != "" && first != cost {
 					h.t.Errorf("%s costs %s, then %s", login, first, cost)

@@ -233,7 +233,7 @@ func (a *Accounts) Export(ctx context.Context, actor model.Actor, f UserFilter, 
 	read := func(tx *store.Tx) (err error) {
 		list, err = tx.SearchUsers(f)
 		if err == nil && hashes {
-			err = tx.Record(model.Event{Actor: actor, Action: "user.export", Detail: fmt.Sprintf("password hashes of %d people", len(list))})
+			err = tx.Record(model.Event{Actor: actor, Action: "password.export", Detail: fmt.Sprintf("password hashes of %d people", len(list))})
 		}
 		return err
 	}

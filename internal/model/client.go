@@ -32,6 +32,12 @@ const (
 	OfflineEnds     = "end"     // it ends too, as one without that scope does
 )
 
+// In which tokens groups are told.
+const (
+	GroupsInID     = "id_token"
+	GroupsInAccess = "access_token" // RFC 9068 §2.2.3.1
+)
+
 // Client is an application that may ask for tokens. The JSON names are those
 // of the registry of client metadata (RFC 7591 §2) where it has one.
 type Client struct {
@@ -107,6 +113,13 @@ type ClientSettings struct {
 	BackchannelSession  bool   `json:"backchannel_logout_session_required,omitempty"`
 
 	// What an operator alone decides.
+
+	// How a person's groups are told, where the scope groups is granted.
+	GroupsClaim  string   `json:"groups_claim,omitempty"`  // in which claim; empty: "groups"
+	GroupsPrefix string   `json:"groups_prefix,omitempty"` // only those that begin so, and without it
+	GroupRoles   []string `json:"group_roles,omitempty"`   // "GROUP=ROLE": roles in place of groups; GROUP is without the prefix
+	GroupsIn     []string `json:"groups_in,omitempty"`     // beside userinfo: GroupsInID, GroupsInAccess
+
 	FirstParty      bool  `json:"first_party,omitempty"`        // consent is not asked
 	Challenge       bool  `json:"challenge,omitempty"`          // it may ask people for their password itself
 	AccessTokenLife int64 `json:"access_token_life,omitempty"`  // seconds; 0: the server's

@@ -96,6 +96,13 @@ func (d *draft) expectSub(sub claimRequest) *Error {
 func (d *draft) wanted(claims map[string]claimRequest) model.WantedClaims {
 	var kept model.WantedClaims
 	for name, c := range claims {
+		// By whichever name a client knows groups, they are stored as what they are.
+		switch own := groupsClaim(d.client.Client); {
+		case name == own:
+			name = scopeGroups
+		case name == scopeGroups:
+			continue
+		}
 		if !slices.Contains(d.client.Scopes, scopeOf(name)) {
 			continue
 		}

@@ -76,7 +76,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 			}
 		}
 		return tx.Record(model.Event{
-			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
+			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: c.Address},
 			Action: "code.redeem", UserID: grant.UserID, ClientID: c.ID, Detail: "grant=" + string(grant.ID),
 		})
 	})
@@ -150,13 +150,16 @@ func (a *Authority) replayed(tx *store.Tx, c *registration.Client, hash string) 
 // endGrant ends a grant and says so in the audit log; one that has ended
 // already stays as it is.
 func (a *Authority) endGrant(tx *store.Tx, c *registration.Client, id model.GrantID, cause model.Cause, action string) error {
-	err := tx.EndGrant(id, a.ending(cause))
+	g, err := tx.Grant(id)
+	if err == nil {
+		err = tx.EndGrant(id, a.ending(cause))
+	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	return tx.Record(model.Event{
-		Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
-		Action: action, ClientID: c.ID, Detail: "grant=" + string(id) + " cause=" + string(cause),
+		Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: c.Address},
+		Action: action, UserID: g.UserID, ClientID: c.ID, Detail: "grant=" + string(id) + " cause=" + string(cause),
 	})
 }
 

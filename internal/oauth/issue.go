@@ -145,7 +145,7 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 			return err
 		}
 	}
-	if z.Request.Asked.ResponseType == "id_token" || i.grant.Claims.IDToken != nil {
+	if z.Request.Asked.ResponseType == "id_token" || i.grant.Claims.IDToken != nil || len(z.Client.GroupsIn) > 0 {
 		if i.user, err = tx.User(i.grant.UserID); err != nil {
 			return err
 		}
@@ -175,7 +175,7 @@ func (a *Authority) frontChannel(ctx context.Context, z Authorization, i issue) 
 	if !frontTokens(asked.ResponseType) {
 		return values, nil
 	}
-	of := issuance{client: &registration.Client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, at: i.at, to: i.to}
+	of := issuance{client: &registration.Client{Client: z.Client}, grant: i.grant, scope: i.grant.Scope, audience: i.grant.Audience, at: i.at, to: i.to, user: i.user}
 	if err := a.await(ctx, of.at); err != nil {
 		return nil, err
 	}
@@ -195,9 +195,9 @@ func (a *Authority) frontChannel(ctx context.Context, z Authorization, i issue) 
 		if asked.ResponseType == "id_token" {
 			// OpenID Connect Core §5.4: with no access token to ask userinfo
 			// with, the ID token itself tells what the scopes allow.
-			of.claims = Claims(i.user, i.grant.Scope, i.grant.Claims.IDToken)
+			of.claims = Claims(z.Client, i.user, i.grant.Scope, i.grant.Claims.IDToken)
 		} else if wanted := i.grant.Claims.IDToken; wanted != nil {
-			of.claims = Claims(i.user, nil, wanted)
+			of.claims = Claims(z.Client, i.user, nil, wanted)
 		}
 		token, err := a.mintID(of)
 		if err != nil {

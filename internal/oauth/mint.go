@@ -75,7 +75,7 @@ func (a *Authority) mint(i issuance) (Tokens, error) {
 	if i.idToken {
 		i.access = token
 		if wanted := i.grant.Claims.IDToken; wanted != nil {
-			i.claims = Claims(i.user, nil, wanted)
+			i.claims = Claims(i.client.Client, i.user, nil, wanted)
 		}
 		out.IDToken, err = a.mintID(i)
 	}
@@ -112,7 +112,13 @@ func (a *Authority) mintAccess(i issuance) (token string, expires int64, err err
 		}
 		access.ExpiresAt = min(access.ExpiresAt, g.ExpiresAt)
 	}
-	token, err = a.Keys.Sign(a.AccessAlgorithm, accessTokenType, access)
+	var told any = access
+	if groups := inToken(i, model.GroupsInAccess); groups != nil && i.grant.ID != "" {
+		if told, err = withClaims(access, groups); err != nil {
+			return "", 0, err
+		}
+	}
+	token, err = a.Keys.Sign(a.AccessAlgorithm, accessTokenType, told)
 	return token, access.ExpiresAt, err
 }
 
@@ -158,6 +164,14 @@ func (a *Authority) signID(i issuance) (string, error) {
 		AtHash:    halfHash(alg, i.access),
 		CHash:     halfHash(alg, i.code),
 	}
+	if groups := inToken(i, model.GroupsInID); groups != nil {
+		all := maps.Clone(i.claims)
+		if all == nil {
+			all = map[string]any{}
+		}
+		maps.Copy(all, groups)
+		i.claims = all
+	}
 	if i.claims == nil {
 		return a.Keys.Sign(alg, idTokenType, id)
 	}
@@ -168,9 +182,9 @@ func (a *Authority) signID(i issuance) (string, error) {
 	return a.Keys.Sign(alg, idTokenType, all)
 }
 
-// withClaims adds what is told about the person to the claims of an ID token,
-// which nothing about a person can replace.
-func withClaims(id idClaims, person map[string]any) (map[string]any, error) {
+// withClaims adds what is told about the person to the claims of a token, which
+// nothing about a person can replace.
+func withClaims(id any, person map[string]any) (map[string]any, error) {
 	text, err := json.Marshal(id)
 	if err != nil {
 		return nil, err

@@ -150,7 +150,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 		out = renewed
 		out.grant, out.refresh = g, a.refreshSecret(g, g.Generation)
 		return tx.Record(model.Event{
-			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID)},
+			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: c.Address},
 			Action: "grant.renew", UserID: g.UserID, ClientID: c.ID, Detail: "grant=" + string(g.ID),
 		})
 	})

@@ -30,7 +30,7 @@ func (a *Authority) Revoke(ctx context.Context, call Call) error {
 		return fail(InvalidRequest, "The parameter token is missing")
 	}
 	if t, ok := parseRefresh(token); ok {
-		return a.revokeRefresh(ctx, c, t)
+		return a.revokeRefresh(ctx, calling(c, call), t)
 	}
 	if strings.HasPrefix(token, authSessionPrefix) {
 		return a.revokeAuthSession(ctx, c, call, token)

@@ -79,8 +79,9 @@ func joinScope(scope []string) string { return strings.Join(scope, " ") }
 // Claims returns what scopes tell about a person, and what is wanted one by one,
 // by claim name with the JSON type of OpenID Connect Core §5.1; what is empty is
 // left out (§5.3.2), and so is what has none of the values that are wanted. Who
-// they are ("sub") depends on who asks, and is not among them.
-func Claims(u model.User, scope []string, wanted model.WantedClaims) map[string]any {
+// they are ("sub") depends on who asks, and is not among them; so do the name and the
+// meaning of groups.
+func Claims(c model.Client, u model.User, scope []string, wanted model.WantedClaims) map[string]any {
 	p := u.Profile
 	all := map[string]any{
 		"name": p.Name, "family_name": p.FamilyName, "given_name": p.GivenName, "middle_name": p.MiddleName,
@@ -98,8 +99,8 @@ func Claims(u model.User, scope []string, wanted model.WantedClaims) map[string]
 	if p.Address != nil {
 		all["address"] = p.Address
 	}
-	if len(p.Groups) > 0 {
-		all["groups"] = p.Groups
+	if groups := groupsFor(c, u); len(groups) > 0 {
+		all[scopeGroups] = groups
 	}
 	told := map[string]any{}
 	for _, s := range scope {
@@ -113,6 +114,10 @@ func Claims(u model.User, scope []string, wanted model.WantedClaims) map[string]
 		if v, ok := all[name]; ok && v != "" && acceptable(v, values) {
 			told[name] = v
 		}
+	}
+	if groups, ok := told[scopeGroups]; ok && groupsClaim(c) != scopeGroups {
+		delete(told, scopeGroups)
+		told[groupsClaim(c)] = groups
 	}
 	return told
 }

@@ -65,6 +65,7 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	if e != nil {
 		return Tokens{}, e
 	}
+	c = calling(c, call)
 	// 2. Pick the grant.
 	kind := p.get("grant_type")
 	redeem, ok := grants[kind]
@@ -99,6 +100,13 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	t.AuthSession = i.auth.Reveal()
 	a.Registrar.NoteUse(ctx, c.ID)
 	return t, nil
+}
+
+// calling is a client with the address from where it calls.
+func calling(c *registration.Client, call Call) *registration.Client {
+	it := *c
+	it.Address = call.Address
+	return &it
 }
 
 // redeemCredentials lets a client act for itself, RFC 6749 §4.4. Without a

@@ -70,7 +70,7 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 	if gone != nil {
 		return UserInfo{}, &Error{Code: InvalidToken, Description: gone.Description, cause: gone}
 	}
-	told := Claims(u, scope, grant.Claims.UserInfo)
+	told := Claims(c.Client, u, scope, grant.Claims.UserInfo)
 	told["sub"] = claims.Subject // §5.3.2: the one of the ID token
 	return a.dress(ctx, c, told)
 }

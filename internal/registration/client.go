@@ -17,6 +17,8 @@ type Client struct {
 	model.Client
 	Keys jwk.Source // nil: it has none
 
+	Address string // of whoever acts as it in this call, for the audit log
+
 	secrets      []clientSecret
 	registration model.Registration // of a client that no operator registered
 	logo         model.Logo         // without its body; zero: none is kept

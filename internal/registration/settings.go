@@ -3,6 +3,7 @@ package registration
 import (
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -58,7 +59,7 @@ const maxList = 100
 func checkClient(s model.ClientSettings) error {
 	for _, check := range []func(model.ClientSettings) error{
 		checkClientTexts, checkClientURIs, checkClientGrants, checkResponseTypes, checkAuthMethod, checkClientAuthentication, checkRequestObjects,
-		checkClientLives, checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout, checkClientTheme,
+		checkClientLives, checkGroups, checkClientAnswers, checkClientSubject, checkClientFreshness, checkClientLogin, checkClientLogout, checkClientTheme,
 	} {
 		if err := check(s); err != nil {
 			return err
@@ -192,6 +193,40 @@ func checkClientLives(s model.ClientSettings) error {
 	}
 	if p := s.OfflinePolicy; p != "" && p != model.OfflineSurvives && p != model.OfflineEnds {
 		return invalid("offline_access_policy", "it must be %s or %s", model.OfflineSurvives, model.OfflineEnds)
+	}
+	return nil
+}
+
+// The bounds of what a client is told of groups.
+const (
+	maxGroupRoles = 100
+	maxGroupName  = 256 // bytes, as of a person's
+)
+
+// groupsClaims are the claims that may tell groups: those of RFC 9068 §2.2.3.1, or a
+// name of the client's own that collides with no other, RFC 7519 §4.2.
+var groupsClaims = regexp.MustCompile(`^(groups|roles|entitlements|https?://[!-~]{1,200})$`)
+
+// checkGroups holds what a client is told of groups to its bounds.
+func checkGroups(s model.ClientSettings) error {
+	switch {
+	case s.GroupsClaim != "" && !groupsClaims.MatchString(s.GroupsClaim):
+		return invalid("groups_claim", "it must be groups, roles, entitlements, or a URL")
+	case !text(s.GroupsPrefix, maxGroupName):
+		return invalid("groups_prefix", "it must have at most %d bytes, of one line", maxGroupName)
+	case len(s.GroupRoles) > maxGroupRoles:
+		return invalid("group_roles", "there must be at most %d", maxGroupRoles)
+	}
+	for _, pair := range s.GroupRoles {
+		i := strings.LastIndex(pair, "=")
+		if i < 1 || i == len(pair)-1 || !text(pair, 2*maxGroupName) {
+			return invalid("group_roles", "each must be GROUP=ROLE, of one line and at most %d bytes, and the role without an equals sign", 2*maxGroupName)
+		}
+	}
+	for _, in := range s.GroupsIn {
+		if in != model.GroupsInID && in != model.GroupsInAccess {
+			return invalid("groups_in", "each must be %s or %s", model.GroupsInID, model.GroupsInAccess)
+		}
 	}
 	return nil
 }
