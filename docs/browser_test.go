@@ -140,7 +140,7 @@ func signOut(t *testing.T, s *session) {
 	one, two := newBrowser(t), newBrowser(t)
 	for i, b := range []*browser{one, two} {
 		b.get(shop + "/login")
-		b.submit("login", "alice", "password", "open sesame")
+		b.submit("login", "alice", "password", "open sesame please")
 		if i == 0 {
 			b.submit() // consents, once
 		}

@@ -27,7 +27,7 @@ var demoUsers = []account.NewUser{
 	{Login: "bob", Profile: model.Profile{Name: "Bob Cratchit", GivenName: "Bob", FamilyName: "Cratchit", Email: "bob@example.com", EmailVerified: true}},
 }
 
-const demoPassword = "open sesame"
+const demoPassword = "open sesame please"
 
 func (sh shell) demo() *cli.Command {
 	port := func(name, usage string) cli.Flag {

@@ -124,6 +124,7 @@ var known = []setting{
 	{"remember-idle", groupLife, "`TIME` that a remembered session lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},
 	{"remember-life", groupLife, "`TIME` that a remembered session lives at most", "90d", "", life(func(s *settings) *time.Duration { return &s.RememberLife })},
 
+	{"password-length", groupProtect, "`NUMBER` of characters that a new password has at least, 8 to 64; 8 is for servers that want a second factor of everybody", "15", "", number(8, 64, func(s *settings, n int) { s.PasswordLength = n })},
 	{"password-memory", groupProtect, "memory of one Argon2id hash in `KIB`", "19456", "", number(7*1024, 1024*1024, func(s *settings, n int) { s.Password.Memory = uint32(n) })},
 	{"password-passes", groupProtect, "`NUMBER` of passes of an Argon2id hash over its memory", "2", "", number(1, 32, func(s *settings, n int) { s.Password.Time = uint32(n) })},
 	{"password-threads", groupProtect, "`NUMBER` of threads of an Argon2id hash", "1", "", number(1, 16, func(s *settings, n int) { s.Password.Threads = uint8(n) })},

@@ -27,7 +27,8 @@ func tree(sh shell) *cli.Command {
 				Name: "user", Usage: "people who can sign in", Flags: places(),
 				Commands: []*cli.Command{
 					sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
-					sh.userLock(), sh.userUnlock(), sh.userSignOut(), sh.userDelete(),
+					sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
+					sh.userImport(), sh.userExport(),
 				},
 			},
 			{

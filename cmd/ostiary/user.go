@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -45,7 +46,10 @@ func (sh shell) userCreate() *cli.Command {
 func (sh shell) userUpdate() *cli.Command {
 	return &cli.Command{
 		Name: "update", ArgsUsage: "LOGIN", Usage: "change what is known about a person: what is given, the rest stays",
-		Flags: append(userFlags(), &cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"}),
+		Flags: append(userFlags(),
+			&cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"},
+			&cli.StringSliceFlag{Name: "add-group", Usage: "`GROUP` that they belong to as well; may be repeated"},
+			&cli.StringSliceFlag{Name: "remove-group", Usage: "`GROUP` that they belong to no more; may be repeated"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
 			u, err := a.user(ctx)
@@ -56,7 +60,10 @@ func (sh shell) userUpdate() *cli.Command {
 			if err != nil {
 				return err
 			}
-			change := account.Change{Profile: &profile}
+			change := account.Change{AddGroups: c.StringSlice("add-group"), RemoveGroups: c.StringSlice("remove-group")}
+			if !reflect.DeepEqual(profile, u.Profile) {
+				change.Profile = &profile
+			}
 			if c.IsSet("login") {
 				login := c.String("login")
 				change.Login = &login
@@ -121,19 +128,23 @@ func changedProfile(c *cli.Command, p model.Profile) (model.Profile, error) {
 
 func (sh shell) userList() *cli.Command {
 	return &cli.Command{
-		Name: "list", Usage: "list all people",
+		Name: "list", Usage: "list people, all of them or those that are looked for",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "search", Usage: "the beginning of `WORDS` of their login, name, address or groups, in whichever case"},
+			&cli.StringFlag{Name: "group", Usage: "who is in that `GROUP`"},
+			&cli.StringFlag{Name: "status", Usage: "who is in that `STATE`: active or locked"},
+			&cli.BoolFlag{Name: "admin", Usage: "administrators alone"},
+			&cli.IntFlag{Name: "limit", Usage: "so many at most, a `NUMBER`; 0: all"},
+		},
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			t := table{columns: []string{"LOGIN", "NAME", "EMAIL", "STATUS", "ADMIN", "CREATED", "ID"}, empty: "There are no users."}
 			people := []model.User{}
-			for after, more := model.UserID(""), true; more; {
-				page, err := a.Accounts.List(ctx, after, pageSize)
-				if err != nil {
-					return err
-				}
-				people = append(people, page...)
-				if more = len(page) == pageSize; more {
-					after = page[len(page)-1].ID
-				}
+			err := a.everybody(ctx, func(u model.User) error {
+				people = append(people, u)
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 			slices.SortFunc(people, func(a, b model.User) int { return strings.Compare(a.Login, b.Login) })
 			for _, u := range people {
@@ -143,6 +154,36 @@ func (sh shell) userList() *cli.Command {
 			return sh.printTable(a.command, t)
 		}),
 	}
+}
+
+// everybody calls do with those whom the flags of a listing name.
+func (a admin) everybody(ctx context.Context, do func(model.User) error) error {
+	c := a.command
+	f, err := filterOf(c)
+	if err != nil {
+		return err
+	}
+	left := c.Int("limit")
+	if left < 0 {
+		return usagef("--limit: %d is not a number of people", left)
+	}
+	for more := true; more; {
+		page, err := a.Accounts.List(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, u := range page {
+			if err := do(u); err != nil {
+				return err
+			}
+			if left--; left == 0 {
+				return nil
+			}
+			f.After = u.ID
+		}
+		more = len(page) == pageSize
+	}
+	return nil
 }
 
 // pageSize is how many rows a listing asks for at a time.
@@ -284,7 +325,7 @@ func userError(c *cli.Command, err error) error {
 	case errors.Is(err, account.ErrLoginTaken):
 		return fmt.Errorf("there is a user %q already: choose another login", name)
 	case errors.As(err, &wrong):
-		return usagef("the %v", wrong)
+		return usagef("the %v", err)
 	}
 	return err
 }

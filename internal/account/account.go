@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -40,6 +41,10 @@ var (
 	ErrCredentials = errors.New("the login or the password is wrong")
 	// ErrFactor says that what was proven is not enough for a session.
 	ErrFactor = errors.New("a further factor is wanted")
+	// ErrNoFactor says that the person has no such factor.
+	ErrNoFactor = errors.New("no such factor")
+	// ErrTooMany says that a person has as many of a kind as they can have.
+	ErrTooMany = errors.New("there are too many already")
 	// ErrLocked says that the account is locked; only who knows its password
 	// is told.
 	ErrLocked = errors.New("the account is locked")
@@ -92,22 +97,25 @@ const (
 	NotOneLine    Reason = "must be one line without control characters"
 	NotLogin      Reason = "has characters that a login cannot have"
 	NotEmailLogin Reason = `has an "@" but is not an e-mail address`
+	PasswordShort Reason = "has too few characters"
 	NotEmail      Reason = "must be an e-mail address such as ada@example.org"
-	NotLines      Reason = "must not have control characters but line breaks"
-	NotWebAddress Reason = "must be an address that begins with https:// or http://"
-	NotDate       Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
-	NotZone       Reason = "must be a time zone such as Europe/Kyiv"
-	NotLocale     Reason = "must be a language tag such as uk-UA"
-	NotPhone      Reason = "must be a number such as +380 44 123 4567"
-	Unseen        Reason = "has characters that cannot be seen, or that turn the direction of writing"
-	Mixed         Reason = "mixes letters of two alphabets in one word"
+
+	PasswordCommon   Reason = "is one that many people choose, so it is tried first"
+	PasswordPersonal Reason = "is made of words about its person or this place, so it is tried first"
+	NotLines         Reason = "must not have control characters but line breaks"
+	NotWebAddress    Reason = "must be an address that begins with https:// or http://"
+	NotDate          Reason = "must be a date as YYYY-MM-DD, or a year as YYYY"
+	NotZone          Reason = "must be a time zone such as Europe/Kyiv"
+	NotLocale        Reason = "must be a language tag such as uk-UA"
+	NotPhone         Reason = "must be a number such as +380 44 123 4567"
+	Unseen           Reason = "has characters that cannot be seen, or that turn the direction of writing"
+	Mixed            Reason = "mixes letters of two alphabets in one word"
 )
 
 // These tell a bound.
 var (
-	PasswordShort = Reason(fmt.Sprintf("must have %d characters or more", MinPassword))
-	PasswordLong  = Reason(fmt.Sprintf("must have %d bytes or less", credential.MaxPassword))
-	ClaimLong     = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
+	PasswordLong = Reason(fmt.Sprintf("must have %d bytes or less", credential.MaxPassword))
+	ClaimLong    = Reason(fmt.Sprintf("must have %d bytes or less", maxClaim))
 )
 
 // ErrTooSoon says that there were too many wrong passwords to try the next one now.
@@ -120,12 +128,19 @@ func (e ErrTooSoon) Error() string { return fmt.Sprintf("too many wrong password
 // Config says where accounts are kept and how long people stay signed in.
 type Config struct {
 	Store *store.Store
+	Keys  *keys.Ring       // seals the secrets of people's apps
 	Now   func() time.Time // nil: time.Now
 
 	// Password is the cost of a new password hash; zero:
 	// credential.DefaultParams.
 	// Passwords with another cost are hashed anew at the next sign-in.
 	Password Params
+
+	// PasswordLength is how many characters a new password has at least, from 8 to
+	// 64; zero: DefaultPasswordLength. Words are those of this place, which nobody
+	// may make a password of: its name, its host.
+	PasswordLength int
+	Words          []string
 
 	// A session ends when it was not used for Idle (zero: DefaultIdle) and in
 	// any case after Absolute (zero: DefaultAbsolute); one that is to be
@@ -178,11 +193,14 @@ type Config struct {
 // goroutines at once.
 type Accounts struct {
 	store     *store.Store
+	keys      *keys.Ring
 	now       func() time.Time
 	passwords *credential.Passwords
+	policy    credential.Policy
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
 
+	alarm          alarm
 	passkeys       *credential.Passkeys // nil: there are none
 	methods        []model.Method
 	second         string
@@ -205,6 +223,9 @@ type life struct{ idle, absolute int64 }
 func New(c Config) (*Accounts, error) {
 	if c.Store == nil {
 		return nil, errors.New("account: Config.Store is missing")
+	}
+	if c.Keys == nil {
+		return nil, errors.New("account: Config.Keys is missing")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -236,6 +257,12 @@ func New(c Config) (*Accounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("account: Password: %w", err)
 	}
+	if c.PasswordLength == 0 {
+		c.PasswordLength = DefaultPasswordLength
+	}
+	if c.PasswordLength < credential.MinLeast || c.PasswordLength > credential.MaxLeast {
+		return nil, fmt.Errorf("account: PasswordLength is %d and must be from %d to %d", c.PasswordLength, credential.MinLeast, credential.MaxLeast)
+	}
 	if c.SignUpLimit == 0 {
 		c.SignUpLimit = DefaultSignUpLimit
 	}
@@ -245,13 +272,14 @@ func New(c Config) (*Accounts, error) {
 	if err := c.checkSignIn(); err != nil {
 		return nil, err
 	}
-	keys, err := c.openPasskeys()
+	ring, err := c.openPasskeys()
 	if err != nil {
 		return nil, err
 	}
 	return &Accounts{
-		passkeys: keys, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
-		store: c.Store, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		passkeys: ring, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
+		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
 		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,
 	}, nil

@@ -7,14 +7,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
+	"github.com/ostiary/ostiary/jwa"
 )
 
 // cheap is the lowest cost that is allowed.
@@ -59,11 +62,25 @@ func each(t *testing.T, fn func(h house)) {
 func open(t *testing.T, s *store.Store) house {
 	t.Helper()
 	c := newClock()
-	a, err := New(Config{Store: s, Now: c.now, Password: cheap, TokenLife: 6 * time.Minute})
+	a, err := New(Config{Store: s, Keys: ring(t, s), Now: c.now, Password: cheap, TokenLife: 6 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return house{a, t, c}
+}
+
+// ring is the keys of a server, of which people's secrets need the master key alone.
+func ring(t *testing.T, s *store.Store) *keys.Ring {
+	t.Helper()
+	master, err := keys.LoadMaster(keys.MasterConfig{Value: model.Secret(strings.Repeat("5a", 32))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := keys.Open(t.Context(), keys.Config{Store: s, Master: master, Algorithms: []jwa.Algorithm{jwa.ES256}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 func (h house) ctx() context.Context { return h.t.Context() }
@@ -146,7 +163,9 @@ func (h house) actions() (list []string) {
 		events, err := tx.Events(0, 1000)
 		list = nil
 		for _, e := range events {
-			list = append(list, e.Action)
+			if e.Action != "master.use" && e.Action != "key.create" { // of the ring that every house has
+				list = append(list, e.Action)
+			}
 		}
 		return err
 	})
@@ -164,9 +183,17 @@ func (h house) revocations() (list []model.Revocation) {
 
 func TestNewRefuses(t *testing.T) {
 	s := storetest.SQLite(t)
-	good := Config{Store: s, TokenLife: time.Minute}
+	good := Config{Store: s, Keys: ring(t, s), TokenLife: time.Minute}
 	for name, change := range map[string]func(*Config){
-		"no store":                           func(c *Config) { c.Store = nil },
+		"no store":                   func(c *Config) { c.Store = nil },
+		"no keys":                    func(c *Config) { c.Keys = nil },
+		"a method that there is not": func(c *Config) { c.Methods = []model.Method{"password", "voice"} },
+		"no method to begin with":    func(c *Config) { c.Methods = []model.Method{model.MethodTOTP} },
+		"a policy that there is not": func(c *Config) { c.SecondFactor = "always" },
+		"a second factor that nobody can have": func(c *Config) {
+			c.SecondFactor, c.Methods = model.SecondRequired, []model.Method{model.MethodPassword}
+		},
+		"browsers remembered for too long":   func(c *Config) { c.RememberDevice = 1000 * 24 * time.Hour },
 		"no token life":                      func(c *Config) { c.TokenLife = 0 },
 		"idle under two minutes":             func(c *Config) { c.Idle = time.Minute },
 		"negative idle":                      func(c *Config) { c.Idle = -time.Hour },
@@ -174,6 +201,8 @@ func TestNewRefuses(t *testing.T) {
 		"remembered absolute under its idle": func(c *Config) { c.RememberAbsolute = time.Hour },
 		"negative number of hashes":          func(c *Config) { c.Hashes = -1 },
 		"negative limit of sign-ups":         func(c *Config) { c.SignUpLimit = -1 },
+		"passwords of seven characters":      func(c *Config) { c.PasswordLength = 7 },
+		"passwords of 65 characters":         func(c *Config) { c.PasswordLength = 65 },
 		"negative wait":                      func(c *Config) { c.HashWait = -1 },
 		"memory too small":                   func(c *Config) { c.Password = Params{Memory: 1024, Time: 2, Threads: 1} },
 		"memory too large":                   func(c *Config) { c.Password = Params{Memory: credential.MaxMemory + 1, Time: 2, Threads: 1} },

@@ -33,7 +33,7 @@ func (a *Accounts) Apply(ctx context.Context, name string, t Attempt, by Asker) 
 	if err := a.admit(ctx, user.Login, t.Address); err != nil && !errors.Is(err, ErrLoginTaken) {
 		return err
 	}
-	hash, err := a.newHash(ctx, t.Password)
+	hash, err := a.passwords.Hash(ctx, t.Password)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -13,39 +14,65 @@ import (
 // Params is what a password hash costs.
 type Params = credential.Params
 
-// MinPassword is how many characters a new password has at least.
-const MinPassword = credential.MinPassword
+// DefaultPasswordLength is how many characters a new password has at least, where the
+// Config says nothing. NIST SP 800-63B-4 §3.1.1.2: a password may be all that keeps
+// somebody out.
+const DefaultPasswordLength = 15
 
-// newHash checks a password that somebody chose and hashes it. It returns ErrInvalid
-// and ErrBusy.
-func (a *Accounts) newHash(ctx context.Context, password model.Secret) (string, error) {
-	if err := checkPassword(password); err != nil {
+// PasswordLength is how many characters a new password has at least.
+func (a *Accounts) PasswordLength() int { return a.policy.Least }
+
+// newHash checks a password that somebody chose for an account and hashes it. It
+// returns ErrInvalid and ErrBusy.
+func (a *Accounts) newHash(ctx context.Context, password model.Secret, whose model.User) (string, error) {
+	if err := a.checkPassword(password, whose); err != nil {
 		return "", err
 	}
 	return a.passwords.Hash(ctx, password)
 }
 
-// checkPassword checks a password that somebody chose. It returns ErrInvalid.
-func checkPassword(password model.Secret) error {
-	err := credential.CheckNew(password)
-	for known, reason := range map[error]Reason{
-		credential.ErrMissing: Missing, credential.ErrShort: PasswordShort, credential.ErrLong: PasswordLong, credential.ErrNotText: NotText,
-	} {
-		if errors.Is(err, known) {
-			return ErrInvalid{"password", reason}
-		}
-	}
-	return err
+// flaws are the reasons for what is wrong with a new password.
+var flaws = map[error]Reason{
+	credential.ErrMissing:  Missing,
+	credential.ErrShort:    PasswordShort,
+	credential.ErrLong:     PasswordLong,
+	credential.ErrNotText:  NotText,
+	credential.ErrCommon:   PasswordCommon,
+	credential.ErrPersonal: PasswordPersonal,
 }
 
-// compare compares a password with the hash of a person, or of nobody. It returns
-// ErrCredentials and ErrBusy.
-func (a *Accounts) compare(ctx context.Context, password model.Secret, stored string) (stale bool, err error) {
-	stale, err = a.passwords.Verify(ctx, password, stored)
+// checkPassword checks a password that somebody chose. It returns ErrInvalid.
+func (a *Accounts) checkPassword(password model.Secret, whose model.User) error {
+	p := whose.Profile
+	err := a.policy.Check(password, whose.Login, p.Name, p.GivenName, p.FamilyName, p.Nickname, p.PreferredUsername, p.Email)
+	reason, ok := flaws[err]
 	switch {
-	case err == credential.ErrWrong: // and nothing else: the cause of another is for the log
+	case !ok:
+		return err
+	case reason == PasswordShort:
+		return fmt.Errorf("%w: it must have %d or more", ErrInvalid{"password", reason}, a.policy.Least)
+	}
+	return ErrInvalid{"password", reason}
+}
+
+// compare compares the password of an attempt with the hash of a person, or of nobody.
+// It returns ErrCredentials and ErrBusy.
+func (a *Accounts) compare(ctx context.Context, t Attempt, user model.User) (stale bool, err error) {
+	hash := user.PasswordHash
+	if hash == "" {
+		claim := t.Login
+		if user.ID != "" {
+			claim = string(user.ID)
+		}
+		if hash, err = a.decoy(ctx, claim); err != nil {
+			return false, err
+		}
+	}
+	stale, err = a.passwords.Verify(ctx, t.Password, hash)
+	switch {
+	case user.PasswordHash == "" && (err == nil || errors.Is(err, credential.ErrWrong)), err == credential.ErrWrong:
 		return false, ErrCredentials
-	case errors.Is(err, credential.ErrWrong):
+	case errors.Is(err, credential.ErrWrong): // with a cause, which is for the log
 		return false, fmt.Errorf("%w (%w)", ErrCredentials, err)
 	}
 	return stale, err
@@ -62,9 +89,6 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 // none needs none. It returns ErrCredentials, ErrStale, ErrInvalid, ErrBusy and
 // ErrNoUser.
 func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword) error {
-	if err := checkPassword(c.Password); err != nil {
-		return err
-	}
 	var user model.User
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) { user, err = tx.User(id); return err })
 	if errors.Is(err, store.ErrNotFound) {
@@ -73,8 +97,11 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id mod
 	if err != nil {
 		return err
 	}
+	if err := a.checkPassword(c.Password, user); err != nil {
+		return err
+	}
 	if user.PasswordHash != "" {
-		if _, err := a.compare(ctx, c.Current, user.PasswordHash); err != nil {
+		if _, err := a.compare(ctx, Attempt{Password: c.Current}, user); err != nil {
 			return err
 		}
 	}
@@ -88,11 +115,15 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id mod
 
 // setPassword sets a password of a person who is still as they have to be.
 func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword, fits func(model.User) error) error {
-	hash, err := a.newHash(ctx, c.Password)
+	whose, err := a.User(ctx, id)
 	if err != nil {
 		return err
 	}
-	return a.update(ctx, func(tx *store.Tx) error {
+	hash, err := a.newHash(ctx, c.Password, whose)
+	if err != nil {
+		return err
+	}
+	err = a.update(ctx, func(tx *store.Tx) error {
 		user, err := tx.User(id)
 		if err == nil {
 			err = fits(user)
@@ -117,6 +148,10 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 		}
 		return a.endOthers(tx, id, c.Keep)
 	})
+	if err == nil && !c.first {
+		a.notifyOf(ctx, id, notice{What: mail.Password, From: actor.Address})
+	}
+	return err
 }
 
 // NewPassword is what SetPassword and ChangePassword set.
@@ -125,7 +160,8 @@ type NewPassword struct {
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
 
-	with func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	with  func(*store.Tx) error // what is done in the same transaction; nil: nothing
+	first bool                  // of an account that was made for somebody: they need not be told
 }
 
 // endOthers ends everything of a person but the session keep and its grants.

@@ -25,18 +25,18 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	try := newTry(t, user)
-	if err := a.admitTry(ctx, try); err != nil {
+	g := a.newGuess("password", user, t)
+	if err := a.admitGuess(ctx, &g); err != nil {
 		return Proof{}, err
 	}
 	p, err := a.prove(ctx, user, t)
 	switch {
 	case errors.Is(err, ErrCredentials):
-		return Proof{}, err
+		return Proof{}, a.failed(ctx, g, err)
 	case err != nil: // nothing was tried
-		return Proof{}, errors.Join(err, a.takeBack(ctx, try, false))
+		return Proof{}, errors.Join(err, a.takeBack(ctx, g, false))
 	}
-	if err := a.takeBack(ctx, try, true); err != nil {
+	if err := a.takeBack(ctx, g, true); err != nil {
 		return Proof{}, err
 	}
 	if user.Status != model.UserActive {
@@ -47,7 +47,7 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 
 // prove compares the password of a person, or of nobody.
 func (a *Accounts) prove(ctx context.Context, user model.User, t Attempt) (Proof, error) {
-	stale, err := a.compare(ctx, t.Password, user.PasswordHash)
+	stale, err := a.compare(ctx, t, user)
 	if err != nil {
 		return Proof{}, err
 	}

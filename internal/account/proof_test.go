@@ -132,7 +132,7 @@ func TestThrottleEverywhere(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")
 		h.passwords.Work = func(string) {}
-		for i := range freeOfLogin {
+		for i := range freeOfPerson {
 			if _, err := h.Prove(h.ctx(), from("198.51.100."+strconv.Itoa(i), "ada", "wrong password")); !errors.Is(err, ErrCredentials) {
 				h.t.Fatal(err)
 			}

@@ -127,7 +127,7 @@ func (a *Accounts) Recover(ctx context.Context, by Answer, password model.Secret
 // and uses up all such letters to them.
 func (a *Accounts) setLost(ctx context.Context, c model.Confirmation, password model.Secret, address string, also func(*store.Tx, model.User) error) error {
 	actor := themselves(c.UserID, address)
-	err := a.SetPassword(ctx, actor, c.UserID, NewPassword{Password: password, with: func(tx *store.Tx) error {
+	err := a.SetPassword(ctx, actor, c.UserID, NewPassword{Password: password, first: c.Purpose == model.ConfirmInvite, with: func(tx *store.Tx) error {
 		if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
 			return err
 		}

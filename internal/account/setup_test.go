@@ -101,7 +101,7 @@ func TestSetupTwiceAtOnce(t *testing.T) {
 				h.t.Error(err)
 			}
 		}
-		users, err := h.List(h.ctx(), "", 10)
+		users, err := h.List(h.ctx(), UserFilter{Limit: 10})
 		h.ok(err)
 		if won != 1 || len(users) != 1 {
 			h.t.Errorf("%d succeeded, %d accounts", won, len(users))

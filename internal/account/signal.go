@@ -23,6 +23,12 @@ func (a *Accounts) tellPassword(tx *store.Tx, actor model.Actor, user model.User
 	return tx.Tell(a.about(model.EventCredentialChange, user.ID, model.SignalDetail{ChangeType: change, Initiator: initiator(actor, user.ID)}))
 }
 
+// tellFactor tells those who know a person that what they prove themselves with,
+// beside a password, has changed.
+func (a *Accounts) tellFactor(tx *store.Tx, actor model.Actor, id model.UserID, change string) error {
+	return tx.Tell(a.about(model.EventCredentialChange, id, model.SignalDetail{CredentialType: "app", ChangeType: change, Initiator: initiator(actor, id)}))
+}
+
 // tellProfile tells of what has changed about a person those who were told it
 // before, OpenID Shared Signals Framework §10.2: the groups of a token, and a
 // verified address by which somebody may know them (RISC 1.0 §2.5).

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
 // signInLife is how long what was proven counts before the rest is, in seconds.
 const signInLife = 15 * 60
+
+// newcomer is how long after it was made an account has no browser that its person
+// would be surprised by.
+const newcomer = time.Hour
 
 // Progress is how far somebody is on the way to a session.
 type Progress struct {
@@ -190,6 +196,9 @@ func (a *Accounts) Finish(ctx context.Context, holder string, w Wanted, t Attemp
 		return Entry{}, err
 	}
 	in.Cookie = cookie
+	if in.Device != "" && a.unix()-in.User.CreatedAt > int64(newcomer/time.Second) {
+		a.notify(ctx, in.User, notice{Kind: mail.Device, From: t.Address})
+	}
 	return in, nil
 }
 

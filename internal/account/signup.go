@@ -39,7 +39,7 @@ func (a *Accounts) SignUp(ctx context.Context, holder, name string, t Attempt) (
 	if err := a.admit(ctx, user.Login, t.Address); err != nil {
 		return model.User{}, err
 	}
-	if user.PasswordHash, err = a.newHash(ctx, t.Password); err != nil {
+	if user.PasswordHash, err = a.passwords.Hash(ctx, t.Password); err != nil {
 		return model.User{}, err
 	}
 	stranger := model.Actor{Kind: model.ActorNobody, Address: printable(t.Address, maxAddress)}
@@ -73,7 +73,7 @@ func (a *Accounts) applicant(name string, t Attempt) (model.User, error) {
 	if err != nil {
 		return model.User{}, err
 	}
-	if err := checkPassword(t.Password); err != nil {
+	if err := a.checkPassword(t.Password, user); err != nil {
 		return model.User{}, err
 	}
 	user.PasswordAt = user.CreatedAt

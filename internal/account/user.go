@@ -3,7 +3,9 @@ package account
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -21,6 +23,8 @@ type Change struct {
 	Login   *string
 	Admin   *bool
 	Profile *model.Profile // the whole of it
+
+	AddGroups, RemoveGroups []string // beside those of the profile
 }
 
 // Create adds a person. It returns ErrInvalid, ErrLoginTaken and ErrBusy.
@@ -41,7 +45,7 @@ func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
 	user, err := a.draft(n)
 	if err == nil && n.Password != "" {
 		user.PasswordAt = user.CreatedAt
-		user.PasswordHash, err = a.newHash(ctx, n.Password)
+		user.PasswordHash, err = a.newHash(ctx, n.Password, user)
 	}
 	return user, err
 }
@@ -101,17 +105,33 @@ func (a *Accounts) find(ctx context.Context, read func(*store.Tx) (model.User, e
 	return outward(user), err
 }
 
-// List returns at most limit people by their ID, from the one that follows
-// after.
-func (a *Accounts) List(ctx context.Context, after model.UserID, limit int) ([]model.User, error) {
+// UserFilter narrows a listing of people; what is empty does not.
+type UserFilter = store.UserFilter
+
+// List returns people by their ID, which nothing changes: so the pages of a listing
+// show everybody once who was there all the time.
+func (a *Accounts) List(ctx context.Context, f UserFilter) ([]model.User, error) {
 	var list []model.User
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.Users(after, limit)
+		list, err = tx.SearchUsers(f)
 		return err
 	})
 	for i := range list {
 		list[i] = outward(list[i])
 	}
+	return list, err
+}
+
+// Group is a group and how many people are in it.
+type Group = store.Group
+
+// Groups lists the groups that people are in, by their name.
+func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
+	var list []Group
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.Groups()
+		return err
+	})
 	return list, err
 }
 
@@ -133,6 +153,12 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		detail += " profile"
 	}
+	for _, g := range c.AddGroups {
+		detail += " group+" + g
+	}
+	for _, g := range c.RemoveGroups {
+		detail += " group-" + g
+	}
 	if c.Admin != nil {
 		detail += map[bool]string{true: " admin=true", false: " admin=false"}[*c.Admin]
 	}
@@ -151,6 +177,9 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		before := user.Profile
 		c.apply(&user)
+		if err := checkGroups(user.Profile.Groups); err != nil {
+			return err
+		}
 		user.UpdatedAt = a.unix()
 		if err := tx.UpdateUser(user); err != nil {
 			return err
@@ -176,6 +205,16 @@ func (c Change) apply(u *model.User) {
 	if c.Profile != nil {
 		u.Profile = *c.Profile
 	}
+	if len(c.AddGroups)+len(c.RemoveGroups) == 0 {
+		return
+	}
+	groups := slices.DeleteFunc(slices.Clone(u.Profile.Groups), func(g string) bool { return slices.Contains(c.RemoveGroups, g) })
+	for _, g := range c.AddGroups {
+		if !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	u.Profile.Groups = groups
 }
 
 // Lock keeps a person out and ends everything of theirs at once; locking again
@@ -266,9 +305,9 @@ func keepAdmin(tx *store.Tx, actor model.Actor, leaving model.User) error {
 // first, so that their tokens die by the revocation log, which stays. It
 // returns ErrNoUser and ErrLastAdmin.
 func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserID) error {
-	return a.update(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(id)
-		if err != nil {
+	var user model.User
+	err := a.update(ctx, func(tx *store.Tx) (err error) {
+		if user, err = tx.User(id); err != nil {
 			return err
 		}
 		if err := keepAdmin(tx, actor, user); err != nil {
@@ -285,6 +324,10 @@ func (a *Accounts) Delete(ctx context.Context, actor model.Actor, id model.UserI
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.delete", UserID: id, Detail: "login=" + user.Login})
 	})
+	if err == nil {
+		a.notify(ctx, user, notice{Kind: mail.Deleted, From: actor.Address})
+	}
+	return err
 }
 
 // update runs a change of a person and gives the store's errors their names.

@@ -64,7 +64,7 @@ func TestList(t *testing.T) {
 		var seen []string
 		var after model.UserID
 		for {
-			page, err := h.List(h.ctx(), after, 2)
+			page, err := h.List(h.ctx(), UserFilter{After: after, Limit: 2})
 			h.ok(err)
 			if len(page) == 0 {
 				break

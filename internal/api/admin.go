@@ -23,8 +23,10 @@ func (s *API) adminRoutes(base string) []Route {
 	// A pattern with a method leaves the other methods of a path to the
 	// catch-all, so each path has one handler, which knows its methods.
 	return []Route{
-		{base + "/api/users", s.private(s.admin(oauth.ScopeUsers, s.users), "GET")},
-		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET")},
+		{base + "/api/users", s.private(s.admin(oauth.ScopeUsers, s.users), "GET", "POST")},
+		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET", "PATCH", "DELETE")},
+		{base + "/api/users/{id}/reset", s.private(s.admin(oauth.ScopeUsers, s.resetUser), "POST")},
+		{base + "/api/groups", s.private(s.admin(oauth.ScopeUsers, s.groups), "GET")},
 		{base + "/api/users/{id}/lock", s.private(s.admin(oauth.ScopeUsers, s.lockUser), "POST")},
 		{base + "/api/users/{id}/unlock", s.private(s.admin(oauth.ScopeUsers, s.unlockUser), "POST")},
 		{base + "/api/users/{id}/sign-out", s.private(s.admin(oauth.ScopeUsers, s.signOutUser), "POST")},
@@ -55,56 +57,29 @@ func (s *API) admin(scope string, next administration) endpoint {
 
 // administered answers for what the rules of account say no to.
 func (s *API) administered(w http.ResponseWriter, err error) error {
+	var wrong account.ErrInvalid
 	switch {
 	case errors.Is(err, account.ErrNoUser):
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such user")
 	case errors.Is(err, account.ErrNoSession):
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such session, or it is over")
+	case errors.Is(err, account.ErrLoginTaken):
+		writeError(w, http.StatusConflict, oauth.InvalidRequest, "There is a user with that login already")
+	case errors.Is(err, account.ErrInvitesOff):
+		writeError(w, http.StatusForbidden, oauth.AccessDenied, "Invitations are off on this server")
+	case errors.As(err, &wrong):
+		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, "The "+err.Error())
+	case errors.Is(err, errUserBody):
+		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, err.Error())
+	case errors.Is(err, account.ErrBusy):
+		w.Header().Set("Retry-After", "1")
+		writeError(w, http.StatusServiceUnavailable, oauth.TooManyRequests, "Too many passwords are being hashed: try again")
 	case errors.Is(err, account.ErrLastAdmin):
 		writeError(w, http.StatusConflict, oauth.AccessDenied, "There is no other administrator: make one first")
 	default:
 		return err
 	}
 	return nil
-}
-
-// users lists people by their ID, or the one with a login.
-func (s *API) users(w http.ResponseWriter, r *http.Request, _ model.Actor) error {
-	q, limit, ok := listing(w, r, "after", "limit", "login")
-	if !ok {
-		return nil
-	}
-	list := []model.User{}
-	if login := q["login"]; login != "" {
-		u, err := s.Accounts.ByLogin(r.Context(), login)
-		if err != nil && !errors.Is(err, account.ErrNoUser) {
-			return err
-		}
-		if err == nil {
-			list = append(list, u)
-		}
-	} else {
-		var err error
-		if list, err = s.Accounts.List(r.Context(), model.UserID(q["after"]), limit); err != nil {
-			return err
-		}
-	}
-	out := struct {
-		Users []model.User `json:"users"`
-		Next  model.UserID `json:"next,omitempty"`
-	}{Users: append([]model.User{}, list...)}
-	if len(list) == limit {
-		out.Next = list[limit-1].ID
-	}
-	return writeJSON(w, http.StatusOK, out)
-}
-
-func (s *API) user(w http.ResponseWriter, r *http.Request, _ model.Actor) error {
-	u, err := s.Accounts.User(r.Context(), model.UserID(r.PathValue("id")))
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, u)
 }
 
 func (s *API) lockUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {

@@ -33,7 +33,8 @@ const (
 
 // The length of a password after normalisation.
 const (
-	MinPassword = 8    // characters, NIST SP 800-63B §5.1.1.2
+	MinLeast    = 8    // characters: what Policy.Least must be. NIST SP 800-63B-4 §3.1.1.2, beside a second factor
+	MaxLeast    = 64   // characters: NIST SP 800-63B-4 §3.1.1.2, what must be allowed must not be too short
 	MaxPassword = 1024 // bytes
 )
 
@@ -51,6 +52,10 @@ var (
 	ErrShort   = errors.New("the password is too short")
 	ErrLong    = errors.New("the password is too long")
 	ErrNotText = errors.New("the password is not valid UTF-8")
+
+	// ErrCommon and ErrPersonal are of passwords that somebody would try first.
+	ErrCommon   = errors.New("the password is one that many people choose")
+	ErrPersonal = errors.New("the password is made of words about its person or this place")
 )
 
 func (p Params) check() error {
@@ -177,14 +182,32 @@ func (h *Passwords) inPlace(ctx context.Context, cost string, do func()) error {
 	return nil
 }
 
-// CheckNew checks a password that somebody chose. It returns ErrShort and the errors
-// of Normal.
-func CheckNew(s model.Secret) error {
+// Policy says what a password is like that somebody may choose. NIST SP 800-63B-4
+// §3.1.1.2: its length, and that nobody would try it first; nothing about which
+// characters it is made of.
+type Policy struct {
+	Least int      // characters
+	Words []string // of the installation: its name, its host
+}
+
+// Check checks a password that somebody chose, whose words these are: the login, the
+// name, the address. It returns ErrShort, ErrCommon, ErrPersonal and the errors of
+// Normal.
+func (p Policy) Check(s model.Secret, about ...string) error {
 	text, err := Normal(s)
-	if err == nil && utf8.RuneCount(text) < MinPassword {
-		err = ErrShort
+	if err != nil {
+		return err
 	}
-	return err
+	folded := Folded(string(text))
+	switch {
+	case utf8.RuneCount(text) < p.Least:
+		return ErrShort
+	case common(folded):
+		return ErrCommon
+	case personal(folded, append(about, p.Words...)):
+		return ErrPersonal
+	}
+	return nil
 }
 
 // Normal normalises a password, so that it fits however a keyboard composes its

@@ -19,6 +19,7 @@ const (
 	PurposeClientSecret Purpose = "client-secret" // under the id of the secret
 	PurposeStreamHeader Purpose = "stream-header" // under the id of the stream
 	PurposeTransmitter  Purpose = "transmitter"   // under the id of the transmitter
+	PurposeTOTP         Purpose = "totp"          // under the id of the app, or of the person who sets it up
 
 	purposeCheck      Purpose = "check"
 	purposeSigningKey Purpose = "signing-key"

@@ -77,12 +77,13 @@ type Config struct {
 
 	OfflineAccess string // see oauth.Config
 
-	SessionIdle  time.Duration // see account.Config for these
-	SessionLife  time.Duration
-	RememberIdle time.Duration
-	RememberLife time.Duration
-	Password     account.Params
-	Hashes       int
+	SessionIdle    time.Duration // see account.Config for these
+	SessionLife    time.Duration
+	RememberIdle   time.Duration
+	RememberLife   time.Duration
+	Password       account.Params
+	PasswordLength int // characters of a new password, at least
+	Hashes         int
 
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration

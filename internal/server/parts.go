@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,10 +87,11 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p.Accounts, err = account.New(account.Config{
-		Store: p.Store, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
+		Store: p.Store, Keys: p.Keys, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
 		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
-		TokenLife: model.MaxAccessLife + model.Leeway,
-		SignUp:    c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
+		TokenLife:      model.MaxAccessLife + model.Leeway,
+		PasswordLength: c.PasswordLength, Words: p.words(),
+		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
 		Post: p.Mail, Issuer: p.Config.Issuer, Name: c.Name, DeviceMail: c.DeviceMail, Logger: c.Logger,
 		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
 	})
@@ -247,4 +249,13 @@ func (p *Parts) sameIssuer(ctx context.Context) error {
 	}
 	p.Config.Issuer = known
 	return nil
+}
+
+// words are those of this installation that nobody may make a password of.
+func (p *Parts) words() []string {
+	words := []string{p.Config.Name}
+	if u, err := url.Parse(p.Config.Issuer); err == nil {
+		words = append(words, u.Hostname())
+	}
+	return words
 }

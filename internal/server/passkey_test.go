@@ -111,7 +111,7 @@ func TestPasskeysPage(t *testing.T) {
 			t.Errorf("%d", p.Status)
 		}
 		want := "passkey.add passkey.rename passkey.remove"
-		if got := actions(t, h, "passkey"); got != want {
+		if got := actionsOf(t, h, "passkey"); got != want {
 			t.Errorf("events %q, want %q", got, want)
 		}
 	})
@@ -214,7 +214,7 @@ func TestNoPasskeys(t *testing.T) {
 }
 
 // actions lists what the audit log has of a noun, the oldest first.
-func actions(t *testing.T, h *servertest.House, noun string) string {
+func actionsOf(t *testing.T, h *servertest.House, noun string) string {
 	t.Helper()
 	var list []string
 	for _, action := range eventsAbout(t, h) {
@@ -381,7 +381,7 @@ func TestPasskeyRefused(t *testing.T) {
 		a := withPasskey(t, h, "olena")
 		for _, row := range rows {
 			lying := *a
-			before := len(strings.Fields(actions(t, h, "passkey")))
+			before := len(strings.Fields(actionsOf(t, h, "passkey")))
 			b := h.Browser()
 			at := start(b)
 			p := b.Post(at, url.Values{"answer": {row.answer(b, at, &lying)}})
@@ -391,7 +391,7 @@ func TestPasskeyRefused(t *testing.T) {
 			if row.want == unknown && !strings.Contains(p.Body, `data-unknown="bm9ib2R5J3M"`) {
 				t.Errorf("%s: the browser is not told", row.name)
 			}
-			if got := strings.Join(strings.Fields(actions(t, h, "passkey"))[before:], " "); got != row.event {
+			if got := strings.Join(strings.Fields(actionsOf(t, h, "passkey"))[before:], " "); got != row.event {
 				t.Errorf("%s: events %q, want %q", row.name, got, row.event)
 			}
 			a.Counter = max(a.Counter, lying.Counter)

@@ -2,6 +2,7 @@ package servertest
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/mail"
@@ -15,17 +16,23 @@ func Mailbox(c *server.Config) { c.Mailbox = true }
 // them, the first one first.
 func (h *House) Letters(n int) []mail.Kept {
 	h.t.Helper()
+	var list []mail.Kept
 	for range 200 {
-		if list := h.letters(); len(list) >= n {
-			if len(list) > n {
-				h.t.Fatalf("%d letters, want %d: %v", len(list), n, list[len(list)-1].Subject)
-			}
-			return list
+		list = h.Mail.Box().Letters()
+		slices.Reverse(list)
+		if len(list) >= n {
+			break
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	h.t.Fatalf("%d letters, want %d", len(h.letters()), n)
-	return nil
+	if len(list) != n {
+		var about []string
+		for _, k := range list {
+			about = append(about, k.To+": "+k.Subject)
+		}
+		h.t.Fatalf("%d letters, want %d: %q", len(list), n, about)
+	}
+	return list
 }
 
 // Letter is the last of n.
@@ -39,14 +46,6 @@ func (h *House) NoLetter(n int) {
 	h.t.Helper()
 	time.Sleep(100 * time.Millisecond)
 	h.Letters(n)
-}
-
-func (h *House) letters() []mail.Kept {
-	list := h.Mail.Box().Letters()
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
-	return list
 }
 
 // CodeIn is the code of a letter.

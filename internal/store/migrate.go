@@ -41,6 +41,10 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.
 	return err
 }
 
+// beside is what migrations do that SQL cannot say for both databases, in the same
+// transaction and after their text.
+var beside = map[int64]func(context.Context, *sql.Tx) error{18: indexEverybody}
+
 func readMigrations(respell *strings.Replacer) ([]*goose.Migration, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
@@ -58,6 +62,9 @@ func readMigrations(respell *strings.Replacer) ([]*goose.Migration, error) {
 		}
 		up := func(ctx context.Context, tx *sql.Tx) error {
 			_, err := tx.ExecContext(ctx, respell.Replace(string(text)))
+			if also := beside[version]; err == nil && also != nil {
+				err = also(ctx, tx)
+			}
 			return err
 		}
 		list = append(list, goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil))

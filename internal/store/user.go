@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -25,10 +26,13 @@ func (tx *Tx) InsertUser(u model.User) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO users (`+userColumns+`, email)
+	if err := tx.insert(`INSERT INTO users (`+userColumns+`, email)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
 		string(u.ID), u.Login, u.PasswordHash, string(u.Status), u.Admin,
-		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt, policy, strings.ToLower(u.Profile.Email))
+		profile, u.CreatedAt, u.UpdatedAt, u.PasswordAt, policy, strings.ToLower(u.Profile.Email)); err != nil {
+		return err
+	}
+	return tx.indexUser(u)
 }
 
 // User returns a person, or ErrNotFound.
@@ -82,8 +86,26 @@ func (tx *Tx) UpdateUser(u model.User) error {
 	if err != nil {
 		return err
 	}
-	return tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6, email = $7, sign_in = $8 WHERE id = $1`,
-		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt, strings.ToLower(u.Profile.Email), policy)
+	before, err := tx.User(u.ID)
+	if err != nil {
+		return err
+	}
+	if err := tx.must(`UPDATE users SET login = $2, status = $3, admin = $4, profile = $5, updated_at = $6, email = $7, sign_in = $8 WHERE id = $1`,
+		string(u.ID), u.Login, string(u.Status), u.Admin, profile, u.UpdatedAt, strings.ToLower(u.Profile.Email), policy); err != nil {
+		return err
+	}
+	return tx.indexAgain(before, u)
+}
+
+// PasswordHashAt returns the password hash of the first person from that ID on, or of
+// the first of all; ErrNotFound if nobody has a password.
+func (tx *Tx) PasswordHashAt(id string) (string, error) {
+	const next = `SELECT password_hash FROM users WHERE id >= $1 AND password_hash <> '' ORDER BY id LIMIT 1`
+	hash, err := one(tx, scanString, next, id)
+	if errors.Is(err, ErrNotFound) {
+		return one(tx, scanString, next, "")
+	}
+	return hash, err
 }
 
 // SetPassword replaces the hash of a password, set at that time, or fails with

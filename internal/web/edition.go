@@ -9,7 +9,6 @@ import (
 	"path"
 	"strconv"
 
-	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/language"
 )
 
@@ -71,7 +70,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 		"languages":      func() []menuItem { return p.menu },
 		"installation":   func() string { return p.theme.Name },
 		"at":             func(path string) string { return p.theme.Base + path },
-		"passwordLength": func() string { return strconv.Itoa(account.MinPassword) },
+		"passwordLength": func() string { return strconv.Itoa(p.passwordLength) },
 		"home":           func() string { return p.theme.Base + "/" },
 		"logo":           func(hash string) string { return p.theme.Base + "/logo/" + hash },
 		"asset": func(name string) (string, error) {

@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"slices"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
@@ -75,16 +74,45 @@ func (s *Web) atProof(w http.ResponseWriter, r *http.Request, missing account.La
 	return v, true, nil
 }
 
-// showFactor asks for a further factor.
+// showFactor asks for a further factor: for the one that is asked for, or else for
+// the best that the person has.
 func (s *Web) showFactor(w http.ResponseWriter, r *http.Request) error {
 	v, here, err := s.atProof(w, r, account.Second)
 	if err != nil || !here {
 		return err
 	}
-	s.pages.factor(w, r, s.factorPage(r, v))
+	s.pages.factor(w, r, s.factorPage(v, r.URL.Query().Get("method")))
 	return nil
 }
 
+func (s *Web) factorPage(v visit, asked string) factorPage {
+	page := factorPage{
+		Action: s.pageOf(v.z, "/factor"), Client: clientOf(v.z), User: userOf(v.progress.User),
+		Login: s.pageOf(v.z, "/login?"+another), Trust: s.Accounts.TrustDays(),
+	}
+	for _, m := range v.progress.Methods {
+		if string(m) == asked {
+			page.Method = asked
+		}
+	}
+	if page.Method == "" && len(v.progress.Methods) > 0 {
+		page.Method = string(v.progress.Methods[0])
+	}
+	for _, m := range v.progress.Methods {
+		if string(m) != page.Method {
+			page.Others = append(page.Others, factorLink{string(m), s.pageOf(v.z, "/factor?method="+string(m))})
+		}
+	}
+	if v.progress.Offered {
+		page.Later = true
+	}
+	if page.Method == string(model.MethodPasskey) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
+	}
+	return page
+}
+
+// factor takes a further factor.
 func (s *Web) factor(w http.ResponseWriter, r *http.Request) error {
 	v, here, err := s.atProof(w, r, account.Second)
 	if err != nil || !here {
@@ -94,20 +122,75 @@ func (s *Web) factor(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if f.Get("decision") == "cancel" {
-		s.send(w, r, v.z.Cancel())
+	if answered, err := s.leave(w, r, v, f.Get("decision")); answered || err != nil {
+		return err
+	}
+	page := s.factorPage(v, f.Get("method"))
+	switch m := model.Method(page.Method); m {
+	case model.MethodPassword:
+		t := s.attempt(r)
+		t.User, t.Password = v.progress.User.ID, model.Secret(f.Get("code"))
+		err = s.Accounts.Password(r.Context(), holder(v.z), t)
+	case model.MethodTOTP, model.MethodRecovery:
+		err = s.Accounts.Code(r.Context(), holder(v.z), s.wanted(r, v), account.TypedCode{
+			Method: m, Text: f.Get("code"), Trust: f.Get("trust") != "", Address: s.Address(r),
+		})
+	default:
+		err = account.ErrCredentials // it is not typed
+	}
+	if err == nil || errors.Is(err, account.ErrFactor) {
+		redirect(w, r, s.pageOf(v.z, ""))
 		return nil
 	}
-	redirect(w, r, s.pageOf(v.z, "/factor"))
+	return s.factorFailed(w, r, page, err)
+}
+
+// leave does what somebody wants who does not give a factor: nothing more, or to go
+// on without what was only offered.
+func (s *Web) leave(w http.ResponseWriter, r *http.Request, v visit, decision string) (answered bool, err error) {
+	switch {
+	case decision == "cancel":
+		s.send(w, r, v.z.Cancel())
+		return true, nil
+	case decision == "later" && v.progress.Offered:
+		if err := s.Accounts.Decline(r.Context(), holder(v.z)); err != nil {
+			return true, err
+		}
+		redirect(w, r, s.pageOf(v.z, ""))
+		return true, nil
+	}
+	return false, nil
+}
+
+func (s *Web) factorFailed(w http.ResponseWriter, r *http.Request, page factorPage, err error) error {
+	var tooSoon account.ErrTooSoon
+	switch {
+	case errors.As(err, &tooSoon):
+		page.Status, page.Error = http.StatusTooManyRequests, s.tooSoon(w, r, tooSoon)
+	case errors.Is(err, account.ErrCredentials):
+		page.Status, page.Error = http.StatusUnprocessableEntity, s.wrongFactor(r, page.Method)
+	case errors.Is(err, account.ErrBusy):
+		w.Header().Set("Retry-After", "5")
+		page.Status, page.Error = http.StatusServiceUnavailable, s.pages.text(r, "login.error.busy")
+	default:
+		return err
+	}
+	s.Logger.InfoContext(r.Context(), "second factor refused", "error", err, "request", s.RequestID(r))
+	s.pages.factor(w, r, page)
 	return nil
 }
 
-func (s *Web) factorPage(r *http.Request, v visit) factorPage {
-	page := factorPage{Action: s.pageOf(v.z, "/factor"), Client: clientOf(v.z)}
-	if s.offersPasskey(v) && slices.Contains(v.progress.Methods, model.MethodPasskey) {
-		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
+// wrongFactor is the text about one that is not right.
+func (s *Web) wrongFactor(r *http.Request, method string) string {
+	switch model.Method(method) {
+	case model.MethodTOTP:
+		return s.pages.text(r, "factor.error.totp")
+	case model.MethodRecovery:
+		return s.pages.text(r, "factor.error.recovery_code")
+	case model.MethodPassword:
+		return s.pages.text(r, "factor.error.password")
 	}
-	return page
+	return s.pages.text(r, "factor.error.other")
 }
 
 // showEnrol lets a person set up a factor that they have to have from now on.
@@ -116,18 +199,47 @@ func (s *Web) showEnrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !here {
 		return err
 	}
-	s.pages.enrol(w, r, s.enrolPage(v))
+	page, err := s.enrolPage(r, v)
+	if err != nil {
+		return err
+	}
+	s.pages.enrol(w, r, page)
 	return nil
 }
 
-func (s *Web) enrolPage(v visit) enrolPage {
-	page := enrolPage{Action: s.pageOf(v.z, "/enrol"), Client: clientOf(v.z)}
-	if slices.Contains(v.progress.Methods, model.MethodPasskey) {
-		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/enrol/passkey"), New: true, Main: true}
+func (s *Web) enrolPage(r *http.Request, v visit) (enrolPage, error) {
+	page := enrolPage{Action: s.pageOf(v.z, "/enrol"), Client: clientOf(v.z), User: userOf(v.progress.User), Later: v.progress.Offered}
+	for _, m := range v.progress.Methods {
+		switch m {
+		case model.MethodTOTP:
+			app, err := s.appView(r, holder(v.z), v.progress.User)
+			if err != nil {
+				return page, err
+			}
+			page.App = app
+		case model.MethodPasskey:
+			page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/enrol/passkey"), New: true, Main: page.App == nil}
+		}
 	}
-	return page
+	return page, nil
 }
 
+// appView is what a person needs to set up an app, kept under a holder until it has
+// made a code.
+func (s *Web) appView(r *http.Request, holder string, user model.User) (*appView, error) {
+	secret, err := s.Accounts.OfferTOTP(r.Context(), holder, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	offer, err := account.NewOffer(secret, s.pages.theme.Name, user.Login)
+	if err != nil {
+		return nil, err
+	}
+	return &appView{Secret: offer.Text, Address: offer.Address.Reveal(), Box: offer.Picture.Box(), Path: offer.Picture.Path}, nil
+}
+
+// enrol takes the first code of an app. The recovery codes that come with it are
+// shown at once, and never again.
 func (s *Web) enrol(w http.ResponseWriter, r *http.Request) error {
 	v, here, err := s.atProof(w, r, account.Enrol)
 	if err != nil || !here {
@@ -137,10 +249,31 @@ func (s *Web) enrol(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if f.Get("decision") == "cancel" {
-		s.send(w, r, v.z.Cancel())
+	if answered, err := s.leave(w, r, v, f.Get("decision")); answered || err != nil {
+		return err
+	}
+	page, err := s.enrolPage(r, v)
+	if err != nil {
+		return err
+	}
+	if page.App == nil {
+		redirect(w, r, s.pageOf(v.z, ""))
 		return nil
 	}
-	redirect(w, r, s.pageOf(v.z, "/enrol"))
+	codes, err := s.Accounts.ConfirmTOTP(r.Context(), s.actor(r, v.progress.User.ID), holder(v.z), account.NewTOTP{
+		User: v.progress.User.ID, Code: f.Get("code"), Signing: true,
+	})
+	switch {
+	case errors.Is(err, account.ErrCredentials):
+		page.Status, page.Error = http.StatusUnprocessableEntity, s.pages.text(r, "enrol.error")
+		s.pages.enrol(w, r, page)
+		return nil
+	case err != nil && !errors.Is(err, account.ErrFactor) && !errors.Is(err, account.ErrTooMany):
+		return err
+	case len(codes) == 0:
+		redirect(w, r, s.pageOf(v.z, ""))
+		return nil
+	}
+	s.pages.codes(w, r, newCodesPage(codes, s.pageOf(v.z, ""), page.User))
 	return nil
 }

@@ -19,19 +19,24 @@ type methodsPage struct {
 	Changed moment // when it was last set
 	Current string // what is wrong with the present one; empty: nothing
 	New     string // what is wrong with the new one; empty: nothing
+	TOTP    totpSection
 }
 
 func (methodsPage) view() string { return "methods" }
 
-func (s *Web) methodsPage(r *http.Request, me visitor) methodsPage {
+func (s *Web) methodsPage(r *http.Request, me visitor) (methodsPage, error) {
+	apps, err := s.totpSection(r, me)
 	return methodsPage{
 		shell: s.shell(r, me), Action: s.base + "/account/sign-in", Login: me.User.Login,
-		Has: me.User.PasswordAt != 0, Changed: s.moment(r, me, me.User.PasswordAt),
-	}
+		Has: me.User.PasswordAt != 0, Changed: s.moment(r, me, me.User.PasswordAt), TOTP: apps,
+	}, err
 }
 
 func (s *Web) showMethods(w http.ResponseWriter, r *http.Request, me visitor) error {
-	page := s.methodsPage(r, me)
+	page, err := s.methodsPage(r, me)
+	if err != nil {
+		return err
+	}
 	page.Notice = notice(r, map[string]string{"password": s.pages.text(r, "account.password.done")})
 	s.pages.self(w, r, page.Status(), page)
 	return nil
@@ -46,7 +51,10 @@ func (s *Web) changePassword(w http.ResponseWriter, r *http.Request, me visitor)
 	err = s.Accounts.ChangePassword(r.Context(), s.actor(r, me.UserID), me.UserID, account.NewPassword{
 		Current: model.Secret(f.Get("current")), Password: model.Secret(f.Get("password")), Keep: me.ID,
 	})
-	page := s.methodsPage(r, me)
+	page, failed := s.methodsPage(r, me)
+	if failed != nil {
+		return failed
+	}
 	page.Error = s.pages.text(r, "account.password.failed")
 	var wrong account.ErrInvalid
 	status := page.Status()

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/theme"
 )
@@ -61,8 +62,11 @@ type pages struct {
 	chooser  chooser
 	editions map[string]*edition // by language
 	menu     []menuItem
-	brand    brand
-	files    map[string]staticFile // of the theme, by the last part of their addresses
+
+	passwordLength int // characters of a new password, at least
+
+	brand brand
+	files map[string]staticFile // of the theme, by the last part of their addresses
 }
 
 // menuItem is a language that can be chosen.
@@ -318,10 +322,17 @@ type factorPage struct {
 	Others []factorLink
 	Login  string // address of the sign-in page, for somebody else
 	Trust  int    // days for which the browser can be remembered; 0: it cannot
+	Later  bool   // it need not be now
 	Error  string // empty: none
 
 	Passkey *passkeyView // nil: none is asked for
 }
+
+// Typed reports whether the method is something to type.
+func (v factorPage) Typed() bool { return v.Method != "passkey" && v.Method != "mail" }
+
+// Days is Trust for people.
+func (v factorPage) Days() string { return strconv.Itoa(v.Trust) }
 
 // factorLink leads to another method.
 type factorLink struct{ Method, Address string }
@@ -336,9 +347,52 @@ type enrolPage struct {
 	Status int // 0: 200
 	Action string
 	Client clientView // zero: nobody sent them
-	Error  string     // empty: none
+	User   userView
+	App    *appView // nil: none can be set up
+	Later  bool     // it need not be now
+	Error  string   // empty: none
 
 	Passkey *passkeyView // nil: none can be set up
+}
+
+// appView is the secret of an app that is being set up: as text, as an address, and
+// as a picture in SVG.
+type appView struct {
+	Secret, Address string
+	Box, Path       string
+}
+
+// Link is the address, which has a scheme that apps for codes have and html/template
+// would not take.
+func (v appView) Link() template.URL {
+	if !strings.HasPrefix(v.Address, "otpauth://totp/") {
+		return ""
+	}
+	return template.URL(v.Address)
+}
+
+// codesPage shows recovery codes, once.
+type codesPage struct {
+	Codes []string
+	Next  string // address that it leads on to
+	User  userView
+}
+
+// File is the codes as something to download, without a script.
+func (v codesPage) File() template.URL {
+	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(strings.Join(v.Codes, "\n")+"\n"))
+}
+
+func newCodesPage(codes []model.Secret, next string, user userView) codesPage {
+	v := codesPage{Next: next, User: user}
+	for _, code := range codes {
+		v.Codes = append(v.Codes, code.Reveal())
+	}
+	return v
+}
+
+func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
+	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
 }
 
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
@@ -531,6 +585,8 @@ var pageData = map[string]any{
 	"create":    createPage{},
 	"factor":    factorPage{},
 	"enrol":     enrolPage{},
+	"codes":     codesPage{},
+	"totp":      totpPage{},
 	"consent":   consentPage{},
 	"error":     errorPage{},
 	"signout":   signOutPage{},

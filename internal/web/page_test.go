@@ -32,6 +32,8 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 		p.factor(w, r, v)
 	case enrolPage:
 		p.enrol(w, r, v)
+	case codesPage:
+		p.codes(w, r, v)
 	case createPage:
 		p.create(w, r, v)
 	case selectPage:
@@ -138,6 +140,8 @@ var (
 	sampleAccounts = []accountView{{sampleUser, "u1", true}, {userView{Name: "Bohdan", Login: "bohdan", Email: "bohdan@example.com"}, "u2", false}}
 )
 
+var sampleApp = appView{Secret: "ABCD EFGH", Address: "otpauth://totp/x", Box: "0 0 29 29", Path: "M4 4h7v1H4z"}
+
 // framesSample is the one page that holds frames of others.
 const framesSample = "signedout, with applications to tell"
 
@@ -160,10 +164,22 @@ var samplePages = []struct {
 	{"login, no client", loginPage{Action: "/login"}, 200, loginControls, []string{"Sign in"}},
 	{"login, others are signed in", loginPage{Action: "/interaction/1/login", Select: "/interaction/1/select"}, 200, loginControls, []string{"Choose another account"}},
 	{"login, sign-up is open", loginPage{Create: "/interaction/1/create"}, 200, loginControls, []string{"Create an account"}},
-	{"factor", factorPage{Action: "/interaction/1/factor", Client: sampleClient, Method: "totp", Login: "/interaction/1/login?another"}, 200, factorControls,
-		[]string{"One more step", "Sign in with another account"}},
+	{"factor", factorPage{Action: "/interaction/1/factor", Client: sampleClient, User: sampleUser, Method: "totp", Login: "/interaction/1/login?another",
+		Others: []factorLink{{"recovery_code", "/r"}, {"passkey", "/p"}, {"mail", "/m"}, {"password", "/w"}}}, 200, factorControls,
+		[]string{"One more step", "Confirm that it is you, anna", "Use a recovery code", "Use a passkey", "Get a code by email", "Use your password", "Sign in with another account"}},
 	{"factor, wrong", factorPage{Status: 422, Method: "totp", Error: "No."}, 422, factorControls, []string{"No."}},
-	{"enrol", enrolPage{Action: "/interaction/1/enrol", Client: sampleClient}, 200, []string{"button.cancel decision=cancel"}, []string{"Set up a second step"}},
+	{"factor, too many", factorPage{Status: 429, Method: "totp", Error: "No."}, 429, factorControls, []string{"No."}},
+	{"factor, a recovery code", factorPage{Method: "recovery_code", Others: []factorLink{{"totp", "/t"}}}, 200,
+		[]string{"input[hidden] method=recovery_code", "input[text] code=", "button.primary", "button.cancel decision=cancel"}, []string{"Recovery code", "Use a code from your app"}},
+	{"factor, a password", factorPage{Method: "password"}, 200,
+		[]string{"input[hidden] method=password", "input[password] code=", "button.primary", "button.cancel decision=cancel"}, []string{"Password"}},
+	{"factor, the browser can be remembered, and it is only offered", factorPage{Method: "totp", Trust: 30, Later: true}, 200,
+		[]string{"input[hidden] method=totp", "input[text] code=", "input[checkbox] trust=1", "button.primary", "button.cancel decision=later", "button.cancel decision=cancel"}, []string{"Do not ask again on this device for 30 days"}},
+	{"enrol", enrolPage{Action: "/interaction/1/enrol", Client: sampleClient, App: &sampleApp}, 200,
+		[]string{"input[text] code=", "button.primary", "button.cancel decision=cancel"}, []string{"Set up a second step", "ABCD EFGH", "Scan this picture with it."}},
+	{"enrol, wrong, only offered", enrolPage{Status: 422, App: &sampleApp, Later: true, Error: "No."}, 422,
+		[]string{"input[text] code=", "button.primary", "button.cancel decision=later", "button.cancel decision=cancel"}, []string{"No."}},
+	{"codes", codesPage{Codes: []string{"abcd-efgh"}, Next: "/interaction/1"}, 200, nil, []string{"Your recovery codes", "abcd-efgh", "I have kept them"}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
 	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},

@@ -93,7 +93,7 @@ func (s *Web) proveSecond(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := s.passkeyProof(r, v.z); err != nil {
-		page := s.factorPage(r, v)
+		page := s.factorPage(v, string(model.MethodPasskey))
 		page.Status, page.Error = http.StatusUnprocessableEntity, s.passkeyFault(r, err)
 		switch {
 		case errors.Is(err, account.ErrLocked):
@@ -133,7 +133,10 @@ func (s *Web) enrolPasskey(w http.ResponseWriter, r *http.Request) error {
 	user := v.progress.User.ID
 	_, err = s.Accounts.AddPasskey(r.Context(), s.actor(r, user), account.NewPasskey{Holder: holder(v.z), User: user, Answer: []byte(f.Get("answer"))})
 	if err != nil {
-		page := s.enrolPage(v)
+		page, failed := s.enrolPage(r, v)
+		if failed != nil {
+			return failed
+		}
 		if page.Error = s.passkeyFault(r, err); page.Error == "" {
 			return err
 		}

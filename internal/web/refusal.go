@@ -99,10 +99,12 @@ var flaws = map[account.ErrInvalid]string{
 	{Field: "name", Reason: account.NotText}:        "flaw.name.text",
 	{Field: "name", Reason: account.NotOneLine}:     "flaw.name.text",
 
-	{Field: "password", Reason: account.Missing}:       "flaw.password.missing",
-	{Field: "password", Reason: account.PasswordShort}: "flaw.password.short",
-	{Field: "password", Reason: account.PasswordLong}:  "flaw.password.long",
-	{Field: "password", Reason: account.NotText}:       "flaw.password.text",
+	{Field: "password", Reason: account.Missing}:          "flaw.password.missing",
+	{Field: "password", Reason: account.PasswordShort}:    "flaw.password.short",
+	{Field: "password", Reason: account.PasswordCommon}:   "flaw.password.common",
+	{Field: "password", Reason: account.PasswordPersonal}: "flaw.password.personal",
+	{Field: "password", Reason: account.PasswordLong}:     "flaw.password.long",
+	{Field: "password", Reason: account.NotText}:          "flaw.password.text",
 }
 
 // claimFlaws says what is wrong with a field of a profile, by the reason.
@@ -131,7 +133,7 @@ func (p *pages) flaw(r *http.Request, wrong account.ErrInvalid) string {
 	case !ok:
 		return p.text(r, "flaw.other")
 	case wrong.Reason == account.PasswordShort:
-		return p.text(r, key, "count", strconv.Itoa(account.MinPassword))
+		return p.text(r, key, "count", strconv.Itoa(p.passwordLength))
 	}
 	return p.text(r, key)
 }

@@ -67,6 +67,7 @@ func New(c Config) (*Web, error) {
 		base:    base,
 		ours:    map[string]bool{},
 	}
+	p.passwordLength = c.Accounts.PasswordLength()
 	p.chooser.own, p.chooser.locale = s.cookies.language, s.localeOf
 	return s, nil
 }
@@ -153,6 +154,8 @@ func (s *Web) Handler() http.Handler {
 	own("POST /account/profile", live, s.changeProfile)
 	own("GET /account/sign-in", fresh, s.showMethods)
 	own("POST /account/sign-in", fresh, s.changePassword)
+	own("GET "+totpPath, fresh, s.showTOTP)
+	own("POST "+totpPath, fresh, s.changeTOTP)
 	own("GET /account/sessions", live, s.showSessions)
 	own("POST /account/sessions", live, s.endSession)
 	own("GET /account/applications", live, s.showApplications)
