@@ -2,12 +2,23 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
@@ -104,4 +115,134 @@ func TestPasskeysPageInBrowser(t *testing.T) {
 	if n := len(a.passkeys()); n != 0 {
 		t.Errorf("the authenticator was not told: it has %d passkeys", n)
 	}
+}
+
+// TestPasskeySignInInBrowser: a person signs in with nothing typed, by what the
+// browser offers in the field or by the button; a passkey that is gone is told of, and
+// the browser forgets it; and after a password it is the second factor.
+func TestPasskeySignInInBrowser(t *testing.T) {
+	const password = "correct horse battery"
+	h := servertest.Start(t)
+	user := h.User("olena", password)
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `<!DOCTYPE html><title>Shop</title><p id="arrived">code: %t`, r.FormValue("code") != "")
+	}))
+	t.Cleanup(site.Close)
+	c, secret := h.Client("shop", model.ClientSettings{Name: "Shop", FirstParty: true, RedirectURIs: []string{site.URL + "/callback"}})
+	b := openBrowser(t)
+	a := b.authenticator()
+	b.do("signing in", chromedp.Navigate(h.Issuer+passkeysPage),
+		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, password),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`.passkey button`))
+	b.do("adding a passkey", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.thing`))
+
+	afresh := func() { b.do("being nobody", forget) }
+	claims := func() map[string]any {
+		t.Helper()
+		at, err := url.Parse(ask(b, "where it ended", chromedp.Location()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return payload(t, h.Redeem(c, secret, at).String("id_token"))
+	}
+	authorize := func(further ...string) string { return h.Issuer + servertest.AuthorizePath(c, further...) }
+
+	afresh()
+	b.do("autofill", chromedp.Navigate(authorize()), chromedp.WaitVisible(`#arrived`))
+	if got := claims(); got["sub"] != string(user.ID) || got["acr"] != "phr" || fmt.Sprint(got["amr"]) != "[pop swk user mfa]" {
+		t.Errorf("%v", got)
+	}
+
+	afresh()
+	a.present(false)
+	b.do("a sign-in page", chromedp.Navigate(authorize()), chromedp.WaitVisible(`.passkey button`))
+	b.screenshots("passkey-login")
+	a.present(true) // from the next question on
+	b.do("the button", chromedp.Click(`#remember`), chromedp.Click(`.passkey button`), chromedp.WaitVisible(`#arrived`))
+	if got := claims(); got["acr"] != "phr" {
+		t.Errorf("%v", got)
+	}
+	sessions, err := h.Accounts.Sessions(t.Context(), user.ID)
+	if err != nil || len(sessions) == 0 || !sessions[0].Remember {
+		t.Errorf("not remembered: %+v, %v", sessions, err)
+	}
+
+	// As a second factor, where the client wants one that resists phishing.
+	afresh()
+	a.present(false)
+	b.do("a password", chromedp.Navigate(authorize("claims", `{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`)), chromedp.WaitVisible(`.passkey button`),
+		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, password),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`form[action$="/factor/passkey"] button`))
+	b.screenshots("passkey-factor")
+	a.present(true)
+	b.do("the passkey", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`#arrived`))
+	if got := claims(); got["acr"] != "phr" || fmt.Sprint(got["amr"]) != "[pwd pop swk user mfa]" {
+		t.Errorf("%v", got)
+	}
+
+	// One that was removed elsewhere is refused, and the browser offers it no more.
+	list, _, err := h.Accounts.Passkeys(t.Context(), user.ID)
+	if err == nil {
+		err = h.Accounts.RemovePasskey(t.Context(), servertest.Operator, account.PasskeyRef{User: user.ID, ID: list[0].ID})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	afresh()
+	b.do("a passkey that is gone", chromedp.Navigate(authorize()), chromedp.WaitVisible(`[role="alert"]`))
+	b.expect(`[role="alert"]`, "This passkey is not known here any more")
+	b.screenshots("passkey-gone")
+	if n := len(a.passkeys()); n != 0 {
+		t.Errorf("the authenticator was not told: it has %d passkeys", n)
+	}
+	b.do("none is left", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.passkey [role="alert"]`))
+	b.screenshots("passkey-none")
+}
+
+// forget takes a browser's cookies away.
+var forget = chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	_, err := cdp.Call(ctx, t, network.ClearBrowserCookies, cdp.Empty{})
+	return err
+})
+
+// payload reads a token's claims, unverified.
+func payload(t *testing.T, token string) (claims map[string]any) {
+	t.Helper()
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		t.Fatalf("no token: %q", token)
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err == nil {
+		err = json.Unmarshal(text, &claims)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+// TestPasskeysWithoutScript: whoever runs no script is told what it is for, and has
+// the other ways.
+func TestPasskeysWithoutScript(t *testing.T) {
+	h := servertest.Start(t)
+	h.User("olena", "correct horse battery")
+	b := openBrowser(t)
+	b.do("no script", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+	texts := map[string]string{"uk": "Для ключів доступу потрібен JavaScript", "ja": "パスキーには JavaScript が必要です", "en": "Passkeys need JavaScript"}
+	inEach := func(name string, l look) {
+		for tag, text := range texts {
+			b.do("in "+tag, chromedp.Click(`button[lang="`+tag+`"]`), chromedp.WaitVisible(`html[lang="`+tag+`"] .passkey`))
+			b.expect(`.passkey`, text)
+			b.screenshot(name+"-"+tag, l)
+		}
+	}
+	b.do("a sign-in page", chromedp.Navigate(h.Issuer+passkeysPage), chromedp.WaitVisible(`input[name="password"]`))
+	inEach("passkey-noscript", looks[0])
+	b.do("by the password", chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
+		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`.menu`))
+	inEach("passkeys-noscript", looks[2])
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/credential"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -275,6 +276,7 @@ func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPassk
 	if err != nil {
 		return model.Passkey{}, err
 	}
+	a.notifyOf(ctx, k.UserID, notice{What: mail.PasskeyAdded, From: actor.Address})
 	return k, nil
 }
 
@@ -339,7 +341,7 @@ type PasskeyRef struct {
 // on. It returns ErrPasskeyUnknown; and ErrLastMethod, if the person themselves would
 // be left without a way to sign in.
 func (a *Accounts) RemovePasskey(ctx context.Context, actor model.Actor, p PasskeyRef) error {
-	return a.changePasskey(ctx, p, func(tx *store.Tx, k model.Passkey) error {
+	err := a.changePasskey(ctx, p, func(tx *store.Tx, k model.Passkey) error {
 		if initiator(actor, k.UserID) == "user" {
 			if err := a.keepMethod(tx, k); err != nil {
 				return err
@@ -351,8 +353,16 @@ func (a *Accounts) RemovePasskey(ctx context.Context, actor model.Actor, p Passk
 		if err := a.tellPasskey(tx, actor, k, "delete"); err != nil {
 			return err
 		}
+		// What somebody has begun to prove with it leads no further.
+		if err := tx.DeleteSignIns(k.UserID); err != nil {
+			return err
+		}
 		return tx.Record(model.Event{Actor: actor, Action: "passkey.remove", UserID: k.UserID, Detail: "passkey=" + string(k.ID)})
 	})
+	if err == nil {
+		a.notifyOf(ctx, p.User, notice{What: mail.PasskeyGone, From: actor.Address})
+	}
+	return err
 }
 
 func (a *Accounts) changePasskey(ctx context.Context, p PasskeyRef, change func(*store.Tx, model.Passkey) error) error {

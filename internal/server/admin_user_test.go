@@ -43,7 +43,7 @@ func TestUserAdministration(t *testing.T) {
 			t.Fatalf("create: %d %s", made.Status, made.Text)
 		}
 		path := "/api/users/" + made.String("id")
-		if _, err := h.Accounts.SignIn(t.Context(), account.Attempt{Login: "olena", Password: "quietly blue mangroves"}); err != nil {
+		if _, err := h.Accounts.Prove(t.Context(), account.Attempt{Login: "olena", Password: "quietly blue mangroves"}); err != nil {
 			t.Errorf("sign-in: %v", err)
 		}
 		invited := instruct(t, h, token, "POST", "/api/users", `{"login":"taras","invite":true}`)

@@ -32,7 +32,8 @@ type eventView struct {
 const eventsOnPage = 25
 
 // alarming are the actions by which somebody else could get in, or has tried to.
-var alarming = map[string]bool{"password.throttle": true, "grant.reuse": true, "code.replay": true, "user.lock": true}
+var alarming = map[string]bool{"password.throttle": true, "grant.reuse": true, "code.replay": true, "user.lock": true,
+	"passkey.add": true, "passkey.remove": true, "passkey.fail": true, "passkey.regress": true}
 
 // silent are the actions of which a person is told nothing: the server's own work,
 // what happens all the time, and the end of the account, which nobody reads of here.

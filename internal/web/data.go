@@ -87,6 +87,13 @@ func (s *Web) export(r *http.Request, me visitor) (export, error) {
 	if me.User.PasswordAt != 0 {
 		e.Methods["password"] = map[string]int64{"changed_at": me.User.PasswordAt}
 	}
+	passkeys, _, err := s.Accounts.Passkeys(r.Context(), me.UserID)
+	if err != nil {
+		return e, err
+	}
+	if len(passkeys) > 0 {
+		e.Methods["passkeys"] = passkeys
+	}
 	stays, err := s.Accounts.Stays(r.Context(), me.UserID)
 	if err != nil {
 		return e, err

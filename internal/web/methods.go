@@ -20,16 +20,22 @@ type methodsPage struct {
 	Current string // what is wrong with the present one; empty: nothing
 	New     string // what is wrong with the new one; empty: nothing
 	TOTP    totpSection
+
+	Passkeys *passkeysSection // nil: there are none here
 }
 
 func (methodsPage) view() string { return "methods" }
 
-func (s *Web) methodsPage(r *http.Request, me visitor) (methodsPage, error) {
-	apps, err := s.totpSection(r, me)
-	return methodsPage{
+func (s *Web) methodsPage(r *http.Request, me visitor) (page methodsPage, err error) {
+	page = methodsPage{
 		shell: s.shell(r, me), Action: s.base + "/account/sign-in", Login: me.User.Login,
-		Has: me.User.PasswordAt != 0, Changed: s.moment(r, me, me.User.PasswordAt), TOTP: apps,
-	}, err
+		Has: me.User.PasswordAt != 0, Changed: s.moment(r, me, me.User.PasswordAt),
+	}
+	if page.TOTP, err = s.totpSection(r, me); err != nil {
+		return page, err
+	}
+	page.Passkeys, err = s.passkeysSection(r, me)
+	return page, err
 }
 
 func (s *Web) showMethods(w http.ResponseWriter, r *http.Request, me visitor) error {

@@ -307,8 +307,10 @@ type loginPage struct {
 	Passkey  *passkeyView // nil: none is asked for
 }
 
+func (v loginPage) policy() string { return v.Passkey.policy() }
+
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
-	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
+	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
 }
 
 // factorPage asks for a further factor. It posts method, code and, from the second
@@ -337,8 +339,10 @@ func (v factorPage) Days() string { return strconv.Itoa(v.Trust) }
 // factorLink leads to another method.
 type factorLink struct{ Method, Address string }
 
+func (v factorPage) policy() string { return v.Passkey.policy() }
+
 func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
-	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
+	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
 }
 
 // enrolPage lets somebody set up the factor that they have to have from now on. It
@@ -395,8 +399,10 @@ func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
 	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
 }
 
+func (v enrolPage) policy() string { return v.Passkey.policy() }
+
 func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
-	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.Passkey.policy(), data: v})
+	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
 }
 
 // createPage makes an account for somebody who asks for one. It posts login, name,

@@ -180,6 +180,9 @@ var samplePages = []struct {
 	{"enrol, wrong, only offered", enrolPage{Status: 422, App: &sampleApp, Later: true, Error: "No."}, 422,
 		[]string{"input[text] code=", "button.primary", "button.cancel decision=later", "button.cancel decision=cancel"}, []string{"No."}},
 	{"codes", codesPage{Codes: []string{"abcd-efgh"}, Next: "/interaction/1"}, 200, nil, []string{"Your recovery codes", "abcd-efgh", "I have kept them"}},
+	{"login, with passkeys", loginPage{Action: "/interaction/1/login", Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true}}, 200, loginControls,
+		[]string{"Sign in with a passkey"}},
+	{"login, unknown passkey", loginPage{Status: 422, Action: "/interaction/1/login", Error: "No.", Field: "passkey", Passkey: &passkeyView{Autofill: true, Site: "id.example", Unknown: "AAAA"}}, 422, loginControls, []string{"No."}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
 	{"create, wrong", createPage{Status: 422, Action: "/interaction/1/create", Login: "anna", Name: "Anna", Error: "No.", Wrong: "password"}, 422, createControls, []string{"No."}},
@@ -238,8 +241,10 @@ var samplePages = []struct {
 		[]string{"Welcome, Anna Kovalenko", "You are signed in at 2 places.", "1 application can use your account.", "Look here", "1 May 2026, 12:00"}},
 	{"profile", profilePage{shell: sampleShell, Action: "/account/profile", From: "x", Groups: []group{{"Name", []field{{Name: "name", Label: "The name", Value: "Anna", Type: "text", Error: "No.", Hint: "Yes.", Focus: true}, {Name: "zoneinfo", Label: "Zone", Type: "select", Options: []option{{"", "None", true}}}, {Name: "address.formatted", Label: "Address", Type: "textarea", Value: "a\nb"}}}}, Email: "anna@example.com", In: []string{"staff"}}, 200,
 		[]string{"input[hidden] from=x", "input[text] name=Anna", "button.primary"}, []string{"Profile", "anna@example.com", "Not verified", "staff", "No.", "Yes.", "a b"}},
-	{"methods", methodsPage{shell: sampleShell, Action: "/account/sign-in", Login: "anna", Has: true, Changed: sampleMoment}, 200,
-		[]string{"input[text] username=anna", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Signing in", "Change password"}},
+	{"methods", methodsPage{shell: sampleShell, Action: "/account/sign-in", Login: "anna", Has: true, Changed: sampleMoment, Passkeys: &passkeysSection{"/account/sign-in/passkeys", "2"}}, 200,
+		[]string{"input[text] username=anna", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Signing in", "Change password", "You have 2 passkeys.", "See and change them"}},
+	{"methods, no passkeys", methodsPage{shell: sampleShell, Has: true, Passkeys: &passkeysSection{Address: "/account/sign-in/passkeys"}}, 200,
+		[]string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"You have no passkeys yet.", "Add a passkey"}},
 	{"methods, no password", methodsPage{shell: sampleShell, New: "Too short."}, 200, []string{"input[text] username=", "input[password] password=", "button.primary"}, []string{"Set password", "Too short."}},
 	{"methods, wrong", methodsPage{shell: sampleShell, Has: true, Current: "Wrong."}, 200, []string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Wrong."}},
 	{"sessions", sessionsPage{shell: sampleShell, Action: "/account/sessions", SignOut: "/logout", Others: true, Sessions: []sessionView{
@@ -259,7 +264,7 @@ var samplePages = []struct {
 	{"delete, wrong", deletePage{shell: sampleShell, Login: "anna", Wrong: "No."}, 200, []string{"input[text] login=", "button.primary danger-fill"}, []string{"No."}},
 	{"deleted", deletedPage{Home: "/"}, 200, nil, []string{"The account is deleted"}},
 	{"passkeys", passkeysPage{shell: sampleShell, Add: &passkeyView{Action: "/account/sign-in/passkeys", New: true}}, 200,
-		[]string{"input[hidden] answer=", "button.also"}, []string{"Passkeys", "You have no passkeys yet.", "Add a passkey"}},
+		nil, []string{"Passkeys", "You have no passkeys yet.", "Add a passkey"}},
 	{"passkeys, one and no more", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys[:1]}, 200, passkeyControls,
 		[]string{"Blue key", "YubiKey", "On one device only", "Not used yet", "You have 20 passkeys"}},
 	{"passkeys, two", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys}, 200, slices.Concat(passkeyControls, passkeyControls),
@@ -311,9 +316,11 @@ func TestPageContract(t *testing.T) {
 }
 
 // controls lists the fields and buttons of the page's form, beside the one of the
-// languages.
+// languages and that of a passkey.
 func controls(t *testing.T, doc *html.Node) (list []string) {
-	forms := slices.DeleteFunc(named(doc, "form"), func(f *html.Node) bool { return attr(f, "class") == "languages" })
+	forms := slices.DeleteFunc(named(doc, "form"), func(f *html.Node) bool {
+		return attr(f, "class") == "languages" || attr(f, "class") == "passkey"
+	})
 	if len(forms) > 1 && len(named(doc, "nav")) == 0 { // the account area changes one thing at a time
 		t.Errorf("%d forms", len(forms))
 	}
@@ -429,6 +436,9 @@ func TestPageHeaders(t *testing.T) {
 		"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 			"base-uri 'none'; frame-ancestors 'none'",
 	}
+	if got := (loginPage{Passkey: &passkeyView{}}).policy(); got != "; script-src 'self'; connect-src 'self'" || (loginPage{}).policy() != "" {
+		t.Errorf("where passkeys are asked for, the policy goes on with %q", got)
+	}
 	own := []string{"setup", "setupdone", "home", "notfound", "mailbox"}
 	for _, c := range samplePages {
 		h := show(t, p, c.page).Header
@@ -436,8 +446,8 @@ func TestPageHeaders(t *testing.T) {
 			if k == "Content-Security-Policy" && c.name == framesSample {
 				v += "; frame-src https://shop.example"
 			}
-			if _, asks := c.page.(scripted); k == "Content-Security-Policy" && asks {
-				v += "; script-src 'self'; connect-src 'self'" // for passkeys
+			if one, may := c.page.(scripted); k == "Content-Security-Policy" && may {
+				v += one.policy() // for passkeys
 			}
 			if k == "Content-Security-Policy" && strings.HasPrefix(c.name, "mailbox") {
 				v += "; frame-src 'self'"

@@ -75,6 +75,27 @@ func (s *Web) passkeys(w http.ResponseWriter, r *http.Request, me visitor, wrong
 	return nil
 }
 
+// passkeysSection says on the page of all methods how many there are.
+type passkeysSection struct {
+	Address string
+	Count   string // empty: none
+}
+
+func (s *Web) passkeysSection(r *http.Request, me visitor) (*passkeysSection, error) {
+	if s.Accounts.PasskeySite() == "" {
+		return nil, nil
+	}
+	list, _, err := s.Accounts.Passkeys(r.Context(), me.User.ID)
+	if err != nil {
+		return nil, err
+	}
+	v := &passkeysSection{Address: s.base + pathPasskeys}
+	if len(list) > 0 {
+		v.Count = strconv.Itoa(len(list))
+	}
+	return v, nil
+}
+
 // holderOf is under what a new passkey waits for the person at a session.
 func holderOf(me visitor) string { return "session " + string(me.Session.ID) }
 

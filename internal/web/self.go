@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	_ "time/tzdata" // people have zones, and their server may know of none
 
@@ -51,7 +52,7 @@ func (s *Web) shell(r *http.Request, me visitor) shell {
 		{Address: "/account/data", Text: s.pages.text(r, "account.menu.data")},
 	} {
 		if s.ours[p.Address] {
-			p.Here = p.Address == me.path
+			p.Here = p.Address == me.path || p.Address != oauth.PathAccount && strings.HasPrefix(me.path, p.Address+"/")
 			p.Address = s.base + p.Address
 			v.Menu = append(v.Menu, p)
 		}
