@@ -51,8 +51,8 @@ var mayImport = map[string]string{
 	"cmd/ostiary":                        "server, audit, account, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail, device",
 	"examples/*":                         "library, client, resource",
 	"bench/kickout":                      "resource",
-	"internal/credential/credentialtest": "–",
 	"scripts/pack-passwords":             "credential",
+	"internal/credential/credentialtest": "–",
 }
 
 // groups are the words of the table that stand for several packages.

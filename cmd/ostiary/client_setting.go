@@ -96,6 +96,8 @@ var clientSettings = []clientSetting{
 
 	{"first-party", "first_party", "First party", "it is ours: people are not asked for consent", "", switchValue(func(s *model.ClientSettings) *bool { return &s.FirstParty })},
 	{"challenge", "challenge", "Asks for passwords", "it is ours and may ask people for their password itself, without a browser", "", switchValue(func(s *model.ClientSettings) *bool { return &s.Challenge })},
+	{"sign-in-method", "sign_in_methods", "Sign-in methods", "`METHOD` by which its people may prove who they are: password, passkey, mail, totp or recovery_code; may be repeated", "all", wordsValue(func(s *model.ClientSettings) *[]string { return &s.SignInMethods })},
+	{"required-acr", "required_acr", "Required acr", "`ACR` that is the least its people have to prove, such as " + model.ACRMulti, "none", textValue(func(s *model.ClientSettings) *string { return &s.RequiredACR })},
 	{"token-life", "access_token_life", "Access token life", "`TIME` that its access tokens live", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.AccessTokenLife })},
 	{"refresh-idle", "refresh_token_idle", "Refresh idle", "`TIME` that a refresh token lives unused", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshIdle })},
 	{"refresh-life", "refresh_token_life", "Refresh life", "`TIME` that a chain of refresh tokens lives", "the server's", lifeValue(func(s *model.ClientSettings) *int64 { return &s.RefreshLife })},

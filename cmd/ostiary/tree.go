@@ -27,7 +27,7 @@ func tree(sh shell) *cli.Command {
 				Name: "user", Usage: "people who can sign in", Flags: places(),
 				Commands: []*cli.Command{
 					sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
-					sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
+					sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userResetFactors(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
 					sh.userImport(), sh.userExport(),
 				},
 			},

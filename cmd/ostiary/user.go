@@ -49,7 +49,9 @@ func (sh shell) userUpdate() *cli.Command {
 		Flags: append(userFlags(),
 			&cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"},
 			&cli.StringSliceFlag{Name: "add-group", Usage: "`GROUP` that they belong to as well; may be repeated"},
-			&cli.StringSliceFlag{Name: "remove-group", Usage: "`GROUP` that they belong to no more; may be repeated"}),
+			&cli.StringSliceFlag{Name: "remove-group", Usage: "`GROUP` that they belong to no more; may be repeated"},
+			&cli.StringFlag{Name: "second-factor", Usage: "`POLICY` for them: required, or default for what everybody is asked"},
+			&cli.StringSliceFlag{Name: "sign-in-method", Usage: "`METHOD` by which they may sign in, or all; may be repeated"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
 			u, err := a.user(ctx)
@@ -72,12 +74,35 @@ func (sh shell) userUpdate() *cli.Command {
 				admin := c.Bool("admin")
 				change.Admin = &admin
 			}
+			if c.IsSet("second-factor") || c.IsSet("sign-in-method") {
+				policy := changedPolicy(c, u.SignIn)
+				change.SignIn = &policy
+			}
 			if u, err = a.Accounts.Update(ctx, a.actor, u.ID, change); err != nil {
 				return userError(c, err)
 			}
 			return sh.say(c, u, "Changed %s (%s).", u.Login, u.ID)
 		}),
 	}
+}
+
+// changedPolicy returns what is asked of a person at sign-in, with what the command
+// line says about it.
+func changedPolicy(c *cli.Command, p model.SignInPolicy) model.SignInPolicy {
+	if c.IsSet("second-factor") {
+		if p.SecondFactor = c.String("second-factor"); p.SecondFactor == "default" {
+			p.SecondFactor = ""
+		}
+	}
+	if c.IsSet("sign-in-method") {
+		p.Methods = nil
+		for _, m := range c.StringSlice("sign-in-method") {
+			if m != "all" {
+				p.Methods = append(p.Methods, model.Method(m))
+			}
+		}
+	}
+	return p
 }
 
 // userFlags are what can be said about a person. The claims that have no flag
@@ -201,6 +226,7 @@ func (sh shell) userShow() *cli.Command {
 				field{"Login", u.Login}, field{"ID", string(u.ID)}, field{"Status", string(u.Status)}, field{"Administrator", yes(u.Admin)},
 				field{"Name", u.Profile.Name}, field{"E-mail", u.Profile.Email}, field{"E-mail verified", yes(u.Profile.EmailVerified)},
 				field{"Groups", strings.Join(u.Profile.Groups, ", ")},
+				field{"Second factor", u.SignIn.SecondFactor}, field{"Sign-in methods", methodNames(u.SignIn.Methods)},
 				field{"Created", when(u.CreatedAt)}, field{"Changed", when(u.UpdatedAt)}, field{"Password set", when(u.PasswordAt)})
 		}),
 	}
@@ -240,6 +266,31 @@ func (sh shell) userLock() *cli.Command {
 			return sh.say(a.command, map[string]any{"id": u.ID, "status": model.UserLocked}, "%s is locked and signed out everywhere.", u.Login)
 		}),
 	}
+}
+
+func (sh shell) userResetFactors() *cli.Command {
+	return &cli.Command{
+		Name: "reset-factors", ArgsUsage: "LOGIN", Usage: "take away the second factors of somebody who has lost them, and sign them out",
+		Action: sh.administer(func(ctx context.Context, a admin) error {
+			u, err := a.user(ctx)
+			if err != nil {
+				return err
+			}
+			if err := a.Accounts.ResetFactors(ctx, a.actor, u.ID); err != nil {
+				return userError(a.command, err)
+			}
+			return sh.say(a.command, map[string]any{"id": u.ID}, "%s has no second factor any more, and is signed out everywhere.", u.Login)
+		}),
+	}
+}
+
+// methodNames lists sign-in methods.
+func methodNames(methods []model.Method) string {
+	var names []string
+	for _, m := range methods {
+		names = append(names, string(m))
+	}
+	return strings.Join(names, ", ")
 }
 
 func (sh shell) userUnlock() *cli.Command {

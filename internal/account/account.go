@@ -272,12 +272,12 @@ func New(c Config) (*Accounts, error) {
 	if err := c.checkSignIn(); err != nil {
 		return nil, err
 	}
-	ring, err := c.openPasskeys()
+	passkeys, err := c.openPasskeys()
 	if err != nil {
 		return nil, err
 	}
 	return &Accounts{
-		passkeys: ring, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
+		passkeys: passkeys, methods: c.Methods, second: c.SecondFactor, rememberDevice: int64(c.RememberDevice / time.Second),
 		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,

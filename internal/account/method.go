@@ -10,28 +10,22 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// How people can prove who they are ("acr", OpenID Connect Core §2), the weakest
-// first: each one satisfies those before it.
+// The kinds of sign-in, the weakest first: see model.ACRs.
 const (
-	ACRMail     = "urn:ostiary:acr:mail"     // they read a mail at their address
-	ACRPassword = "urn:ostiary:acr:password" // they know their password
-	ACRMulti    = "urn:ostiary:acr:mfa"      // two factors
-	// ACRPhishingResistant is a passkey whose device made sure of its owner, or one
-	// beside a password: OpenID Connect Extended Authentication Profile ACR Values
-	// §2.
-	ACRPhishingResistant = "phr"
+	ACRMail              = model.ACRMail
+	ACRPassword          = model.ACRPassword
+	ACRMulti             = model.ACRMulti
+	ACRPhishingResistant = model.ACRPhishingResistant
 )
 
-// ACRs lists them, the weakest first.
-func ACRs() []string { return []string{ACRMail, ACRPassword, ACRMulti, ACRPhishingResistant} }
+// ACRs lists them.
+func ACRs() []string { return model.ACRs() }
 
 // rank is the place of an acr among them; -1 of one that is not known.
 func rank(acr string) int { return slices.Index(ACRs(), acr) }
 
 // Methods lists all ways in which people can prove who they are.
-func Methods() []model.Method {
-	return []model.Method{model.MethodPassword, model.MethodPasskey, model.MethodMail, model.MethodTOTP, model.MethodRecovery}
-}
+func Methods() []model.Method { return model.Methods() }
 
 const (
 	maxRememberDevice = 365 * 24 * time.Hour
@@ -64,6 +58,20 @@ func (c *Config) checkSignIn() error {
 	}
 	if d := c.RememberDevice; d != 0 && (d < minRememberDevice || d > maxRememberDevice) {
 		return fmt.Errorf("account: RememberDevice is %v and must be from %v to %v", d, minRememberDevice, maxRememberDevice)
+	}
+	return nil
+}
+
+// checkPolicy checks what an administrator asks of one person.
+func (a *Accounts) checkPolicy(p model.SignInPolicy) error {
+	if p.SecondFactor != "" && p.SecondFactor != model.SecondRequired {
+		return ErrInvalid{"second_factor", "must be " + model.SecondRequired + " or nothing"}
+	}
+	if len(p.Methods) > len(Methods()) || slices.ContainsFunc(p.Methods, func(m model.Method) bool { return !slices.Contains(a.methods, m) }) {
+		return ErrInvalid{"methods", "must be sign-in methods of this server"}
+	}
+	if len(p.Methods) > 0 && !slices.ContainsFunc(p.Methods, isFirst) {
+		return ErrInvalid{"methods", "must have one to begin with: password, passkey or mail"}
 	}
 	return nil
 }
@@ -212,6 +220,7 @@ type standing struct {
 	has     []model.Method // that they have and may use
 	may     []model.Method // that they may set up
 	owns    bool           // they have set up a second factor of their own
+	app     bool           // an app for codes, which a policy may ask for
 	factors []model.Factor // that they have given, of those that they may use
 	trusted bool           // the browser is remembered
 }
@@ -222,6 +231,7 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 		return s, err
 	}
 	s.owns = slices.ContainsFunc(s.has, isOwned)
+	s.app = slices.Contains(a.allowed(s.has, user, nil), model.MethodTOTP) // whatever the client takes
 	if user.Profile.EmailVerified {
 		s.has = append(s.has, model.MethodMail)
 	}
@@ -257,7 +267,7 @@ func (a *Accounts) wantsSecond(s standing) bool {
 		return true
 	case a.second == model.SecondOptional:
 		// A passkey takes the place of the password: who has one need not have both.
-		return slices.Contains(s.has, model.MethodTOTP)
+		return s.app
 	}
 	return false
 }

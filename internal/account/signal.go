@@ -26,7 +26,7 @@ func (a *Accounts) tellPassword(tx *store.Tx, actor model.Actor, user model.User
 // tellFactor tells those who know a person that what they prove themselves with,
 // beside a password, has changed.
 func (a *Accounts) tellFactor(tx *store.Tx, actor model.Actor, id model.UserID, change string) error {
-	return tx.Tell(a.about(model.EventCredentialChange, id, model.SignalDetail{CredentialType: "app", ChangeType: change, Initiator: initiator(actor, id)}))
+	return tx.Tell(a.about(model.EventCredentialChange, id, model.SignalDetail{CredentialType: model.CredentialApp, ChangeType: change, Initiator: initiator(actor, id)}))
 }
 
 // tellProfile tells of what has changed about a person those who were told it

@@ -233,3 +233,22 @@ func (a *Accounts) Standing(ctx context.Context, session model.Session, methods 
 	})
 	return out, err
 }
+
+// Weak reports whether a session is too weak to change how its person signs in: a
+// policy wants a second factor of them, and it has none. That the browser is
+// remembered does not do there.
+func (a *Accounts) Weak(ctx context.Context, session model.Session) (weak bool, err error) {
+	if rank(session.ACR) >= rank(ACRMulti) {
+		return false, nil
+	}
+	err = a.store.View(ctx, func(tx *store.Tx) error {
+		user, err := tx.User(session.UserID)
+		if err != nil {
+			return err
+		}
+		s, err := a.stand(tx, user, session.Factors, nil)
+		weak = err == nil && a.wantsSecond(s)
+		return err
+	})
+	return weak, err
+}

@@ -25,6 +25,8 @@ type Change struct {
 	Profile *model.Profile // the whole of it
 
 	AddGroups, RemoveGroups []string // beside those of the profile
+
+	SignIn *model.SignInPolicy // the whole of it
 }
 
 // Create adds a person. It returns ErrInvalid, ErrLoginTaken and ErrBusy.
@@ -159,6 +161,12 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 	for _, g := range c.RemoveGroups {
 		detail += " group-" + g
 	}
+	if c.SignIn != nil {
+		if err := a.checkPolicy(*c.SignIn); err != nil {
+			return model.User{}, err
+		}
+		detail += " sign_in"
+	}
 	if c.Admin != nil {
 		detail += map[bool]string{true: " admin=true", false: " admin=false"}[*c.Admin]
 	}
@@ -204,6 +212,9 @@ func (c Change) apply(u *model.User) {
 	}
 	if c.Profile != nil {
 		u.Profile = *c.Profile
+	}
+	if c.SignIn != nil {
+		u.SignIn = *c.SignIn
 	}
 	if len(c.AddGroups)+len(c.RemoveGroups) == 0 {
 		return

@@ -27,6 +27,7 @@ func (s *API) adminRoutes(base string) []Route {
 		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET", "PATCH", "DELETE")},
 		{base + "/api/users/{id}/reset", s.private(s.admin(oauth.ScopeUsers, s.resetUser), "POST")},
 		{base + "/api/groups", s.private(s.admin(oauth.ScopeUsers, s.groups), "GET")},
+		{base + "/api/users/{id}/reset-factors", s.private(s.admin(oauth.ScopeUsers, s.resetFactors), "POST")},
 		{base + "/api/users/{id}/lock", s.private(s.admin(oauth.ScopeUsers, s.lockUser), "POST")},
 		{base + "/api/users/{id}/unlock", s.private(s.admin(oauth.ScopeUsers, s.unlockUser), "POST")},
 		{base + "/api/users/{id}/sign-out", s.private(s.admin(oauth.ScopeUsers, s.signOutUser), "POST")},

@@ -25,6 +25,8 @@ type userBody struct {
 	Invite       bool     `json:"invite"` // they choose their password, by a link
 	AddGroups    []string `json:"add_groups"`
 	RemoveGroups []string `json:"remove_groups"`
+
+	SignIn *model.SignInPolicy `json:"sign_in"` // the whole of it
 }
 
 func readUser(r *http.Request) (b userBody, err error) {
@@ -88,7 +90,7 @@ func (s *API) createUser(w http.ResponseWriter, r *http.Request, by model.Actor)
 	if err != nil {
 		return err
 	}
-	if b.Login == nil || b.RemoveGroups != nil || b.Invite && b.Password != nil {
+	if b.Login == nil || b.RemoveGroups != nil || b.SignIn != nil || b.Invite && b.Password != nil {
 		return fmt.Errorf("%w: login, and password or invite, admin, profile, add_groups", errUserBody)
 	}
 	n := account.NewUser{Login: *b.Login}
@@ -139,9 +141,9 @@ func (s *API) changeUser(w http.ResponseWriter, r *http.Request, by model.Actor)
 	if err != nil {
 		return err
 	}
-	other := b.Login != nil || b.Admin != nil || b.Profile != nil || len(b.AddGroups)+len(b.RemoveGroups) > 0
+	other := b.Login != nil || b.Admin != nil || b.Profile != nil || len(b.AddGroups)+len(b.RemoveGroups) > 0 || b.SignIn != nil
 	if b.Invite || other == (b.Password != nil) {
-		return fmt.Errorf("%w: login, admin, profile, add_groups, remove_groups; or password alone", errUserBody)
+		return fmt.Errorf("%w: login, admin, profile, add_groups, remove_groups, sign_in; or password alone", errUserBody)
 	}
 	if b.Password != nil {
 		if err := s.Accounts.SetPassword(r.Context(), by, id, account.NewPassword{Password: model.Secret(*b.Password)}); err != nil {
@@ -154,7 +156,7 @@ func (s *API) changeUser(w http.ResponseWriter, r *http.Request, by model.Actor)
 		return writeJSON(w, http.StatusOK, u)
 	}
 	u, err := s.Accounts.Update(r.Context(), by, id, account.Change{
-		Login: b.Login, Admin: b.Admin, Profile: b.Profile, AddGroups: b.AddGroups, RemoveGroups: b.RemoveGroups,
+		Login: b.Login, Admin: b.Admin, Profile: b.Profile, AddGroups: b.AddGroups, RemoveGroups: b.RemoveGroups, SignIn: b.SignIn,
 	})
 	if err != nil {
 		return err
@@ -169,6 +171,11 @@ func (s *API) resetUser(w http.ResponseWriter, r *http.Request, by model.Actor) 
 		return err
 	}
 	return writeLink(w, http.StatusOK, in)
+}
+
+// resetFactors takes away the second factors of somebody who has lost them.
+func (s *API) resetFactors(w http.ResponseWriter, r *http.Request, by model.Actor) error {
+	return done(w, s.Accounts.ResetFactors(r.Context(), by, model.UserID(r.PathValue("id"))))
 }
 
 func writeLink(w http.ResponseWriter, status int, in account.Invitation) error {

@@ -1,6 +1,5 @@
 // Package credential owns what people prove themselves with, as cryptography
-// alone: passwords and their hashes, codes by the time, recovery codes,
-// passkeys.
+// alone: passwords and their hashes, passkeys, codes by the time, recovery codes.
 //
 // It never stores anything, knows no rule about when a proof is wanted, and never
 // speaks HTTP. What is compared is compared in constant time, and whatever costs

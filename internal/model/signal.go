@@ -20,6 +20,7 @@ const (
 // The types of credentials that change, CAEP 1.0 §3.3.1.
 const (
 	CredentialPassword = "password"
+	CredentialApp      = "app"
 	CredentialPlatform = "fido2-platform"
 	CredentialRoaming  = "fido2-roaming"
 )

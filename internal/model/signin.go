@@ -15,6 +15,25 @@ const (
 	MethodDevice Method = "device"
 )
 
+// Methods lists all ways in which people can prove who they are.
+func Methods() []Method {
+	return []Method{MethodPassword, MethodPasskey, MethodMail, MethodTOTP, MethodRecovery}
+}
+
+// How people can prove who they are ("acr", OpenID Connect Core §2).
+const (
+	ACRMail     = "urn:ostiary:acr:mail"     // they read a mail at their address
+	ACRPassword = "urn:ostiary:acr:password" // they know their password
+	ACRMulti    = "urn:ostiary:acr:mfa"      // two factors
+	// ACRPhishingResistant is a passkey whose device made sure of its owner, or one
+	// beside a password: OpenID Connect Extended Authentication Profile ACR Values
+	// §2.
+	ACRPhishingResistant = "phr"
+)
+
+// ACRs lists them, the weakest first: each one satisfies those before it.
+func ACRs() []string { return []string{ACRMail, ACRPassword, ACRMulti, ACRPhishingResistant} }
+
 // Factor is one proof that somebody has given.
 type Factor struct {
 	Method   Method   `json:"method"`

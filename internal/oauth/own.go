@@ -23,17 +23,22 @@ type Own struct {
 	Session model.SessionID // whose page it is; empty: whoever's is current
 	MaxAge  *int64          // seconds since the sign-in; nil: any
 	Prompt  []string        // as that of a client's request
+	ACR     string          // the least that must have been proven; empty: anything
 }
 
 // BeginOwn makes a request of our own, which then goes the way of every other.
 // Nothing is stored.
 func (a *Authority) BeginOwn(o Own) Authorization {
 	now := a.unix()
+	asked := model.Asked{RedirectURI: o.Path, MaxAge: o.MaxAge, Prompt: o.Prompt}
+	if o.ACR != "" {
+		asked.ACRRequired = []string{o.ACR}
+	}
 	return a.own(model.Request{
 		ID:        model.RequestID(model.NewID()),
 		CreatedAt: now,
 		ExpiresAt: now + seconds(a.RequestLife),
-		Asked:     model.Asked{RedirectURI: o.Path, MaxAge: o.MaxAge, Prompt: o.Prompt},
+		Asked:     asked,
 		Chosen:    o.Session,
 	})
 }

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -15,6 +16,14 @@ const maxAge = 1<<32 - 1
 func checkClientFreshness(s model.ClientSettings) error {
 	if s.DefaultMaxAge != nil && (*s.DefaultMaxAge < 0 || *s.DefaultMaxAge > maxAge) {
 		return invalid("default_max_age", "it must be between 0 and %d seconds", int64(maxAge))
+	}
+	for _, m := range s.SignInMethods {
+		if !slices.Contains(model.Methods(), model.Method(m)) {
+			return invalid("sign_in_methods", "%q is none of %v", m, model.Methods())
+		}
+	}
+	if s.RequiredACR != "" && !slices.Contains(model.ACRs(), s.RequiredACR) {
+		return invalid("required_acr", "%q is none of %v", s.RequiredACR, model.ACRs())
 	}
 	for _, v := range s.DefaultACRValues {
 		if strings.Contains(v, " ") {

@@ -14,7 +14,7 @@ import (
 // signature.
 var operatorAlone = []string{
 	"scopes", "audiences", "resources", "first_party", "challenge", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
-	"assertion_audience", "offline_access_policy",
+	"assertion_audience", "offline_access_policy", "sign_in_methods", "required_acr",
 	"theme_accent", "theme_accent_dark", "theme_background", "theme_background_dark", "theme_style_sheet",
 }
 

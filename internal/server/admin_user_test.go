@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -43,7 +42,7 @@ func TestUserAdministration(t *testing.T) {
 			t.Fatalf("create: %d %s", made.Status, made.Text)
 		}
 		path := "/api/users/" + made.String("id")
-		if _, err := h.Accounts.Prove(t.Context(), account.Attempt{Login: "olena", Password: "quietly blue mangroves"}); err != nil {
+		if _, err := sessionOf(t.Context(), h.Accounts, "olena", "quietly blue mangroves"); err != nil {
 			t.Errorf("sign-in: %v", err)
 		}
 		invited := instruct(t, h, token, "POST", "/api/users", `{"login":"taras","invite":true}`)

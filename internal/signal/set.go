@@ -93,15 +93,15 @@ func (c Config) event(ctx context.Context, g model.Signal) (map[string]any, erro
 		r := reasonFor(g.Cause)
 		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, r.initiator, english(r.text)
 	case model.EventCredentialChange: // CAEP 1.0 §3.3
-		kind, text := cmp.Or(g.Detail.CredentialType, model.CredentialPassword), methodReason
-		switch kind {
-		case model.CredentialPassword:
-			text = passwordReason
-		case model.CredentialPlatform, model.CredentialRoaming:
-			text = passkeyReason
+		kind, reasons := cmp.Or(g.Detail.CredentialType, model.CredentialPassword), passwordReason
+		if kind != model.CredentialPassword {
+			reasons = passkeyReason
+		}
+		if kind == model.CredentialApp {
+			reasons = appReason
 		}
 		e["credential_type"], e["change_type"] = kind, g.Detail.ChangeType
-		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(text[g.Detail.ChangeType])
+		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(reasons[g.Detail.ChangeType])
 	case model.EventTokenClaimsChange: // CAEP 1.0 §3.2
 		groups, err := c.groups(ctx, g.UserID)
 		if err != nil {
@@ -160,8 +160,8 @@ func reasonFor(cause model.Cause) reason {
 
 var (
 	passwordReason = map[string]string{"create": "A first password was set", "update": "The password was changed"}
+	appReason      = map[string]string{"create": "An app for codes was added", "delete": "An app for codes was removed"}
 	passkeyReason  = map[string]string{"create": "A passkey was added", "delete": "A passkey was removed"}
-	methodReason   = map[string]string{"create": "An app for codes was set up", "delete": "An app for codes was removed", "update": "A sign-in method was changed"}
 )
 
 // english is a message in the one language that there is, CAEP 1.0 §2.

@@ -103,8 +103,9 @@ func (s *Web) factorPage(v visit, asked string) factorPage {
 			page.Others = append(page.Others, factorLink{string(m), s.pageOf(v.z, "/factor?method="+string(m))})
 		}
 	}
-	if v.progress.Offered {
-		page.Later = true
+	page.Later = v.progress.Offered
+	if page.Method == string(model.MethodPasskey) && s.offersPasskey(v) {
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
 	}
 	if page.Method == string(model.MethodPasskey) {
 		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}

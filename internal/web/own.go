@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
@@ -44,9 +45,20 @@ func (s *Web) guard(need proof, h mine) func(http.ResponseWriter, *http.Request)
 		if !here {
 			return s.proceed(w, r, s.Authority.BeginOwn(oauth.Own{Path: me.path}))
 		}
-		if need == fresh && !s.fresh(me.Session) {
+		if need == live {
+			return h(w, r, me)
+		}
+		weak, err := s.Accounts.Weak(r.Context(), me.Session)
+		if err != nil {
+			return err
+		}
+		if weak || !s.fresh(me.Session) {
 			age := int64(freshFor / time.Second)
-			return s.proceed(w, r, s.Authority.BeginOwn(oauth.Own{Path: me.path, Session: me.Session.ID, MaxAge: &age}))
+			o := oauth.Own{Path: me.path, Session: me.Session.ID, MaxAge: &age}
+			if weak {
+				o.ACR = account.ACRMulti
+			}
+			return s.proceed(w, r, s.Authority.BeginOwn(o))
 		}
 		return h(w, r, me)
 	}

@@ -348,15 +348,14 @@ func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
 // enrolPage lets somebody set up the factor that they have to have from now on. It
 // posts method, code and decision.
 type enrolPage struct {
-	Status int // 0: 200
-	Action string
-	Client clientView // zero: nobody sent them
-	User   userView
-	App    *appView // nil: none can be set up
-	Later  bool     // it need not be now
-	Error  string   // empty: none
-
+	Status  int // 0: 200
+	Action  string
+	Client  clientView // zero: nobody sent them
+	User    userView
+	App     *appView     // nil: none can be set up
 	Passkey *passkeyView // nil: none can be set up
+	Later   bool         // it need not be now
+	Error   string       // empty: none
 }
 
 // appView is the secret of an app that is being set up: as text, as an address, and
