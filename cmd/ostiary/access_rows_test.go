@@ -16,6 +16,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/mail"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
@@ -267,11 +268,12 @@ func (v *visitor) careful() string {
 	v.t.Helper()
 	v.people++
 	user := v.h.User(fmt.Sprintf("careful%d", v.people), secret)
-	app, err := v.h.Accounts.OfferTOTP(v.t.Context(), "test", user.ID)
+	holder := string(user.ID) // of the proofs: any name that is no sign-in's
+	app, err := v.h.Accounts.OfferTOTP(v.t.Context(), holder, user.ID)
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	if _, err := v.h.Accounts.ConfirmTOTP(v.t.Context(), servertest.Operator, "test", account.NewTOTP{User: user.ID, Name: "Phone", Code: v.appCode(app.Reveal())}); err != nil {
+	if _, err := v.h.Accounts.ConfirmTOTP(v.t.Context(), servertest.Operator, holder, account.NewTOTP{User: user.ID, Name: "Phone", Code: v.appCode(app.Reveal())}); err != nil {
 		v.t.Fatal(err)
 	}
 	v.nobody().ask(v.shop)
@@ -284,8 +286,11 @@ func (v *visitor) enrol() {
 	v.t.Helper()
 	v.people++
 	login := fmt.Sprintf("careless%d", v.people)
-	v.h.User(login, secret)
-	v.nobody().ask(v.strict)
+	user, wanted := v.h.User(login, secret), model.SignInPolicy{SecondFactor: model.SecondRequired}
+	if _, err := v.h.Accounts.Update(v.t.Context(), servertest.Operator, user.ID, account.Change{SignIn: &wanted}); err != nil {
+		v.t.Fatal(err)
+	}
+	v.nobody().ask(v.shop)
 	v.signIn(login, secret, `.qr`)
 }
 

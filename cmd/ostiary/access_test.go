@@ -17,7 +17,6 @@ import (
 	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 
-	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -72,13 +71,13 @@ func TestAccess(t *testing.T) {
 // visitor is a browser on its way through the pages, and those whom it needs.
 type visitor struct {
 	*browser
-	h                         *servertest.House
-	shop, themed, own, strict model.Client
-	state                     string          // who is signed in
-	mux                       *http.ServeMux  // of the site map
-	routes                    map[string]bool // of it, that were seen
-	titles                    map[string]string
-	people                    int // that were made for one row each
+	h                 *servertest.House
+	shop, themed, own model.Client
+	state             string          // who is signed in
+	mux               *http.ServeMux  // of the site map
+	routes            map[string]bool // of it, that were seen
+	titles            map[string]string
+	people            int // that were made for one row each
 }
 
 const secret = "correct horse battery"
@@ -109,9 +108,6 @@ func newVisitor(t *testing.T) *visitor {
 	v.shop, _ = v.h.Client("shop", settings)
 	settings.ThemeAccent, settings.ThemeAccentDark, settings.ThemeBackground, settings.ThemeBackgroundDark = "#b3261e", "#f2b8b5", "#e0e0e0", "#2b2b2b"
 	v.themed, _ = v.h.Client("themed", settings)
-	settings.RequiredACR = account.ACRMulti
-	v.strict, _ = v.h.Client("strict", settings)
-	settings.RequiredACR = ""
 	settings.FirstParty, settings.FrontchannelURI = true, app.URL+"/front"
 	v.own, _ = v.h.Client("own", settings)
 	for _, route := range siteMap(t) {
