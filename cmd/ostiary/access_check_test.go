@@ -26,9 +26,9 @@ var accessScript string
 var fieldTokens = map[string][]string{
 	"login":    {"username", "username webauthn"},
 	"password": {"current-password", "new-password"},
-	"name":     {"name"},
+	"name":     {"name", "off"}, // of a person; or of a passkey or an app
 	"email":    {"email"},
-	"code":     {"one-time-code"},
+	"code":     {"one-time-code", "current-password", "off"}, // a recovery code is for no browser to keep
 	"current":  {"current-password"},
 	"username": {"username"}, // this and the next are not sent: they are for whoever keeps passwords
 	"":         {"username"},

@@ -1,14 +1,22 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
+	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
+	"github.com/pquerna/otp/totp"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/mail"
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
@@ -54,6 +62,35 @@ var accessRows = []accessRow{
 		v.nobody().ask(v.shop, "prompt", "create")
 		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
 	}},
+	{"code, of a sign-up", "code", "", func(v *visitor) {
+		v.nobody().ask(v.shop, "prompt", "create")
+		v.people++
+		v.do("filling it in", chromedp.SendKeys(`#login`, fmt.Sprintf("new%d@example.com", v.people)), chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`#code`))
+	}},
+	{"by mail", "ask", "", func(v *visitor) { v.byMail() }},
+	{"code, of a sign-in", "code", "", func(v *visitor) {
+		v.byMail()
+		v.do("asking for a code", chromedp.SendKeys(`#login`, "olena"), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
+	}},
+	{"factor", "factor", "", func(v *visitor) { v.careful() }},
+	{"factor, wrong", "factor", "none", func(v *visitor) {
+		v.careful()
+		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"factor, a recovery code", "factor", "", func(v *visitor) {
+		v.careful()
+		v.do("another way", chromedp.Click(`.links a[href*="recovery"]`), chromedp.WaitVisible(`#code[autocomplete="off"]`))
+	}},
+	{"enrol", "enrol", "", func(v *visitor) { v.enrol() }},
+	{"enrol, wrong", "enrol", "none", func(v *visitor) {
+		v.enrol()
+		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"codes", "codes", "", func(v *visitor) {
+		v.enrol()
+		code := v.appCode(ask(v.browser, "reading the secret", chromedp.Text(`.secret`)))
+		v.do("the first code", chromedp.SendKeys(`#code`, code), chromedp.Submit(`#code`), chromedp.WaitVisible(`.codes`))
+	}},
 	{"select", "select", "", func(v *visitor) { v.two().ask(v.shop, "prompt", "select_account") }},
 	{"consent", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent") }},
 	{"consent, themed", "consent", "", func(v *visitor) { v.one().ask(v.themed, "prompt", "consent") }},
@@ -93,6 +130,25 @@ var accessRows = []accessRow{
 	{"methods, wrong password", "methods", "none", func(v *visitor) {
 		v.fresh().visit("/account/sign-in")
 		v.do("guessing", chromedp.SendKeys(`#current`, "wrong password"), chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[aria-invalid]`))
+	}},
+	{"totp", "totp", "", func(v *visitor) { v.fresh().visit("/account/sign-in/totp") }},
+	{"totp, wrong", "totp", "none", func(v *visitor) {
+		v.fresh().visit("/account/sign-in/totp")
+		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"totp, an app", "totp", "", func(v *visitor) {
+		secret := v.careful()
+		v.h.Clock.Move(time.Minute) // a code is good once
+		v.do("the code", chromedp.SendKeys(`#code`, v.appCode(secret)), chromedp.Submit(`#code`), chromedp.WaitVisible(`button[value="allow"]`))
+		v.visit("/account/sign-in/totp")
+	}},
+	{"passkeys", "passkeys", "", func(v *visitor) { v.fresh().visit("/account/sign-in/passkeys") }},
+	{"passkeys, one", "passkeys", "", func(v *visitor) {
+		v.fresh()
+		a := v.authenticator()
+		v.t.Cleanup(a.unplug)
+		v.visit("/account/sign-in/passkeys")
+		v.do("adding one", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.thing summary`), chromedp.Click(`.thing summary`), chromedp.WaitVisible(`.thing .danger`))
 	}},
 	{"mail", "mail", "", func(v *visitor) { v.fresh().visit("/account/mail") }},
 	{"mail, wrong", "mail", "email", func(v *visitor) {
@@ -209,11 +265,60 @@ func (v *visitor) recovered() {
 	v.do("the code", chromedp.SendKeys(`#code`, regexp.MustCompile(`\b\d{6,8}\b`).FindString(v.letter().Text)), chromedp.Submit(`#code`), chromedp.WaitVisible(`#password`))
 }
 
-// byMail goes from a sign-in to the page that mails a code.
+// byMail opens the page of a sign-in by a mailed code.
 func (v *visitor) byMail() {
 	v.t.Helper()
 	v.nobody().ask(v.shop)
-	v.do("by mail", chromedp.Click(`a[href$="/mail"]`), chromedp.WaitVisible(`#login`), chromedp.WaitNotPresent(`#password`))
+	v.do("by mail", chromedp.Click(`.links a[href$="/mail"]`), chromedp.WaitVisible(`input[autocomplete="username"]`), chromedp.WaitNotPresent(`#password`))
+}
+
+// careful brings somebody who has an app to its page, and returns the app's secret.
+func (v *visitor) careful() string {
+	v.t.Helper()
+	v.people++
+	user := v.h.User(fmt.Sprintf("careful%d", v.people), secret)
+	holder := string(user.ID) // of the proofs: any name that is no sign-in's
+	app, err := v.h.Accounts.OfferTOTP(v.t.Context(), holder, user.ID)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if _, err := v.h.Accounts.ConfirmTOTP(v.t.Context(), servertest.Operator, holder, account.NewTOTP{User: user.ID, Name: "Phone", Code: v.appCode(app.Reveal())}); err != nil {
+		v.t.Fatal(err)
+	}
+	v.nobody().ask(v.shop)
+	v.signIn(user.Login, secret, `#code`)
+	return app.Reveal()
+}
+
+// enrol brings somebody who has no second factor to where one is wanted.
+func (v *visitor) enrol() {
+	v.t.Helper()
+	v.people++
+	login := fmt.Sprintf("careless%d", v.people)
+	user, wanted := v.h.User(login, secret), model.SignInPolicy{SecondFactor: model.SecondRequired}
+	if _, err := v.h.Accounts.Update(v.t.Context(), servertest.Operator, user.ID, account.Change{SignIn: &wanted}); err != nil {
+		v.t.Fatal(err)
+	}
+	v.nobody().ask(v.shop)
+	v.signIn(login, secret, `.qr`)
+}
+
+// appCode is what an app with a secret shows now.
+func (v *visitor) appCode(secret string) string {
+	v.t.Helper()
+	code, err := totp.GenerateCode(strings.Join(strings.Fields(secret), ""), v.h.Clock.Now())
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return code
+}
+
+// unplug takes an authenticator away.
+func (a *authenticator) unplug() {
+	a.b.do("unplugging", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, webauthn.RemoveVirtualAuthenticator, webauthn.RemoveVirtualAuthenticatorParams{AuthenticatorID: a.id})
+		return err
+	}))
 }
 
 // changeMail asks for the letter to a new address.

@@ -133,8 +133,8 @@ func siteMap(t *testing.T) (routes []string) {
 			}
 			text += string(part)
 		}
-		for _, m := range regexp.MustCompile(`\b([pP]ath[A-Z]\w*)\s+= "(/[^"]*)"|\b(path[A-Z]\w*) = "(/[^"]*)"`).FindAllStringSubmatch(text, -1) {
-			constants[m[1]+m[3]] = m[2] + m[4]
+		for _, m := range regexp.MustCompile(`\b(\w*[pP]ath\w*)\s+= "(/[^"]*)"`).FindAllStringSubmatch(text, -1) {
+			constants[m[1]] = m[2]
 		}
 	}
 	for _, m := range regexp.MustCompile(`\b(?:page|own)\("(GET [^"]*)"(?:\+(?:oauth\.)?(\w+))?(?:\+"([^"]*)")?,`).FindAllStringSubmatch(text, -1) {
