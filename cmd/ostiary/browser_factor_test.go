@@ -22,7 +22,7 @@ func TestFactorInBrowser(t *testing.T) {
 	})
 	h.User("olena", "correct horse battery")
 	c, _ := h.Client("shop", model.ClientSettings{
-		Name: "The Lantern Shop", FirstParty: true, RedirectURIs: []string{h.Issuer + "/healthz"}, Scopes: []string{"openid", "profile"},
+		Name: "The Lantern Shop", FirstParty: true, RedirectURIs: []string{h.Issuer + "/healthz"}, Scopes: []string{"openid", "profile", "email"},
 	})
 	b := openBrowser(t)
 	code := func(secret string) string {

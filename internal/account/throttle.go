@@ -130,8 +130,23 @@ func (a *Accounts) admitGuess(ctx context.Context, g *guess) error {
 		return err
 	}
 	return a.store.Update(ctx, func(tx *store.Tx) error {
-		return tx.Record(g.event(g.kind+".throttle", "many wrong ones of one login at one network"))
+		return tx.Record(g.event(g.throttled(), "many wrong ones of one login at one network"))
 	})
+}
+
+// fails and throttled are the actions of the audit log about a kind of guess.
+func (g guess) fails() string {
+	if g.kind == "factor" {
+		return "factor.fail"
+	}
+	return "password.fail"
+}
+
+func (g guess) throttled() string {
+	if g.kind == "factor" {
+		return "factor.throttle"
+	}
+	return "password.throttle"
 }
 
 // event is one about a guess. What was typed is never in it.
@@ -193,7 +208,7 @@ func (a *Accounts) failed(ctx context.Context, g guess, wrong error) error {
 			return err
 		}
 		if powerOfTen(n) {
-			if err := tx.Record(g.event(g.kind+".fail", fmt.Sprintf("times=%d within=%s", n, tryWindow))); err != nil {
+			if err := tx.Record(g.event(g.fails(), fmt.Sprintf("times=%d within=%s", n, tryWindow))); err != nil {
 				return err
 			}
 		}
@@ -202,7 +217,7 @@ func (a *Accounts) failed(ctx context.Context, g guess, wrong error) error {
 			return err
 		}
 		return tx.Record(model.Event{
-			Actor: model.Actor{Kind: model.ActorSystem}, Action: g.kind + ".throttle",
+			Actor: model.Actor{Kind: model.ActorSystem}, Action: g.throttled(),
 			Detail: fmt.Sprintf("more than %d wrong ones in all within=%s", freeOfAll, tryWindow),
 		})
 	})
