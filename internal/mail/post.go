@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"errors"
+	"fmt"
 	netmail "net/mail"
 	"sync"
 	"time"
@@ -204,7 +205,7 @@ func (p *Post) Deliver(ctx context.Context, l Letter) error {
 	}
 	w, err := p.writer.write(l)
 	if err != nil {
-		return errors.Join(errWriting, err)
+		return fmt.Errorf("%w: %w", errWriting, err)
 	}
 	if p.config.Box != nil {
 		p.config.Box.put(w, l.Link, p.config.Now().Unix())

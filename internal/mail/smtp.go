@@ -24,13 +24,13 @@ const transmitTime = 30 * time.Second
 func (p *Post) transmit(ctx context.Context, w Written) error {
 	m, foreign, err := p.message(w)
 	if err != nil {
-		return errors.Join(ErrRefused, err)
+		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, transmitTime)
 	defer cancel()
 	client, err := p.client(ctx)
 	if err != nil {
-		return errors.Join(errWriting, err)
+		return fmt.Errorf("%w: %w", errWriting, err)
 	}
 	talk, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
@@ -42,7 +42,7 @@ func (p *Post) transmit(ctx context.Context, w Written) error {
 	}
 	if err := client.SendWithSMTPClient(talk, m); err != nil {
 		if lasting(err) {
-			return errors.Join(ErrRefused, err)
+			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 		return fmt.Errorf("the mail server did not take the letter: %w", err)
 	}
