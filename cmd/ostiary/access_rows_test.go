@@ -81,6 +81,7 @@ var accessRows = []accessRow{
 		v.careful()
 		v.do("another way", chromedp.Click(`.links a[href*="recovery"]`), chromedp.WaitVisible(`#code[autocomplete="off"]`))
 	}},
+	{"factor, a mailed code", "factor", "", func(v *visitor) { v.wantsSecond(v.h.User, `a.primary`) }},
 	{"enrol", "enrol", "", func(v *visitor) { v.enrol() }},
 	{"enrol, wrong", "enrol", "none", func(v *visitor) {
 		v.enrol()
@@ -290,17 +291,30 @@ func (v *visitor) careful() string {
 	return app.Reveal()
 }
 
-// enrol brings somebody who has no second factor to where one is wanted.
+// enrol brings somebody who has no second factor, and no address for a mailed one, to
+// where one is wanted.
 func (v *visitor) enrol() {
+	v.t.Helper()
+	v.wantsSecond(func(login, password string) model.User {
+		user, err := v.h.Accounts.Create(v.t.Context(), servertest.Operator, account.NewUser{Login: login, Password: model.Secret(password)})
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		return user
+	}, `.qr`)
+}
+
+// wantsSecond signs somebody in of whom a second factor is wanted.
+func (v *visitor) wantsSecond(create func(login, password string) model.User, then string) {
 	v.t.Helper()
 	v.people++
 	login := fmt.Sprintf("careless%d", v.people)
-	user, wanted := v.h.User(login, secret), model.SignInPolicy{SecondFactor: model.SecondRequired}
+	user, wanted := create(login, secret), model.SignInPolicy{SecondFactor: model.SecondRequired}
 	if _, err := v.h.Accounts.Update(v.t.Context(), servertest.Operator, user.ID, account.Change{SignIn: &wanted}); err != nil {
 		v.t.Fatal(err)
 	}
 	v.nobody().ask(v.shop)
-	v.signIn(login, secret, `.qr`)
+	v.signIn(login, secret, then)
 }
 
 // appCode is what an app with a secret shows now.

@@ -85,6 +85,15 @@ func (s *Web) showFactor(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// factorAddress is where a method is asked for. A code is mailed from a page of its
+// own, so that none is on its way whenever somebody looks at this one.
+func (s *Web) factorAddress(v visit, m model.Method) string {
+	if m == model.MethodMail {
+		return s.pageOf(v.z, "/mail")
+	}
+	return s.pageOf(v.z, "/factor?method="+string(m))
+}
+
 func (s *Web) factorPage(v visit, asked string) factorPage {
 	page := factorPage{
 		Action: s.pageOf(v.z, "/factor"), Client: clientOf(v.z), User: userOf(v.progress.User),
@@ -100,10 +109,13 @@ func (s *Web) factorPage(v visit, asked string) factorPage {
 	}
 	for _, m := range v.progress.Methods {
 		if string(m) != page.Method {
-			page.Others = append(page.Others, factorLink{string(m), s.pageOf(v.z, "/factor?method="+string(m))})
+			page.Others = append(page.Others, factorLink{string(m), s.factorAddress(v, m)})
 		}
 	}
 	page.Later = v.progress.Offered
+	if page.Method == string(model.MethodMail) {
+		page.Mail = s.factorAddress(v, model.MethodMail)
+	}
 	if page.Method == string(model.MethodPasskey) && s.offersPasskey(v) {
 		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
 	}

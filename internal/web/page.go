@@ -323,6 +323,7 @@ type factorPage struct {
 	Method string // that is asked for
 	Others []factorLink
 	Login  string // address of the sign-in page, for somebody else
+	Mail   string // where a code is mailed, if that is what is asked for; empty: it is not
 	Trust  int    // days for which the browser can be remembered; 0: it cannot
 	Later  bool   // it need not be now
 	Error  string // empty: none
