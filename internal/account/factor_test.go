@@ -72,7 +72,6 @@ func TestSecondFactor(t *testing.T) {
 		if pr.Missing != Second || !slices.Equal(pr.Methods, []model.Method{model.MethodTOTP, model.MethodRecovery}) || pr.User.ID != u.ID {
 			h.t.Fatalf("%+v", pr)
 		}
-		began := h.unix()
 		h.clock.advance(20 * time.Second)
 		now := h.clock.now()
 		for _, wrong := range []string{"", "12345", "abcdef", "١٢٣٤٥٦", code(h.t, secret, now.Add(-90*time.Second)), code(h.t, secret, now.Add(90*time.Second))} {
@@ -81,7 +80,8 @@ func TestSecondFactor(t *testing.T) {
 		h.clock.advance(time.Hour) // the pause is over, and the first factor too old
 		h.is(h.typed(holder, model.MethodTOTP, code(h.t, secret, h.clock.now())), ErrFactor)
 
-		holder, began = h.half("ada"), h.unix()
+		holder = h.half("ada")
+		began := h.unix()
 		h.clock.advance(20 * time.Second)
 		good := code(h.t, secret, h.clock.now())
 		h.ok(h.typed(holder, model.MethodTOTP, good[:3]+" "+good[3:]))

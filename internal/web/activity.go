@@ -39,7 +39,7 @@ var alarming = map[string]bool{"password.throttle": true, "grant.reuse": true, "
 // what happens all the time, and the end of the account, which nobody reads of here.
 var silent = map[string]bool{
 	"user.delete": true, "password.rehash": true, "password.export": true, "code.redeem": true, "grant.renew": true,
-	"logout.undelivered": true, "signal.refused": true, "mail.give_up": true, "sign_up.ask": true, "totp.use": true,
+	"logout.undelivered": true, "signal.refused": true, "totp.use": true,
 }
 
 func (s *Web) showActivity(w http.ResponseWriter, r *http.Request, me visitor) error {
