@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -264,5 +265,24 @@ func TestAccessFinds(t *testing.T) {
 				t.Errorf("%s does not find %q, but\n%s", expression, want, strings.Join(found, "\n"))
 			}
 		}
+	}
+}
+
+// TestAccessOfLetters holds a letter to WCAG 2.2 AA, as a mail program shows it. Marks
+// of a page, such as its main part, are not for letters.
+func TestAccessOfLetters(t *testing.T) {
+	v := newVisitor(t)
+	v.recover()
+	html, err := json.Marshal(v.letter().HTML) // at its own address no script runs, and so no test
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.do("the letter", chromedp.Navigate("about:blank"), js("document.open(); document.write("+string(html)+"); document.close()"), chromedp.WaitVisible(`h1`))
+	v.measure()
+	for _, l := range narrow {
+		v.do("looking at "+l.name, chromedp.EmulateViewport(l.width, l.height), features("prefers-color-scheme", l.scheme))
+		v.says(l.name+", axe", `access.axe([])`)
+		v.says(l.name+", its box", `access.overflow()`)
+		v.keep("letter", l.name)
 	}
 }
