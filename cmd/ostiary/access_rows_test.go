@@ -206,11 +206,6 @@ var accessRows = []accessRow{
 		v.nobody().ask(v.shop, "prompt", "create")
 		v.do("an address", chromedp.SendKeys(`#login`, "applicant@example.com"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`#code`))
 	}},
-	{"a code by mail", "ask", "", func(v *visitor) { v.byMail() }},
-	{"a code by mail, typed", "code", "", func(v *visitor) {
-		v.byMail()
-		v.do("asking for a code", chromedp.SendKeys(`#login`, "nobody"), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
-	}},
 	{"mailbox", "mailbox", "", func(v *visitor) {
 		v.recover()
 		v.nobody().visit("/mailbox")
