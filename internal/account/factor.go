@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 )
@@ -59,6 +60,9 @@ func (a *Accounts) Code(ctx context.Context, holder string, w Wanted, c TypedCod
 	}
 	if err != nil {
 		return errors.Join(err, a.takeBack(ctx, g, false))
+	}
+	if c.Method == model.MethodRecovery {
+		a.notifyOf(ctx, p.User.ID, notice{What: mail.RecoveryUsed, From: c.Address})
 	}
 	return a.takeBack(ctx, g, true)
 }
@@ -237,8 +241,12 @@ func (a *Accounts) ConfirmTOTP(ctx context.Context, actor model.Actor, holder st
 		}
 		return a.proved(tx, holder, Proven{User: n.User, Factor: model.Factor{Method: model.MethodTOTP}})
 	})
-	if err != nil || !given {
+	if err != nil {
 		return nil, err
+	}
+	a.notifyOf(ctx, n.User, notice{What: mail.TOTPAdded, From: actor.Address})
+	if !given {
+		return nil, nil
 	}
 	return codes, nil
 }
@@ -341,7 +349,7 @@ func (a *Accounts) RenameTOTP(ctx context.Context, actor model.Actor, user model
 // RemoveTOTP removes an app; with the last one go the recovery codes, which stand
 // for it. It returns ErrNoFactor.
 func (a *Accounts) RemoveTOTP(ctx context.Context, actor model.Actor, user model.UserID, id string) error {
-	return a.changeFactor(ctx, func(tx *store.Tx) error {
+	err := a.changeFactor(ctx, func(tx *store.Tx) error {
 		if err := tx.DeleteTOTP(user, id); err != nil {
 			return err
 		}
@@ -362,6 +370,10 @@ func (a *Accounts) RemoveTOTP(ctx context.Context, actor model.Actor, user model
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "totp.remove", UserID: user, Detail: "app=" + id})
 	})
+	if err == nil {
+		a.notifyOf(ctx, user, notice{What: mail.TOTPGone, From: actor.Address})
+	}
+	return err
 }
 
 // NewRecoveryCodes gives a person new codes in place of the old ones: they are shown
@@ -372,6 +384,7 @@ func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user
 	if err != nil {
 		return nil, err
 	}
+	a.notifyOf(ctx, user, notice{What: mail.RecoveryCodes, From: actor.Address})
 	return codes, nil
 }
 
@@ -379,7 +392,7 @@ func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user
 // next sign-in asks for the first factor alone, or to set up another. It ends their
 // sessions. It returns ErrNoUser.
 func (a *Accounts) ResetFactors(ctx context.Context, actor model.Actor, id model.UserID) error {
-	return a.update(ctx, func(tx *store.Tx) error {
+	err := a.update(ctx, func(tx *store.Tx) error {
 		if _, err := tx.User(id); err != nil { // first: see store.Ending
 			return err
 		}
@@ -406,6 +419,10 @@ func (a *Accounts) ResetFactors(ctx context.Context, actor model.Actor, id model
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.reset_factors", UserID: id})
 	})
+	if err == nil {
+		a.notifyOf(ctx, id, notice{What: mail.TOTPGone})
+	}
+	return err
 }
 
 // distrust makes every browser ask for a second factor again, and forgets what is
