@@ -21,6 +21,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 // unseenRoutes are those that show nothing of their own, and why.
@@ -63,7 +64,7 @@ func TestAccess(t *testing.T) {
 	for _, f := range files {
 		view := strings.TrimSuffix(filepath.Base(f), ".html")
 		drawn := slices.ContainsFunc(accessRows, func(r accessRow) bool { return r.view == view })
-		if !drawn && !slices.Contains([]string{"layout", "parts", "shell"}, view) {
+		if !drawn && !slices.Contains([]string{"layout", "parts", "shell", "passkey"}, view) {
 			t.Errorf("no row of accessRows shows templates/%s.html", view)
 		}
 	}
@@ -83,9 +84,9 @@ type visitor struct {
 
 const secret = "correct horse battery"
 
-func newVisitor(t *testing.T) *visitor {
+func newVisitor(t *testing.T, options ...servertest.Option) *visitor {
 	v := &visitor{
-		browser: openBrowser(t), h: servertest.Start(t, func(c *server.Config) { c.SignUp, c.Mailbox = true, true }),
+		browser: openBrowser(t), h: servertest.Start(t, append(options, func(c *server.Config) { c.SignUp, c.Mailbox = true, true })...),
 		mux: http.NewServeMux(), routes: map[string]bool{}, titles: map[string]string{},
 	}
 	// Where a sign-in leads to; elsewhere the application answers nothing, and the
@@ -265,6 +266,38 @@ func TestAccessFinds(t *testing.T) {
 				t.Errorf("%s does not find %q, but\n%s", expression, want, strings.Join(found, "\n"))
 			}
 		}
+	}
+}
+
+// TestAccessOfThemes holds pages in the colours of an operator to the same, with a logo
+// beside the name and with one in its place.
+func TestAccessOfThemes(t *testing.T) {
+	logo := func(size, shape string) *theme.Picture {
+		p, err := theme.ParsePicture([]byte(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ` + size + `">` + shape + `</svg>`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &p
+	}
+	look := theme.Look{
+		Colours: theme.Colours{Accent: "#0b5cad", Background: "#e3ecf6", BackgroundDark: "#101a26"},
+		Logo:    logo("24 24", `<circle cx="12" cy="12" r="11" fill="#0b5cad"/><path d="M7 12h10" stroke="#fff" stroke-width="3"/>`),
+		Sheet:   ".card { border-radius: .25rem }",
+	}
+	wordmark := look
+	wordmark.Logo = logo("120 32", `<rect width="120" height="32" rx="6" fill="#0b5cad"/><text x="60" y="22" font-size="18" text-anchor="middle" fill="#fff">ACME</text>`)
+	wordmark.LogoDark = logo("120 32", `<rect width="120" height="32" rx="6" fill="#9cc4f5"/><text x="60" y="22" font-size="18" text-anchor="middle" fill="#000">ACME</text>`)
+	for name, l := range map[string]theme.Look{"theme": look, "wordmark": wordmark} {
+		t.Run(name, func(t *testing.T) {
+			v := newVisitor(t, func(c *server.Config) { c.Name, c.Look = "ACME Accounts", l })
+			for _, row := range accessRows {
+				if slices.Contains([]string{"login, wrong", "consent", "account"}, row.name) {
+					row.open(v)
+					row.name = name + ", " + row.name
+					v.check(row)
+				}
+			}
+		})
 	}
 }
 
