@@ -295,7 +295,7 @@ func TestActivityPage(t *testing.T) {
 	h := servertest.Start(t)
 	user := h.User("olena", password)
 	h.User("bohdan", password)
-	b, _ := atAccount(t, h, "olena", "/account")
+	atAccount(t, h, "olena", "/account")
 	for range 30 {
 		if err := h.Accounts.Lock(t.Context(), model.Actor{Kind: model.ActorUser, ID: "an-admin", Address: "198.51.100.7"}, user.ID); err != nil {
 			t.Fatal(err)
@@ -304,7 +304,7 @@ func TestActivityPage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b, _ = atAccount(t, h, "olena", "/account")
+	b, _ := atAccount(t, h, "olena", "/account")
 	eventually(t, "all is sealed", func() bool {
 		list, err := h.Accounts.Activity(t.Context(), user.ID, 0, 100)
 		return err == nil && len(list) == 63

@@ -99,7 +99,7 @@ func TestSignUpPages(t *testing.T) {
 			status                      int
 		}{
 			{"taken", " OLENA ", "four words that rhyme", "There is an account with that email address or username already", 422},
-			{"short password", "eve", "short", "The password must have 8 characters or more", 422},
+			{"short password", "eve", "short", "The password must have 15 characters or more", 422},
 			{"no login", "", "four words that rhyme", "The email address or username is missing", 422},
 			{"no address", "eve@", "four words that rhyme", "This is not an email address", 422},
 		} {
