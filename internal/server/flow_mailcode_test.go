@@ -13,6 +13,7 @@ import (
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
+	"github.com/pquerna/otp/totp"
 )
 
 // byMail walks to the page that mails a code.
@@ -173,4 +174,37 @@ func TestNewDevice(t *testing.T) {
 	h.Clock.Move(24 * time.Hour)
 	b.SignIn(servertest.AuthorizePath(c), "olena", password)
 	h.NoLetter(1)
+}
+
+// TestNotices: whoever changes how somebody signs in, that person is written to at the
+// address that they have confirmed.
+func TestNotices(t *testing.T) {
+	h := servertest.Start(t, servertest.Mailbox)
+	u := h.User("olena", password)
+	ctx, me := t.Context(), model.Actor{Kind: model.ActorUser, ID: string(u.ID), Address: "192.0.2.7"}
+	n := 0
+	told := func(what string, err error) {
+		t.Helper()
+		if n++; err != nil {
+			t.Fatal(err)
+		}
+		if k := h.Letter(n); k.To != "olena@example.com" || !strings.Contains(k.Text, what) || !strings.Contains(k.Text, "192.0.2.7") || strings.Contains(k.Text, "/link") {
+			t.Errorf("letter %d: %+v", n, k)
+		}
+	}
+	secret, err := h.Accounts.OfferTOTP(ctx, "holder", u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := totp.GenerateCode(secret.Reveal(), h.Clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = h.Accounts.ConfirmTOTP(ctx, me, "holder", account.NewTOTP{User: u.ID, Name: "app", Code: code})
+	told("An authenticator app was set up", err)
+	_, err = h.Accounts.NewRecoveryCodes(ctx, me, u.ID)
+	told("has new recovery codes", err)
+	told("authenticator app of the account olena at Ostiary was removed", h.Accounts.ResetFactors(ctx, me, u.ID))
+	told("The password of the account olena", h.Accounts.SetPassword(ctx, me, u.ID, account.NewPassword{Password: fresher}))
+	told("was deleted", h.Accounts.Delete(ctx, me, u.ID))
 }
