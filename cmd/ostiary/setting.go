@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -310,28 +308,6 @@ func onOrOff(set func(*settings, bool)) func(*settings, string) error {
 	}
 }
 
-func signUp(s *settings, v string) error {
-	if v != "open" && v != "invited" && v != "off" {
-		return fmt.Errorf("%q is neither open nor invited nor off", v)
-	}
-	s.SignUp, s.NoInvites = v == "open", v == "off"
-	return nil
-}
-
-func mailPasswordFile(s *settings, path string) error {
-	if path == "" {
-		return nil
-	}
-	data, err := readBounded(path)
-	if err != nil {
-		return err
-	}
-	if s.Mail.Password = model.Secret(strings.TrimRight(string(data), "\r\n")); s.Mail.Password == "" {
-		return fmt.Errorf("%s is empty: it must hold the password of the mail server's user", path)
-	}
-	return nil
-}
-
 func number(least, most int, set func(*settings, int)) func(*settings, string) error {
 	return func(s *settings, v string) error {
 		n, err := strconv.Atoi(v)
@@ -483,22 +459,6 @@ func prefixes(v string) ([]netip.Prefix, error) {
 		all = append(all, p.Masked())
 	}
 	return all, nil
-}
-
-// authorities reads certificates that are trusted beside the system's.
-func networkPlaces(s *settings, file string) error {
-	if file == "" {
-		return nil
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if s.Places, err = device.ReadPlaces(f); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return nil
 }
 
 func authorities(s *settings, path string) error {

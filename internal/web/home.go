@@ -44,3 +44,17 @@ func (s *Web) notFound(w http.ResponseWriter, r *http.Request) error {
 	s.pages.notFound(w, r, notFoundPage{})
 	return nil
 }
+
+// homePage is the installation's front door. Its buttons post account, as the
+// page before a sign-out does, or the one to switch to.
+type homePage struct {
+	Accounts []accountView // the current one first; empty: nobody is signed in
+	SignIn   string        // address of a sign-in; empty: none is offered
+	Account  string        // address of the account area; empty: none is offered
+	SignOut  string        // where the sign-out buttons post to
+	Switch   string        // where the others post to
+}
+
+func (p *pages) home(w http.ResponseWriter, r *http.Request, v homePage) {
+	p.draw(w, r, drawing{view: "home", status: http.StatusOK, opener: openerOwn, data: v})
+}

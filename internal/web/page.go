@@ -15,7 +15,6 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/language"
-	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/theme"
 )
@@ -313,98 +312,6 @@ func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
 	p.draw(w, r, drawing{view: "login", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
 }
 
-// factorPage asks for a further factor. It posts method, code and, from the second
-// button, decision=cancel.
-type factorPage struct {
-	Status int // 0: 200
-	Action string
-	Client clientView // zero: nobody sent them
-	User   userView
-	Method string // that is asked for
-	Others []factorLink
-	Login  string // address of the sign-in page, for somebody else
-	Mail   string // where a code is mailed, if that is what is asked for; empty: it is not
-	Trust  int    // days for which the browser can be remembered; 0: it cannot
-	Later  bool   // it need not be now
-	Error  string // empty: none
-
-	Passkey *passkeyView // nil: none is asked for
-}
-
-// Typed reports whether the method is something to type.
-func (v factorPage) Typed() bool { return v.Method != "passkey" && v.Method != "mail" }
-
-// Days is Trust for people.
-func (v factorPage) Days() string { return strconv.Itoa(v.Trust) }
-
-// factorLink leads to another method.
-type factorLink struct{ Method, Address string }
-
-func (v factorPage) policy() string { return v.Passkey.policy() }
-
-func (p *pages) factor(w http.ResponseWriter, r *http.Request, v factorPage) {
-	p.draw(w, r, drawing{view: "factor", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
-}
-
-// enrolPage lets somebody set up the factor that they have to have from now on. It
-// posts method, code and decision.
-type enrolPage struct {
-	Status  int // 0: 200
-	Action  string
-	Client  clientView // zero: nobody sent them
-	User    userView
-	App     *appView     // nil: none can be set up
-	Passkey *passkeyView // nil: none can be set up
-	Later   bool         // it need not be now
-	Error   string       // empty: none
-}
-
-func (v enrolPage) policy() string { return v.Passkey.policy() }
-
-// appView is the secret of an app that is being set up: as text, as an address, and
-// as a picture in SVG.
-type appView struct {
-	Secret, Address string
-	Box, Path       string
-}
-
-// Link is the address, which has a scheme that apps for codes have and html/template
-// would not take.
-func (v appView) Link() template.URL {
-	if !strings.HasPrefix(v.Address, "otpauth://totp/") {
-		return ""
-	}
-	return template.URL(v.Address)
-}
-
-// codesPage shows recovery codes, once.
-type codesPage struct {
-	Codes []string
-	Next  string // address that it leads on to
-	User  userView
-}
-
-// File is the codes as something to download, without a script.
-func (v codesPage) File() template.URL {
-	return template.URL("data:text/plain;charset=utf-8," + url.PathEscape(strings.Join(v.Codes, "\n")+"\n"))
-}
-
-func newCodesPage(codes []model.Secret, next string, user userView) codesPage {
-	v := codesPage{Next: next, User: user}
-	for _, code := range codes {
-		v.Codes = append(v.Codes, code.Reveal())
-	}
-	return v
-}
-
-func (p *pages) codes(w http.ResponseWriter, r *http.Request, v codesPage) {
-	p.draw(w, r, drawing{view: "codes", status: http.StatusOK, opener: openerFlow, once: true, data: v})
-}
-
-func (p *pages) enrol(w http.ResponseWriter, r *http.Request, v enrolPage) {
-	p.draw(w, r, drawing{view: "enrol", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
-}
-
 // createPage makes an account for somebody who asks for one. It posts login, name,
 // password and, from the second button, decision=cancel.
 type createPage struct {
@@ -523,44 +430,6 @@ func (p *pages) signedOut(w http.ResponseWriter, r *http.Request, v signedOutPag
 		}
 	}
 	p.draw(w, r, d)
-}
-
-// setupPage makes the first account, the administrator's. It posts token,
-// login, name, email and password.
-type setupPage struct {
-	Status             int // 0: 200
-	Action             string
-	Token              string // from the one-time link
-	Login, Name, Email string // what was typed before
-	Error              string // empty: none
-}
-
-func (p *pages) setup(w http.ResponseWriter, r *http.Request, v setupPage) {
-	p.draw(w, r, drawing{view: "setup", status: statusOr(v.Status, http.StatusOK), opener: openerOwn, data: v})
-}
-
-// setupDonePage says that the first account is there.
-type setupDonePage struct {
-	Login  string
-	SignIn string // address of a sign-in; empty: none is offered
-}
-
-func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePage) {
-	p.draw(w, r, drawing{view: "setupdone", status: http.StatusOK, opener: openerOwn, data: v})
-}
-
-// homePage is the installation's front door. Its buttons post account, as the
-// page before a sign-out does, or the one to switch to.
-type homePage struct {
-	Accounts []accountView // the current one first; empty: nobody is signed in
-	SignIn   string        // address of a sign-in; empty: none is offered
-	Account  string        // address of the account area; empty: none is offered
-	SignOut  string        // where the sign-out buttons post to
-	Switch   string        // where the others post to
-}
-
-func (p *pages) home(w http.ResponseWriter, r *http.Request, v homePage) {
-	p.draw(w, r, drawing{view: "home", status: http.StatusOK, opener: openerOwn, data: v})
 }
 
 // notFoundPage answers for an address that leads nowhere.

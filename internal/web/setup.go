@@ -62,3 +62,27 @@ func (s *Web) setupRefused(w http.ResponseWriter, r *http.Request, err error) er
 	s.pages.error(w, r, page)
 	return nil
 }
+
+// setupPage makes the first account, the administrator's. It posts token,
+// login, name, email and password.
+type setupPage struct {
+	Status             int // 0: 200
+	Action             string
+	Token              string // from the one-time link
+	Login, Name, Email string // what was typed before
+	Error              string // empty: none
+}
+
+func (p *pages) setup(w http.ResponseWriter, r *http.Request, v setupPage) {
+	p.draw(w, r, drawing{view: "setup", status: statusOr(v.Status, http.StatusOK), opener: openerOwn, data: v})
+}
+
+// setupDonePage says that the first account is there.
+type setupDonePage struct {
+	Login  string
+	SignIn string // address of a sign-in; empty: none is offered
+}
+
+func (p *pages) setupDone(w http.ResponseWriter, r *http.Request, v setupDonePage) {
+	p.draw(w, r, drawing{view: "setupdone", status: http.StatusOK, opener: openerOwn, data: v})
+}
