@@ -304,8 +304,14 @@ func exerciseACR(t *testing.T, w *tour) {
 	acr := func(value string) []string {
 		return []string{"claims", `{"id_token":{"acr":{"essential":true,"value":"` + value + `"}}}`}
 	}
+	// A passkey reaches the strongest, and with it all that are weaker.
+	w.h.User("keeper", password)
+	c, secret := w.h.Client("keepers", model.ClientSettings{Name: "Keepers", FirstParty: true, RedirectURIs: []string{"https://keepers.example/cb"}})
+	b := w.h.Browser()
+	signInWith(t, w.h, b, servertest.AuthorizePath(c), withPasskey(t, w.h, "keeper"))
 	for _, value := range w.list(t, "acr_values_supported") {
-		if got := claimsOf(t, w.tokens(t, w.c, w.secret, acr(value)...).String("id_token"))["acr"]; got != value {
+		page := b.Get(w.path(t, "authorization_endpoint") + strings.TrimPrefix(servertest.AuthorizePath(c, acr(value)...), "/authorize"))
+		if got := idClaims(t, w.h, c, secret, page.Left)["acr"]; got != value {
 			t.Errorf("%s: %v", value, got)
 		}
 	}

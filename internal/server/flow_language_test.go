@@ -172,7 +172,7 @@ func TestErrorsInOtherLanguages(t *testing.T) {
 	shows(b.get("/setup?token=none"), "Перший обліковий запис тут уже створено")
 	b.accept = "ja"
 	asked := b.get(servertest.AuthorizePath(c, "prompt", "create", "ui_locales", "uk"))
-	shows(asked, "Створення облікового запису", "Щонайменше 8\u00a0символів")
+	shows(asked, "Створення облікового запису", "Щонайменше 15\u00a0символів")
 	for _, one := range []struct{ login, name, password, want string }{
 		{"", "", goodPassword, "Введіть електронну адресу або ім’я користувача."},
 		{"a\x00b", "", goodPassword, "містить недопустимі символи"},
@@ -181,7 +181,7 @@ func TestErrorsInOtherLanguages(t *testing.T) {
 		{"eve", "a\nb", goodPassword, "Ім’я має бути одним рядком"},
 		{"eve", strings.Repeat("x", 300), goodPassword, "Задовге ім’я."},
 		{"eve", "", "", "Введіть пароль."},
-		{"eve", "", "short", "Пароль має містити щонайменше 8\u00a0символів."},
+		{"eve", "", "short", "Пароль має містити щонайменше 15\u00a0символів."},
 		{"eve", "", strings.Repeat("x", 2000), "Задовгий пароль."},
 		{"olena", "", goodPassword, "вже існує"},
 	} {

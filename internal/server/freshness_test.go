@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -209,7 +210,7 @@ func TestDisplayAndLanguage(t *testing.T) {
 		}
 	}
 	m := get(t, h.Issuer+"/.well-known/openid-configuration")
-	for name, want := range map[string]string{"acr_values_supported": "urn:ostiary:acr:password", "display_values_supported": "page popup touch", "ui_locales_supported": strings.Join(language.Tags(), " ")} {
+	for name, want := range map[string]string{"acr_values_supported": strings.Join(account.ACRs(), " "), "display_values_supported": "page popup touch", "ui_locales_supported": strings.Join(language.Tags(), " ")} {
 		var got []string
 		list, _ := m.JSON[name].([]any)
 		for _, v := range list {
