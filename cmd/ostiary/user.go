@@ -50,7 +50,7 @@ func (sh shell) userUpdate() *cli.Command {
 			&cli.StringFlag{Name: "login", Usage: "their new `LOGIN`"},
 			&cli.StringSliceFlag{Name: "add-group", Usage: "`GROUP` that they belong to as well; may be repeated"},
 			&cli.StringSliceFlag{Name: "remove-group", Usage: "`GROUP` that they belong to no more; may be repeated"},
-			&cli.StringFlag{Name: "second-factor", Usage: "`POLICY` for them: required, or default for what everybody is asked"},
+			&cli.StringFlag{Name: "ask-second-factor", Usage: "`POLICY` for them: required, or default for what everybody is asked"},
 			&cli.StringSliceFlag{Name: "sign-in-method", Usage: "`METHOD` by which they may sign in, or all; may be repeated"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
@@ -74,7 +74,7 @@ func (sh shell) userUpdate() *cli.Command {
 				admin := c.Bool("admin")
 				change.Admin = &admin
 			}
-			if c.IsSet("second-factor") || c.IsSet("sign-in-method") {
+			if c.IsSet("ask-second-factor") || c.IsSet("sign-in-method") {
 				policy := changedPolicy(c, u.SignIn)
 				change.SignIn = &policy
 			}
@@ -89,8 +89,8 @@ func (sh shell) userUpdate() *cli.Command {
 // changedPolicy returns what is asked of a person at sign-in, with what the command
 // line says about it.
 func changedPolicy(c *cli.Command, p model.SignInPolicy) model.SignInPolicy {
-	if c.IsSet("second-factor") {
-		if p.SecondFactor = c.String("second-factor"); p.SecondFactor == "default" {
+	if c.IsSet("ask-second-factor") {
+		if p.SecondFactor = c.String("ask-second-factor"); p.SecondFactor == "default" {
 			p.SecondFactor = ""
 		}
 	}
