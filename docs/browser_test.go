@@ -57,7 +57,7 @@ func (b *browser) submit(fields ...string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	action, form := "", url.Values{}
+	action, form, scripted := "", url.Values{}, false // that of passkeys is a script's
 	for n := range page.Descendants() {
 		if n.Data == "footer" {
 			break // what follows is the choice of a language
@@ -69,7 +69,10 @@ func (b *browser) submit(fields ...string) {
 		main := n.Data == "button" && slices.Contains(strings.Fields(attr["class"]), "primary")
 		switch {
 		case n.Data == "form":
-			action = attr["action"]
+			if scripted = attr["class"] == "passkey"; !scripted {
+				action = attr["action"]
+			}
+		case scripted:
 		case attr["name"] != "" && (n.Data == "input" && attr["type"] != "checkbox" || main):
 			form.Set(attr["name"], attr["value"])
 		}
