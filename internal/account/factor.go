@@ -420,7 +420,7 @@ func (a *Accounts) ResetFactors(ctx context.Context, actor model.Actor, id model
 		return tx.Record(model.Event{Actor: actor, Action: "user.reset_factors", UserID: id})
 	})
 	if err == nil {
-		a.notifyOf(ctx, id, notice{What: mail.TOTPGone})
+		a.notifyOf(ctx, id, notice{What: mail.TOTPGone, From: actor.Address})
 	}
 	return err
 }
