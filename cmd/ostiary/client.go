@@ -20,6 +20,19 @@ type createdClient struct {
 	Secret string `json:"client_secret,omitempty"`
 }
 
+func (sh shell) client() *cli.Command {
+	return &cli.Command{
+		Name: "client", Usage: "applications that can ask for tokens", Flags: places(),
+		Commands: []*cli.Command{
+			sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientDelete(), sh.clientExport(),
+			{
+				Name: "secret", Usage: "the secrets of a client, at most two at a time",
+				Commands: []*cli.Command{sh.secretAdd(), sh.secretList(), sh.secretRemove()},
+			},
+		},
+	}
+}
+
 func (sh shell) clientCreate() *cli.Command {
 	return &cli.Command{
 		Name: "create", Usage: "register an application; its secret is printed once",

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +26,7 @@ type watching struct {
 	url    string
 	mu     sync.Mutex
 	visits []string
+	gate   chan struct{} // until it is closed, the frame does not answer; nil: it does at once
 }
 
 // watchPage asks the frame about the client and the session_state in its
@@ -50,7 +53,11 @@ func newWatching(t *testing.T, issuer, client string) *watching {
 		case "/front":
 			a.mu.Lock()
 			a.visits = append(a.visits, r.URL.RawQuery)
+			gate := a.gate
 			a.mu.Unlock()
+			if gate != nil {
+				<-gate
+			}
 		case "/bye":
 			fmt.Fprintf(w, `<!DOCTYPE html><p id="bye">Goodbye, %s`, html.EscapeString(r.URL.Query().Get("state")))
 		}
@@ -60,6 +67,20 @@ func newWatching(t *testing.T, issuer, client string) *watching {
 	// on another site browsers have no cookies (see docs/sign-out.md).
 	a.url = strings.Replace(a.URL, "127.0.0.1", "localhost", 1)
 	return a
+}
+
+// hold lets the frame answer when the function that it returns is called.
+func (a *watching) hold() func() {
+	gate := make(chan struct{})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gate = gate
+	return sync.OnceFunc(func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.gate = nil
+		close(gate)
+	})
 }
 
 func (a *watching) seen() string {
@@ -107,8 +128,12 @@ func TestLogoutInBrowser(t *testing.T) {
 		"client_id": {"app2"}, "post_logout_redirect_uri": {apps["app2"].url + "/bye"}, "state": {"the-state"},
 	}.Encode()), chromedp.WaitVisible(`button.primary`))
 	two.screenshots("sign-out-confirmation")
-	// The page in between goes on as soon as the applications have heard of it.
-	two.do("confirming", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#bye`))
+	answer := apps["app1"].hold() // the browser goes back as soon as the frames have loaded
+	t.Cleanup(answer)
+	two.do("confirming", chromedp.Click(`button.primary`), chromedp.WaitVisible(`.state.good`))
+	photograph(two, "signed-out-going")
+	answer()
+	two.do("going back", chromedp.WaitVisible(`#bye`))
 	two.expect(`#bye`, "Goodbye, the-state")
 	for name, a := range apps {
 		if got := a.seen(); !strings.Contains(got, "iss=http%3A%2F%2Flocalhost") || !strings.Contains(got, "&sid=") || strings.Contains(got, " ") {
@@ -127,6 +152,17 @@ func TestLogoutInBrowser(t *testing.T) {
 	b.screenshots("signed-out-frames")
 	if n := strings.Count(apps["app1"].seen(), "sid="); n != 2 {
 		t.Errorf("app1 was visited %d times", n)
+	}
+}
+
+// photograph takes one picture of a page that does not stay.
+func photograph(b *browser, name string) {
+	b.t.Helper()
+	png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
+	if folder := os.Getenv("OSTIARY_TEST_ARTIFACTS"); folder != "" {
+		if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 }
 

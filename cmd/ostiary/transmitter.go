@@ -24,6 +24,16 @@ type addedTransmitter struct {
 	Authorization string `json:"authorization_header,omitempty"`
 }
 
+func (sh shell) transmitter() *cli.Command {
+	return &cli.Command{
+		Name: "transmitter", Usage: "other servers, on whose security events people are put out", Flags: places(),
+		Commands: []*cli.Command{
+			sh.transmitterAdd(), sh.transmitterList(), sh.transmitterShow(), sh.transmitterUpdate(), sh.transmitterRemove(),
+			sh.transmitterTest(), sh.transmitterLink(), sh.transmitterUnlink(), sh.transmitterLinks(),
+		},
+	}
+}
+
 // transmitterFlags are the settings of a transmitter, by their names in a file.
 func transmitterFlags() []cli.Flag {
 	return []cli.Flag{

@@ -9,7 +9,7 @@ import (
 )
 
 // tree returns the whole command, as one literal: each subcommand has a file
-// of its own.
+// of its own, and the larger groups say there what they have.
 func tree(sh shell) *cli.Command {
 	root := &cli.Command{
 		Name:  "ostiary",
@@ -23,28 +23,12 @@ func tree(sh shell) *cli.Command {
 			sh.serve(),
 			sh.demo(),
 			sh.guard(),
-			{
-				Name: "user", Usage: "people who can sign in", Flags: places(),
-				Commands: []*cli.Command{
-					sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
-					sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userResetFactors(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
-					sh.userImport(), sh.userExport(),
-				},
-			},
+			sh.user(),
 			{
 				Name: "session", Usage: "who is signed in", Flags: places(),
 				Commands: []*cli.Command{sh.sessionList(), sh.sessionShow(), sh.sessionEnd(), sh.sessionEndAll()},
 			},
-			{
-				Name: "client", Usage: "applications that can ask for tokens", Flags: places(),
-				Commands: []*cli.Command{
-					sh.clientCreate(), sh.clientList(), sh.clientShow(), sh.clientUpdate(), sh.clientDelete(), sh.clientExport(),
-					{
-						Name: "secret", Usage: "the secrets of a client, at most two at a time",
-						Commands: []*cli.Command{sh.secretAdd(), sh.secretList(), sh.secretRemove()},
-					},
-				},
-			},
+			sh.client(),
 			sh.apply(),
 			{
 				Name: "registration", Usage: "applications that register themselves", Flags: places(),
@@ -55,13 +39,7 @@ func tree(sh shell) *cli.Command {
 					},
 				},
 			},
-			{
-				Name: "transmitter", Usage: "other servers, on whose security events people are put out", Flags: places(),
-				Commands: []*cli.Command{
-					sh.transmitterAdd(), sh.transmitterList(), sh.transmitterShow(), sh.transmitterUpdate(), sh.transmitterRemove(),
-					sh.transmitterTest(), sh.transmitterLink(), sh.transmitterUnlink(), sh.transmitterLinks(),
-				},
-			},
+			sh.transmitter(),
 			{
 				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
 				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},

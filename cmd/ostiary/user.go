@@ -15,6 +15,17 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
+func (sh shell) user() *cli.Command {
+	return &cli.Command{
+		Name: "user", Usage: "people who can sign in", Flags: places(),
+		Commands: []*cli.Command{
+			sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
+			sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userResetFactors(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
+			sh.userImport(), sh.userExport(),
+		},
+	}
+}
+
 func (sh shell) userCreate() *cli.Command {
 	return &cli.Command{
 		Name: "create", ArgsUsage: "LOGIN", Usage: "create a person; the password is asked for, or read from standard input",

@@ -123,23 +123,13 @@ func (s *Web) factorPage(v visit, asked string) factorPage {
 	if page.Method == string(model.MethodPasskey) && s.offersPasskey(v) {
 		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
 	}
-	if page.Method == string(model.MethodPasskey) {
-		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/factor/passkey"), Main: true}
-	}
 	return page
 }
 
 // factor takes a further factor.
 func (s *Web) factor(w http.ResponseWriter, r *http.Request) error {
-	v, here, err := s.atProof(w, r, account.Second)
+	v, f, here, err := s.posted(w, r, account.Second)
 	if err != nil || !here {
-		return err
-	}
-	f, err := pageForm(r)
-	if err != nil {
-		return err
-	}
-	if answered, err := s.leave(w, r, v, f.Get("decision")); answered || err != nil {
 		return err
 	}
 	page := s.factorPage(v, f.Get("method"))
@@ -160,6 +150,18 @@ func (s *Web) factor(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return s.factorFailed(w, r, page, err)
+}
+
+// posted is atProof for what the form of such a page sends, unless that is to leave.
+func (s *Web) posted(w http.ResponseWriter, r *http.Request, missing account.Lack) (v visit, f url.Values, here bool, err error) {
+	if v, here, err = s.atProof(w, r, missing); err != nil || !here {
+		return v, nil, false, err
+	}
+	if f, err = pageForm(r); err != nil {
+		return v, nil, false, err
+	}
+	answered, err := s.leave(w, r, v, f.Get("decision"))
+	return v, f, !answered, err
 }
 
 // leave does what somebody wants who does not give a factor: nothing more, or to go
@@ -258,15 +260,8 @@ func (s *Web) appView(r *http.Request, holder string, user model.User) (*appView
 // enrol takes the first code of an app. The recovery codes that come with it are
 // shown at once, and never again.
 func (s *Web) enrol(w http.ResponseWriter, r *http.Request) error {
-	v, here, err := s.atProof(w, r, account.Enrol)
+	v, f, here, err := s.posted(w, r, account.Enrol)
 	if err != nil || !here {
-		return err
-	}
-	f, err := pageForm(r)
-	if err != nil {
-		return err
-	}
-	if answered, err := s.leave(w, r, v, f.Get("decision")); answered || err != nil {
 		return err
 	}
 	page, err := s.enrolPage(r, v)

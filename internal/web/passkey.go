@@ -122,12 +122,8 @@ func (s *Web) askEnrol(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Web) enrolPasskey(w http.ResponseWriter, r *http.Request) error {
-	v, here, err := s.atProof(w, r, account.Enrol)
+	v, f, here, err := s.posted(w, r, account.Enrol)
 	if err != nil || !here {
-		return err
-	}
-	f, err := pageForm(r)
-	if err != nil {
 		return err
 	}
 	user := v.progress.User.ID

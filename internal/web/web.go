@@ -72,6 +72,9 @@ func New(c Config) (*Web, error) {
 	return s, nil
 }
 
+// route gives an address a page; the base path of the issuer is put before it.
+type route func(pattern string, h func(http.ResponseWriter, *http.Request) error)
+
 // Handler is the site map. The base path of the issuer stands before each
 // route.
 func (s *Web) Handler() http.Handler {
@@ -91,7 +94,31 @@ func (s *Web) Handler() http.Handler {
 	page("POST "+oauth.PathLogout, s.logout)
 	page("GET "+oauth.PathState, s.state)
 
-	// The steps of a sign-in.
+	s.signInPages(page)
+
+	// What a person visits on their own.
+	page("GET /{$}", s.home)
+	page("GET /sign-in", s.signIn)
+	page("POST /switch", s.switchAccount)
+	page("POST /language", s.chooseLanguage)
+	page("POST /logout/confirm", s.confirmLogout)
+	page("GET /signed-out", s.signedOut)
+	page("GET /setup", s.showSetup)
+	page("POST /setup", s.setup)
+
+	s.letterPages(page)
+	s.ownPages(page)
+
+	page("GET /logo/{hash}", s.logo)
+	page("GET /theme/{file}", s.themeFile)
+	page("GET /theme/{client}/{file}", s.clientFile)
+	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
+	page("GET /", s.notFound)
+	return hear(s.sameOrigin().Handler(mux))
+}
+
+// signInPages are the steps of a sign-in.
+func (s *Web) signInPages(page route) {
 	page("GET /interaction/{id}", s.resume)
 	page("GET /interaction/{id}/login", s.showLogin)
 	page("POST /interaction/{id}/login", s.login)
@@ -117,18 +144,10 @@ func (s *Web) Handler() http.Handler {
 	page("POST /interaction/{id}/mail/code", s.mailSignInCode)
 	page("GET /interaction/{id}/consent", s.showConsent)
 	page("POST /interaction/{id}/consent", s.consent)
+}
 
-	// What a person visits on their own.
-	page("GET /{$}", s.home)
-	page("GET /sign-in", s.signIn)
-	page("POST /switch", s.switchAccount)
-	page("POST /language", s.chooseLanguage)
-	page("POST /logout/confirm", s.confirmLogout)
-	page("GET /signed-out", s.signedOut)
-	page("GET /setup", s.showSetup)
-	page("POST /setup", s.setup)
-
-	// What letters lead to.
+// letterPages are what letters lead to.
+func (s *Web) letterPages(page route) {
 	page("GET "+pathRecover, s.showRecover)
 	page("POST "+pathRecover, s.recover)
 	page("GET "+pathRecover+"/{id}", s.showRecoverCode)
@@ -141,7 +160,11 @@ func (s *Web) Handler() http.Handler {
 	page("GET "+pathMailbox+"/{letter}", s.letter)
 	page("GET "+pathMailbox+"/{letter}/html", s.letterHTML)
 
-	// What is theirs. Where there is a page, a sign-in can lead to it.
+}
+
+// ownPages are those of the account area. Where there is a page, a sign-in can lead
+// to it.
+func (s *Web) ownPages(page route) {
 	own := func(pattern string, need proof, h mine) {
 		if method, path, _ := strings.Cut(pattern, " "); method == http.MethodGet {
 			s.ours[path] = true
@@ -174,13 +197,6 @@ func (s *Web) Handler() http.Handler {
 	own("POST "+pathMail, fresh, s.changeMail)
 	page("GET "+pathMail+"/{id}", s.guard(live, s.showMailCode))
 	page("POST "+pathMail+"/{id}", s.guard(live, s.mailCode))
-
-	page("GET /logo/{hash}", s.logo)
-	page("GET /theme/{file}", s.themeFile)
-	page("GET /theme/{client}/{file}", s.clientFile)
-	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
-	page("GET /", s.notFound)
-	return hear(s.sameOrigin().Handler(mux))
 }
 
 // sameOrigin refuses what another site makes a browser post, but for the two
