@@ -20,12 +20,12 @@ const newcomer = time.Hour
 
 // Progress is how far somebody is on the way to a session.
 type Progress struct {
-	User     model.User // zero: nobody is known yet
-	Begun    bool       // something was proven under this holder
-	Factors  []model.Factor
-	Missing  Lack
-	Methods  []model.Method // of which one would do, the better one first
-	Offered  bool           // it need not be
+	User    model.User // zero: nobody is known yet
+	Begun   bool       // something was proven under this holder
+	Factors []model.Factor
+	Missing Lack
+	Methods []model.Method // of which one would do, the better one first
+	Offered bool           // it need not be
 
 	session *model.Session // that counts beside what was proven; nil: none does
 }

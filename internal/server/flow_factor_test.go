@@ -129,6 +129,10 @@ func TestFlowStepUp(t *testing.T) {
 		if stepped["acr"] != account.ACRMulti || stepped["auth_time"] != first["auth_time"] || stepped["sid"] != first["sid"] {
 			t.Errorf("%v after %v", stepped, first)
 		}
+		// A wish that is not met asks nobody where no page may be shown.
+		if left := b.Get(servertest.AuthorizePath(c, "acr_values", account.ACRPhishingResistant, "prompt", "none")).Left; left == nil || left.Query().Get("code") == "" {
+			t.Errorf("a wish: %v", left)
+		}
 		// A weaker one is satisfied, and told as it was asked for.
 		weak := unverified(t, h.Redeem(c, clientSecret, b.Get(servertest.AuthorizePath(c, "acr_values", account.ACRPassword)).Left).String("id_token"))
 		if weak["acr"] != account.ACRPassword {
