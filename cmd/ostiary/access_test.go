@@ -72,13 +72,16 @@ func TestAccess(t *testing.T) {
 // visitor is a browser on its way through the pages, and those whom it needs.
 type visitor struct {
 	*browser
-	h                 *servertest.House
-	shop, themed, own model.Client
-	state             string          // who is signed in
-	mux               *http.ServeMux  // of the site map
-	routes            map[string]bool // of it, that were seen
-	titles            map[string]string
-	people            int // that were made for one row each
+	h      *servertest.House
+	shop   model.Client
+	themed model.Client
+	own    model.Client
+	keys   model.Client      // takes passkeys alone
+	state  string            // who is signed in
+	mux    *http.ServeMux    // of the site map
+	routes map[string]bool   // of it, that were seen
+	titles map[string]string // of pages, and which
+	people int               // that were made for one row each
 }
 
 const secret = "correct horse battery"
@@ -107,6 +110,9 @@ func newVisitor(t *testing.T, options ...servertest.Option) *visitor {
 		Scopes: []string{"openid", "profile", "email", "phone", "address", "offline_access"},
 	}
 	v.shop, _ = v.h.Client("shop", settings)
+	settings.SignInMethods = []string{"passkey"}
+	v.keys, _ = v.h.Client("keys", settings)
+	settings.SignInMethods = nil
 	settings.ThemeAccent, settings.ThemeAccentDark, settings.ThemeBackground, settings.ThemeBackgroundDark = "#b3261e", "#f2b8b5", "#e0e0e0", "#2b2b2b"
 	v.themed, _ = v.h.Client("themed", settings)
 	settings.FirstParty, settings.FrontchannelURI = true, app.URL+"/front"

@@ -99,11 +99,14 @@ func (s Situation) needsLogin() bool {
 	if asked.Subject != "" && asked.Subject != s.Session.UserID {
 		return true // OpenID Connect Core §3.1.2.1, id_token_hint: another person
 	}
+	if s.Stands.ACR == "" {
+		return true // they have proven nothing that the client takes, for this request either
+	}
 	if s.signedIn() {
 		return false
 	}
-	if s.Stands.ACR == "" || s.unreachable() {
-		return true // they have proven nothing that the client takes; or somebody else may prove more
+	if s.unreachable() {
+		return true // somebody else may prove more
 	}
 	// Both times are cut to the second, so "not older than" is taken strictly;
 	// a max_age of 0 asks for a new sign-in, like prompt=login.
@@ -142,10 +145,12 @@ func (s Situation) needsFactor() bool {
 	if s.Stands.Short || !s.meets(s.Stands.ACR, s.required()) {
 		return true // OpenID Connect Core §5.5.1.1
 	}
-	// A wish is told once (RFC 9470 §5): who has signed in for it has been asked.
+	// A wish is told once (RFC 9470 §5): who has signed in for it has been asked. It is
+	// no reason to refuse a client that may show no page (OpenID Connect Core §3.1.2.1,
+	// acr_values: a voluntary claim); the token tells what there is.
 	wished := s.Request.Asked.ACRValues
 	known := slices.ContainsFunc(wished, func(one string) bool { return slices.Contains(s.Ladder, one) })
-	if !known || s.signedIn() {
+	if !known || s.signedIn() || s.asks("none") {
 		return false
 	}
 	sets := [][]string{wished}

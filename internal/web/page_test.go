@@ -182,6 +182,8 @@ var samplePages = []struct {
 	{"codes", codesPage{Codes: []string{"abcd-efgh"}, Next: "/interaction/1"}, 200, nil, []string{"Your recovery codes", "abcd-efgh", "I have kept them"}},
 	{"login, with passkeys", loginPage{Action: "/interaction/1/login", Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true}}, 200, loginControls,
 		[]string{"Sign in with a passkey"}},
+	{"login, passkeys alone", loginPage{Action: "/interaction/1/login", Without: true, Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true, Main: true}}, 200,
+		[]string{"input[checkbox] remember=1", "button.cancel decision=cancel"}, []string{"No password is taken here. Sign in in one of these ways.", "Sign in with a passkey"}},
 	{"login, unknown passkey", loginPage{Status: 422, Action: "/interaction/1/login", Error: "No.", Field: "passkey", Passkey: &passkeyView{Autofill: true, Site: "id.example", Unknown: "AAAA"}}, 422, loginControls, []string{"No."}},
 	{"create", createPage{Action: "/interaction/1/create", SignIn: "/interaction/1/login", Client: sampleClient}, 200, createControls,
 		[]string{"Create an account to continue to Shop", "You will return to shop.example", "Sign in to an account you have"}},
