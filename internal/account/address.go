@@ -136,6 +136,9 @@ func (a *Accounts) ConfirmMail(ctx context.Context, by Answer) (model.User, erro
 		if before, err = tx.User(c.UserID); err != nil {
 			return err
 		}
+		if before.Status != model.UserActive {
+			return store.ErrNotFound
+		}
 		if err := free(tx, c.UserID, c.Address); err != nil {
 			return err
 		}
