@@ -3,6 +3,8 @@ package server_test
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
 )
 
 // confirmed is a person with a login and a confirmed address.
@@ -22,6 +25,16 @@ func confirmed(t *testing.T, h *servertest.House, login, address string) model.U
 		t.Fatal(err)
 	}
 	return u
+}
+
+// tokenOf is the secret of a link.
+func tokenOf(t *testing.T, link string) model.Secret {
+	t.Helper()
+	u, err := url.Parse(link)
+	if err != nil || u.Query().Get("token") == "" {
+		t.Fatalf("%q is not a link", link)
+	}
+	return model.Secret(u.Query().Get("token"))
 }
 
 // letterTo waits for the letter to an address that says something.
@@ -49,6 +62,17 @@ func askMail(t *testing.T, h *servertest.House, id model.UserID, address string)
 	}
 	k := letterTo(t, h, address, func(k mail.Kept) bool { return servertest.CodeIn(k) != "" })
 	return account.Answer{ID: waits, Code: servertest.CodeIn(k), Browser: browser}
+}
+
+// move gives a person another address, and returns the link that undoes it.
+func move(t *testing.T, h *servertest.House, u model.User, address string) model.Secret {
+	t.Helper()
+	from := userOf(t, h, u.ID).Profile.Email
+	if _, err := h.Accounts.ConfirmMail(context.Background(), askMail(t, h, u.ID, address)); err != nil {
+		t.Fatal(err)
+	}
+	k := letterTo(t, h, from, func(k mail.Kept) bool { return strings.Contains(k.Link, "token=") && servertest.CodeIn(k) == "" })
+	return tokenOf(t, k.Link)
 }
 
 // TestAddressPendingEnds: whoever was put out cannot take the account over by a change
@@ -100,6 +124,125 @@ func TestAddressPendingEnds(t *testing.T) {
 		}
 		if _, err := h.Accounts.ConfirmMail(ctx, askMail(t, h, u.ID, "mallory@example.net")); !errors.Is(err, account.ErrConfirmation) {
 			t.Errorf("somebody who is locked: %v", err)
+		}
+	}, servertest.Mailbox)
+}
+
+// TestLinkToFormerAddress: what went to an address is good no more when the account
+// has another one, however it came to that.
+func TestLinkToFormerAddress(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		ctx := context.Background()
+		for i, row := range []struct {
+			name   string
+			change func(u model.User)
+		}{
+			{"changed by an administrator", func(u model.User) {
+				u.Profile.Email = "new-" + u.Profile.Email
+				if _, err := h.Accounts.Update(ctx, servertest.Operator, u.ID, account.Change{Profile: &u.Profile}); err != nil {
+					t.Fatal(err)
+				}
+			}},
+			{"changed by the person", func(u model.User) { move(t, h, u, "moved@example.com") }},
+		} {
+			login := "person" + string(rune('a'+i))
+			u := confirmed(t, h, login, login+"@example.com")
+			reset, err := h.Accounts.Reset(ctx, servertest.Operator, u.ID)
+			if err != nil || !reset.Mailed {
+				t.Fatal(reset.Mailed, err)
+			}
+			row.change(u)
+			if _, err := h.Accounts.Accept(ctx, account.Answer{Link: tokenOf(t, reset.Link)}, fresher); !errors.Is(err, account.ErrConfirmation) {
+				t.Errorf("%s: the link that went to the former address: %v", row.name, err)
+			}
+			if _, err := sessionOf(ctx, h.Accounts, login, password); err != nil {
+				t.Errorf("%s: the password: %v", row.name, err)
+			}
+		}
+		// An invitation as well; and one that was handed over has no address.
+		invited, err := h.Accounts.Invite(ctx, servertest.Operator, account.NewUser{Login: "invited", Profile: model.Profile{Email: "invited@example.com"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		profile := model.Profile{Email: "other@example.com"}
+		if _, err := h.Accounts.Update(ctx, servertest.Operator, invited.User.ID, account.Change{Profile: &profile}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Accounts.Accept(ctx, account.Answer{Link: tokenOf(t, invited.Link)}, fresher); !errors.Is(err, account.ErrConfirmation) {
+			t.Errorf("an invitation to a former address: %v", err)
+		}
+		handed, err := h.Accounts.Invite(ctx, servertest.Operator, account.NewUser{Login: "handed"})
+		if err != nil || handed.Mailed {
+			t.Fatal(handed.Mailed, err)
+		}
+		if _, err := h.Accounts.Update(ctx, servertest.Operator, handed.User.ID, account.Change{Profile: &model.Profile{Email: "handed@example.com"}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Accounts.Accept(ctx, account.Answer{Link: tokenOf(t, handed.Link)}, fresher); err != nil {
+			t.Errorf("a link that was handed over: %v", err)
+		}
+	}, servertest.Mailbox)
+}
+
+// TestUndoAddress: undoing forgets that browsers are trusted, gives back a login only
+// if it went with the address, and cannot be undone by whoever moved on meanwhile.
+func TestUndoAddress(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		ctx := context.Background()
+		undo := func(link model.Secret) error {
+			_, err := h.Accounts.UndoMail(ctx, account.Answer{Link: link})
+			return err
+		}
+		u := confirmed(t, h, "olena", "olena@example.com")
+		link := move(t, h, u, "new@example.com")
+		now := h.Clock.Now().Unix()
+		trusted := model.Device{Hash: "a device", UserID: u.ID, TrustedTo: now + 3600, CreatedAt: now, SeenAt: now, ExpiresAt: now + 3600}
+		if err := h.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.PutDevice(trusted) }); err != nil {
+			t.Fatal(err)
+		}
+		login := "pchilka"
+		if _, err := h.Accounts.Update(ctx, servertest.Operator, u.ID, account.Change{Login: &login}); err != nil {
+			t.Fatal(err)
+		}
+		if err := undo(link); err != nil {
+			t.Fatal(err)
+		}
+		if got := userOf(t, h, u.ID); got.Login != "pchilka" || got.Profile.Email != "olena@example.com" {
+			t.Errorf("undone: %s, %s", got.Login, got.Profile.Email)
+		}
+		err := h.Store.View(ctx, func(tx *store.Tx) (err error) {
+			trusted, err = tx.Device(u.ID, "a device", now)
+			return err
+		})
+		if err != nil || trusted.TrustedTo != 0 {
+			t.Errorf("a browser is trusted still: %+v, %v", trusted, err)
+		}
+
+		u = confirmed(t, h, "taras@example.com", "taras@example.com")
+		first := move(t, h, u, "mallory@example.net")
+		second := move(t, h, u, "mallory2@example.net") // in the same second
+		if err := undo(second); err != nil {
+			t.Fatal(err)
+		}
+		if err := undo(first); err != nil {
+			t.Fatalf("the owner of the first address: %v", err)
+		}
+		if got := userOf(t, h, u.ID); got.Login != "taras@example.com" || got.Profile.Email != "taras@example.com" {
+			t.Errorf("undone twice: %s, %s", got.Login, got.Profile.Email)
+		}
+
+		u = confirmed(t, h, "maria@example.com", "maria@example.com")
+		first = move(t, h, u, "mallory3@example.net")
+		second = move(t, h, u, "mallory4@example.net")
+		h.Clock.Move(time.Minute)
+		if err := undo(first); err != nil {
+			t.Fatal(err)
+		}
+		if err := undo(second); !errors.Is(err, account.ErrConfirmation) {
+			t.Errorf("whoever moved on undoes the undoing: %v", err)
+		}
+		if got := userOf(t, h, u.ID); got.Login != "maria@example.com" || got.Profile.Email != "maria@example.com" {
+			t.Errorf("undone at once: %s, %s", got.Login, got.Profile.Email)
 		}
 	}, servertest.Mailbox)
 }
