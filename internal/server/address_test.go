@@ -27,6 +27,18 @@ func confirmed(t *testing.T, h *servertest.House, login, address string) model.U
 	return u
 }
 
+// unconfirmed is a person whose profile says an address that they have not proven.
+func unconfirmed(t *testing.T, h *servertest.House, login, address string) model.User {
+	t.Helper()
+	u, err := h.Accounts.Create(context.Background(), servertest.Operator, account.NewUser{
+		Login: login, Profile: model.Profile{Email: address},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
 // tokenOf is the secret of a link.
 func tokenOf(t *testing.T, link string) model.Secret {
 	t.Helper()
@@ -181,6 +193,25 @@ func TestLinkToFormerAddress(t *testing.T) {
 		if _, err := h.Accounts.Accept(ctx, account.Answer{Link: tokenOf(t, handed.Link)}, fresher); err != nil {
 			t.Errorf("a link that was handed over: %v", err)
 		}
+	}, servertest.Mailbox)
+}
+
+// TestRecoveryBesideUnproven: whoever says of an address that it is theirs, and has
+// not proven it, keeps nobody from recovering who has.
+func TestRecoveryBesideUnproven(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		ctx := context.Background()
+		for i := range 5 {
+			unconfirmed(t, h, "squatter"+string(rune('a'+i)), "Olena@example.com")
+		}
+		u := confirmed(t, h, "olena", "olena@example.com")
+		for i := range 5 {
+			unconfirmed(t, h, "latecomer"+string(rune('a'+i)), "olena@EXAMPLE.com")
+		}
+		if _, err := h.Accounts.AskRecovery(ctx, "olena@example.com", account.Asker{Browser: model.NewSecret("ost_br_")}); err != nil {
+			t.Fatal(err)
+		}
+		letterTo(t, h, u.Profile.Email, func(k mail.Kept) bool { return servertest.CodeIn(k) != "" })
 	}, servertest.Mailbox)
 }
 
