@@ -101,7 +101,8 @@ func (a *Accounts) offer(ctx context.Context, actor model.Actor, user model.User
 
 // Accept gives the person of an invitation, or of a reset, the password that they
 // chose. Their address is confirmed by it if the link went there and nowhere else
-// has anybody confirmed it. It returns their login; or ErrConfirmation, ErrInvalid and
+// has anybody confirmed it; a link that went to another address than they have now
+// is not valid. It returns their login; or ErrConfirmation, ErrInvalid and
 // ErrBusy.
 func (a *Accounts) Accept(ctx context.Context, by Answer, password model.Secret) (string, error) {
 	c, err := a.linked(ctx, by.Link)
@@ -116,7 +117,10 @@ func (a *Accounts) Accept(ctx context.Context, by Answer, password model.Secret)
 		if login = user.Login; user.Status != model.UserActive {
 			return ErrLocked
 		}
-		if c.Purpose == model.ConfirmInvite && c.Address != "" && c.Address == user.Profile.Email && !user.Profile.EmailVerified {
+		if c.Address != "" && c.Address != user.Profile.Email {
+			return store.ErrNotFound // the letter went to an address that is theirs no more
+		}
+		if c.Purpose == model.ConfirmInvite && c.Address != "" && !user.Profile.EmailVerified {
 			if err := free(tx, user.ID, c.Address); errors.Is(err, ErrLoginTaken) {
 				return nil // it is another's, and stays unconfirmed here
 			} else if err != nil {

@@ -167,7 +167,7 @@ type NewPassword struct {
 // endOthers ends everything of a person but the session keep and its grants.
 func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID) error {
 	ending := a.ending(model.CauseCredentialChange)
-	if err := tx.DeleteSignIns(id); err != nil { // what was half proven with it
+	if err := tx.DropHalves(id); err != nil { // what was half proven with it
 		return err
 	}
 	if s, err := tx.Session(keep); err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -244,6 +244,9 @@ func (a *Accounts) SignOutOthers(ctx context.Context, actor model.Actor, id mode
 		if err := a.endSessions(tx, id, keep, a.ending(leaving(actor, id))); err != nil {
 			return err
 		}
+		if err := tx.DropHalves(id); err != nil {
+			return err
+		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.sign_out", UserID: id, Detail: "all but session=" + string(keep)})
 	})
 }
