@@ -29,7 +29,7 @@ func (a *Accounts) AskMail(ctx context.Context, id model.UserID, address string,
 	if err != nil {
 		return "", err
 	}
-	send, err := a.admitLetter(ctx, strings.ToLower(address), by.Address)
+	send, err := a.admitLetter(ctx, address, by.Address)
 	if err != nil {
 		return "", err
 	}
