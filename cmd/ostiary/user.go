@@ -386,6 +386,8 @@ func userError(c *cli.Command, err error) error {
 		return noUser(name)
 	case errors.Is(err, account.ErrLoginTaken):
 		return fmt.Errorf("there is a user %q already: choose another login", name)
+	case errors.Is(err, account.ErrAddressTaken):
+		return errors.New("the address is another account's: leave out --email-verified, or give that account another one first")
 	case errors.As(err, &wrong):
 		return usagef("the %v", err)
 	}

@@ -29,7 +29,7 @@ func (a *Accounts) AskMail(ctx context.Context, id model.UserID, address string,
 	if err != nil {
 		return "", err
 	}
-	send, err := a.admitLetter(ctx, strings.ToLower(address), by.Address)
+	send, err := a.admitLetter(ctx, address, by.Address)
 	if err != nil {
 		return "", err
 	}
@@ -112,6 +112,20 @@ func free(tx *store.Tx, but model.UserID, address string) error {
 	owner, err := ownerOf(tx, but, address)
 	if err == nil && owner.ID != "" {
 		err = ErrLoginTaken
+	}
+	return err
+}
+
+// vouched says whether an administrator may say of a person that their address is
+// confirmed: nobody else may have it. It returns ErrAddressTaken. Where they said so
+// before of the same one, nothing new is said.
+func vouched(tx *store.Tx, before, after model.User) error {
+	if !after.Profile.EmailVerified || before.Profile.EmailVerified && strings.EqualFold(before.Profile.Email, after.Profile.Email) {
+		return nil
+	}
+	err := free(tx, after.ID, after.Profile.Email)
+	if errors.Is(err, ErrLoginTaken) {
+		err = ErrAddressTaken
 	}
 	return err
 }
@@ -226,8 +240,8 @@ func (a *Accounts) confirmMail(tx *store.Tx, actor model.Actor, user model.User,
 
 // UndoMail gives a person the address back that they had before, with the login if
 // that had changed with it, and ends all that is theirs: whoever changed it was
-// signed in. Every browser is asked for a second factor again. It returns ErrConfirmation, and ErrLoginTaken if somebody else has that
-// address now.
+// signed in. Every browser is asked for a second factor again. It returns
+// ErrConfirmation, and ErrLoginTaken if somebody else has that address now.
 func (a *Accounts) UndoMail(ctx context.Context, by Answer) (model.User, error) {
 	c, err := a.answered(ctx, model.ConfirmUndo, Answer{Link: by.Link})
 	if err != nil {

@@ -110,8 +110,11 @@ func (a *Accounts) answered(ctx context.Context, purpose string, by Answer) (mod
 	}
 	var c model.Confirmation
 	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.Confirmation(by.ID, a.unix()); err != nil || c.Purpose != purpose || !at(c, by.Browser) {
-			return errors.Join(store.ErrNotFound, err)
+		if c, err = tx.Confirmation(by.ID, a.unix()); err != nil {
+			return err
+		}
+		if c.Purpose != purpose || !at(c, by.Browser) {
+			return store.ErrNotFound
 		}
 		c, err = tx.TryConfirmation(by.ID, maxCodeTries, a.unix())
 		return err

@@ -66,6 +66,8 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such session, or it is over")
 	case errors.Is(err, account.ErrLoginTaken):
 		writeError(w, http.StatusConflict, oauth.InvalidRequest, "There is a user with that login already")
+	case errors.Is(err, account.ErrAddressTaken):
+		writeError(w, http.StatusConflict, oauth.InvalidRequest, "There is a user with that address already")
 	case errors.Is(err, account.ErrInvitesOff):
 		writeError(w, http.StatusForbidden, oauth.AccessDenied, "Invitations are off on this server")
 	case errors.As(err, &wrong):
