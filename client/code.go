@@ -24,6 +24,7 @@ type AuthOptions struct {
 	LoginHint string
 	UILocales []string
 	ReturnTo  string     // local path of the page to go back to; default "/"
+	State     string     // of at least 128 random bits, from those who keep attempts by it; default: a fresh one
 	Extra     url.Values // further parameters; they cannot replace those of the protocol
 }
 
@@ -56,6 +57,9 @@ func (c *Client) AuthCodeURL(ctx context.Context, o AuthOptions) (string, Attemp
 		return "", Attempt{}, err
 	}
 	a := Attempt{Issuer: c.config.Issuer, State: random(), Nonce: random(), Verifier: random(), Scopes: o.Scopes, ReturnTo: localPath(o.ReturnTo), Began: c.now()}
+	if o.State != "" {
+		a.State = o.State
+	}
 	if len(a.Scopes) == 0 {
 		a.Scopes = c.config.Scopes
 	}
@@ -173,7 +177,7 @@ func (c *Client) checkResponse(up *upstream, a Attempt, response url.Values) (st
 	}
 	// RFC 9207 §2.4: the issuer is checked before the code, and before an
 	// error, is looked at; a mixed-up server learns nothing.
-	if iss, sent := response["iss"]; sent && iss[0] != c.config.Issuer {
+	if iss, sent := response["iss"]; sent && !c.mayIssue(iss[0]) {
 		return "", fmt.Errorf("%w: iss of the response", ErrIssuer)
 	} else if !sent && up.SendsIssuer {
 		return "", fmt.Errorf("%w: the response has no iss", ErrIssuer)
