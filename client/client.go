@@ -66,7 +66,7 @@ type Config struct {
 
 	RedirectURI           string   // where Callback is mounted; not needed for client credentials alone
 	PostLogoutRedirectURI string   // where people land after signing out; empty: the server's own page
-	Scopes                []string // default "openid"
+	Scopes                []string // default "openid"; none with Metadata without JWKSURI
 
 	// IDTokenAlgorithm is the one that this client is registered with. Default
 	// RS256, OpenID Connect Core §3.1.3.7 rule 7.
@@ -204,7 +204,7 @@ func (c *Config) fill() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if len(c.Scopes) == 0 {
+	if len(c.Scopes) == 0 && (c.Metadata == nil || c.Metadata.JWKSURI != "") {
 		c.Scopes = []string{"openid"}
 	}
 	for _, s := range c.Scopes {

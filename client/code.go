@@ -87,7 +87,6 @@ func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 	q.Set("response_type", "code")
 	q.Set("client_id", c.config.ClientID)
 	q.Set("redirect_uri", c.config.RedirectURI)
-	q.Set("scope", strings.Join(a.Scopes, " "))
 	q.Set("state", a.State)
 	q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
 	q.Set("code_challenge_method", "S256")
@@ -98,6 +97,7 @@ func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 		q.Set("max_age", strconv.FormatInt(*a.MaxAge, 10))
 	}
 	for name, value := range map[string]string{
+		"scope":      strings.Join(a.Scopes, " "),
 		"prompt":     strings.Join(o.Prompt, " "),
 		"acr_values": strings.Join(o.ACRValues, " "),
 		"login_hint": o.LoginHint,
