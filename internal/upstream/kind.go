@@ -13,7 +13,9 @@ type kind struct {
 }
 
 // kinds lists all of them.
-var kinds = []kind{}
+var kinds = []kind{
+	{"ldap", []string{"bind_password"}, openLDAP},
+}
 
 // Kinds lists the kinds of provider.
 func Kinds() []string {
