@@ -14,6 +14,7 @@ type kind struct {
 
 // kinds lists all of them.
 var kinds = []kind{
+	{"oidc", []string{"client_secret", "private_key"}, openOIDC},
 	{"ldap", []string{"bind_password"}, openLDAP},
 }
 
