@@ -63,6 +63,9 @@ type Config struct {
 	NewSecret  func() (string, error)
 	AuthMethod string   // default AuthPrivateKey with a Key, AuthBasic with a secret, else AuthNone
 	Key        *jwk.Key // a private key, for AuthPrivateKey
+	// AssertionAudience is whom assertions by a key or a secret are for, RFC 7523 §3.
+	// Default: Issuer; some servers insist on their token endpoint.
+	AssertionAudience string
 
 	RedirectURI           string   // where Callback is mounted; not needed for client credentials alone
 	PostLogoutRedirectURI string   // where people land after signing out; empty: the server's own page
@@ -228,6 +231,7 @@ func (c *Config) fill() error {
 			return fmt.Errorf("Metadata: %w", err)
 		}
 	}
+	c.AssertionAudience = cmp.Or(c.AssertionAudience, c.Issuer)
 	c.fillTimes()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

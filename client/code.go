@@ -76,7 +76,8 @@ func (c *Client) AuthCodeURL(ctx context.Context, o AuthOptions) (string, Attemp
 		q[name] = values
 	}
 	c.ask(q, a, o)
-	target.RawQuery = q.Encode()
+	// RFC 6749 appendix B has both ways to write a space; some servers read this one alone.
+	target.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
 	return target.String(), a, nil
 }
 

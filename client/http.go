@@ -140,10 +140,10 @@ func (c *Client) authenticate(header http.Header, form url.Values) error {
 		req := http.Request{Header: header}
 		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
 	case AuthSecretJWT, AuthPrivateKey:
-		// RFC 7523 §3. The audience is the issuer and nothing else: a token
+		// RFC 7523 §3. The audience is configured and nothing else: a token
 		// endpoint's address can be the attacker's who published it.
 		assertion, err := jwt.Sign(map[string]any{}, c.config.Key, jwt.SignOptions{
-			Issuer: id, Subject: id, Audience: []string{c.config.Issuer}, ID: random(),
+			Issuer: id, Subject: id, Audience: []string{c.config.AssertionAudience}, ID: random(),
 			ExpiresIn: time.Minute, Now: c.now,
 		})
 		if err != nil {

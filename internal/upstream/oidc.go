@@ -24,10 +24,13 @@ type oidcConnection struct {
 	ClientID string `json:"client_id"`
 	// AuthMethod is private_key_jwt when empty and there is a private key, or
 	// client_secret_basic with a secret, else none.
-	AuthMethod string   `json:"token_endpoint_auth_method,omitempty"`
-	KeyID      string   `json:"key_id,omitempty"` // of private_key, as the provider knows it; empty: its thumbprint
-	Scopes     []string `json:"scopes,omitempty"` // empty: openid, profile and email
+	AuthMethod string `json:"token_endpoint_auth_method,omitempty"`
+	KeyID      string `json:"key_id,omitempty"` // of private_key, as the provider knows it; empty: its thumbprint
+	// AssertionAudience is whom private_key_jwt and client_secret_jwt are for; empty: the
+	// issuer. Some providers insist on their token endpoint.
+	AssertionAudience string `json:"assertion_audience,omitempty"`
 
+	Scopes            []string      `json:"scopes,omitempty"`                       // empty: openid, profile and email
 	ResponseMode      string        `json:"response_mode,omitempty"`                // "query" when empty, or "form_post"
 	IDTokenAlgorithm  jwa.Algorithm `json:"id_token_signed_response_alg,omitempty"` // RS256 when empty
 	UserinfoAlgorithm jwa.Algorithm `json:"userinfo_signed_response_alg,omitempty"` // empty: it is not signed
@@ -73,7 +76,7 @@ func openOIDC(c Config) (Connector, error) {
 		return nil, err
 	}
 	k := client.Config{
-		Issuer: o.Issuer, ClientID: o.ClientID, AuthMethod: o.AuthMethod, Scopes: o.Scopes,
+		Issuer: o.Issuer, ClientID: o.ClientID, AuthMethod: o.AuthMethod, AssertionAudience: o.AssertionAudience, Scopes: o.Scopes,
 		IDTokenAlgorithm: o.IDTokenAlgorithm, UserinfoAlgorithm: o.UserinfoAlgorithm, TrustedAudiences: o.TrustedAudiences,
 	}
 	if err := c.proof(&k, o.KeyID); err != nil {
@@ -157,7 +160,7 @@ func extraParameters(parameters map[string]string, responseMode string) (url.Val
 	for name, value := range parameters {
 		// What the protocol has there it sets itself, and a second way to ask for
 		// another answer is one too many.
-		if slices.Contains([]string{"", "response_type", "response_mode", "request", "request_uri", "nonce", "max_age", "prompt"}, name) {
+		if slices.Contains([]string{"", "response_type", "response_mode", "request", "request_uri", "nonce", "max_age"}, name) || name == "prompt" && value == "none" {
 			return nil, ErrInvalid{"parameters", "must not have " + name}
 		}
 		extra.Set(name, value)
@@ -182,10 +185,13 @@ func (o *oidc) Begin(ctx context.Context, w Wish) (Departure, error) {
 func begin(ctx context.Context, c *client.Client, may carries, w Wish, extra url.Values) (Departure, error) {
 	options := client.AuthOptions{State: w.State, Extra: extra}
 	for _, prompt := range w.Prompt {
-		if slices.Contains(may.prompts, prompt) {
+		switch {
+		case slices.Contains(may.prompts, prompt):
 			options.Prompt = append(options.Prompt, prompt)
-		} else if prompt == "none" {
+		case prompt == "none":
 			return Departure{}, failed(Asks, "the provider may always ask")
+		case prompt == "login" && slices.Contains(may.prompts, "select_account"):
+			options.Prompt = append(options.Prompt, "select_account") // the nearest that there is
 		}
 	}
 	if w.MaxAge != nil && may.maxAge {
