@@ -14,6 +14,7 @@ type kind struct {
 
 // kinds lists all of them.
 var kinds = []kind{
+	{"saml", []string{"key", "other_key"}, openSAML},
 	{"ldap", []string{"bind_password"}, openLDAP},
 }
 
