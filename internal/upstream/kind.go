@@ -14,6 +14,14 @@ type kind struct {
 
 // kinds lists all of them.
 var kinds = []kind{
+	{"oidc", []string{"client_secret", "private_key"}, openOIDC},
+	{"oauth2", []string{"client_secret", "private_key"}, openOAuth2},
+	{"google", []string{"client_secret"}, openGoogle},
+	{"github", []string{"client_secret"}, openGitHub},
+	{"microsoft", []string{"client_secret"}, openMicrosoft},
+	{"apple", []string{"private_key"}, openApple},
+	{"facebook", []string{"client_secret"}, openFacebook},
+	{"x", []string{"client_secret"}, openX},
 	{"saml", []string{"key", "other_key"}, openSAML},
 	{"ldap", []string{"bind_password"}, openLDAP},
 }

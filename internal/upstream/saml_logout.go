@@ -21,12 +21,12 @@ func (p *serviceProvider) Leave(ctx context.Context, s Stay, _, state string) (D
 	}
 	var name nameIDHint
 	if err := json.Unmarshal([]byte(s.Hint), &name); err != nil || s.Issuer != idp.EntityID {
-		return Departure{}, nil
+		return Departure{}, ErrUnsupported
 	}
 	sp := p.provider(idp)
 	binding, address := logoutEndpoint(sp)
 	if address == "" {
-		return Departure{}, nil
+		return Departure{}, ErrUnsupported
 	}
 	request, err := sp.MakeLogoutRequest(address, name.Value, saml.WithSessionIndex(s.Session), func(r *saml.LogoutRequest) {
 		// saml-core §3.7.1: as it stood in the assertion
@@ -61,7 +61,7 @@ func logoutEndpoint(sp *saml.ServiceProvider) (binding, address string) {
 func (p *serviceProvider) Ended(ctx context.Context, a Answer) (Ending, error) {
 	requests, responses := a.Values["SAMLRequest"], a.Values["SAMLResponse"]
 	if len(requests)+len(responses) != 1 || len(a.Values.Get("RelayState")) > maxRelayState {
-		return Ending{}, failed(Untrusted, "there is not one SAMLRequest or SAMLResponse")
+		return Ending{}, hearsay(Untrusted, "there is not one SAMLRequest or SAMLResponse")
 	}
 	value := slices.Concat(requests, responses)[0]
 	read := readPosted
@@ -70,7 +70,7 @@ func (p *serviceProvider) Ended(ctx context.Context, a Answer) (Ending, error) {
 	}
 	text, err := read(value)
 	if err != nil {
-		return Ending{}, failed(Untrusted, "the message cannot be read: "+err.Error())
+		return Ending{}, hearsay(Untrusted, "the message cannot be read: "+err.Error())
 	}
 	idp, err := p.identityProvider(ctx, false)
 	if err != nil {
@@ -98,7 +98,7 @@ func asError(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	return caused(Untrusted, "the message is refused: "+samlReason(err), err)
+	return &Error{Code: Untrusted, Reason: "the message is refused: " + samlReason(err), Hearsay: true, cause: err}
 }
 
 // httpRequest is a message as crewjam/saml reads it. The redirect binding signs the
@@ -132,7 +132,7 @@ func (p *serviceProvider) heardRequest(idp *saml.EntityDescriptor, a Answer, _ [
 		return Ending{}, err
 	}
 	if len(request.ID) > 256 {
-		return Ending{}, failed(Untrusted, "the message has an ID that is too long")
+		return Ending{}, hearsay(Untrusted, "the message has an ID that is too long")
 	}
 	e := Ending{
 		Issuer: idp.EntityID, Subject: key, ID: request.ID,
@@ -189,12 +189,12 @@ func answeredAt(idp *saml.EntityDescriptor) *saml.EntityDescriptor {
 func (p *serviceProvider) heardResponse(idp *saml.EntityDescriptor, a Answer, text []byte) (Ending, error) {
 	var claimed saml.LogoutResponse
 	if err := xml.Unmarshal(text, &claimed); err != nil || claimed.InResponseTo == "" {
-		return Ending{}, failed(Untrusted, "the message is refused: it answers no request")
+		return Ending{}, hearsay(Untrusted, "the message is refused: it answers no request")
 	}
 	response, err := p.provider(idp).ParseLogoutResponse(httpRequest(a), []string{claimed.InResponseTo})
 	var status saml.ErrBadStatus
 	if errors.As(err, &status) {
-		return Ending{}, failed(Denied, "the provider did not end the session: "+statusName(status.Status))
+		return Ending{}, hearsay(Denied, "the provider did not end the session: "+statusName(status.Status))
 	}
 	if err != nil {
 		return Ending{}, err

@@ -60,7 +60,7 @@ func attributes(a *saml.Assertion) (map[string][]string, error) {
 	for _, statement := range a.AttributeStatements {
 		for _, attribute := range statement.Attributes {
 			if len(byName) >= maxSAMLAttributes || attribute.Name == "" || len(attribute.Name) > 512 {
-				return nil, failed(Untrusted, "the assertion has more than 200 attributes, or one without a name")
+				return nil, hearsay(Untrusted, "the assertion has more than 200 attributes, or one without a name")
 			}
 			for _, v := range attribute.Values {
 				text := strings.TrimSpace(v.Value)
@@ -68,7 +68,7 @@ func attributes(a *saml.Assertion) (map[string][]string, error) {
 					text = v.NameID.Value
 				}
 				if count++; count > maxSAMLValues {
-					return nil, failed(Untrusted, "the assertion has more than 1000 values")
+					return nil, hearsay(Untrusted, "the assertion has more than 1000 values")
 				}
 				if text != "" && utf8.ValidString(text) {
 					byName[attribute.Name] = append(byName[attribute.Name], text)
@@ -102,11 +102,11 @@ func (p *serviceProvider) person(idp *saml.EntityDescriptor, a *saml.Assertion) 
 	if p.c.Subject != "" {
 		list := told[p.c.Subject]
 		if len(list) != 1 || !plainSubject(list[0]) {
-			return Person{}, failed(Misconfigured, "the assertion has not one value of the attribute subject")
+			return Person{}, hearsay(Misconfigured, "the assertion has not one value of the attribute subject")
 		}
 		subject = list[0]
 	} else if name.Format == string(saml.TransientNameIDFormat) { // saml-core §8.3.8
-		return Person{}, failed(Misconfigured, "the name ID is transient: subject must say which attribute does not change")
+		return Person{}, hearsay(Misconfigured, "the name ID is transient: subject must say which attribute does not change")
 	}
 	statement := a.AuthnStatements[0]
 	person := Person{
@@ -117,7 +117,7 @@ func (p *serviceProvider) person(idp *saml.EntityDescriptor, a *saml.Assertion) 
 		Message: Message{ID: a.ID, ExpiresAt: a.IssueInstant.Add(saml.MaxIssueDelay).Unix() + 1},
 	}
 	if a.ID == "" || len(a.ID) > 256 || len(statement.SessionIndex) > 512 {
-		return Person{}, failed(Untrusted, "the assertion has no ID, or one that is too long")
+		return Person{}, hearsay(Untrusted, "the assertion has no ID, or one that is too long")
 	}
 	if !statement.AuthnInstant.IsZero() {
 		person.AuthTime = min(statement.AuthnInstant.Unix(), p.Now().Unix())
@@ -132,11 +132,14 @@ func (p *serviceProvider) person(idp *saml.EntityDescriptor, a *saml.Assertion) 
 	if person.Claims["email"] == nil && name.Format == string(saml.EmailAddressNameIDFormat) {
 		person.Claims["email"] = name.Value
 	}
-	return person, boundClaims(person.Claims)
+	return person, settleClaims(person.Claims)
 }
 
 func samlClaimsOf(claims map[string]any, told map[string][]string) {
 	for name, list := range told {
+		if protocol[name] {
+			continue
+		}
 		if len(list) == 1 {
 			claims[name] = list[0]
 		} else if len(list) > 1 {
@@ -160,7 +163,7 @@ func samlClaimsOf(claims map[string]any, told map[string][]string) {
 // provider qualifies with another's name is not its own (saml-core §8.3.7).
 func nameIDKey(issuer string, n *saml.NameID) (string, error) {
 	if n == nil || !plainSubject(n.Value) {
-		return "", failed(Untrusted, "the name ID is empty, too long, or has spaces around it")
+		return "", hearsay(Untrusted, "the name ID is empty, too long, or has spaces around it")
 	}
 	if n.NameQualifier != "" && n.NameQualifier != issuer {
 		return n.NameQualifier + "!" + n.Value, nil

@@ -19,29 +19,29 @@ func (p *serviceProvider) Finish(ctx context.Context, kept Kept, a Answer) (Pers
 	values := a.Values["SAMLResponse"]
 	switch {
 	case kept["request"] == "":
-		return Person{}, failed(Untrusted, "the response answers no request")
+		return Person{}, hearsay(Untrusted, "the response answers no request")
 	case a.Method != "POST": // saml-profiles §4.1.2: it must not come by a redirect
-		return Person{}, failed(Untrusted, "a response must be posted")
+		return Person{}, hearsay(Untrusted, "a response must be posted")
 	case len(values) != 1:
-		return Person{}, failed(Untrusted, "there is not one SAMLResponse")
+		return Person{}, hearsay(Untrusted, "there is not one SAMLResponse")
 	}
 	text, err := readPosted(values[0])
 	if err != nil {
-		return Person{}, failed(Untrusted, "the response cannot be read: "+err.Error())
+		return Person{}, hearsay(Untrusted, "the response cannot be read: "+err.Error())
 	}
 	shape, err := checkShape(text)
 	if err != nil {
-		return Person{}, failed(Untrusted, "the response is refused: "+err.Error())
+		return Person{}, hearsay(Untrusted, "the response is refused: "+err.Error())
 	}
 	assertion, idp, err := p.verify(ctx, text, kept["request"])
 	if err != nil {
 		return Person{}, err
 	}
 	if p.c.RequireSignedResponse && !shape.signedResponse {
-		return Person{}, failed(Untrusted, "the response is not signed, and require_signed_response wants it")
+		return Person{}, hearsay(Untrusted, "the response is not signed, and require_signed_response wants it")
 	}
 	if p.c.RequireEncrypted && !shape.encrypted {
-		return Person{}, failed(Untrusted, "the assertion is not encrypted, and require_encrypted wants it")
+		return Person{}, hearsay(Untrusted, "the assertion is not encrypted, and require_encrypted wants it")
 	}
 	if err := p.checkTimes(kept, assertion); err != nil {
 		return Person{}, err
@@ -70,7 +70,7 @@ func (p *serviceProvider) verify(ctx context.Context, text []byte, request strin
 		return nil, nil, refusedBy(text)
 	}
 	if err != nil {
-		return nil, nil, caused(Untrusted, "the response is refused: "+samlReason(err), err)
+		return nil, nil, &Error{Code: Untrusted, Reason: "the response is refused: " + samlReason(err), Hearsay: true, cause: err}
 	}
 	return assertion, idp, nil
 }
@@ -109,7 +109,7 @@ func samlReason(err error) string {
 func refusedBy(text []byte) error {
 	var response saml.Response
 	if err := xml.Unmarshal(text, &response); err != nil {
-		return failed(Untrusted, "the status cannot be read")
+		return hearsay(Untrusted, "the status cannot be read")
 	}
 	status := response.Status.StatusCode.Value
 	if inner := response.Status.StatusCode.StatusCode; inner != nil {
@@ -117,13 +117,13 @@ func refusedBy(text []byte) error {
 	}
 	switch status {
 	case saml.StatusNoPassive:
-		return failed(Asks, "the provider would have to ask the person")
+		return hearsay(Asks, "the provider would have to ask the person")
 	case saml.StatusAuthnFailed, saml.StatusRequestDenied, saml.StatusUnknownPrincipal:
-		return failed(Denied, "the provider says "+statusName(status))
+		return hearsay(Denied, "the provider says "+statusName(status))
 	case saml.StatusResponder, saml.StatusNoAvailableIDP:
-		return failed(Unavailable, "the provider says "+statusName(status))
+		return hearsay(Unavailable, "the provider says "+statusName(status))
 	}
-	return failed(Misconfigured, "the provider says "+statusName(status))
+	return hearsay(Misconfigured, "the provider says "+statusName(status))
 }
 
 // statusName is the end of a status, if it is one that could be read in a log.
@@ -141,12 +141,15 @@ func (p *serviceProvider) checkTimes(kept Kept, a *saml.Assertion) error {
 	if since, err := strconv.ParseInt(kept["since"], 10, 64); err == nil {
 		// saml-core §3.4.1: ForceAuthn
 		if statement.AuthnInstant.Add(saml.MaxClockSkew).Before(time.Unix(since, 0)) {
-			return failed(Untrusted, "a new sign-in was asked for, and the provider tells of an old one")
+			return hearsay(Untrusted, "a new sign-in was asked for, and the provider tells of an old one")
 		}
 	}
 	// saml-profiles §4.1.4.3
 	if end := statement.SessionNotOnOrAfter; end != nil && !p.Now().Before(end.Add(saml.MaxClockSkew)) {
-		return failed(Untrusted, "the session at the provider has ended already")
+		return hearsay(Untrusted, "the session at the provider has ended already")
 	}
 	return nil
 }
+
+// hearsay is a failure that the browser brought: see Error.
+func hearsay(code Code, reason string) *Error { return &Error{Code: code, Reason: reason, Hearsay: true} }

@@ -16,7 +16,7 @@ import (
 // Bounds on a message, beside those that crewjam/saml has.
 const (
 	maxMessage    = 256 << 10 // bytes
-	maxDepth      = 32
+	maxXMLDepth      = 32
 	maxTokens     = 50_000
 	maxXMLAttrs   = 64 // of one element
 	maxRelayState = 1024
@@ -65,7 +65,7 @@ func checkXML(text []byte, limit int, comments bool) error {
 				return errors.New("it has a comment")
 			}
 		}
-		if depth < 0 || depth > maxDepth || n > maxTokens {
+		if depth < 0 || depth > maxXMLDepth || n > maxTokens {
 			return errors.New("it is too deep, or has too many elements")
 		}
 	}
