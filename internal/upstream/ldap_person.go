@@ -98,7 +98,10 @@ func (d *directory) person(s *ldapSession, e *ldap.Entry) (Person, error) {
 		}
 		p.Claims["groups"] = anyList(groups)
 	}
-	return p, settleClaims(p.Claims)
+	if err := settleClaims(p.Claims); err != nil {
+		return Person{}, err
+	}
+	return p, nil
 }
 
 func anyList(list []string) []any {

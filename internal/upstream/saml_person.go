@@ -132,7 +132,10 @@ func (p *serviceProvider) person(idp *saml.EntityDescriptor, a *saml.Assertion) 
 	if person.Claims["email"] == nil && name.Format == string(saml.EmailAddressNameIDFormat) {
 		person.Claims["email"] = name.Value
 	}
-	return person, settleClaims(person.Claims)
+	if err := settleClaims(person.Claims); err != nil {
+		return Person{}, err
+	}
+	return person, nil
 }
 
 func samlClaimsOf(claims map[string]any, told map[string][]string) {

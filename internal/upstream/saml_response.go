@@ -152,4 +152,6 @@ func (p *serviceProvider) checkTimes(kept Kept, a *saml.Assertion) error {
 }
 
 // hearsay is a failure that the browser brought: see Error.
-func hearsay(code Code, reason string) *Error { return &Error{Code: code, Reason: reason, Hearsay: true} }
+func hearsay(code Code, reason string) *Error {
+	return &Error{Code: code, Reason: reason, Hearsay: true}
+}

@@ -16,7 +16,7 @@ import (
 // Bounds on a message, beside those that crewjam/saml has.
 const (
 	maxMessage    = 256 << 10 // bytes
-	maxXMLDepth      = 32
+	maxXMLDepth   = 32
 	maxTokens     = 50_000
 	maxXMLAttrs   = 64 // of one element
 	maxRelayState = 1024
