@@ -35,6 +35,7 @@ var mayImport = map[string]string{
 	"internal/signal":                    "store, model, keys, fetch, library",
 	"internal/guard":                     "resource",
 	"internal/upstream":                  "model, fetch, strictjson, library, client",
+	"internal/upstream/upstreamtest":     "–",
 	"internal/fetch":                     "–",
 	"internal/language":                  "–",
 	"internal/mail":                      "language, model",
@@ -69,7 +70,7 @@ var standardOnly = []string{"jwa", "jwk", "jws", "jwe", "jwt", "resource", "clie
 var meaningless = strings.Fields(`util utils helper helpers common base core types dto service
 	services manager lib handler handlers registry factory provider strategy misc shared`)
 
-var testsOnly = []string{"internal/servertest", "internal/store/storetest", "internal/credential/credentialtest"}
+var testsOnly = []string{"internal/servertest", "internal/store/storetest", "internal/credential/credentialtest", "internal/upstream/upstreamtest"}
 
 const module = "github.com/ostiary/ostiary"
 

@@ -14,6 +14,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -34,6 +35,7 @@ import (
 const (
 	AuthBasic      = "client_secret_basic"
 	AuthPost       = "client_secret_post"
+	AuthSecretJWT  = "client_secret_jwt"
 	AuthPrivateKey = "private_key_jwt"
 	AuthNone       = "none"
 )
@@ -43,17 +45,38 @@ type Config struct {
 	Issuer   string // of the authorization server, exactly as it names itself; required
 	ClientID string // required
 
+	// Discovery is where the metadata is, if that is not below Issuer.
+	Discovery string
+	// Metadata is that of a server which does not publish it: nothing is discovered
+	// then. Of its members AuthorizationEndpoint and TokenEndpoint are needed, and
+	// JWKSURI to ask for an ID token. Its Issuer may be left out.
+	Metadata *Metadata
+	// Tenants is for a server with an issuer for each tenant, as Microsoft's is:
+	// Issuer has "{tenantid}" in the place of the tenant, which an ID token names by
+	// its claim "tid". Tenants says whether people of that tenant are welcome. It is
+	// asked of verified tokens.
+	Tenants func(tenant string) bool
+
 	ClientSecret string
-	AuthMethod   string   // default AuthPrivateKey with a Key, AuthBasic with a ClientSecret, else AuthNone
-	Key          *jwk.Key // a private key, for AuthPrivateKey
+	// NewSecret makes the secret of a request in place of ClientSecret, for servers
+	// that want a fresh one, as Apple's does.
+	NewSecret  func() (string, error)
+	AuthMethod string   // default AuthPrivateKey with a Key, AuthBasic with a secret, else AuthNone
+	Key        *jwk.Key // a private key, for AuthPrivateKey
+	// AssertionAudience is whom assertions by a key or a secret are for, RFC 7523 §3.
+	// Default: Issuer; some servers insist on their token endpoint.
+	AssertionAudience string
 
 	RedirectURI           string   // where Callback is mounted; not needed for client credentials alone
 	PostLogoutRedirectURI string   // where people land after signing out; empty: the server's own page
-	Scopes                []string // default "openid"
+	Scopes                []string // default "openid"; none with Metadata without JWKSURI
 
 	// IDTokenAlgorithm is the one that this client is registered with. Default
 	// RS256, OpenID Connect Core §3.1.3.7 rule 7.
 	IDTokenAlgorithm jwa.Algorithm
+	// UserinfoAlgorithm is the one that answers of the userinfo endpoint are signed
+	// with, if the client is registered for that. Default: they are not signed.
+	UserinfoAlgorithm jwa.Algorithm
 	// TrustedAudiences may stand beside ClientID in an ID token's "aud".
 	TrustedAudiences []string
 	Leeway           time.Duration // for clocks that differ; default 30 s, negative: none
@@ -96,6 +119,7 @@ type Client struct {
 	secure bool // cookies travel over https only
 	cookie string
 
+	given    *upstream          // as Config.Metadata says; nil: it is discovered
 	found    *shared[*upstream] // discovery
 	renewals *shared[Tokens]    // by hash of the refresh token
 	machine  *shared[Tokens]    // client credentials, by scope
@@ -151,6 +175,11 @@ func New(c Config) (*Client, error) {
 	if k.secure {
 		k.cookie = "__Host-" + k.cookie
 	}
+	if c.Metadata != nil {
+		if k.given, err = k.known(); err != nil {
+			return nil, fmt.Errorf("client: Metadata: %w", err)
+		}
+	}
 	return k, nil
 }
 
@@ -159,13 +188,18 @@ func (c *Config) fill() error {
 	if err := checkIssuer(c.Issuer); err != nil {
 		return fmt.Errorf("Issuer: %w", err)
 	}
+	if strings.Contains(c.Issuer, tenantPlace) != (c.Tenants != nil) {
+		return errors.New("Issuer: " + tenantPlace + " and Tenants need each other")
+	}
 	if c.ClientID == "" {
 		return errors.New("ClientID is missing")
 	}
 	if err := c.fillAuth(); err != nil {
 		return err
 	}
-	for name, uri := range map[string]string{"RedirectURI": c.RedirectURI, "PostLogoutRedirectURI": c.PostLogoutRedirectURI} {
+	for name, uri := range map[string]string{
+		"RedirectURI": c.RedirectURI, "PostLogoutRedirectURI": c.PostLogoutRedirectURI, "Discovery": c.Discovery,
+	} {
 		if uri == "" {
 			continue
 		}
@@ -173,7 +207,7 @@ func (c *Config) fill() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if len(c.Scopes) == 0 {
+	if len(c.Scopes) == 0 && (c.Metadata == nil || c.Metadata.JWKSURI != "") {
 		c.Scopes = []string{"openid"}
 	}
 	for _, s := range c.Scopes {
@@ -184,9 +218,20 @@ func (c *Config) fill() error {
 	if c.IDTokenAlgorithm == "" {
 		c.IDTokenAlgorithm = "RS256"
 	}
-	if _, ok := c.IDTokenAlgorithm.Signature(); !ok || strings.HasPrefix(string(c.IDTokenAlgorithm), "HS") {
+	if !publicAlgorithm(c.IDTokenAlgorithm) {
 		return fmt.Errorf("IDTokenAlgorithm: %q is not an algorithm of public keys", c.IDTokenAlgorithm)
 	}
+	if c.UserinfoAlgorithm != "" && !publicAlgorithm(c.UserinfoAlgorithm) {
+		return fmt.Errorf("UserinfoAlgorithm: %q is not an algorithm of public keys", c.UserinfoAlgorithm)
+	}
+	if c.Metadata != nil {
+		m := *c.Metadata
+		m.Issuer = cmp.Or(m.Issuer, c.Issuer)
+		if err := c.checkMetadata(m); err != nil {
+			return fmt.Errorf("Metadata: %w", err)
+		}
+	}
+	c.AssertionAudience = cmp.Or(c.AssertionAudience, c.Issuer)
 	c.fillTimes()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -202,6 +247,11 @@ func (c *Config) fill() error {
 		c.Failed = failed
 	}
 	return nil
+}
+
+func publicAlgorithm(a jwa.Algorithm) bool {
+	_, ok := a.Signature()
+	return ok && !strings.HasPrefix(string(a), "HS")
 }
 
 func (c *Config) fillTimes() {
@@ -223,7 +273,7 @@ func (c *Config) fillAuth() error {
 		switch {
 		case c.Key != nil:
 			c.AuthMethod = AuthPrivateKey
-		case c.ClientSecret != "":
+		case c.ClientSecret != "" || c.NewSecret != nil:
 			c.AuthMethod = AuthBasic
 		default:
 			c.AuthMethod = AuthNone
@@ -231,15 +281,22 @@ func (c *Config) fillAuth() error {
 	}
 	switch c.AuthMethod {
 	case AuthBasic, AuthPost:
-		if c.ClientSecret == "" {
-			return fmt.Errorf("AuthMethod %s needs a ClientSecret", c.AuthMethod)
+		if (c.ClientSecret == "") == (c.NewSecret == nil) {
+			return fmt.Errorf("AuthMethod %s needs a ClientSecret or NewSecret", c.AuthMethod)
 		}
+	case AuthSecretJWT:
+		// RFC 7518 §3.2: a secret shorter than the hash can be guessed from one assertion.
+		key, err := jwk.New([]byte(c.ClientSecret), jwk.Params{Algorithm: "HS256"})
+		if err != nil {
+			return fmt.Errorf("AuthMethod %s needs a ClientSecret of at least 32 bytes: %w", c.AuthMethod, err)
+		}
+		c.Key = key
 	case AuthPrivateKey:
-		if c.Key == nil || !c.Key.Private() {
+		if c.Key == nil || !c.Key.Private() || c.Key.Symmetric() {
 			return fmt.Errorf("AuthMethod %s needs a private Key", c.AuthMethod)
 		}
 	case AuthNone:
-		if c.ClientSecret != "" {
+		if c.ClientSecret != "" || c.NewSecret != nil {
 			return fmt.Errorf("AuthMethod %s does not use a ClientSecret", c.AuthMethod)
 		}
 	default:

@@ -24,6 +24,7 @@ type AuthOptions struct {
 	LoginHint string
 	UILocales []string
 	ReturnTo  string     // local path of the page to go back to; default "/"
+	State     string     // of at least 128 random bits, from those who keep attempts by it; default: a fresh one
 	Extra     url.Values // further parameters; they cannot replace those of the protocol
 }
 
@@ -56,6 +57,9 @@ func (c *Client) AuthCodeURL(ctx context.Context, o AuthOptions) (string, Attemp
 		return "", Attempt{}, err
 	}
 	a := Attempt{Issuer: c.config.Issuer, State: random(), Nonce: random(), Verifier: random(), Scopes: o.Scopes, ReturnTo: localPath(o.ReturnTo), Began: c.now()}
+	if o.State != "" {
+		a.State = o.State
+	}
 	if len(a.Scopes) == 0 {
 		a.Scopes = c.config.Scopes
 	}
@@ -72,7 +76,8 @@ func (c *Client) AuthCodeURL(ctx context.Context, o AuthOptions) (string, Attemp
 		q[name] = values
 	}
 	c.ask(q, a, o)
-	target.RawQuery = q.Encode()
+	// RFC 6749 appendix B has both ways to write a space; some servers read this one alone.
+	target.RawQuery = strings.ReplaceAll(q.Encode(), "+", "%20")
 	return target.String(), a, nil
 }
 
@@ -83,7 +88,6 @@ func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 	q.Set("response_type", "code")
 	q.Set("client_id", c.config.ClientID)
 	q.Set("redirect_uri", c.config.RedirectURI)
-	q.Set("scope", strings.Join(a.Scopes, " "))
 	q.Set("state", a.State)
 	q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
 	q.Set("code_challenge_method", "S256")
@@ -94,6 +98,7 @@ func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 		q.Set("max_age", strconv.FormatInt(*a.MaxAge, 10))
 	}
 	for name, value := range map[string]string{
+		"scope":      strings.Join(a.Scopes, " "),
 		"prompt":     strings.Join(o.Prompt, " "),
 		"acr_values": strings.Join(o.ACRValues, " "),
 		"login_hint": o.LoginHint,
@@ -173,7 +178,7 @@ func (c *Client) checkResponse(up *upstream, a Attempt, response url.Values) (st
 	}
 	// RFC 9207 §2.4: the issuer is checked before the code, and before an
 	// error, is looked at; a mixed-up server learns nothing.
-	if iss, sent := response["iss"]; sent && iss[0] != c.config.Issuer {
+	if iss, sent := response["iss"]; sent && !c.mayIssue(iss[0]) {
 		return "", fmt.Errorf("%w: iss of the response", ErrIssuer)
 	} else if !sent && up.SendsIssuer {
 		return "", fmt.Errorf("%w: the response has no iss", ErrIssuer)

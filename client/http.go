@@ -61,9 +61,8 @@ func unreachable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-// unexpected makes an error of an answer that is not a success: *Error where the
-// server named one.
-func (a answer) unexpected() error {
+// named returns the error that the server named, nil if it named none.
+func (a answer) named() *Error {
 	var named struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -75,6 +74,15 @@ func (a answer) unexpected() error {
 			Code: printable(named.Error, 100), Description: printable(named.Description, 300), Status: a.status,
 			Cause: printable(named.Cause, 100), AuthSession: named.AuthSession, RetryAfter: a.retryAfter(),
 		}
+	}
+	return nil
+}
+
+// unexpected makes an error of an answer that is not a success: *Error where the
+// server named one.
+func (a answer) unexpected() error {
+	if e := a.named(); e != nil {
+		return e
 	}
 	if a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return fmt.Errorf("%w: status %d", ErrUnavailable, a.status)
@@ -116,18 +124,26 @@ func (c *Client) post(ctx context.Context, endpoint string, form url.Values) (an
 func (c *Client) authenticate(header http.Header, form url.Values) error {
 	id, secret := c.config.ClientID, c.config.ClientSecret
 	switch c.config.AuthMethod {
-	case AuthBasic:
+	case AuthBasic, AuthPost:
+		if c.config.NewSecret != nil {
+			var err error
+			if secret, err = c.config.NewSecret(); err != nil {
+				return fmt.Errorf("client: secret: %w", err)
+			}
+		}
+		if c.config.AuthMethod == AuthPost {
+			form.Set("client_id", id)
+			form.Set("client_secret", secret)
+			return nil
+		}
 		// RFC 6749 §2.3.1: both halves are form-encoded first.
 		req := http.Request{Header: header}
 		req.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
-	case AuthPost:
-		form.Set("client_id", id)
-		form.Set("client_secret", secret)
-	case AuthPrivateKey:
-		// RFC 7523 §3. The audience is the issuer and nothing else: a token
+	case AuthSecretJWT, AuthPrivateKey:
+		// RFC 7523 §3. The audience is configured and nothing else: a token
 		// endpoint's address can be the attacker's who published it.
 		assertion, err := jwt.Sign(map[string]any{}, c.config.Key, jwt.SignOptions{
-			Issuer: id, Subject: id, Audience: []string{c.config.Issuer}, ID: random(),
+			Issuer: id, Subject: id, Audience: []string{c.config.AssertionAudience}, ID: random(),
 			ExpiresIn: time.Minute, Now: c.now,
 		})
 		if err != nil {

@@ -86,9 +86,12 @@ type expected struct {
 // identify verifies t.ID as OpenID Connect Core §3.1.3.7 says. Errors:
 // ErrIdentity with the cause from package jwt, ErrUnavailable without keys.
 func (c *Client) identify(ctx context.Context, up *upstream, t Tokens, want expected) (Identity, error) {
+	if up.keys == nil {
+		return Identity{}, fmt.Errorf("%w: there are no keys to verify it with", ErrIdentity)
+	}
 	token, err := jwt.Verify[Identity](ctx, t.ID, up.keys, jwt.VerifyOptions{
 		Algorithms: []jwa.Algorithm{c.config.IDTokenAlgorithm}, // rules 7, 8
-		Issuers:    []string{c.config.Issuer},                  // rule 2
+		Issuers:    c.issuers(),                                // rule 2
 		Audiences:  []string{c.config.ClientID},                // rule 3
 		Leeway:     c.config.Leeway,                            // rule 9
 		Now:        c.now,
@@ -105,6 +108,9 @@ func (c *Client) identify(ctx context.Context, up *upstream, t Tokens, want expe
 		return Identity{}, fmt.Errorf("%w: typ is that of another kind of token", ErrIdentity)
 	}
 	id := token.Claims
+	if err := c.checkTenant(ctx, up, token.Header.KeyID, id.raw); err != nil {
+		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
 	if err := c.checkIdentity(id, want); err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
 	}

@@ -3,9 +3,11 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -32,7 +34,7 @@ type Metadata struct {
 // upstream is a discovered authorization server.
 type upstream struct {
 	Metadata
-	keys *jwk.Remote
+	keys *jwk.Remote // nil: it has none
 }
 
 // lastGood is the last discovery that went well: it serves on while a later
@@ -60,6 +62,9 @@ func (c *Client) Metadata(ctx context.Context) (Metadata, error) {
 }
 
 func (c *Client) discover(ctx context.Context) (*upstream, error) {
+	if c.given != nil {
+		return c.given, nil
+	}
 	return c.found.do(ctx, "", func(ctx context.Context) (*upstream, time.Duration, error) {
 		c.last.mu.Lock()
 		defer c.last.mu.Unlock()
@@ -68,7 +73,7 @@ func (c *Client) discover(ctx context.Context) (*upstream, error) {
 		case err == nil:
 			c.last.up = up
 			return up, metadataAge, nil
-		case c.last.up != nil:
+		case c.last.up != nil && !errors.Is(err, ErrIssuer): // which has become another
 			c.log.WarnContext(ctx, "discovery failed, the last answer serves on", "issuer", c.config.Issuer, "error", err)
 			return c.last.up, metadataStale, nil
 		default:
@@ -79,7 +84,10 @@ func (c *Client) discover(ctx context.Context) (*upstream, error) {
 
 func (c *Client) fetchMetadata(ctx context.Context, before *upstream) (*upstream, error) {
 	// OpenID Connect Discovery §4: a terminating slash is removed first.
-	where := strings.TrimSuffix(c.config.Issuer, "/") + "/.well-known/openid-configuration"
+	where := c.config.Discovery
+	if where == "" {
+		where = strings.TrimSuffix(c.config.Issuer, "/") + "/.well-known/openid-configuration"
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
 		return nil, fmt.Errorf("client: discovery: %w", err)
@@ -95,7 +103,7 @@ func (c *Client) fetchMetadata(ctx context.Context, before *upstream) (*upstream
 	if err := json.Unmarshal(a.body, &up.Metadata); err != nil {
 		return nil, fmt.Errorf("client: discovery: %w: not a JSON object of metadata", ErrResponse)
 	}
-	if err := c.checkMetadata(up.Metadata); err != nil {
+	if err := c.config.checkMetadata(up.Metadata); err != nil {
 		return nil, fmt.Errorf("client: discovery: %w", err)
 	}
 	if before != nil && before.JWKSURI == up.JWKSURI {
@@ -109,19 +117,69 @@ func (c *Client) fetchMetadata(ctx context.Context, before *upstream) (*upstream
 	return up, nil
 }
 
-func (c *Client) checkMetadata(m Metadata) error {
-	// OpenID Connect Discovery §4.3: identical, no normalisation.
-	if m.Issuer != c.config.Issuer {
-		return fmt.Errorf("%w: the document names %q, configured is %q", ErrIssuer, printable(m.Issuer, 200), c.config.Issuer)
+// known is the authorization server as Config.Metadata describes it.
+func (c *Client) known() (*upstream, error) {
+	up := &upstream{Metadata: *c.config.Metadata}
+	up.Issuer = c.config.Issuer
+	if up.JWKSURI == "" {
+		return up, nil
 	}
-	loopback := strings.HasPrefix(c.config.Issuer, "http://")
+	var err error
+	up.keys, err = jwk.NewRemote(jwk.RemoteConfig{URL: up.JWKSURI, Client: c.http, Now: c.now})
+	return up, err
+}
+
+// Probe asks the authorization server now, whatever is remembered, whether it can be
+// spoken to. Errors: ErrUnavailable, ErrIssuer, ErrResponse.
+func (c *Client) Probe(ctx context.Context) error {
+	up := c.given
+	if up == nil {
+		c.last.mu.Lock()
+		before := c.last.up
+		c.last.mu.Unlock()
+		var err error
+		if up, err = c.fetchMetadata(ctx, before); err != nil {
+			return err
+		}
+		c.last.mu.Lock()
+		c.last.up = up
+		c.last.mu.Unlock()
+	}
+	if up.keys != nil {
+		if _, err := up.keys.Find(ctx, ""); err != nil {
+			return fmt.Errorf("client: keys: %w: %w", ErrUnavailable, err)
+		}
+		return nil
+	}
+	// Without keys the one address to ask is where codes are redeemed. It will not
+	// like the question, and that it says so is the answer.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, up.TokenEndpoint, nil)
+	if err != nil {
+		return fmt.Errorf("client: token_endpoint: %w", err)
+	}
+	a, err := c.send(req, answerBytes)
+	if err == nil && a.status >= 500 {
+		err = fmt.Errorf("%w: status %d", ErrUnavailable, a.status)
+	}
+	if err != nil {
+		return fmt.Errorf("client: token_endpoint: %w", err)
+	}
+	return nil
+}
+
+func (c *Config) checkMetadata(m Metadata) error {
+	// OpenID Connect Discovery §4.3: identical, no normalisation.
+	if m.Issuer != c.Issuer {
+		return fmt.Errorf("%w: the document names %q, configured is %q", ErrIssuer, printable(m.Issuer, 200), c.Issuer)
+	}
+	loopback := strings.HasPrefix(c.Issuer, "http://")
 	for _, e := range []struct {
 		name, url string
 		required  bool
 	}{
-		{"authorization_endpoint", m.AuthorizationEndpoint, c.config.RedirectURI != ""},
+		{"authorization_endpoint", m.AuthorizationEndpoint, c.RedirectURI != ""},
 		{"token_endpoint", m.TokenEndpoint, true},
-		{"jwks_uri", m.JWKSURI, true},
+		{"jwks_uri", m.JWKSURI, c.Metadata == nil || slices.Contains(c.Scopes, "openid")},
 		{"userinfo_endpoint", m.UserinfoEndpoint, false},
 		{"end_session_endpoint", m.EndSessionEndpoint, false},
 		{"revocation_endpoint", m.RevocationEndpoint, false},

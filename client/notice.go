@@ -58,33 +58,44 @@ func (c *Client) takeNotice(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil || kind != "application/x-www-form-urlencoded" || len(r.PostForm["logout_token"]) != 1 {
 		return fmt.Errorf("%w: not a form with one logout_token", ErrNotice)
 	}
-	n, err := c.notice(r.Context(), r.PostForm.Get("logout_token"))
+	n, err := c.Notice(r.Context(), r.PostForm.Get("logout_token"))
 	if err != nil {
 		return err
 	}
+	// Rule 8: not one that was received before.
+	if !c.spent.use("jti "+digest(n.ID), n.ExpiresAt.Sub(c.now())+c.config.Leeway) {
+		return fmt.Errorf("%w: it has been received before", ErrNotice)
+	}
 	// What has a session is about this one, else it is about all of the person's.
 	if n.SessionID != "" {
-		return c.remember(r.Context(), noticeSession, n.SessionID, n.issued)
+		return c.remember(r.Context(), noticeSession, n.SessionID, n.IssuedAt)
 	}
-	return c.remember(r.Context(), noticeSubject, n.Subject, n.issued)
+	return c.remember(r.Context(), noticeSubject, n.Subject, n.IssuedAt)
 }
 
-// logoutNotice is what a logout token says.
-type logoutNotice struct {
-	Subject, SessionID, id string
-	issued, expires        time.Time
+// Notice is what a logout token says: which session is over, or with no SessionID
+// that all of the Subject's are.
+type Notice struct {
+	Issuer, Subject, SessionID string
+	ID                         string // of the token, which counts once
+	IssuedAt, ExpiresAt        time.Time
 }
 
-// notice verifies a logout token as OpenID Connect Back-Channel Logout §2.6 says.
-// Errors: ErrNotice with the cause, ErrUnavailable without keys.
-func (c *Client) notice(ctx context.Context, token string) (logoutNotice, error) {
+// Notice verifies a logout token as OpenID Connect Back-Channel Logout §2.6 says, for
+// those who keep sessions their own way. What it cannot see is whether the token came
+// before (rule 8): whoever calls it remembers the ID until ExpiresAt. Errors: ErrNotice
+// with the cause, ErrUnavailable without keys.
+func (c *Client) Notice(ctx context.Context, token string) (Notice, error) {
 	up, err := c.discover(ctx)
 	if err != nil {
-		return logoutNotice{}, err
+		return Notice{}, err
+	}
+	if up.keys == nil {
+		return Notice{}, fmt.Errorf("%w: there are no keys to verify it with", ErrNotice)
 	}
 	t, err := jwt.Verify[map[string]json.RawMessage](ctx, token, up.keys, jwt.VerifyOptions{
 		Algorithms: []jwa.Algorithm{c.config.IDTokenAlgorithm}, // rules 2 and 3; never "none"
-		Issuers:    []string{c.config.Issuer},                  // rule 4
+		Issuers:    c.issuers(),                                // rule 4
 		Audiences:  []string{c.config.ClientID},
 		Leeway:     c.config.Leeway,
 		MaxAge:     24 * time.Hour, // and so "iat" is there and not in the future
@@ -92,44 +103,47 @@ func (c *Client) notice(ctx context.Context, token string) (logoutNotice, error)
 		Now:        c.now,
 	})
 	if _, bad := errors.AsType[*jwt.JSONWebTokenError](err); bad {
-		return logoutNotice{}, fmt.Errorf("%w: %w", ErrNotice, err)
+		return Notice{}, fmt.Errorf("%w: %w", ErrNotice, err)
 	}
 	if err != nil { // the keys could not be had
-		return logoutNotice{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return Notice{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	// RFC 8725 §3.11. Not every server gives logout tokens the type of their own.
 	switch strings.ToLower(strings.TrimPrefix(t.Header.Type, "application/")) {
 	case "logout+jwt", "jwt", "":
 	default:
-		return logoutNotice{}, fmt.Errorf("%w: typ is that of another kind of token", ErrNotice)
+		return Notice{}, fmt.Errorf("%w: typ is that of another kind of token", ErrNotice)
+	}
+	text, err := json.Marshal(t.Claims)
+	if err == nil {
+		err = c.checkTenant(ctx, up, t.Header.KeyID, text)
+	}
+	if err != nil {
+		return Notice{}, fmt.Errorf("%w: %w", ErrNotice, err)
 	}
 	n, err := readNotice(t.Claims)
 	if err != nil {
-		return logoutNotice{}, fmt.Errorf("%w: %w", ErrNotice, err)
-	}
-	// Rule 8: not one that was received before.
-	if !c.spent.use("jti "+digest(n.id), n.expires.Sub(c.now())+c.config.Leeway) {
-		return logoutNotice{}, fmt.Errorf("%w: it has been received before", ErrNotice)
+		return Notice{}, fmt.Errorf("%w: %w", ErrNotice, err)
 	}
 	return n, nil
 }
 
 // readNotice checks what a logout token has beyond any JWT.
-func readNotice(claims map[string]json.RawMessage) (logoutNotice, error) {
-	var n logoutNotice
+func readNotice(claims map[string]json.RawMessage) (Notice, error) {
+	var n Notice
 	var events map[string]json.RawMessage
 	var issued, expires jwt.Time
 	for _, claim := range []struct {
 		name string
 		to   any
-	}{{"sub", &n.Subject}, {"sid", &n.SessionID}, {"jti", &n.id}, {"iat", &issued}, {"exp", &expires}, {"events", &events}} {
+	}{{"iss", &n.Issuer}, {"sub", &n.Subject}, {"sid", &n.SessionID}, {"jti", &n.ID}, {"iat", &issued}, {"exp", &expires}, {"events", &events}} {
 		if text, ok := claims[claim.name]; ok {
 			if err := json.Unmarshal(text, claim.to); err != nil {
 				return n, fmt.Errorf("%s: %w", claim.name, err)
 			}
 		}
 	}
-	n.issued, n.expires = issued.Time, expires.Time
+	n.IssuedAt, n.ExpiresAt = issued.Time, expires.Time
 	var event map[string]json.RawMessage
 	switch _, nonce := claims["nonce"]; {
 	case n.Subject == "" && n.SessionID == "": // rule 5
@@ -138,7 +152,7 @@ func readNotice(claims map[string]json.RawMessage) (logoutNotice, error) {
 		return n, errors.New("its events are not those of a logout")
 	case nonce: // rule 7
 		return n, errors.New("it has a nonce, as an ID token has")
-	case n.id == "": // §2.4
+	case n.ID == "": // §2.4
 		return n, errors.New("jti is missing")
 	}
 	return n, nil

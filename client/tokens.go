@@ -47,6 +47,10 @@ func (c *Client) request(ctx context.Context, up *upstream, form url.Values, ask
 	if a.status != http.StatusOK {
 		return Tokens{}, a.unexpected()
 	}
+	// RFC 6749 §5.2 has 400 for it; GitHub says it with 200.
+	if e := a.named(); e != nil {
+		return Tokens{}, e
+	}
 	var granted struct {
 		Access  string      `json:"access_token"`
 		Type    string      `json:"token_type"`

@@ -5,7 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
+
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwt"
 )
 
 // Profile is what the userinfo endpoint told about a person, OpenID Connect
@@ -50,6 +54,9 @@ func (c *Client) Userinfo(ctx context.Context, t Tokens, subject string) (Profil
 		return Profile{}, fmt.Errorf("client: userinfo: %w", err)
 	}
 	req.Header.Set("Authorization", "Bearer "+t.Access)
+	if c.config.UserinfoAlgorithm != "" {
+		req.Header.Set("Accept", "application/jwt")
+	}
 	a, err := c.send(req, answerBytes)
 	if err != nil {
 		return Profile{}, fmt.Errorf("client: userinfo: %w", err)
@@ -57,14 +64,57 @@ func (c *Client) Userinfo(ctx context.Context, t Tokens, subject string) (Profil
 	if a.status != http.StatusOK {
 		return Profile{}, fmt.Errorf("client: userinfo: %w", a.unexpected())
 	}
-	p := Profile{raw: a.body}
-	if !a.isJSON() || json.Unmarshal(a.body, &p) != nil {
-		return Profile{}, fmt.Errorf("client: userinfo: %w: not a JSON object of claims", ErrResponse)
+	p, err := c.profile(ctx, up, a)
+	if err != nil {
+		return Profile{}, fmt.Errorf("client: userinfo: %w", err)
 	}
 	// OpenID Connect Core §5.3.2: without this check another person's token
 	// could be slipped in.
 	if p.Subject == "" || p.Subject != subject {
 		return Profile{}, fmt.Errorf("client: userinfo: %w: sub is not that of the ID token", ErrIdentity)
+	}
+	return p, nil
+}
+
+// profile reads an answer of the userinfo endpoint, OpenID Connect Core §5.3.2: it is
+// signed if the client is registered for that, and never just because it came so.
+func (c *Client) profile(ctx context.Context, up *upstream, a answer) (Profile, error) {
+	kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+	if c.config.UserinfoAlgorithm != "" {
+		if kind != "application/jwt" || up.keys == nil {
+			return Profile{}, fmt.Errorf("%w: it is not signed", ErrIdentity)
+		}
+		token, err := jwt.Verify[json.RawMessage](ctx, string(a.body), up.keys, jwt.VerifyOptions{
+			Algorithms:             []jwa.Algorithm{c.config.UserinfoAlgorithm},
+			Issuers:                c.issuers(),
+			Audiences:              []string{c.config.ClientID},
+			AllowMissingExpiration: true, // it is as fresh as the connection
+			Leeway:                 c.config.Leeway,
+			MaxSize:                answerBytes,
+			Now:                    c.now,
+		})
+		if _, bad := errors.AsType[*jwt.JSONWebTokenError](err); bad {
+			return Profile{}, fmt.Errorf("%w: %w", ErrIdentity, err)
+		}
+		if err != nil { // the keys could not be had
+			return Profile{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		if err := c.checkTenant(ctx, up, token.Header.KeyID, token.Claims); err != nil {
+			return Profile{}, fmt.Errorf("%w: %w", ErrIdentity, err)
+		}
+		a.body = token.Claims
+	} else if !a.isJSON() {
+		return Profile{}, fmt.Errorf("%w: not a JSON object of claims", ErrResponse)
+	}
+	p := Profile{raw: a.body}
+	if json.Unmarshal(a.body, &p) != nil {
+		return Profile{}, fmt.Errorf("%w: not a JSON object of claims", ErrResponse)
+	}
+	// A member "SUB" is another one, though encoding/json would take it.
+	var exact map[string]json.RawMessage
+	p.Subject = ""
+	if json.Unmarshal(a.body, &exact) != nil || json.Unmarshal(exact["sub"], &p.Subject) != nil {
+		return Profile{}, fmt.Errorf("%w: sub is missing", ErrIdentity)
 	}
 	return p, nil
 }

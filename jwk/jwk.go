@@ -67,6 +67,7 @@ type Key struct {
 	alg   jwa.Algorithm
 	use   string
 	ops   []string
+	by    string // "issuer"
 	kind  jwa.KeyType
 	curve jwa.Curve
 	bits  int // of the modulus or of the secret
@@ -89,6 +90,11 @@ type Key struct {
 
 // ID returns the "kid" member, RFC 7517 §4.5; "" if the key has none.
 func (k *Key) ID() string { return k.id }
+
+// Issuer returns the member "issuer", "" if the key has none. RFC 7517 does not know it;
+// Microsoft's key sets say by it which issuer's tokens a key may sign, where one set has
+// the keys of several.
+func (k *Key) Issuer() string { return k.by }
 
 // Algorithm returns the "alg" member, RFC 7517 §4.4; "" if the key is not bound
 // to one algorithm.

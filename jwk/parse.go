@@ -37,7 +37,7 @@ func parseKey(text string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Key{id: m.text("kid"), alg: jwa.Algorithm(m.text("alg")), use: m.text("use"), ops: m.texts("key_ops")}
+	k := &Key{id: m.text("kid"), alg: jwa.Algorithm(m.text("alg")), use: m.text("use"), ops: m.texts("key_ops"), by: m.text("issuer")}
 	material, err := m.material()
 	if m.err != nil { // the first malformed member explains all that follows
 		return nil, m.err
@@ -66,7 +66,7 @@ type members struct {
 var known = map[string]bool{
 	"kty": true, "use": true, "key_ops": true, "alg": true, "kid": true, "crv": true, "x": true, "y": true, "d": true,
 	"n": true, "e": true, "p": true, "q": true, "dp": true, "dq": true, "qi": true, "oth": true, "k": true,
-	"x5c": true, "x5t#S256": true,
+	"x5c": true, "x5t#S256": true, "issuer": true,
 }
 
 func readMembers(text string) (*members, error) {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,10 +11,12 @@ import (
 
 // Message is a request that Send makes.
 type Message struct {
+	Method        string // empty: POST
 	URL           string
-	Type          string // media type of the body
-	Accept        string // media type of the answer
-	Authorization string // the header; empty: none
+	Type          string      // media type of the body
+	Accept        string      // media type of the answer
+	Authorization string      // the header; empty: none
+	Header        http.Header // further ones
 	Body          string
 	Most          int64 // the longest answer, in bytes; 0: 16 KiB
 }
@@ -25,15 +28,20 @@ type Answer struct {
 	Cut    bool // there was more of it
 }
 
-// Send posts a message with a client that New made and returns the answer,
+// Send sends a message with a client that New made and returns the answer,
 // whatever its status. It follows no redirect: what is said is for the address
 // that was registered, and so is what it is said with.
 func Send(ctx context.Context, client *http.Client, m Message) (Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m.URL, strings.NewReader(m.Body))
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(m.Method, http.MethodPost), m.URL, strings.NewReader(m.Body))
 	if err != nil {
 		return Answer{}, errors.New("it is not a URL")
 	}
-	req.Header.Set("Content-Type", m.Type)
+	for name, values := range m.Header {
+		req.Header[name] = values
+	}
+	if m.Type != "" {
+		req.Header.Set("Content-Type", m.Type)
+	}
 	req.Header.Set("Accept", m.Accept)
 	if m.Authorization != "" {
 		req.Header.Set("Authorization", m.Authorization)

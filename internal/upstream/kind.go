@@ -13,7 +13,17 @@ type kind struct {
 }
 
 // kinds lists all of them.
-var kinds = []kind{}
+var kinds = []kind{
+	{"oidc", []string{"client_secret", "private_key"}, openOIDC},
+	{"oauth2", []string{"client_secret", "private_key"}, openOAuth2},
+	{"google", []string{"client_secret"}, openGoogle},
+	{"github", []string{"client_secret"}, openGitHub},
+	{"microsoft", []string{"client_secret"}, openMicrosoft},
+	{"apple", []string{"private_key"}, openApple},
+	{"facebook", []string{"client_secret"}, openFacebook},
+	{"x", []string{"client_secret"}, openX},
+	{"ldap", []string{"bind_password"}, openLDAP},
+}
 
 // Kinds lists the kinds of provider.
 func Kinds() []string {

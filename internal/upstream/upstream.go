@@ -108,7 +108,7 @@ type Answer struct {
 // Person is who somebody is over there.
 type Person struct {
 	Issuer, Subject string
-	Claims          map[string]any // at most 64 KiB of JSON, 8 deep
+	Claims          map[string]any // at most 64 KiB of JSON, 8 deep; numbers are json.Number
 	AuthTime        int64          // 0: not told
 	ACR             string
 	AMR             []string
@@ -152,7 +152,10 @@ const (
 type Error struct {
 	Code   Code
 	Reason string
-	cause  error
+	// Hearsay says that it was the browser that brought it. Anybody can make that up, so
+	// it is no sign of how the provider is.
+	Hearsay bool
+	cause   error
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("upstream: %s: %s", e.Code, e.Reason) }
@@ -161,6 +164,9 @@ func (e *Error) Unwrap() error { return e.cause }
 
 // ErrWrongPassword says that a directory does not know a login with that password.
 var ErrWrongPassword = errors.New("upstream: wrong login or password")
+
+// ErrUnsupported says that the provider does not offer this, such as to sign out there.
+var ErrUnsupported = errors.New("upstream: the provider does not offer this")
 
 // ErrInvalid says which part of a connection is wrong, and why.
 type ErrInvalid struct{ Member, Reason string }
