@@ -163,10 +163,11 @@ func (a *Accounts) Factors(ctx context.Context, id model.UserID) (f OwnFactors, 
 // holder: the same one until it is confirmed. It returns ErrNoUser and ErrTooMany.
 func (a *Accounts) OfferTOTP(ctx context.Context, holder string, id model.UserID) (model.Secret, error) {
 	fresh := credential.NewTOTP()
-	sealed, err := a.keys.Seal(keys.PurposeTOTP, string(id), []byte(fresh.Reveal()))
+	drawn, err := a.keys.Seal(keys.PurposeTOTP, string(id), []byte(fresh.Reveal()))
 	if err != nil {
 		return "", err
 	}
+	var sealed string
 	err = a.store.Upkeep(ctx, func(tx *store.Tx) error {
 		apps, err := tx.TOTPs(id)
 		if err != nil {
@@ -182,10 +183,10 @@ func (a *Accounts) OfferTOTP(ctx context.Context, holder string, id model.UserID
 		if s.UserID != "" && s.UserID != id {
 			return ErrNoUser // the sign-in under way is somebody else's
 		}
-		if kept := s.Waits[pendingTOTP]; kept != "" {
-			sealed = kept
+		if sealed = s.Waits[pendingTOTP]; sealed != "" {
 			return nil
 		}
+		sealed = drawn
 		if s.Waits == nil {
 			s.Waits = map[string]string{}
 		}
@@ -377,10 +378,19 @@ func (a *Accounts) RemoveTOTP(ctx context.Context, actor model.Actor, user model
 }
 
 // NewRecoveryCodes gives a person new codes in place of the old ones: they are shown
-// now or never.
+// now or never. It returns ErrNoFactor where there is no app for which they stand.
 func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user model.UserID) ([]model.Secret, error) {
 	codes := credential.NewRecoveryCodes()
-	err := a.changeFactor(ctx, func(tx *store.Tx) error { return a.giveCodes(tx, actor, user, codes) })
+	err := a.changeFactor(ctx, func(tx *store.Tx) error {
+		n, err := tx.CountFactors(user)
+		if err == nil && n.Apps == 0 {
+			err = ErrNoFactor
+		}
+		if err != nil {
+			return err
+		}
+		return a.giveCodes(tx, actor, user, codes)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -156,40 +156,24 @@ func (a *Accounts) fresh(factors []model.Factor) bool {
 }
 
 // methodsOf lists the methods that a person has, the better one first.
-func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
-	var has []model.Method
-	apps, err := tx.TOTPs(user.ID)
-	if err != nil {
-		return nil, err
+func methodsOf(tx *store.Tx, user model.User) (has []model.Method, err error) {
+	n, err := tx.CountFactors(user.ID)
+	for _, one := range []struct {
+		method model.Method
+		there  bool
+	}{
+		{model.MethodPasskey, n.Passkeys > 0},
+		{model.MethodTOTP, n.Apps > 0},
+		{model.MethodPassword, user.PasswordHash != ""},
+		{model.MethodUpstream, n.Elsewhere > 0},
+		{model.MethodRecovery, n.Codes > 0},
+		{model.MethodMail, user.Profile.EmailVerified},
+	} {
+		if one.there {
+			has = append(has, one.method)
+		}
 	}
-	codes, err := tx.CountRecoveryCodes(user.ID)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := tx.PasskeysOf(user.ID)
-	if err != nil {
-		return nil, err
-	}
-	elsewhere, err := tx.CountIdentities(user.ID)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) > 0 {
-		has = append(has, model.MethodPasskey)
-	}
-	if len(apps) > 0 {
-		has = append(has, model.MethodTOTP)
-	}
-	if user.PasswordHash != "" {
-		has = append(has, model.MethodPassword)
-	}
-	if elsewhere > 0 {
-		has = append(has, model.MethodUpstream)
-	}
-	if codes > 0 {
-		has = append(has, model.MethodRecovery)
-	}
-	return has, nil
+	return has, err
 }
 
 // Wanted is what somebody has to prove, and who takes it.
@@ -259,9 +243,6 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 	anywhere := a.allowed(s.has, user, nil) // whatever the client takes
 	s.own = slices.ContainsFunc(anywhere, isOwned)
 	s.app = slices.Contains(anywhere, model.MethodTOTP)
-	if user.Profile.EmailVerified {
-		s.has = append(s.has, model.MethodMail)
-	}
 	s.has = a.allowed(s.has, user, client)
 	s.may = slices.DeleteFunc(a.allowed(Methods(), user, client), func(m model.Method) bool { return !isOwned(m) })
 	for _, f := range factors {

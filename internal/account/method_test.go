@@ -112,3 +112,45 @@ func (h house) both(login string, secret model.Secret) Entry {
 	h.ok(err)
 	return in
 }
+
+// Recovery codes stand for an app: without one there are none.
+func TestRecoveryCodesWithoutApp(t *testing.T) {
+	each(t, func(h house) {
+		u := h.user("ada")
+		_, err := h.NewRecoveryCodes(h.ctx(), admin, u.ID)
+		h.is(err, ErrNoFactor)
+		if f, err := h.Factors(h.ctx(), u.ID); err != nil || f.Codes != 0 {
+			h.t.Errorf("%+v %v", f, err)
+		}
+		_, err = h.NewRecoveryCodes(h.ctx(), admin, "nobody")
+		h.is(err, ErrNoFactor)
+	})
+}
+
+// A passkey that was a second factor is taken back from the browsers that remember
+// it, as an app is.
+func TestRemovePasskeyDistrusts(t *testing.T) {
+	each(t, func(h house) {
+		h = withPasskeys(h)
+		h.rememberDevice = 30 * 24 * 3600
+		u := h.user("ada")
+		h.withApp(u)
+		a, k := h.passkey(u.ID, "session 1")
+		holder := h.half("ada")
+		options, err := h.AskPasskey(h.ctx(), holder, u.ID)
+		h.ok(err)
+		h.ok(h.ProvePasskey(h.ctx(), PasskeyAnswer{Holder: holder, Answer: a.Get(options), Trust: true}))
+		in, err := h.Finish(h.ctx(), holder, Wanted{}, Attempt{})
+		h.ok(err)
+		known := map[model.UserID]model.Secret{u.ID: in.Device}
+		p, err := h.Progress(h.ctx(), h.half("ada"), Wanted{Devices: known})
+		h.ok(err)
+		if p.Missing != Nothing {
+			h.t.Fatalf("it is not remembered: %+v", p)
+		}
+		h.ok(h.RemovePasskey(h.ctx(), admin, PasskeyRef{User: u.ID, ID: k.ID}))
+		if p, err = h.Progress(h.ctx(), h.half("ada"), Wanted{Devices: known}); err != nil || p.Missing != Second {
+			h.t.Errorf("it is still remembered: %+v %v", p, err)
+		}
+	})
+}

@@ -354,8 +354,9 @@ func (a *Accounts) RemovePasskey(ctx context.Context, actor model.Actor, p Passk
 		if err := a.tellPasskey(tx, actor, k, "delete"); err != nil {
 			return err
 		}
-		// What somebody has begun to prove with it leads no further.
-		if err := tx.DeleteSignIns(k.UserID); err != nil {
+		// What somebody has begun to prove with it leads no further, nor does it count
+		// where a browser was remembered for it.
+		if err := a.distrust(tx, k.UserID); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "passkey.remove", UserID: k.UserID, Detail: "passkey=" + string(k.ID)})

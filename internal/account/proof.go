@@ -30,13 +30,7 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 		return Proof{}, err
 	}
 	p, err := a.prove(ctx, user, t)
-	switch {
-	case errors.Is(err, ErrCredentials):
-		return Proof{}, a.failed(ctx, g, err)
-	case err != nil: // nothing was tried
-		return Proof{}, errors.Join(err, a.takeBack(ctx, g, false))
-	}
-	if err := a.takeBack(ctx, g, true); err != nil {
+	if err := a.guessed(ctx, g, err); err != nil {
 		return Proof{}, err
 	}
 	if user.Status != model.UserActive {

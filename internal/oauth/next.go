@@ -178,9 +178,15 @@ func (s Situation) needsConsent() bool {
 // is the one that was picked for it, if any; others are those that the browser has
 // beside it.
 func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Step, *Error) {
+	_, step, e := a.next(ctx, z, session, others...)
+	return step, e
+}
+
+// next is Next, and tells in what situation.
+func (a *Authority) next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Situation, Step, *Error) {
 	s, err := a.situation(ctx, z, session)
 	if s.asks("create") && !a.SignUp { // switched off since the request was checked
-		return StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
+		return s, StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
 	}
 	if s.asks("none") {
 		for i := 0; err == nil && i < len(others); i++ {
@@ -190,9 +196,10 @@ func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Se
 		}
 	}
 	if err != nil {
-		return StepRefuse, inner(err).(*Error)
+		return s, StepRefuse, inner(err).(*Error)
 	}
-	return Next(s)
+	step, e := Next(s)
+	return s, step, e
 }
 
 func (a *Authority) situation(ctx context.Context, z Authorization, session *model.Session) (Situation, error) {

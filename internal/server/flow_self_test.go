@@ -193,6 +193,14 @@ func TestPasswordPage(t *testing.T) {
 		if p := b.Post("/account/sign-in?current="+url.QueryEscape(anew)+"&password="+url.QueryEscape(password), url.Values{}); p.Status != 422 {
 			t.Errorf("in an address: %d", p.Status)
 		}
+		// Who guesses it there has to wait.
+		var p *servertest.Page
+		for range 7 {
+			p = change("wrong password", password)
+		}
+		if p.Status != http.StatusTooManyRequests || p.Header.Get("Retry-After") == "" || !strings.Contains(p.Body, "Too many attempts. Try again in ") {
+			t.Errorf("guesses: %d %s", p.Status, p.Body)
+		}
 	})
 }
 

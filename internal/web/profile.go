@@ -166,16 +166,17 @@ func (s *Web) changeProfile(w http.ResponseWriter, r *http.Request, me visitor) 
 	}
 	typed := typedProfile(f, me.User.Profile)
 	_, err = s.Accounts.Edit(r.Context(), s.actor(r, me.UserID), me.UserID, account.Edit{From: f.Get("from"), Profile: typed})
-	page := s.profilePage(r, me, typed)
-	page.From = f.Get("from")
-	var wrong account.ErrInvalid
-	switch {
-	case err == nil:
+	if err == nil {
 		if typed.Locale != me.User.Profile.Locale {
 			s.cookies.dropLanguage(w) // what was chosen for this browser would hide it
 		}
 		s.done(w, r, "/account/profile", "saved")
 		return nil
+	}
+	page := s.profilePage(r, me, typed)
+	page.From = f.Get("from")
+	var wrong account.ErrInvalid
+	switch {
 	case errors.As(err, &wrong):
 		page.Error = s.pages.text(r, "account.profile.wrong")
 		page.blame(wrong.Field, s.pages.flaw(r, wrong))

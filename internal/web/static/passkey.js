@@ -66,8 +66,10 @@
     const again = setTimeout(() => autofill(form), 8 * 60 * 1000);
     try {
       await ask(form, "conditional");
-    } catch (e) {
-      if (e.name !== "AbortError") clearTimeout(again); // nobody has asked for anything, so nobody is told
+    } catch {
+      // Nobody has asked for anything, so nobody is told.
+    } finally {
+      clearTimeout(again);
     }
   };
 
