@@ -23,7 +23,8 @@ type ImportRow struct {
 	Profile      model.Profile    `json:"profile,omitzero"`
 	CreatedAt    int64            `json:"created_at,omitempty"`
 
-	Line int `json:"-"` // where it stands
+	Line  int   `json:"-"` // where it stands
+	Wrong error `json:"-"` // why it could not be read; nil: it could
 }
 
 // What becomes of a row whose login is somebody's already.
@@ -67,13 +68,16 @@ type Import struct {
 	seen     map[string]int // login or ID, where it stood
 }
 
-// NewImport begins an import. It fails when the options make no sense.
+// ErrExisting says that there is no such way with people who exist.
+var ErrExisting = errors.New("is not what can become of people who exist")
+
+// NewImport begins an import. It returns ErrExisting.
 func (a *Accounts) NewImport(o ImportOptions) (*Import, error) {
 	if o.Existing == "" {
 		o.Existing = ExistingFails
 	}
 	if !slices.Contains([]string{ExistingFails, ExistingStays, ExistingChange}, o.Existing) {
-		return nil, fmt.Errorf("%q is not what can become of people who exist: write fail, skip or update", o.Existing)
+		return nil, fmt.Errorf("%q %w: write fail, skip or update", printable(o.Existing, maxLogin), ErrExisting)
 	}
 	return &Import{a, o, map[string]int{}}, nil
 }
@@ -130,6 +134,9 @@ var importedID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // draft checks a row by itself and against those before it.
 func (i *Import) draft(row ImportRow) (model.User, error) {
+	if row.Wrong != nil {
+		return model.User{}, row.Wrong
+	}
 	u, err := i.accounts.draft(NewUser{Login: row.Login, Admin: row.Admin, Profile: row.Profile})
 	if err != nil {
 		return model.User{}, err

@@ -55,7 +55,7 @@ func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
 
 // draft checks a person, but for their password.
 func (a *Accounts) draft(n NewUser) (model.User, error) {
-	login, err := normalizeLogin(n.Login)
+	login, err := newLogin(n.Login)
 	if err != nil {
 		return model.User{}, err
 	}
@@ -146,7 +146,7 @@ func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
 func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserID, c Change) (model.User, error) {
 	detail := ""
 	if c.Login != nil {
-		login, err := normalizeLogin(*c.Login)
+		login, err := newLogin(*c.Login)
 		if err != nil {
 			return model.User{}, err
 		}

@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/roster"
 )
 
 // The pages of a listing, in rows.
@@ -25,6 +28,8 @@ func (s *API) adminRoutes(base string) []Route {
 	return []Route{
 		{base + "/api/users", s.private(s.admin(oauth.ScopeUsers, s.users), "GET", "POST")},
 		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET", "PATCH", "DELETE")},
+		{base + pathImport, s.private(s.admin(oauth.ScopeUsers, s.importUsers), "POST")},
+		{base + "/api/export/users", s.private(s.admin(oauth.ScopeUsers, s.exportUsers), "GET")},
 		{base + "/api/users/{id}/reset", s.private(s.admin(oauth.ScopeUsers, s.resetUser), "POST")},
 		{base + "/api/groups", s.private(s.admin(oauth.ScopeUsers, s.groups), "GET")},
 		{base + "/api/users/{id}/reset-factors", s.private(s.admin(oauth.ScopeUsers, s.resetFactors), "POST")},
@@ -72,8 +77,8 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 		writeError(w, http.StatusForbidden, oauth.AccessDenied, "Invitations are off on this server")
 	case errors.As(err, &wrong):
 		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, "The "+err.Error())
-	case errors.Is(err, errUserBody):
-		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, err.Error())
+	case errors.Is(err, errUserBody), errors.Is(err, errQuery), errors.Is(err, account.ErrExisting), errors.Is(err, roster.ErrList):
+		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, sentence(err))
 	case errors.Is(err, account.ErrBusy):
 		w.Header().Set("Retry-After", "1")
 		writeError(w, http.StatusServiceUnavailable, oauth.TooManyRequests, "Too many passwords are being hashed: try again")
@@ -83,6 +88,12 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 		return err
 	}
 	return nil
+}
+
+// sentence is what an error says, as one.
+func sentence(err error) string {
+	first, size := utf8.DecodeRuneInString(err.Error())
+	return string(unicode.ToUpper(first)) + err.Error()[size:]
 }
 
 func (s *API) lockUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -50,6 +51,7 @@ type API struct {
 	metadata  document
 	streams   []Route
 	followers crowd
+	importing sync.Mutex // one list at a time
 }
 
 // New returns the endpoints.
@@ -112,6 +114,12 @@ func (s *API) Routes() []Route {
 			Route{"/.well-known/openid-configuration" + base, metadata})
 	}
 	return routes
+}
+
+// Bodies tells of which paths the bodies may be larger than others, and how large, in
+// bytes.
+func (s *API) Bodies() map[string]int64 {
+	return map[string]int64{s.Authority.BasePath() + pathImport: maxImport}
 }
 
 // endpoint answers a request, or returns why not.

@@ -14,12 +14,19 @@ import (
 
 // surround is what every request passes, from the outside in: a name, the log,
 // a net for panics, headers, limits.
-func (p *Parts) surround(next http.Handler) http.Handler {
-	next = http.MaxBytesHandler(next, maxBody)
+func (p *Parts) surround(next http.Handler, larger map[string]int64) http.Handler {
+	next = bounded(next, larger)
 	next = p.headers(next)
 	next = p.recover(next)
 	next = p.access(next)
 	return named(next)
+}
+
+// bounded bounds bodies, those to some paths by more than maxBody.
+func bounded(next http.Handler, larger map[string]int64) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.MaxBytesHandler(next, max(maxBody, larger[r.URL.Path])).ServeHTTP(w, r)
+	})
 }
 
 type requestIDKey struct{}

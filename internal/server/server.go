@@ -154,7 +154,7 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/", doors.Handler())
-	return p.surround(mux), nil
+	return p.surround(mux, endpoints.Bodies()), nil
 }
 
 func (p *Parts) mountDebugger(mux *http.ServeMux) error {
