@@ -127,7 +127,7 @@ func TestTrouble(t *testing.T) {
 				time.Sleep(10 * time.Millisecond)
 			}
 		},
-		"is down":             func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", 502) },
+		"is down":             func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "down", http.StatusBadGateway) },
 		"leads inside":        http.RedirectHandler(inside.URL, http.StatusFound).ServeHTTP,
 		"leads inside by 307": http.RedirectHandler(inside.URL, http.StatusTemporaryRedirect).ServeHTTP,
 		"leads to itself":     func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
@@ -209,7 +209,7 @@ func TestIssuerChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.move(2 * time.Hour)
-	w.on("GET op.example/.well-known/openid-configuration", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no", 502) })
+	w.on("GET op.example/.well-known/openid-configuration", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no", http.StatusBadGateway) })
 	if _, err := o.visit(v, goodClaims()); err != nil {
 		t.Errorf("down for a while: %v", err)
 	}
