@@ -1,6 +1,7 @@
 package upstream_test
 
 import (
+	"compress/gzip"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -118,6 +119,20 @@ func TestTrouble(t *testing.T) {
 					return
 				}
 			}
+		},
+		"50 MB, packed into 50 KB": func(w http.ResponseWriter, r *http.Request) {
+			r.ParseForm()
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			z.Write([]byte(`{"a":"`))
+			for range 50 << 10 {
+				if _, err := z.Write([]byte(strings.Repeat("x", 1<<10))); err != nil {
+					return
+				}
+			}
+			z.Write([]byte(`","sub":"person-1","id":1}`))
+			z.Close()
 		},
 		"drips": func(w http.ResponseWriter, r *http.Request) {
 			r.ParseForm()
