@@ -400,7 +400,7 @@ func TestUserinfo(t *testing.T) {
 		}
 	}
 	// What is told there alone would be taken for gone: so there is no sign-in without it.
-	w.on("GET op.example/userinfo", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no", 503) })
+	w.on("GET op.example/userinfo", func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no", http.StatusServiceUnavailable) })
 	_, err := o.visit(plain, goodClaims())
 	refused(t, "userinfo is down", err, upstream.Unavailable, "503")
 	if _, err := o.visit(w.openOIDC(`,"no_userinfo":true`), goodClaims()); err != nil {
