@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/url"
 	"sync"
@@ -53,6 +54,10 @@ var signers = sync.OnceValue(func() *signersOf {
 	s.others, _ = NewKeyPair(forgeNow)
 	return s
 })
+
+func pemOf(s signer) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.cert.Raw}))
+}
 
 // metadataOf writes the metadata of an identity provider, as operators get it.
 func metadataOf(entity string, signing ...signer) string {
