@@ -290,9 +290,8 @@ type fakeDirectory struct {
 	// raw is sent as it is, in answer to anything.
 	raw []byte
 
-	mu         sync.Mutex
-	said       []string // operations as they came
-	open, most int
+	mu   sync.Mutex
+	said []string // operations as they came
 }
 
 func (f *fakeDirectory) start(t *testing.T) {
@@ -317,11 +316,6 @@ func (f *fakeDirectory) start(t *testing.T) {
 
 func (f *fakeDirectory) serve(conn net.Conn) {
 	defer conn.Close()
-	f.mu.Lock()
-	f.open++
-	f.most = max(f.most, f.open)
-	f.mu.Unlock()
-	defer func() { f.mu.Lock(); f.open--; f.mu.Unlock() }()
 	for {
 		p, err := ber.ReadPacket(conn)
 		if err != nil || len(p.Children) < 2 {
@@ -574,18 +568,21 @@ func TestDirectoryHangs(t *testing.T) {
 		}
 	}
 	// By itself it gives up after five seconds; so do thirty at once, of whom eight wait.
-	d, err := openLDAP(object{"servers": []string{f.address}, "insecure_plain": true, "user_dn": "uid={login},dc=x"}, "")
+	text, err := json.Marshal(object{"servers": []string{f.address}, "insecure_plain": true, "user_dn": "uid={login},dc=x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.mu.Lock()
-	f.most = 0
-	f.mu.Unlock()
+	dial := &countingDial{}
+	c, err := upstream.Open(upstream.Config{ID: "corp", Kind: "ldap", Connection: text, Dial: dial.dial, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
 	began := time.Now()
 	var all sync.WaitGroup
 	for range 30 {
 		all.Go(func() {
-			if _, err := d.Password(t.Context(), "alice", "right"); codeOf(err) != upstream.Unavailable {
+			_, err := c.(upstream.Directory).Password(t.Context(), "alice", "right")
+			if codeOf(err) != upstream.Unavailable {
 				t.Errorf("%v", err)
 			}
 		})
@@ -594,11 +591,42 @@ func TestDirectoryHangs(t *testing.T) {
 	if took := time.Since(began); took < 4*time.Second || took > 8*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.most == 0 || f.most > 8 {
-		t.Errorf("%d connections at once", f.most)
+	if dial.most == 0 || dial.most > 8 || dial.open != 0 {
+		t.Errorf("%d connections at once, %d left open", dial.most, dial.open)
 	}
+}
+
+// countingDial counts the connections that are open.
+type countingDial struct {
+	mu         sync.Mutex
+	open, most int
+}
+
+type countedConn struct {
+	net.Conn
+	once sync.Once
+	d    *countingDial
+}
+
+func (d *countingDial) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open++
+	d.most = max(d.most, d.open)
+	return &countedConn{Conn: conn, d: d}, nil
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() {
+		c.d.mu.Lock()
+		defer c.d.mu.Unlock()
+		c.d.open--
+	})
+	return c.Conn.Close()
 }
 
 // pipeDial connects to nowhere: to a name that says this machine and is another.
