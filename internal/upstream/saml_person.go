@@ -133,7 +133,7 @@ func (p *serviceProvider) person(idp *saml.EntityDescriptor, a *saml.Assertion) 
 		person.Claims["email"] = name.Value
 	}
 	if err := settleClaims(person.Claims); err != nil {
-		return Person{}, err
+		return Person{}, hearsay(Untrusted, "the provider tells more than 64 KiB of somebody")
 	}
 	return person, nil
 }

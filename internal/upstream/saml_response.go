@@ -37,6 +37,9 @@ func (p *serviceProvider) Finish(ctx context.Context, kept Kept, a Answer) (Pers
 	if err != nil {
 		return Person{}, err
 	}
+	if !shape.signedResponse && !shape.signedAssertion && !shape.encrypted {
+		return Person{}, hearsay(Untrusted, "neither the response nor its assertion is signed")
+	}
 	if p.c.RequireSignedResponse && !shape.signedResponse {
 		return Person{}, hearsay(Untrusted, "the response is not signed, and require_signed_response wants it")
 	}
@@ -102,7 +105,7 @@ func samlReason(err error) string {
 			return r.reason
 		}
 	}
-	return "it is not what it must be"
+	return "it is not signed, or not what it must be"
 }
 
 // refusedBy says what a response without an assertion means (saml-core §3.2.2.2).

@@ -34,12 +34,12 @@ func checkXML(text []byte, limit int, comments bool) error {
 		return errors.New("it is not UTF-8")
 	}
 	d := xml.NewDecoder(bytes.NewReader(text))
-	depth := 0
+	depth, roots := 0, 0
 	for n := 0; ; n++ {
 		token, err := d.RawToken()
 		if errors.Is(err, io.EOF) {
-			if depth != 0 {
-				return errors.New("it is not XML")
+			if depth != 0 || roots != 1 {
+				return errors.New("it is not one element of XML")
 			}
 			return nil
 		}
@@ -48,7 +48,9 @@ func checkXML(text []byte, limit int, comments bool) error {
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
-			depth++
+			if depth++; depth == 1 {
+				roots++
+			}
 			if len(t.Attr) > maxXMLAttrs {
 				return errors.New("an element has too many attributes")
 			}
@@ -101,7 +103,7 @@ func readRedirected(value string) ([]byte, error) {
 
 // shape is how a response is built, as far as that says something of itself.
 type shape struct {
-	encrypted, signedResponse bool
+	encrypted, signedResponse, signedAssertion bool
 }
 
 // checkShape refuses a response that is built as no provider builds one, before
@@ -127,6 +129,9 @@ func checkShape(text []byte) (shape, error) {
 	s := shape{
 		encrypted:      len(root.SelectElements("EncryptedAssertion")) == 1,
 		signedResponse: len(root.SelectElements("Signature")) == 1,
+	}
+	if a := root.SelectElement("Assertion"); a != nil {
+		s.signedAssertion = len(a.SelectElements("Signature")) == 1
 	}
 	return s, nil
 }

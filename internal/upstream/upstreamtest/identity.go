@@ -155,7 +155,18 @@ func (l *loginPages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // test.
 func NewKey(t testing.TB) (*rsa.PrivateKey, *x509.Certificate) {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	return newKey(t, 2048)
+}
+
+// NewWeakKey makes one that nobody should trust.
+func NewWeakKey(t testing.TB) (*rsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	return newKey(t, 1024)
+}
+
+func newKey(t testing.TB, bits int) (*rsa.PrivateKey, *x509.Certificate) {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
 		t.Fatal(err)
 	}
