@@ -18,6 +18,7 @@ import (
 	"sync"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
@@ -26,16 +27,17 @@ import (
 // Config says what the endpoints work with; all but Logger and MaxFollowers is
 // required.
 type Config struct {
-	Registrar *registration.Registrar
-	Authority *oauth.Authority
-	Accounts  *account.Accounts
-	Streams   *signal.Streams
-	Receiver  *signal.Receiver
-	Keys      KeySet
-	Feed      *signal.Feed
-	Logger    *slog.Logger                 // nil: slog.Default
-	RequestID func(r *http.Request) string // names a request in the log
-	Address   func(r *http.Request) string // of the caller
+	Registrar  *registration.Registrar
+	Authority  *oauth.Authority
+	Accounts   *account.Accounts
+	Federation *federation.Federation
+	Streams    *signal.Streams
+	Receiver   *signal.Receiver
+	Keys       KeySet
+	Feed       *signal.Feed
+	Logger     *slog.Logger                 // nil: slog.Default
+	RequestID  func(r *http.Request) string // names a request in the log
+	Address    func(r *http.Request) string // of the caller
 
 	MaxFollowers int // how often one client may follow the revocation feed at once, at this node; 0: 100
 }

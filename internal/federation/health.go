@@ -66,7 +66,10 @@ func (f *Federation) admit(ctx context.Context, e *entry) error {
 func (f *Federation) fared(ctx context.Context, e *entry, err error) {
 	ctx = context.WithoutCancel(ctx)
 	var r *Refusal
-	if errors.As(err, &r) && r.Code == Unavailable {
+	switch said := errors.As(err, &r); {
+	case said && r.hearsay:
+		return // anybody can make that up
+	case said && r.Code == Unavailable:
 		f.failed(ctx, e, r.Reason)
 		return
 	}

@@ -80,6 +80,9 @@ func (f *Federation) Leave(ctx context.Context, l Leaver) (Departure, error) {
 	within, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	d, err := e.connector.(upstream.Leaver).Leave(within, stay, l.Back, l.State)
+	if errors.Is(err, upstream.ErrUnsupported) {
+		return Departure{}, ErrStays
+	}
 	if err != nil {
 		return Departure{}, refusal(err)
 	}

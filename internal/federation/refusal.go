@@ -42,7 +42,9 @@ func Codes() []Code {
 type Refusal struct {
 	Code   Code
 	Reason string
-	cause  error
+
+	hearsay bool // it was the browser that said so
+	cause   error
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("federation: %s: %s", r.Code, r.Reason) }
@@ -60,7 +62,7 @@ func refusal(err error) *Refusal {
 	var e *upstream.Error
 	switch {
 	case errors.As(err, &e):
-		return &Refusal{Code: e.Code, Reason: e.Reason, cause: err}
+		return &Refusal{Code: e.Code, Reason: e.Reason, hearsay: e.Hearsay, cause: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &Refusal{Code: Unavailable, Reason: "it does not answer in time", cause: err}
 	}
