@@ -58,8 +58,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Registrar, Authority, Accounts, Streams, Receiver, Keys, Feed, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Federation == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Federation, Streams, Receiver, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -108,6 +108,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)
+	routes = append(routes, s.upstreamRoutes(base)...)
 	routes = append(routes, s.streams...)
 	if base != "" {
 		// Some clients append the second one too, and put the first between.
