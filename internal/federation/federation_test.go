@@ -144,6 +144,7 @@ type house struct {
 	clock *clock
 	there *elsewhere
 	box   *mail.Box
+	post  *mail.Post
 	log   *logged
 }
 
@@ -174,12 +175,12 @@ func open(t *testing.T, s *store.Store) house {
 		t.Fatal(err)
 	}
 	h := house{t: t, clock: &clock{at: time.Now().Truncate(time.Second)}, there: &elsewhere{people: map[string]upstream.Person{}, ends: map[string]upstream.Ending{}}, box: &mail.Box{}, log: &logged{}}
-	post, err := mail.New(mail.Config{Box: h.box, Name: "Here", Issuer: "https://id.example", Language: "en", Now: h.clock.now})
+	h.post, err = mail.New(mail.Config{Box: h.box, Name: "Here", Issuer: "https://id.example", Language: "en", Now: h.clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	accounts, err := account.New(account.Config{
-		Store: s, Keys: ring, Now: h.clock.now, TokenLife: time.Hour, Post: post, Issuer: "https://id.example",
+		Store: s, Keys: ring, Now: h.clock.now, TokenLife: time.Hour, Post: h.post, Issuer: "https://id.example",
 		Password: account.Params{Memory: credential.MinMemory, Time: 1, Threads: 1}, SignUpLimit: 5,
 	})
 	if err != nil {
@@ -288,8 +289,8 @@ func (h house) begin(holder string) account.Entry {
 	return in
 }
 
-// connect connects somebody over there with a person, by a session of theirs.
-func (h house) connect_(user model.User, id, code string) (Outcome, error) {
+// connectAs connects somebody over there with a person, by a session of theirs.
+func (h house) connectAs(user model.User, id, code string) (Outcome, error) {
 	h.t.Helper()
 	s := h.session(user)
 	l, err := h.Begin(h.ctx(), Departing{Upstream: model.UpstreamID(id), Holder: "own " + string(s.ID), Connect: s.ID})
@@ -324,4 +325,34 @@ func (h house) events(prefix string) (list []model.Event) {
 		return err
 	}))
 	return list
+}
+
+// unconfirmed makes an account with an address of which nobody has made sure.
+func (h house) unconfirmed(login, address string) model.User {
+	h.t.Helper()
+	u, err := h.Accounts.Create(h.ctx(), operator, account.NewUser{Login: login, Password: goodPassword, Profile: model.Profile{Email: address}})
+	h.ok(err)
+	return u
+}
+
+// letters are those about how somebody signs in.
+func (h house) letters() []mail.Kept {
+	h.post.Flush(h.ctx())
+	return h.box.Letters()
+}
+
+// together does something n times at once and counts for how many it went well.
+func (h house) together(n int, do func(i int) bool) (won int) {
+	results := make(chan bool, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { results <- do(i) })
+	}
+	group.Wait()
+	for range n {
+		if <-results {
+			won++
+		}
+	}
+	return won
 }
