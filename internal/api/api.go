@@ -56,8 +56,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Registrar, Authority, Accounts, Streams, Receiver, Keys, Feed, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Federation == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Federation, Streams, Receiver, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -83,8 +83,8 @@ type Route struct {
 }
 
 // Routes lists the endpoints. The paths are exact, but for that of a client's
-// registration, which ends in its client_id, and those that end in a stream or a
-// transmitter.
+// registration, which ends in its client_id, and those that name a stream, a
+// transmitter or an identity provider.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
 	metadata := s.public(s.discovery, "GET")
@@ -103,6 +103,9 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		// What identity providers say without a browser, and what they are told.
+		{base + pathUpstream + "/{upstream}/backchannel", s.private(s.upstreamLogout, "POST")},
+		{base + pathUpstream + "/{upstream}/metadata", s.public(s.upstreamMetadata, "GET")},
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)

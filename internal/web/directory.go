@@ -75,7 +75,7 @@ func (s *Web) directory(w http.ResponseWriter, r *http.Request) error {
 		return s.upstreamFailed(w, r, federation.Outcome{Holder: holder(z), Upstream: page.Upstream}, err)
 	}
 	out, err := s.Federation.Password(r.Context(), federation.Typing{
-		Upstream: page.Upstream.ID, Holder: holder(z), Attempt: s.typed(r),
+		Upstream: page.Upstream.ID, Allowed: z.Client.IdentityProviders, Holder: holder(z), Attempt: s.typed(r),
 	})
 	if err != nil {
 		return s.directoryFailed(w, r, page, err)

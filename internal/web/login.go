@@ -128,7 +128,7 @@ func (s *Web) realm(r *http.Request, z oauth.Authorization) (federation.Button, 
 	if !s.Accounts.Takes(model.MethodUpstream, z.Client.SignInMethods) {
 		return federation.Button{}, nil
 	}
-	return s.Federation.Realm(r.Context(), federation.Asking{Login: r.PostForm.Get("login")})
+	return s.Federation.Realm(r.Context(), federation.Asking{Allowed: z.Client.IdentityProviders, Login: r.PostForm.Get("login")})
 }
 
 // toRealm sends whoever typed a login alone where it belongs, and reports whether that

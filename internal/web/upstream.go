@@ -41,7 +41,7 @@ func (s *Web) offer(r *http.Request, v visit) (federation.Offer, error) {
 		return federation.Offer{}, nil
 	}
 	asked, q := v.z.Request.Asked, r.URL.Query()
-	a := federation.Asking{Hint: asked.UpstreamHint, Login: asked.LoginHint, Last: s.cookies.lastUpstream(r)}
+	a := federation.Asking{Allowed: v.z.Client.IdentityProviders, Hint: cmp.Or(asked.UpstreamHint, v.z.Client.IDPHint), Login: asked.LoginHint, Last: s.cookies.lastUpstream(r)}
 	// Whoever wants to be asked is asked, and so is whom the request is for already:
 	// what is the usual way for others need not be theirs. Who says where to go is sent
 	// there all the same, and what else was asked for goes along.
@@ -105,7 +105,7 @@ func (s *Web) goUpstream(w http.ResponseWriter, r *http.Request, v visit, g goin
 		return s.notFound(w, r)
 	}
 	leaving, err := s.Federation.Begin(r.Context(), federation.Departing{
-		Upstream: g.to, Holder: holder(v.z), Wish: s.wish(r, v, g.login), Remember: g.remember,
+		Upstream: g.to, Allowed: v.z.Client.IdentityProviders, Holder: holder(v.z), Wish: s.wish(r, v, g.login), Remember: g.remember,
 	})
 	if err != nil {
 		return s.upstreamFailed(w, r, federation.Outcome{Holder: holder(v.z), Upstream: federation.Choice{ID: g.to}}, err)
