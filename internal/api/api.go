@@ -109,6 +109,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)
+	routes = append(routes, s.upstreamRoutes(base)...)
 	routes = append(routes, s.streams...)
 	if base != "" {
 		// Some clients append the second one too, and put the first between.

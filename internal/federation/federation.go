@@ -213,10 +213,10 @@ func (f *Federation) open(id model.UpstreamID, s model.UpstreamSettings, secrets
 	if err := json.Unmarshal(s.Connection, &reach); err != nil {
 		return nil, ErrInvalid{"connection", "must be an object"}
 	}
-	at := f.Issuer + "/upstream/" + string(id)
+	at := f.Addresses(id)
 	c := upstream.Config{
 		ID: id, Kind: s.Kind, Connection: s.Connection, Secrets: secrets,
-		Callback: at + "/callback", Logout: at + "/logout", Metadata: at + "/metadata",
+		Callback: at.Callback, Logout: at.Logout, Metadata: at.Metadata,
 		Client: f.Client, Dial: f.Dial, Now: f.Now,
 	}
 	if reach.Internal {

@@ -211,3 +211,57 @@ func (f *Federation) Tokens(ctx context.Context, actor model.Actor, d Disconnect
 	}
 	return t, json.Unmarshal(text, &t)
 }
+
+// Assigning is an account elsewhere that an operator says is a person's.
+type Assigning struct {
+	User            model.UserID
+	Upstream        model.UpstreamID
+	Issuer, Subject string
+}
+
+// Assign connects a person with an account elsewhere because an operator knows that both
+// are one: when people are brought over from another system. It returns
+// account.ErrNoUser, ErrNoUpstream, ErrInvalid, and a Refusal that is Taken or TooMany.
+func (f *Federation) Assign(ctx context.Context, actor model.Actor, n Assigning) (model.Identity, error) {
+	if n.Subject == "" || len(n.Subject) > maxSubject {
+		return model.Identity{}, wrong("subject", "it must have 1 to %d bytes", maxSubject)
+	}
+	if n.Issuer == "" || len(n.Issuer) > maxIssuer {
+		return model.Identity{}, wrong("issuer", "it must have 1 to %d bytes", maxIssuer)
+	}
+	var id model.Identity
+	err := f.Store.Update(ctx, func(tx *store.Tx) error {
+		if _, err := tx.User(n.User); errors.Is(err, store.ErrNotFound) {
+			return account.ErrNoUser
+		} else if err != nil {
+			return err
+		}
+		u, err := tx.Upstream(n.Upstream)
+		if errors.Is(err, store.ErrNotFound) {
+			return ErrNoUpstream
+		}
+		if err != nil {
+			return err
+		}
+		c := coming{entry: &entry{Upstream: u}, person: upstream.Person{Issuer: n.Issuer, Subject: n.Subject}}
+		id, err = f.link(tx, c, n.User, linking{by: "operator", actor: actor})
+		return err
+	})
+	if errors.Is(err, store.ErrConflict) {
+		err = refuse(Taken, "it is connected with an account already")
+	}
+	if err != nil {
+		return model.Identity{}, err
+	}
+	f.Accounts.IdentityChanged(ctx, n.User, true, actor.Address)
+	return id, nil
+}
+
+// IdentitiesAt lists those of a provider by their ID, from the one that follows after.
+func (f *Federation) IdentitiesAt(ctx context.Context, id model.UpstreamID, after model.IdentityID, limit int) (list []model.Identity, err error) {
+	err = f.Store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.IdentitiesAt(id, after, limit)
+		return err
+	})
+	return list, err
+}

@@ -452,25 +452,3 @@ func (f *Federation) People(ctx context.Context, id model.UpstreamID) (people, a
 	})
 	return people, alone, err
 }
-
-// Probe asks whether a provider, disabled or not, can be spoken to now, and notes how it
-// fared. It returns ErrNoUpstream and a Refusal.
-func (f *Federation) Probe(ctx context.Context, id model.UpstreamID) error {
-	u, err := f.Upstream(ctx, id)
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	e := f.entry(ctx, u)
-	f.mu.Unlock()
-	if e.problem != nil {
-		return refuse(Misconfigured, e.problem.Error())
-	}
-	within, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
-	if err = e.connector.Probe(within); err != nil {
-		err = refusal(err)
-	}
-	f.fared(ctx, e, err)
-	return err
-}

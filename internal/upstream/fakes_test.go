@@ -189,8 +189,7 @@ func form(t *testing.T, r *http.Request, challenge string) url.Values {
 	if err != nil || r.URL.RawQuery != "" {
 		t.Errorf("the form: %v, a query %q", err, r.URL.RawQuery)
 	}
-	sum := sha256.Sum256([]byte(v.Get("code_verifier")))
-	if base64.RawURLEncoding.EncodeToString(sum[:]) != challenge || len(v.Get("code_verifier")) < 43 {
+	if challengeOf(v.Get("code_verifier")) != challenge || len(v.Get("code_verifier")) < 43 {
 		t.Error("the verifier is not that of the challenge")
 	}
 	return v
@@ -293,4 +292,10 @@ func sign(t *testing.T, key *jwk.Key, claims map[string]any, o jwt.SignOptions) 
 func hash(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// challengeOf is S256, RFC 7636 §4.2.
+func challengeOf(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

@@ -22,6 +22,7 @@ var kinds = []kind{
 	{"apple", []string{"private_key"}, openApple},
 	{"facebook", []string{"client_secret"}, openFacebook},
 	{"x", []string{"client_secret"}, openX},
+	{"saml", []string{"key", "other_key"}, openSAML},
 	{"ldap", []string{"bind_password"}, openLDAP},
 }
 

@@ -77,7 +77,7 @@ func (d *directory) person(s *ldapSession, e *ldap.Entry) (Person, error) {
 	}
 	for _, name := range d.wanted() {
 		switch list := values(e, name); {
-		case strings.EqualFold(name, d.c.Subject), len(list) == 0:
+		case strings.EqualFold(name, d.c.Subject), protocol[name], len(list) == 0:
 		case len(list) == 1:
 			p.Claims[name] = list[0]
 		default:
@@ -98,7 +98,10 @@ func (d *directory) person(s *ldapSession, e *ldap.Entry) (Person, error) {
 		}
 		p.Claims["groups"] = anyList(groups)
 	}
-	return p, boundClaims(p.Claims)
+	if err := settleClaims(p.Claims); err != nil {
+		return Person{}, err
+	}
+	return p, nil
 }
 
 func anyList(list []string) []any {

@@ -50,7 +50,7 @@ func (d *directory) dial(ctx context.Context) (*ldapSession, error) {
 	case d.slots <- struct{}{}:
 	case <-ctx.Done():
 		cancel()
-		return nil, failed(Unavailable, "too many sign-ins wait for the directory")
+		return nil, hearsay(Unavailable, "too many sign-ins wait for the directory")
 	}
 	var first error
 	for i, server := range d.c.Servers {
@@ -262,7 +262,7 @@ func (s *ldapSession) failure(err error) error {
 	var answered *ldap.Error
 	if !errors.As(err, &answered) || answered.ResultCode >= ldap.ErrorNetwork {
 		if s.wire.left.Load() <= 0 {
-			return failed(Unavailable, "the directory answered with more than 1 MiB")
+			return failed(Misconfigured, "the directory answered with more than 1 MiB")
 		}
 		return caused(Unavailable, "the directory gave no answer, or none that makes sense", err)
 	}

@@ -87,12 +87,23 @@ func TestGitHub(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := map[string]any{
-				"iss": "https://" + row.site, "sub": "583231", "preferred_username": "ada", "login": "ada", "name": "Ada Lovelace", "location": "London",
+				"iss": "https://" + row.site + "/login/oauth", "sub": "583231", "preferred_username": "ada", "login": "ada", "name": "Ada Lovelace", "location": "London",
 				"picture": "https://avatars.example/u/583231?v=4", "profile": "https://github.com/ada",
 				"email": "ada@example.com", "email_verified": verified, "organizations": []any{"other", "engines"},
 			}
-			if d := cmp.Diff(want, p.Claims); d != "" || p.Subject != "583231" || p.Issuer != "https://"+row.site {
+			if d := cmp.Diff(want, p.Claims); d != "" || p.Subject != "583231" || p.Issuer != "https://"+row.site+"/login/oauth" {
 				t.Errorf("%s %s (-want +got)\n%s", p.Issuer, p.Subject, d)
+			}
+		}
+		// It has begun to name itself, RFC 9207.
+		for iss, code := range map[string]upstream.Code{"https://" + row.site + "/login/oauth": "", "https://evil.example/login/oauth": upstream.Untrusted} {
+			_, kept := begin(t, v, upstream.Wish{})
+			w.on("POST "+token, func(rw http.ResponseWriter, _ *http.Request) { write(rw, 200, granted) })
+			_, err := v.Finish(t.Context(), kept, back("GET", "code", "the-code", "state", oneState, "iss", iss))
+			if code == "" && err != nil {
+				t.Error(err)
+			} else if code != "" {
+				refused(t, "named "+iss, err, code, "issuer")
 			}
 		}
 		// Bad input, of which the walk above is the good twin.

@@ -20,19 +20,17 @@ import (
 // that it documents.
 type openID struct {
 	*world
-	issuer, discovery string // as the metadata name them
-	token, jwks       string // host and path
-	metadata          map[string]any
-	keyMembers        map[string]any
-	key               *jwk.Key
-	check             func(r *http.Request, form url.Values) // of the token request
-	challenge         string
-	claims            map[string]any // of the ID token; nil takes one out
-	answer            map[string]any // of the token endpoint, beside the tokens
+	metadata   map[string]any
+	keyMembers map[string]any
+	key        *jwk.Key                               // what is published; rsaKeys()[0] signs
+	check      func(r *http.Request, form url.Values) // of the token request
+	challenge  string
+	claims     map[string]any // of the ID token; nil takes one out
+	answer     map[string]any // of the token endpoint, beside the tokens
 }
 
 func (w *world) openID(issuer, discovery, authorize, token, jwks string) *openID {
-	o := &openID{world: w, issuer: issuer, token: token, jwks: jwks, key: rsaKeys()[0], answer: map[string]any{}}
+	o := &openID{world: w, key: rsaKeys()[0], answer: map[string]any{}}
 	o.metadata = map[string]any{
 		"issuer": issuer, "authorization_endpoint": authorize, "token_endpoint": "https://" + token, "jwks_uri": "https://" + jwks,
 		"response_types_supported": []string{"code", "id_token"}, "subject_types_supported": []string{"pairwise"},

@@ -114,12 +114,21 @@ type Person struct {
 	AMR             []string
 	Stay            Stay
 	Tokens          *Tokens // nil: there are none
+	Message         Message // what said so, if it could be brought again
+}
+
+// Message counts once: until ExpiresAt its ID, which is the provider's own, has to be
+// remembered. An empty ID need not be.
+type Message struct {
+	ID        string
+	ExpiresAt int64
 }
 
 // Stay is a session over there: what ends it, and what an end of it is known by.
 type Stay struct {
 	Issuer, Subject, Session string
 	Hint                     string // an ID token, or a name ID with its format; secret
+	ExpiresAt                int64  // when the session ends by itself; 0: not told
 }
 
 // Tokens are those of the provider for its own APIs.
@@ -129,11 +138,15 @@ type Tokens struct {
 }
 
 // Ending is a session that has ended over there: by its ID, or all of a subject's.
+// Issuer, Subject and Session are those of a Stay.
 type Ending struct {
 	Issuer, Subject, Session string
-	ID                       string    // of the message, which counts once
-	ExpiresAt                int64     // until then its ID has to be remembered
-	Reply                    Departure // what is answered; the zero value: nothing
+	// Answers is the request of ours (Kept["request"] of Leave) that is answered: then
+	// nothing else has ended, and a request that is not the one is nobody's.
+	Answers   string
+	ID        string    // of the message, which counts once
+	ExpiresAt int64     // until then its ID has to be remembered
+	Reply     Departure // what is answered; the zero value: nothing
 }
 
 // Code says what went wrong, in a word that a person is told of in their language.

@@ -36,6 +36,8 @@ type Directory struct {
 
 	log  *lockedBuffer
 	root string // password of cn=root
+
+	marks int // in the log
 }
 
 type lockedBuffer struct {
@@ -55,8 +57,26 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// Log returns what slapd has logged: connections, filters, results.
-func (d *Directory) Log() string { return d.log.String() }
+// Log returns what slapd has logged until now: connections, filters, results.
+func (d *Directory) Log(t testing.TB) string {
+	t.Helper()
+	d.marks++
+	mark := fmt.Sprintf("cn=mark%d,%s", d.marks, d.Base)
+	d.Do(t, func(c *ldap.Conn) error {
+		_, err := c.Search(&ldap.SearchRequest{BaseDN: mark, Filter: "(cn=*)"})
+		if ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject) {
+			return nil
+		}
+		return err
+	})
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(time.Millisecond) {
+		if text := d.log.String(); strings.Contains(text, mark) { // so all before it is there too
+			return text
+		}
+	}
+	t.Fatal("slapd does not log what it is asked")
+	return ""
+}
 
 const config = `
 {{schemas}}
@@ -69,11 +89,15 @@ argsfile {{folder}}/args
 TLSCertificateFile {{folder}}/cert.pem
 TLSCertificateKeyFile {{folder}}/key.pem
 referral ldap://127.0.0.1:9/
-sizelimit 500
+sizelimit unlimited
+sockbuf_max_incoming_auth 8388607
+# A name without a password binds as nobody, with success, as in Active Directory.
+allow bind_anon_dn
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="cn=reader,dc=example,dc=com" read by self read by anonymous auth by * none
 database mdb
 maxsize 67108864
+dbnosync
 suffix "dc=example,dc=com"
 rootdn "cn=root,dc=example,dc=com"
 rootpw {{root}}
@@ -111,7 +135,7 @@ func NewDirectory(t testing.TB) *Directory {
 			return d
 		}
 	}
-	t.Fatalf("slapd did not start:\n%s", d.Log())
+	t.Fatalf("slapd did not start:\n%s", d.log)
 	return nil
 }
 
