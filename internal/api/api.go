@@ -85,8 +85,8 @@ type Route struct {
 }
 
 // Routes lists the endpoints. The paths are exact, but for that of a client's
-// registration, which ends in its client_id, and those that end in a stream or a
-// transmitter.
+// registration, which ends in its client_id, and those that name a stream, a
+// transmitter or an identity provider.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
 	metadata := s.public(s.discovery, "GET")
@@ -105,6 +105,9 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		// What identity providers say without a browser, and what they are told.
+		{base + pathUpstream + "/{upstream}/backchannel", s.private(s.upstreamLogout, "POST")},
+		{base + pathUpstream + "/{upstream}/metadata", s.public(s.upstreamMetadata, "GET")},
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)
@@ -119,10 +122,13 @@ func (s *API) Routes() []Route {
 	return routes
 }
 
-// Bodies tells of which paths the bodies may be larger than others, and how large, in
-// bytes.
-func (s *API) Bodies() map[string]int64 {
-	return map[string]int64{s.Authority.BasePath() + pathImport: maxImport}
+// Body returns how large a body may be that comes to a path, in bytes, where that is
+// more than anywhere else; 0: it is not.
+func (s *API) Body(path string) int64 {
+	if path == s.Authority.BasePath()+pathImport {
+		return maxImport
+	}
+	return 0
 }
 
 // endpoint answers a request, or returns why not.

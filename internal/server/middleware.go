@@ -14,7 +14,7 @@ import (
 
 // surround is what every request passes, from the outside in: a name, the log,
 // a net for panics, headers, limits.
-func (p *Parts) surround(next http.Handler, larger map[string]int64) http.Handler {
+func (p *Parts) surround(next http.Handler, larger func(path string) int64) http.Handler {
 	next = bounded(next, larger)
 	next = p.headers(next)
 	next = p.recover(next)
@@ -23,9 +23,9 @@ func (p *Parts) surround(next http.Handler, larger map[string]int64) http.Handle
 }
 
 // bounded bounds bodies, those to some paths by more than maxBody.
-func bounded(next http.Handler, larger map[string]int64) http.Handler {
+func bounded(next http.Handler, larger func(path string) int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.MaxBytesHandler(next, max(maxBody, larger[r.URL.Path])).ServeHTTP(w, r)
+		http.MaxBytesHandler(next, max(maxBody, larger(r.URL.Path))).ServeHTTP(w, r)
 	})
 }
 

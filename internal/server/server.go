@@ -154,7 +154,8 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/", doors.Handler())
-	return p.surround(mux, endpoints.Bodies()), nil
+	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
+	return p.surround(mux, larger), nil
 }
 
 func (p *Parts) mountDebugger(mux *http.ServeMux) error {

@@ -305,7 +305,15 @@ type loginPage struct {
 	Remember bool
 	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
 	Passkey  *passkeyView // nil: none is asked for
+
+	Upstreams []upstreamView
+	Realms    bool          // a login alone may lead to one of them
+	Connect   *connectsView // nil: nobody waits
 }
+
+// connectsView is somebody who has come from a provider, whose address an account here
+// has: they sign in to that, and it is connected.
+type connectsView struct{ Kind, Name, Mail string }
 
 func (v loginPage) policy() string { return v.Passkey.policy() }
 
@@ -400,6 +408,8 @@ type signedOutPage struct {
 	Client clientView
 	Back   string        // a way back that the client has registered; empty: none
 	Frames []oauth.Frame // what the browser has to load before it goes there
+
+	Elsewhere *elsewhereView // nil: there is nowhere else to sign out
 }
 
 // Refresh makes the browser go back by itself, without a script: as soon as the
@@ -459,6 +469,8 @@ var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
 	"create":    createPage{},
+	"join":      joinPage{},
+	"directory": directoryPage{},
 	"factor":    factorPage{},
 	"enrol":     enrolPage{},
 	"codes":     codesPage{},
@@ -489,5 +501,6 @@ var pageData = map[string]any{
 	"data":         dataPage{},
 	"delete":       deletePage{},
 	"deleted":      deletedPage{},
+	"identities":   identitiesPage{Identities: []identityRow{{}}, Connect: []connectRow{{}}},
 	"passkeys":     passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }
