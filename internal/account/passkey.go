@@ -198,8 +198,7 @@ func (a *Accounts) passkeyOf(ctx context.Context, called string) (k model.Passke
 // to guess at a passkey, so nobody has to wait; but nobody fills the log either.
 func (a *Accounts) passkeyFailed(ctx context.Context, p PasskeyAnswer, k model.Passkey, cause error) error {
 	event := model.Event{
-		Actor:  model.Actor{Kind: model.ActorNobody, Address: printable(p.Address, maxAddress)},
-		Action: "passkey.fail", UserID: k.UserID, Detail: "passkey=" + string(k.ID),
+		Actor: stranger(p.Address), Action: "passkey.fail", UserID: k.UserID, Detail: "passkey=" + string(k.ID),
 	}
 	if errors.Is(cause, credential.ErrPasskeyCopied) {
 		event.Action = "passkey.regress"

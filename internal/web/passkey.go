@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -168,6 +167,6 @@ func (s *Web) sendOptions(w http.ResponseWriter, options []byte, err error) erro
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	_, err = w.Write(json.RawMessage(options))
+	_, err = w.Write(options)
 	return err
 }
