@@ -247,6 +247,27 @@ type NewPasskey struct {
 // returns ErrPasskeysOff, ErrPasskeyStale, credential.ErrPasskey, ErrPasskeyTaken,
 // ErrPasskeyMany, ErrInvalid and ErrNoUser.
 func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPasskey) (model.Passkey, error) {
+	k, err := a.newPasskey(ctx, n)
+	if err != nil {
+		return model.Passkey{}, err
+	}
+	err = a.store.Update(ctx, func(tx *store.Tx) error { return a.addPasskey(tx, actor, k) })
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		err = ErrPasskeyTaken
+	case errors.Is(err, store.ErrNotFound):
+		err = ErrNoUser
+	}
+	if err != nil {
+		return model.Passkey{}, err
+	}
+	a.notifyOf(ctx, k.UserID, notice{What: mail.PasskeyAdded, From: actor.Address})
+	return k, nil
+}
+
+// newPasskey checks the answer to AskNewPasskey. Nothing is stored but that it was
+// given.
+func (a *Accounts) newPasskey(ctx context.Context, n NewPasskey) (model.Passkey, error) {
 	name, err := passkeyName(n.Name)
 	if err != nil {
 		return model.Passkey{}, err
@@ -266,17 +287,6 @@ func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPassk
 	if k.Name == "" {
 		k.Name = credential.AuthenticatorName(k.AAGUID)
 	}
-	err = a.store.Update(ctx, func(tx *store.Tx) error { return a.addPasskey(tx, actor, k) })
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		err = ErrPasskeyTaken
-	case errors.Is(err, store.ErrNotFound):
-		err = ErrNoUser
-	}
-	if err != nil {
-		return model.Passkey{}, err
-	}
-	a.notifyOf(ctx, k.UserID, notice{What: mail.PasskeyAdded, From: actor.Address})
 	return k, nil
 }
 

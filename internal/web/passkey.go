@@ -20,6 +20,7 @@ type passkeyView struct {
 	New      bool   // a passkey shall be made
 	Autofill bool   // the browser may offer it in the field of the login
 	Main     bool   // there is no better button on the page
+	Token    string // of the link that leads here; empty: none
 
 	// What browsers are told of passkeys that are no use any more.
 	Site     string // RP ID
