@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/keys"
@@ -471,15 +470,6 @@ func (a *Accounts) dropFactors(tx *store.Tx, actor model.Actor, id model.UserID)
 	return nil
 }
 
-// distrust makes every browser ask for a second factor again, and forgets what is
-// half proven.
-func (a *Accounts) distrust(tx *store.Tx, user model.UserID) error {
-	if err := tx.DistrustDevices(user); err != nil {
-		return err
-	}
-	return tx.DeleteSignIns(user)
-}
-
 func (a *Accounts) changeFactor(ctx context.Context, fn func(*store.Tx) error) error {
 	err := a.store.Update(ctx, fn)
 	if errors.Is(err, store.ErrNotFound) {
@@ -487,10 +477,6 @@ func (a *Accounts) changeFactor(ctx context.Context, fn func(*store.Tx) error) e
 	}
 	return err
 }
-
-// TrustDays is for how many days a browser can be remembered in place of a second
-// factor; 0: it cannot.
-func (a *Accounts) TrustDays() int { return int(a.rememberDevice / int64(24*time.Hour/time.Second)) }
 
 // Offer is the secret of an app, in each form in which apps take it.
 type Offer struct {
