@@ -54,3 +54,16 @@ func (a *Accounts) keepDevice(tx *store.Tx, user model.UserID, cookies map[model
 	}
 	return cookie, tx.DropDevices(user, maxDevices)
 }
+
+// distrust makes every browser ask for a second factor again, and forgets what is
+// half proven.
+func (a *Accounts) distrust(tx *store.Tx, user model.UserID) error {
+	if err := tx.DistrustDevices(user); err != nil {
+		return err
+	}
+	return tx.DeleteSignIns(user)
+}
+
+// TrustDays is for how many days a browser can be remembered in place of a second
+// factor; 0: it cannot.
+func (a *Accounts) TrustDays() int { return int(a.rememberDevice / int64(24*time.Hour/time.Second)) }

@@ -363,3 +363,25 @@ func (s standing) best() int {
 	}
 	return best
 }
+
+// keepMethod refuses to take the last way to sign in away from a person.
+func (a *Accounts) keepMethod(tx *store.Tx, k model.Passkey) error {
+	has, err := tx.PasskeysOf(k.UserID)
+	if err != nil || len(has) > 1 {
+		return err
+	}
+	user, err := tx.User(k.UserID)
+	if err != nil {
+		return err
+	}
+	ways, err := methodsOf(tx, user)
+	if err != nil {
+		return err
+	}
+	for _, m := range a.allowed(ways, user, nil) {
+		if isFirst(m) && m != model.MethodPasskey {
+			return nil
+		}
+	}
+	return ErrLastMethod
+}

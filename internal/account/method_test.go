@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
 )
 
 // What a client takes hides nobody's second factor: a password alone sets up no
@@ -152,5 +153,36 @@ func TestRemovePasskeyDistrusts(t *testing.T) {
 		if p, err = h.Progress(h.ctx(), h.half("ada"), Wanted{Devices: known}); err != nil || p.Missing != Second {
 			h.t.Errorf("it is still remembered: %+v %v", p, err)
 		}
+	})
+}
+
+// Whoever has lost everything is asked for nothing of it any more: a passkey too is
+// what a second factor is proven by.
+func TestResetFactorsTakesPasskeys(t *testing.T) {
+	each(t, func(h house) {
+		h = withPasskeys(h)
+		h.second = model.SecondRequired
+		u := h.user("ada")
+		a, _ := h.passkey(u.ID, "session 1")
+		p, err := h.Progress(h.ctx(), h.half("ada"), Wanted{})
+		h.ok(err)
+		if p.Missing != Second {
+			h.t.Fatalf("%+v", p)
+		}
+		h.ok(h.ResetFactors(h.ctx(), admin, u.ID))
+		if p, err = h.Progress(h.ctx(), h.half("ada"), Wanted{}); err != nil || p.Missing != Enrol {
+			h.t.Errorf("the lost passkey is still asked for: %+v %v", p, err)
+		}
+		h.is(h.prove(a, "r1", ""), ErrPasskeyUnknown)
+		var events []model.Event
+		h.view(func(tx *store.Tx) (err error) { events, err = tx.Events(0, 1000); return err })
+		if !slices.ContainsFunc(events, func(e model.Event) bool {
+			return e.Action == "user.reset_factors" && e.Detail == "apps=0 recovery_codes=0 passkeys=1"
+		}) {
+			h.t.Errorf("%+v", events)
+		}
+		// Somebody who has nothing can be reset as well.
+		h.ok(h.ResetFactors(h.ctx(), admin, u.ID))
+		h.is(h.ResetFactors(h.ctx(), admin, "nobody"), ErrNoUser)
 	})
 }

@@ -68,11 +68,9 @@ func (a *Accounts) Password(ctx context.Context, holder string, t Attempt) error
 		if err != nil {
 			return err
 		}
-		err = a.store.Upkeep(ctx, func(tx *store.Tx) error {
-			return a.proved(tx, holder, Proven{
-				User: p.b.user.ID, Hash: p.b.user.PasswordHash, Remember: t.Remember,
-				Factor: model.Factor{Method: model.MethodPassword, At: p.Session.AuthTime},
-			})
+		err = a.Proved(ctx, holder, Proven{
+			User: p.b.user.ID, Hash: p.b.user.PasswordHash, Remember: t.Remember,
+			Factor: model.Factor{Method: model.MethodPassword, At: p.Session.AuthTime},
 		})
 		if err == nil && p.b.anew != "" {
 			err = a.rehash(ctx, p)

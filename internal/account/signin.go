@@ -183,8 +183,7 @@ func (a *Accounts) Decline(ctx context.Context, holder string) error {
 
 // Finish begins the session for which a holder has proven enough, or begins anew the
 // one that the same person has in this browser, with a new cookie, always. It returns
-// ErrFactor when something is missing, ErrCredentials when the account is gone, and
-// ErrLocked.
+// ErrFactor when something is missing, or the account is gone, and ErrLocked.
 func (a *Accounts) Finish(ctx context.Context, holder string, w Wanted, t Attempt) (Entry, error) {
 	cookie, device := model.NewSecret(cookiePrefix), model.NewSecret(devicePrefix)
 	var in Entry

@@ -33,6 +33,8 @@ func (s *API) adminRoutes(base string) []Route {
 		{base + "/api/users/{id}/reset", s.private(s.admin(oauth.ScopeUsers, s.resetUser), "POST")},
 		{base + "/api/groups", s.private(s.admin(oauth.ScopeUsers, s.groups), "GET")},
 		{base + "/api/users/{id}/reset-factors", s.private(s.admin(oauth.ScopeUsers, s.resetFactors), "POST")},
+		{base + "/api/users/{id}/passkeys", s.private(s.admin(oauth.ScopeUsers, s.passkeys), "GET")},
+		{base + "/api/users/{id}/passkeys/{passkey}", s.private(s.admin(oauth.ScopeUsers, s.removePasskey), "DELETE")},
 		{base + "/api/users/{id}/lock", s.private(s.admin(oauth.ScopeUsers, s.lockUser), "POST")},
 		{base + "/api/users/{id}/unlock", s.private(s.admin(oauth.ScopeUsers, s.unlockUser), "POST")},
 		{base + "/api/users/{id}/sign-out", s.private(s.admin(oauth.ScopeUsers, s.signOutUser), "POST")},
@@ -67,6 +69,8 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 	switch {
 	case errors.Is(err, account.ErrNoUser):
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such user")
+	case errors.Is(err, account.ErrPasskeyUnknown):
+		writeError(w, http.StatusNotFound, oauth.NotFound, "This user has no such passkey")
 	case errors.Is(err, account.ErrNoSession):
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such session, or it is over")
 	case errors.Is(err, account.ErrLoginTaken):

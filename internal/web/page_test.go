@@ -257,6 +257,8 @@ var samplePages = []struct {
 	{"code", codePage{Action: "/recover/1", Title: "T", Text: "X", Again: "/recover", Back: "/sign-in"}, 200, []string{"input[text] code=", "button.primary"}, []string{"Send another letter"}},
 	{"code, wrong", codePage{Status: 422, Action: "/recover/1", Title: "T", Text: "X", Again: "/recover", Error: "No."}, 422, []string{"input[text] code=", "button.primary"}, []string{"No."}},
 	{"password", passwordPage{Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna"}, 200, passwordControls, nil},
+	{"password, or a passkey", passwordPage{Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna", Passkey: &passkeyView{Action: "/link/passkey", New: true, Token: "t-1"}}, 200, passwordControls,
+		[]string{"You can choose a passkey in place of a password.", "Add a passkey"}},
 	{"password, wrong", passwordPage{Status: 422, Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna", Error: "No."}, 422, passwordControls, []string{"No."}},
 	{"done", donePage{Title: "T", Text: "X", Link: "/", Go: "G"}, 200, nil, []string{"T", "X", "G"}},
 	{"link", linkPage{Action: "/link", Token: "t-1", Title: "T", Text: "X", Submit: "S"}, 200, []string{"input[hidden] token=t-1", "button.primary"}, nil},

@@ -79,9 +79,7 @@ func (s *Web) profilePage(r *http.Request, me visitor, p model.Profile) profileP
 		shell: s.shell(r, me), Action: s.base + "/account/profile", Groups: s.profileFields(r, p),
 		Email: me.User.Profile.Email, Verified: me.User.Profile.EmailVerified, Phone: me.User.Profile.PhoneNumberVerified, In: me.User.Profile.Groups,
 	}
-	if s.ours["/account/mail"] {
-		page.Mail = s.base + "/account/mail"
-	}
+	page.Mail = s.base + "/account/mail"
 	return page
 }
 
