@@ -29,6 +29,12 @@ func (a *Accounts) AskMail(ctx context.Context, id model.UserID, address string,
 	if err != nil {
 		return "", err
 	}
+	if followed(user) && !strings.EqualFold(user.Profile.Email, address) { // it becomes their login
+		var wrong ErrInvalid
+		if _, err := newLogin(address); errors.As(err, &wrong) {
+			return "", ErrInvalid{"email", wrong.Reason}
+		}
+	}
 	send, err := a.admitLetter(ctx, address, by.Address)
 	if err != nil {
 		return "", err
@@ -146,6 +152,9 @@ func (a *Accounts) ConfirmMail(ctx context.Context, by Answer) (model.User, erro
 	err = a.update(ctx, func(tx *store.Tx) (err error) {
 		if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
 			return err
+		}
+		if by.User != "" && by.User != c.UserID {
+			return store.ErrNotFound
 		}
 		if before, err = tx.User(c.UserID); err != nil {
 			return err

@@ -58,7 +58,8 @@ type Answer struct {
 	ID, Code string
 	Link     model.Secret
 	Browser  model.Secret
-	Address  string // of the network
+	Address  string       // of the network
+	User     model.UserID // whose it must be; empty: whoever's it is
 }
 
 // draftConfirmation makes a confirmation and what the letter says of it. Nothing is

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -29,6 +30,16 @@ func (a *Accounts) deviceOf(tx *store.Tx, user model.UserID, cookies map[model.U
 		return model.Device{}, nil
 	}
 	return d, err
+}
+
+// Devices lists the browsers that are known to be a person's, the one that was seen
+// last first.
+func (a *Accounts) Devices(ctx context.Context, user model.UserID) (list []model.Device, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.DevicesOf(user, a.unix())
+		return err
+	})
+	return list, err
 }
 
 // keepDevice notes that a person has signed in with a browser. It returns the new

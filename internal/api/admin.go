@@ -83,9 +83,6 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, "The "+err.Error())
 	case errors.Is(err, errUserBody), errors.Is(err, errQuery), errors.Is(err, account.ErrExisting), errors.Is(err, roster.ErrList):
 		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, sentence(err))
-	case errors.Is(err, account.ErrBusy):
-		w.Header().Set("Retry-After", "1")
-		writeError(w, http.StatusServiceUnavailable, oauth.TooManyRequests, "Too many passwords are being hashed: try again")
 	case errors.Is(err, account.ErrLastAdmin):
 		writeError(w, http.StatusConflict, oauth.AccessDenied, "There is no other administrator: make one first")
 	default:

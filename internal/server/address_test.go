@@ -130,6 +130,12 @@ func TestAddressPendingEnds(t *testing.T) {
 				t.Errorf("%s: the address is %s", row.name, got.Profile.Email)
 			}
 		}
+		whose := confirmed(t, h, "whose", "whose@example.com")
+		answer := askMail(t, h, whose.ID, "whose2@example.com")
+		answer.User = "somebody else"
+		if _, err := h.Accounts.ConfirmMail(ctx, answer); !errors.Is(err, account.ErrConfirmation) {
+			t.Errorf("an answer to somebody else's letter: %v", err)
+		}
 		u := confirmed(t, h, "locked", "locked@example.com")
 		if err := h.Accounts.Lock(ctx, servertest.Operator, u.ID); err != nil {
 			t.Fatal(err)
