@@ -124,6 +124,12 @@ func TestMetadataIsKept(t *testing.T) {
 	if n := f.count(path); n != 3 {
 		t.Errorf("asked %d times, want 3", n)
 	}
+	// But not for somebody else who has taken over the address.
+	f.set(func() { f.down, f.metadata = false, func(m map[string]any) { m["issuer"] = "https://evil.example" } })
+	f.clock.advance(2 * time.Hour)
+	if err := ask(); !errors.Is(err, client.ErrIssuer) {
+		t.Errorf("error is %v", err)
+	}
 }
 
 func TestConfig(t *testing.T) {
@@ -144,7 +150,13 @@ func TestConfig(t *testing.T) {
 		"post-logout URI with a script":        func(c *client.Config) { c.PostLogoutRedirectURI = "javascript:alert(1)" },
 		"basic without a secret":               func(c *client.Config) { c.AuthMethod = client.AuthBasic },
 		"none with a secret":                   func(c *client.Config) { c.AuthMethod, c.ClientSecret = client.AuthNone, "x" },
-		"unknown method":                       func(c *client.Config) { c.AuthMethod = "client_secret_jwt" },
+		"unknown method":                       func(c *client.Config) { c.AuthMethod = "client_secret" },
+		"a secret too short to sign":           func(c *client.Config) { c.AuthMethod, c.ClientSecret = client.AuthSecretJWT, strings.Repeat("x", 31) },
+		"two secrets":                          func(c *client.Config) { c.ClientSecret, c.NewSecret = "x", func() (string, error) { return "", nil } },
+		"userinfo signed with a secret":        func(c *client.Config) { c.UserinfoAlgorithm = "HS256" },
+		"tenants and one issuer":               func(c *client.Config) { c.Tenants = func(string) bool { return true } },
+		"a place for tenants and none":         func(c *client.Config) { c.Issuer = "https://id.example/{tenantid}" },
+		"discovery by http":                    func(c *client.Config) { c.Discovery = "http://id.example/meta" },
 		"private_key_jwt without a key":        func(c *client.Config) { c.AuthMethod = client.AuthPrivateKey },
 		"ID tokens without a signature":        func(c *client.Config) { c.IDTokenAlgorithm = "none" },
 		"ID tokens signed with a secret":       func(c *client.Config) { c.IDTokenAlgorithm = "HS256" },

@@ -177,7 +177,7 @@ func (c *Client) FrontChannelLogout() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors "+originOf(c.config.Issuer))
 		q, err := url.ParseQuery(r.URL.RawQuery)
 		sid := q.Get("sid")
-		if err != nil || len(q["iss"]) != 1 || q.Get("iss") != c.config.Issuer || len(q["sid"]) != 1 || sid == "" {
+		if err != nil || len(q["iss"]) != 1 || !c.mayIssue(q.Get("iss")) || len(q["sid"]) != 1 || sid == "" {
 			http.Error(w, "This is not a sign-out of this application's sign-in.", http.StatusBadRequest)
 			return
 		}

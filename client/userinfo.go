@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"slices"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwt"
@@ -28,6 +29,34 @@ type Profile struct {
 	Zoneinfo          string `json:"zoneinfo,omitempty"`
 
 	raw json.RawMessage
+}
+
+// UnmarshalJSON implements json.Unmarshaler. Names are compared exactly, as in an
+// Identity. Some servers write "email_verified" as a string.
+func (p *Profile) UnmarshalJSON(data []byte) error {
+	var claims map[string]json.RawMessage
+	if err := json.Unmarshal(data, &claims); err != nil {
+		return err
+	}
+	*p = Profile{raw: slices.Clone(data)}
+	for name, to := range map[string]*string{
+		"sub": &p.Subject, "name": &p.Name, "given_name": &p.GivenName, "family_name": &p.FamilyName, "nickname": &p.Nickname,
+		"preferred_username": &p.PreferredUsername, "email": &p.Email, "picture": &p.Picture, "locale": &p.Locale, "zoneinfo": &p.Zoneinfo,
+	} {
+		if text, ok := claims[name]; ok {
+			if err := json.Unmarshal(text, to); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	switch verified := string(claims["email_verified"]); verified {
+	case "true", `"true"`:
+		p.EmailVerified = true
+	case "", "null", "false", `"false"`:
+	default:
+		return errors.New("email_verified is not a boolean")
+	}
+	return nil
 }
 
 // Decode reads all that was told into v, a pointer to a struct or map.
@@ -106,15 +135,9 @@ func (c *Client) profile(ctx context.Context, up *upstream, a answer) (Profile, 
 	} else if !a.isJSON() {
 		return Profile{}, fmt.Errorf("%w: not a JSON object of claims", ErrResponse)
 	}
-	p := Profile{raw: a.body}
+	p := Profile{}
 	if json.Unmarshal(a.body, &p) != nil {
 		return Profile{}, fmt.Errorf("%w: not a JSON object of claims", ErrResponse)
-	}
-	// A member "SUB" is another one, though encoding/json would take it.
-	var exact map[string]json.RawMessage
-	p.Subject = ""
-	if json.Unmarshal(a.body, &exact) != nil || json.Unmarshal(exact["sub"], &p.Subject) != nil {
-		return Profile{}, fmt.Errorf("%w: sub is missing", ErrIdentity)
 	}
 	return p, nil
 }

@@ -1,6 +1,6 @@
-// Package interop drives the server with relying parties that others wrote,
-// unmodified. It is a module of its own, so that what they depend on stays out
-// of ours.
+// Package interop drives the server with relying parties that others wrote, and signs
+// people in here with providers that others wrote, unmodified. It is a module of its own,
+// so that what they depend on stays out of ours.
 package interop
 
 import (

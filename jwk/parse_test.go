@@ -73,6 +73,20 @@ func TestParseVectors(t *testing.T) {
 	}
 }
 
+// TestKeyIssuer: whose tokens a key may sign, in the key sets of Microsoft.
+func TestKeyIssuer(t *testing.T) {
+	m := members(t, "rfc7520_3.3.jwk")
+	for _, want := range []string{"", "https://login.example/{tenantid}/v2.0"} {
+		if want != "" {
+			m["issuer"] = want
+		}
+		k, err := jwk.Parse(text(t, m))
+		if err != nil || k.Issuer() != want {
+			t.Errorf("issuer %q, %v; want %q", k.Issuer(), err, want)
+		}
+	}
+}
+
 func equal[T comparable](a, b []T) bool {
 	if len(a) != len(b) {
 		return false
@@ -103,6 +117,7 @@ func TestParseRefuses(t *testing.T) {
 		{"kid empty", rsaPublic, map[string]any{"kid": ""}, jwk.ErrInvalid},
 		{"kid of 1 MB is too long a text", rsaPublic, map[string]any{"kid": strings.Repeat("k", 1<<20)}, jwk.ErrInvalid},
 		{"kid of 2 KB", rsaPublic, map[string]any{"kid": strings.Repeat("k", 2000)}, jwk.ErrInvalid},
+		{"issuer a number", rsaPublic, map[string]any{"issuer": 1}, jwk.ErrInvalid},
 		{"RFC 7517 §4.2: unknown use", rsaPublic, map[string]any{"use": "both"}, jwk.ErrUnsupported},
 		{"RFC 7517 §4.3: key_ops no list", rsaPublic, map[string]any{"key_ops": "verify"}, jwk.ErrInvalid},
 		{"RFC 7517 §4.3: key_ops twice", rsaPublic, map[string]any{"key_ops": []string{"verify", "verify"}}, jwk.ErrInvalid},

@@ -54,7 +54,8 @@ func openGitHub(c Config) (Connector, error) {
 		scopes = append(scopes, "read:org")
 	}
 	k := client.Config{
-		Issuer: site, ClientID: o.ClientID, ClientSecret: c.Secrets["client_secret"].Reveal(), AuthMethod: client.AuthPost,
+		// What it calls itself in its answers, which not every version of it does.
+		Issuer: site + "/login/oauth", ClientID: o.ClientID, ClientSecret: c.Secrets["client_secret"].Reveal(), AuthMethod: client.AuthPost,
 		Scopes:   append(scopes, o.Scopes...),
 		Metadata: &client.Metadata{AuthorizationEndpoint: site + "/login/oauth/authorize", TokenEndpoint: site + "/login/oauth/access_token"},
 	}

@@ -132,6 +132,8 @@ func (o *oauth2) Begin(ctx context.Context, w Wish) (Departure, error) {
 }
 
 func (o *oauth2) Finish(ctx context.Context, kept Kept, a Answer) (Person, error) {
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
 	tokens, _, err := redeem(ctx, o.client, kept, a)
 	if err != nil {
 		return Person{}, err

@@ -136,7 +136,7 @@ func (c Config) proof(k *client.Config, keyID string) error {
 	if err != nil || !key.Private() || key.Symmetric() {
 		return ErrInvalid{"private_key", "is not a private key in PEM or as a JWK"} // and what it is is not told
 	}
-	if key.ID() == "" {
+	if key.ID() == "" || keyID != "" && key.ID() != keyID {
 		if key, err = withID(key, keyID); err != nil {
 			return ErrInvalid{"private_key", "cannot be given a key_id"}
 		}
@@ -223,6 +223,9 @@ func begin(ctx context.Context, c *client.Client, may carries, w Wish, extra url
 // maxMaxAge is the longest age that is asked for, in seconds: a hundred years.
 const maxMaxAge = 100 * 365 * 24 * 3600
 
+// finishTime is how long somebody waits for all that a provider is asked about them.
+const finishTime = 15 * time.Second
+
 // redeem exchanges the code of an answer.
 func redeem(ctx context.Context, c *client.Client, kept Kept, a Answer) (client.Tokens, client.Identity, error) {
 	if err := checkAnswer(a); err != nil {
@@ -237,6 +240,8 @@ func redeem(ctx context.Context, c *client.Client, kept Kept, a Answer) (client.
 }
 
 func (o *oidc) Finish(ctx context.Context, kept Kept, a Answer) (Person, error) {
+	ctx, cancel := context.WithTimeout(ctx, finishTime)
+	defer cancel()
 	tokens, id, err := redeem(ctx, o.client, kept, a)
 	if err != nil {
 		return Person{}, err
