@@ -47,7 +47,7 @@ var mayImport = map[string]string{
 	"internal/web":                       "language, account, device, registration, oauth, model, theme, mail, credential",
 	"internal/api":                       "registration, oauth, account, signal, model, resource",
 	"internal/server":                    "language, store, model, audit, device, keys, signal, upstream, mail, fetch, account, registration, oauth, web, api, debugger, library, client, resource, theme",
-	"internal/servertest":                "server, client, account, model, store/storetest, mail",
+	"internal/servertest":                "server, client, account, model, store/storetest, mail, jwa, jwk",
 	"cmd/ostiary":                        "server, audit, account, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail, device",
 	"examples/*":                         "library, client, resource",
 	"bench/kickout":                      "resource",
