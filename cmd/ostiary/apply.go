@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
@@ -19,11 +20,12 @@ import (
 )
 
 // clientsFile is what ostiary apply reads and ostiary client export writes: the
-// applications under the names of their registered metadata. The transmitters are
-// read only.
+// applications under the names of their registered metadata. The transmitters and the
+// identity providers are read only.
 type clientsFile struct {
 	Clients      []json.RawMessage `json:"clients"`
 	Transmitters []json.RawMessage `json:"transmitters,omitempty"`
+	Upstreams    []json.RawMessage `json:"upstreams,omitempty"`
 }
 
 // fileClient is one of them.
@@ -33,11 +35,12 @@ type fileClient struct {
 	model.ClientSettings
 }
 
-// appliedClient is a line of the JSON answer of ostiary apply: a client, or a
-// transmitter.
+// appliedClient is a line of the JSON answer of ostiary apply: a client, a transmitter,
+// or an identity provider.
 type appliedClient struct {
 	ID          model.ClientID      `json:"client_id,omitempty"`
 	Transmitter model.TransmitterID `json:"transmitter,omitempty"`
+	Upstream    model.UpstreamID    `json:"upstream,omitempty"`
 
 	Change string            `json:"change"` // "create", "update" or "delete"
 	From   map[string]string `json:"from,omitempty"`
@@ -50,7 +53,8 @@ func (sh shell) apply() *cli.Command {
 		Name: "apply", Usage: "make the applications as a file says: shows the difference, then reconciles",
 		Description: "The file is YAML (or JSON): clients: with a list of applications, each with its client_id and its\n" +
 			"settings under the names of OpenID Connect (client_name, redirect_uris, …); ostiary client export writes one.\n" +
-			"It may have transmitters: as well, other servers whose security events are acted on.\n" +
+			"It may have transmitters: as well, other servers whose security events are acted on,\n" +
+			"and upstreams:, identity providers whose people may sign in here.\n" +
 			"All of it happens, or nothing. Doing it twice is the same as doing it once.",
 		Flags: append(places(),
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE` with the applications; - is standard input", Required: true, TakesFile: true},
@@ -60,7 +64,7 @@ func (sh shell) apply() *cli.Command {
 		),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			path := a.command.String("file")
-			wanted, others, err := sh.readClients(path)
+			wanted, file, err := sh.readClients(path)
 			if err != nil {
 				return err
 			}
@@ -73,7 +77,10 @@ func (sh shell) apply() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if p.transmitters, err = sh.planTransmitters(ctx, a, path, others); err != nil {
+			if p.transmitters, err = sh.planTransmitters(ctx, a, path, file.Transmitters); err != nil {
+				return err
+			}
+			if p.upstreams, err = sh.planUpstreams(ctx, a, path, file.Upstreams); err != nil {
 				return err
 			}
 			return sh.carryOut(ctx, a, p)
@@ -85,6 +92,7 @@ func (sh shell) apply() *cli.Command {
 type applying struct {
 	clients      []registration.Change
 	transmitters []signal.TransmitterChange
+	upstreams    []federation.Change
 }
 
 // carryOut shows a plan, asks, and does it.
@@ -92,20 +100,27 @@ func (sh shell) carryOut(ctx context.Context, a admin, p applying) error {
 	plan := p.clients
 	asJSON, dry := a.command.Bool("json"), a.command.Bool("dry-run")
 	if !asJSON {
-		if len(plan) > 0 || len(p.transmitters) == 0 {
+		if len(plan) > 0 || len(p.transmitters)+len(p.upstreams) == 0 {
 			sh.showPlan(plan)
 		}
 		sh.showTransmitters(p.transmitters)
+		sh.showUpstreams(p.upstreams)
 	}
 	secrets := map[model.ClientID]model.Secret{}
-	if len(plan)+len(p.transmitters) > 0 && !dry {
+	if len(plan)+len(p.transmitters)+len(p.upstreams) > 0 && !dry {
 		if err := sh.confirm(a.command.Bool("yes"), "Make these changes?"); err != nil {
 			return err
 		}
 		var err error
-		also := func(tx *store.Tx) error { return a.Receiver.CarryOut(tx, a.actor, p.transmitters) }
+		also := func(tx *store.Tx) error {
+			if err := a.Receiver.CarryOut(tx, a.actor, p.transmitters); err != nil {
+				return err
+			}
+			return a.Federation.CarryOut(tx, a.actor, p.upstreams)
+		}
 		secrets, err = a.Registrar.Apply(ctx, a.actor, plan, also)
-		if errors.Is(err, registration.ErrChanged) || errors.Is(err, signal.ErrChanged) || errors.Is(err, signal.ErrTransmitterTaken) {
+		if errors.Is(err, registration.ErrChanged) || errors.Is(err, signal.ErrChanged) || errors.Is(err, signal.ErrTransmitterTaken) ||
+			errors.Is(err, federation.ErrChanged) || errors.Is(err, federation.ErrUpstreamTaken) {
 			return fmt.Errorf("%w: nothing was changed; run it again", err)
 		}
 		if err != nil {
@@ -124,6 +139,9 @@ func (sh shell) carryOut(ctx context.Context, a admin, p applying) error {
 				one.Secret = c.Secret.Reveal()
 			}
 			done = append(done, one)
+		}
+		for _, c := range p.upstreams {
+			done = append(done, appliedClient{Upstream: c.ID, Change: upstreamVerb(c)})
 		}
 		return sh.printJSON(done)
 	}
@@ -243,29 +261,27 @@ func (sh shell) showPlan(plan []registration.Change) {
 
 // readClients reads a file of applications. What it does not know is an error,
 // for a misspelt setting would otherwise leave a default in its place.
-func (sh shell) readClients(path string) ([]model.Client, []json.RawMessage, error) {
+func (sh shell) readClients(path string) (list []model.Client, file clientsFile, err error) {
 	data, err := sh.readFileOrInput(path)
 	if err != nil {
-		return nil, nil, usagef("--file: %v", err)
+		return nil, file, usagef("--file: %v", err)
 	}
 	text, err := yaml.YAMLToJSON(data)
 	if err != nil {
 		reason, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-		return nil, nil, usagef("%s: %s", path, reason)
+		return nil, file, usagef("%s: %s", path, reason)
 	}
-	var file clientsFile
 	if err := strict(text, &file); err != nil {
-		return nil, nil, usagef("%s must hold clients: and below it a list of applications (%v)", path, err)
+		return nil, file, usagef("%s must hold clients: and below it a list of applications (%v)", path, err)
 	}
-	var list []model.Client
 	for i, raw := range file.Clients {
 		c, err := readClient(raw)
 		if err != nil {
-			return nil, nil, usagef("%s: the application %s: %v", path, placeOf(raw, i), err)
+			return nil, file, usagef("%s: the application %s: %v", path, placeOf(raw, i), err)
 		}
 		list = append(list, c)
 	}
-	return list, file.Transmitters, nil
+	return list, file, nil
 }
 
 func (sh shell) readFileOrInput(path string) ([]byte, error) {

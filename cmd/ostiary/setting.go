@@ -89,7 +89,7 @@ var known = []setting{
 	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", signUp},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
 	{"places", groupPeople, "CSV `FILE` of networks and the names of their places, such as 192.0.2.0/24,Kyiv office, for the page of sessions", "", "none", networkPlaces},
-	{"sign-in-methods", groupPeople, "`METHODS` by which people may prove who they are, of password, passkey, mail, totp and recovery_code, separated by commas", "", "all", signInMethods},
+	{"sign-in-methods", groupPeople, "`METHODS` by which people may prove who they are, of password, passkey, mail, totp, recovery_code and upstream, separated by commas", "", "all", signInMethods},
 	{"second-factor", groupPeople, "`WHEN` a second factor is asked: off, optional (of whoever has an app for codes) or required (of everybody)", model.SecondOptional, "", choice(func(s *settings) *string { return &s.SecondFactor }, model.SecondOff, model.SecondOptional, model.SecondRequired)},
 	{"remember-device", groupPeople, "`TIME` for which people may have a browser remembered in place of a second factor, such as 30d, or off", "off", "", rememberDevice},
 

@@ -39,6 +39,7 @@ func tree(sh shell) *cli.Command {
 					},
 				},
 			},
+			sh.upstream(),
 			sh.transmitter(),
 			{
 				Name: "key", Usage: "the keys that sign tokens", Flags: places(),

@@ -21,7 +21,7 @@ func (sh shell) user() *cli.Command {
 		Commands: []*cli.Command{
 			sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
 			sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userResetFactors(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
-			sh.userImport(), sh.userExport(),
+			sh.userImport(), sh.userExport(), sh.userIdentities(), sh.userConnect(), sh.userDisconnect(),
 		},
 	}
 }

@@ -108,6 +108,7 @@ const (
 	NotZone          Reason = "must be a time zone such as Europe/Kyiv"
 	NotLocale        Reason = "must be a language tag such as uk-UA"
 	NotPhone         Reason = "must be a number such as +380 44 123 4567"
+	NotYours         Reason = "must not be an e-mail address that is not known to be its person's"
 	Unseen           Reason = "has characters that cannot be seen, or that turn the direction of writing"
 	Mixed            Reason = "mixes letters of two alphabets in one word"
 )

@@ -71,14 +71,14 @@ func (a *Accounts) checkPolicy(p model.SignInPolicy) error {
 		return ErrInvalid{"methods", "must be sign-in methods of this server"}
 	}
 	if len(p.Methods) > 0 && !slices.ContainsFunc(p.Methods, isFirst) {
-		return ErrInvalid{"methods", "must have one to begin with: password, passkey or mail"}
+		return ErrInvalid{"methods", "must have one to begin with: password, passkey, mail or upstream"}
 	}
 	return nil
 }
 
 // isFirst reports whether a sign-in can begin with a method.
 func isFirst(m model.Method) bool {
-	return m == model.MethodPassword || m == model.MethodPasskey || m == model.MethodMail
+	return m == model.MethodPassword || m == model.MethodPasskey || m == model.MethodMail || m == model.MethodUpstream
 }
 
 // isOwned reports whether a method is a second factor that people set up.
@@ -90,13 +90,16 @@ func acrOf(factors []model.Factor) string {
 		return slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == m })
 	}
 	verified := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodPasskey && f.Verified })
+	trusted := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodUpstream && f.Verified })
 	code := has(model.MethodTOTP) || has(model.MethodRecovery)
 	switch password, mail := has(model.MethodPassword), has(model.MethodMail); {
-	case verified, password && has(model.MethodPasskey):
+	case verified, (password || has(model.MethodUpstream)) && has(model.MethodPasskey):
 		return ACRPhishingResistant
-	case password && (code || mail), mail && (code || has(model.MethodPasskey)):
+	case trusted, (password || has(model.MethodUpstream)) && code, password && mail, mail && (code || has(model.MethodPasskey)):
 		return ACRMulti
-	case password:
+	case password, has(model.MethodUpstream):
+		// An account elsewhere is a password that was typed elsewhere. A letter beside
+		// it is nothing more: whoever reads one's mail often has the account as well.
 		return ACRPassword
 	case mail:
 		return ACRMail
@@ -122,7 +125,7 @@ func amrOf(factors []model.Factor) []string {
 			add("pwd")
 		case f.Method == model.MethodPasskey:
 			add("pop")
-		case f.Method != model.MethodDevice:
+		case f.Method != model.MethodDevice && f.Method != model.MethodUpstream: // what was not told is not known
 			add("otp")
 		}
 	}
@@ -158,6 +161,10 @@ func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	elsewhere, err := tx.CountIdentities(user.ID)
+	if err != nil {
+		return nil, err
+	}
 	if len(keys) > 0 {
 		has = append(has, model.MethodPasskey)
 	}
@@ -166,6 +173,9 @@ func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
 	}
 	if user.PasswordHash != "" {
 		has = append(has, model.MethodPassword)
+	}
+	if elsewhere > 0 {
+		has = append(has, model.MethodUpstream)
 	}
 	if codes > 0 {
 		has = append(has, model.MethodRecovery)
@@ -318,7 +328,10 @@ func (a *Accounts) missing(s standing, w Wanted, declined bool) (m Lack, by []mo
 func (s standing) towards(need int) (Lack, []model.Method) {
 	reach := func(methods []model.Method, need int) (list []model.Method) {
 		for _, m := range methods {
-			with := s.count(append(slices.Clone(s.factors), model.Factor{Method: m, Verified: true}))
+			if m == model.MethodUpstream {
+				continue // people begin with it, at the sign-in page
+			}
+			with := s.count(append(slices.Clone(s.factors), model.Factor{Method: m, Verified: m == model.MethodPasskey}))
 			if r := rank(acrOf(with)); r >= need && r > rank(acrOf(s.factors)) {
 				list = append(list, m)
 			}

@@ -33,44 +33,46 @@ var (
 // that hold for all of them. rule returns a reason, or nothing.
 type claim struct {
 	name  string
-	value string
+	value *string
 	rule  func(string) Reason
+}
+
+// claimsOf are the texts of a profile, OpenID Connect Core §5.1.
+func claimsOf(p *model.Profile) []claim {
+	claims := []claim{
+		{"name", &p.Name, oneLine},
+		{"given_name", &p.GivenName, oneLine},
+		{"family_name", &p.FamilyName, oneLine},
+		{"middle_name", &p.MiddleName, oneLine},
+		{"nickname", &p.Nickname, oneLine},
+		{"preferred_username", &p.PreferredUsername, oneLine},
+		{"profile", &p.Page, webAddress},
+		{"picture", &p.Picture, webAddress},
+		{"website", &p.Website, webAddress},
+		{"gender", &p.Gender, oneLine},
+		{"birthdate", &p.Birthdate, birthdate},
+		{"zoneinfo", &p.Zoneinfo, matches(zoneinfo, NotZone)},
+		{"locale", &p.Locale, locale},
+		{"email", &p.Email, email},
+		{"phone_number", &p.PhoneNumber, matches(phoneNumber, NotPhone)},
+	}
+	if a := p.Address; a != nil {
+		claims = append(claims, []claim{
+			{"address.formatted", &a.Formatted, lines},
+			{"address.street_address", &a.StreetAddress, lines},
+			{"address.locality", &a.Locality, oneLine},
+			{"address.region", &a.Region, oneLine},
+			{"address.postal_code", &a.PostalCode, oneLine},
+			{"address.country", &a.Country, oneLine},
+		}...)
+	}
+	return claims
 }
 
 // checkProfile holds a profile against OpenID Connect Core §5.1. It returns
 // ErrInvalid.
 func checkProfile(p model.Profile) error {
-	claims := []claim{
-		{"name", p.Name, oneLine},
-		{"given_name", p.GivenName, oneLine},
-		{"family_name", p.FamilyName, oneLine},
-		{"middle_name", p.MiddleName, oneLine},
-		{"nickname", p.Nickname, oneLine},
-		{"preferred_username", p.PreferredUsername, oneLine},
-		{"profile", p.Page, webAddress},
-		{"picture", p.Picture, webAddress},
-		{"website", p.Website, webAddress},
-		{"gender", p.Gender, oneLine},
-		{"birthdate", p.Birthdate, birthdate},
-		{"zoneinfo", p.Zoneinfo, matches(zoneinfo, NotZone)},
-		{"locale", p.Locale, locale},
-		{"email", p.Email, email},
-		{"phone_number", p.PhoneNumber, matches(phoneNumber, NotPhone)},
-	}
-	if a := p.Address; a != nil {
-		claims = append(claims, []claim{
-			{"address.formatted", a.Formatted, lines},
-			{"address.street_address", a.StreetAddress, lines},
-			{"address.locality", a.Locality, oneLine},
-			{"address.region", a.Region, oneLine},
-			{"address.postal_code", a.PostalCode, oneLine},
-			{"address.country", a.Country, oneLine},
-		}...)
-	}
-	for _, c := range claims {
-		if c.value == "" {
-			continue
-		}
+	for _, c := range claimsOf(&p) {
 		if reason := c.check(); reason != "" {
 			return ErrInvalid{c.name, reason}
 		}
@@ -84,14 +86,18 @@ func checkProfile(p model.Profile) error {
 	return checkGroups(p.Groups)
 }
 
+// check returns a reason, or nothing; there is nothing wrong with what is not told.
 func (c claim) check() Reason {
-	if len(c.value) > maxClaim {
+	switch v := *c.value; {
+	case v == "":
+		return ""
+	case len(v) > maxClaim:
 		return ClaimLong
-	}
-	if !utf8.ValidString(c.value) {
+	case !utf8.ValidString(v):
 		return NotText
+	default:
+		return c.rule(v)
 	}
-	return c.rule(c.value)
 }
 
 func checkGroups(groups []string) error {

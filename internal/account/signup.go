@@ -84,16 +84,7 @@ func (a *Accounts) applicant(name string, t Attempt) (model.User, error) {
 // is hashed. While there is no account yet nobody signs up: the first one is the
 // administrator's, by the setup link.
 func (a *Accounts) admit(ctx context.Context, login, address string) error {
-	now := a.unix()
-	var tries int64
-	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		tries, err = tx.Tally("sign-up "+model.Neighbourhood(address), now, now+int64(signUpWindow/time.Second))
-		return err
-	})
-	if err == nil && tries > int64(a.signUpLimit) {
-		err = ErrSignUpLimit
-	}
-	if err != nil {
+	if err := a.AdmitSignUp(ctx, address); err != nil {
 		return err
 	}
 	return a.store.View(ctx, func(tx *store.Tx) error {
@@ -113,4 +104,19 @@ func (a *Accounts) admit(ctx context.Context, login, address string) error {
 		}
 		return err
 	})
+}
+
+// AdmitSignUp counts a try of somebody at a network address to get an account. It
+// returns ErrSignUpLimit.
+func (a *Accounts) AdmitSignUp(ctx context.Context, address string) error {
+	now := a.unix()
+	var tries int64
+	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		tries, err = tx.Tally("sign-up "+model.Neighbourhood(address), now, now+int64(signUpWindow/time.Second))
+		return err
+	})
+	if err == nil && tries > int64(a.signUpLimit) {
+		err = ErrSignUpLimit
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -77,6 +78,16 @@ func (a *Accounts) newGuess(kind string, user model.User, t Attempt) guess {
 		g.counts = append(g.counts, count{kind + " " + g.who, freeOfPerson, 0, false})
 	}
 	return g
+}
+
+// elsewhere makes a guess one at a password that another house compares: a login there
+// is not one of ours, and its counts are not those of who has it here.
+func (g *guess) elsewhere(where, login string) {
+	was := g.who
+	g.who = model.Secret(where + " " + login).Hash()
+	for i := range g.counts {
+		g.counts[i].name = strings.Replace(g.counts[i].name, was, g.who, 1)
+	}
 }
 
 // pauses names the count that stands while nobody may try.

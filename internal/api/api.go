@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
@@ -25,16 +26,17 @@ import (
 // Config says what the endpoints work with; all but Logger and MaxFollowers is
 // required.
 type Config struct {
-	Registrar *registration.Registrar
-	Authority *oauth.Authority
-	Accounts  *account.Accounts
-	Streams   *signal.Streams
-	Receiver  *signal.Receiver
-	Keys      KeySet
-	Feed      *signal.Feed
-	Logger    *slog.Logger                 // nil: slog.Default
-	RequestID func(r *http.Request) string // names a request in the log
-	Address   func(r *http.Request) string // of the caller
+	Registrar  *registration.Registrar
+	Authority  *oauth.Authority
+	Accounts   *account.Accounts
+	Federation *federation.Federation
+	Streams    *signal.Streams
+	Receiver   *signal.Receiver
+	Keys       KeySet
+	Feed       *signal.Feed
+	Logger     *slog.Logger                 // nil: slog.Default
+	RequestID  func(r *http.Request) string // names a request in the log
+	Address    func(r *http.Request) string // of the caller
 
 	MaxFollowers int // how often one client may follow the revocation feed at once, at this node; 0: 100
 }
@@ -54,8 +56,8 @@ type API struct {
 
 // New returns the endpoints.
 func New(c Config) (*API, error) {
-	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("api: Registrar, Authority, Accounts, Streams, Receiver, Keys, Feed, RequestID and Address are required")
+	if c.Registrar == nil || c.Authority == nil || c.Accounts == nil || c.Federation == nil || c.Streams == nil || c.Receiver == nil || c.Keys == nil || c.Feed == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("api: Registrar, Authority, Accounts, Federation, Streams, Receiver, Keys, Feed, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -104,6 +106,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)
+	routes = append(routes, s.upstreamRoutes(base)...)
 	routes = append(routes, s.streams...)
 	if base != "" {
 		// Some clients append the second one too, and put the first between.

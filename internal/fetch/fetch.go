@@ -75,6 +75,14 @@ func New(c Config) *http.Client {
 	}
 }
 
+// Dialer returns what connects to servers of other protocols, guarded as c says.
+func Dialer(c Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	return (&net.Dialer{Timeout: c.Timeout, ControlContext: c.control}).DialContext
+}
+
 // control sees the address that is about to be connected to.
 func (c Config) control(_ context.Context, network, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)

@@ -21,6 +21,12 @@ const (
 	PurposeTransmitter  Purpose = "transmitter"   // under the id of the transmitter
 	PurposeTOTP         Purpose = "totp"          // under the id of the app, or of the person who sets it up
 
+	PurposeUpstream Purpose = "upstream"          // the secrets of an identity provider, under its id
+	PurposeVisit    Purpose = "upstream-visit"    // what a connector has to know, and what came back; under the hash of the state
+	PurposeStranger Purpose = "upstream-stranger" // under the holder
+	PurposeStay     Purpose = "upstream-stay"     // under the id of the stay
+	PurposeTokens   Purpose = "upstream-tokens"   // under the id of the identity
+
 	purposeCheck      Purpose = "check"
 	purposeSigningKey Purpose = "signing-key"
 )
@@ -51,7 +57,8 @@ func (r *Ring) Unseal(purpose Purpose, id, sealed string) ([]byte, error) {
 
 // seal encrypts text with AES-256-GCM under a random nonce. A key used with
 // random nonces is good for 2^32 messages; a server seals a few dozen keys a
-// year, and one secret for each client that needs it.
+// year, one secret for each client that needs it, and a few texts for each sign-in at
+// an identity provider: a hundred million a year for ten years.
 func (m Master) seal(purpose Purpose, id string, text []byte) (string, error) {
 	aead, err := m.aead()
 	if err != nil {

@@ -43,7 +43,9 @@ const (
 	TOTPGone      What = "totp_removed"
 	RecoveryCodes What = "recovery_codes" // there are new ones
 	RecoveryUsed  What = "recovery_used"  // one was used
-	Address       What = "address"        // the address of these letters was confirmed, or changed
+	IdentityAdded What = "identity_added" // they can sign in with an account that they have elsewhere
+	IdentityGone  What = "identity_removed"
+	Address       What = "address" // the address of these letters was confirmed, or changed
 )
 
 // Letter is one message to one person. What stands in it comes from our own texts:
@@ -91,6 +93,8 @@ var changes = map[What]string{
 	TOTPGone:      "letter.changed.totp.removed",
 	RecoveryCodes: "letter.changed.codes.new",
 	RecoveryUsed:  "letter.changed.codes.used",
+	IdentityAdded: "letter.changed.identity.added",
+	IdentityGone:  "letter.changed.identity.removed",
 	Address:       "letter.changed.address",
 }
 

@@ -129,6 +129,9 @@ type ClientSettings struct {
 	SignInMethods []string `json:"sign_in_methods,omitempty"` // how its people may prove who they are (Method); empty: in any way
 	RequiredACR   string   `json:"required_acr,omitempty"`    // the least that they have to prove
 
+	IdentityProviders []string `json:"identity_providers,omitempty"` // by which of them its people may sign in (UpstreamID); empty: by all
+	IDPHint           string   `json:"idp_hint,omitempty"`           // to which they are sent, where its request names none
+
 	OfflinePolicy string `json:"offline_access_policy,omitempty"` // OfflineSurvives or OfflineEnds; empty: the server's
 
 	// The look of the pages on which people sign in to it; empty: the

@@ -11,12 +11,13 @@ const (
 	ActorNobody ActorKind = "anonymous"
 
 	ActorTransmitter ActorKind = "transmitter" // another server, whose security event we act on
+	ActorUpstream    ActorKind = "upstream"    // an identity provider, whose word we take
 )
 
 // Actor is who does something: every rule that changes anything asks for one.
 type Actor struct {
 	Kind    ActorKind
-	ID      string // UserID, ClientID, TransmitterID, operating system user, or empty
+	ID      string // UserID, ClientID, TransmitterID, UpstreamID, operating system user, or empty
 	Address string // network address, if it came over one
 }
 

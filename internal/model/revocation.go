@@ -33,8 +33,9 @@ const (
 	CauseReuseDetected    Cause = "reuse_detected"
 	CauseRevoked          Cause = "revoked" // by the client, RFC 7009, or by the person, who withdrew what they allowed it
 	CausePolicy           Cause = "policy"
-	CauseExpired          Cause = "expired" // idle or old, by itself
-	CauseSignal           Cause = "signal"  // a security event of another server
+	CauseExpired          Cause = "expired"  // idle or old, by itself
+	CauseSignal           Cause = "signal"   // a security event of another server
+	CauseUpstream         Cause = "upstream" // the person signed out at the identity provider by which they came
 )
 
 // Revocation is one entry of the revocation log. It is written in the same

@@ -23,6 +23,10 @@ const (
 	CredentialApp      = "app"
 	CredentialPlatform = "fido2-platform"
 	CredentialRoaming  = "fido2-roaming"
+
+	// CredentialFederated is an account elsewhere. It is none of the standard's types,
+	// which may be added to.
+	CredentialFederated = "federated"
 )
 
 // Signal is a fact that the receiver of a stream is to be told. It waits there,

@@ -9,6 +9,7 @@ const (
 	MethodMail     Method = "mail" // a code or a link that was mailed
 	MethodTOTP     Method = "totp" // RFC 6238
 	MethodRecovery Method = "recovery_code"
+	MethodUpstream Method = "upstream" // an identity provider said so
 
 	// MethodDevice is no proof: the browser is remembered, and where a policy alone
 	// asks for a second factor it does without one.
@@ -17,7 +18,7 @@ const (
 
 // Methods lists all ways in which people can prove who they are.
 func Methods() []Method {
-	return []Method{MethodPassword, MethodPasskey, MethodMail, MethodTOTP, MethodRecovery}
+	return []Method{MethodPassword, MethodPasskey, MethodMail, MethodTOTP, MethodRecovery, MethodUpstream}
 }
 
 // How people can prove who they are ("acr", OpenID Connect Core §2).
@@ -38,8 +39,12 @@ func ACRs() []string { return []string{ACRMail, ACRPassword, ACRMulti, ACRPhishi
 type Factor struct {
 	Method   Method   `json:"method"`
 	At       int64    `json:"at"`
-	Verified bool     `json:"verified,omitempty"` // of a passkey: its device made sure that it was its owner (WebAuthn §6.1, UV)
+	Verified bool     `json:"verified,omitempty"` // of a passkey: its device made sure that it was its owner (WebAuthn §6.1, UV); of an upstream: it told of two factors, and its word is taken
 	AMR      []string `json:"amr,omitempty"`      // RFC 8176 §2; empty: the method says it
+
+	Upstream UpstreamID `json:"upstream,omitempty"` // that said so
+	Stay     string     `json:"stay,omitempty"`     // ID of the Stay over there; empty: none is known
+	Until    int64      `json:"until,omitempty"`    // no session stands on it longer; 0: it does not end by itself
 }
 
 // SignIn is what has been proven on the way to a session. It is kept under its

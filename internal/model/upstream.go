@@ -12,6 +12,8 @@ type Upstream struct {
 	CreatedAt int64      `json:"created_at"`
 	UpdatedAt int64      `json:"updated_at"`
 	Disabled  bool       `json:"disabled,omitempty"`
+	Sealed    string     `json:"-"` // its secrets; empty: it has none
+	Health    Health     `json:"health,omitzero"`
 	UpstreamSettings
 }
 
@@ -60,15 +62,72 @@ type Mapping struct {
 	Keep bool `json:"keep,omitempty"`
 }
 
-// Identity is a person as a provider knows them. The pair of UpstreamID and Subject
-// is one person's for ever (OpenID Connect Core §5.7).
+// IdentityID names an identity; what the provider calls it is its Subject.
+type IdentityID string
+
+// Identity is a person as a provider knows them. What a provider says under one
+// Subject is one person's for ever (OpenID Connect Core §5.7).
 type Identity struct {
+	ID         IdentityID `json:"id"`
 	UpstreamID UpstreamID `json:"upstream"`
 	Issuer     string     `json:"issuer"` // that said so; another one is another person
 	Subject    string     `json:"subject"`
 	UserID     UserID     `json:"user_id"`
-	Name       string     `json:"name,omitempty"` // by which the person would know it: a mail address, a login
+	Name       string     `json:"name,omitempty"`   // by which the person would know it: a mail address, a login
+	Groups     []string   `json:"groups,omitempty"` // of ours in which they are by its word
 	CreatedAt  int64      `json:"created_at"`
 	UsedAt     int64      `json:"used_at,omitempty"`
 	Tokens     string     `json:"-"` // sealed; empty: none are kept
+}
+
+// What a visit is for.
+const (
+	VisitSignIn  = "sign-in"
+	VisitConnect = "connect" // an identity for somebody who is signed in
+	VisitLeave   = "leave"   // to sign out there as well
+)
+
+// Visit is a browser that has gone to a provider, from which it is to come back.
+type Visit struct {
+	StateHash   string // Secret.Hash of what comes back with the answer
+	BrowserHash string // Secret.Hash of the cookie of the browser that went
+	UpstreamID  UpstreamID
+	Holder      string // under which is noted what was proven
+	Purpose     string
+	UserID      UserID    // who connects; empty: nobody
+	SessionID   SessionID // of theirs, in which they do
+	Kept        string    // what its connector has to know; sealed
+	Answer      string    // that came without the cookie; sealed; empty: none did
+	ExpiresAt   int64
+}
+
+// Stranger is somebody of whom a provider has told, and who is not known here yet.
+type Stranger struct {
+	Holder     string
+	UpstreamID UpstreamID
+	UserID     UserID // whose account has their address; empty: nobody's
+	Content    string // who they are over there; sealed
+	ExpiresAt  int64
+}
+
+// Stay is a session at a provider. Those of ours that stand on it end with it.
+type Stay struct {
+	ID         string
+	UpstreamID UpstreamID
+	Holder     string    // of the sign-in that tells of it
+	SessionID  SessionID // of ours; empty: none has begun yet
+	Issuer     string
+	Subject    string
+	Session    string // what the provider calls it; empty: it does not tell
+	Hint       string // with what it is ended there; sealed; empty: with nothing
+	ExpiresAt  int64
+}
+
+// Health is how a provider fares.
+type Health struct {
+	Failures     int64  `json:"failures,omitempty"`      // in a row
+	FailingSince int64  `json:"failing_since,omitempty"` // 0: it does not
+	RetryAt      int64  `json:"retry_at,omitempty"`      // nobody is sent there until then, and one then
+	Problem      string `json:"problem,omitempty"`       // what went wrong last
+	WorkedAt     int64  `json:"worked_at,omitempty"`     // when it last did; written now and then
 }

@@ -17,12 +17,13 @@ const (
 // The scopes by which this server itself is asked for things that only programs of
 // the operator may do. An operator gives them to a client; nobody registers for one.
 const (
-	ScopeFeed     = "ostiary:feed"     // to follow the revocation feed
-	ScopeSessions = "ostiary:sessions" // to list and end sessions
-	ScopeUsers    = "ostiary:users"    // to list people, to lock, unlock and sign them out
-	ScopeRevoke   = "ostiary:revoke"   // to put somebody out everywhere
-	ScopeSSFRead  = "ssf.read"         // CAEP Interoperability Profile §2.7.2
-	ScopeSSF      = "ssf.manage"       // likewise
+	ScopeFeed      = "ostiary:feed"      // to follow the revocation feed
+	ScopeSessions  = "ostiary:sessions"  // to list and end sessions
+	ScopeUsers     = "ostiary:users"     // to list people, to lock, unlock and sign them out
+	ScopeUpstreams = "ostiary:upstreams" // to set up identity providers
+	ScopeRevoke    = "ostiary:revoke"    // to put somebody out everywhere
+	ScopeSSFRead   = "ssf.read"          // CAEP Interoperability Profile §2.7.2
+	ScopeSSF       = "ssf.manage"        // likewise
 )
 
 // own reports whether a scope is for what this server itself is asked.

@@ -15,7 +15,7 @@ import (
 var operatorAlone = []string{
 	"scopes", "audiences", "resources", "first_party", "challenge", "access_token_life", "refresh_token_idle", "refresh_token_life", "software_statement",
 	"assertion_audience", "offline_access_policy", "groups_claim", "groups_prefix", "group_roles", "groups_in",
-	"sign_in_methods", "required_acr",
+	"sign_in_methods", "required_acr", "identity_providers", "idp_hint",
 	"theme_accent", "theme_accent_dark", "theme_background", "theme_background_dark", "theme_style_sheet",
 }
 

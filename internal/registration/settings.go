@@ -90,7 +90,7 @@ func checkClientTexts(s model.ClientSettings) error {
 	lists := map[string][]string{
 		"scopes": s.Scopes, "audiences": s.Audiences, "resources": s.Resources, "redirect_uris": s.RedirectURIs,
 		"post_logout_redirect_uris": s.PostLogoutRedirectURIs, "grant_types": s.GrantTypes, "response_types": s.ResponseTypes,
-		"contacts": s.Contacts, "request_uris": s.RequestURIs, "default_acr_values": s.DefaultACRValues, "sign_in_methods": s.SignInMethods,
+		"contacts": s.Contacts, "request_uris": s.RequestURIs, "default_acr_values": s.DefaultACRValues, "sign_in_methods": s.SignInMethods, "identity_providers": s.IdentityProviders,
 	}
 	for name, list := range lists {
 		if len(list) > maxList {

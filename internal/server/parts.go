@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/audit"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/language"
@@ -29,17 +30,18 @@ import (
 // Parts are the opened rooms of the house: what the commands that administer
 // an installation work with, and what a Server serves.
 type Parts struct {
-	Config    Config
-	Store     *store.Store
-	Keys      *keys.Ring
-	Audit     *audit.Log
-	Mail      *mail.Post
-	Accounts  *account.Accounts
-	Registrar *registration.Registrar
-	Authority *oauth.Authority
-	Courier   *signal.Courier
-	Receiver  *signal.Receiver
-	Feed      *signal.Feed
+	Config     Config
+	Store      *store.Store
+	Keys       *keys.Ring
+	Audit      *audit.Log
+	Mail       *mail.Post
+	Accounts   *account.Accounts
+	Federation *federation.Federation
+	Registrar  *registration.Registrar
+	Authority  *oauth.Authority
+	Courier    *signal.Courier
+	Receiver   *signal.Receiver
+	Feed       *signal.Feed
 
 	stopping atomic.Bool
 }
@@ -114,10 +116,24 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.openFederation(outgoing); err != nil {
+		return nil, err
+	}
 	if err := p.openSignal(outgoing); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// openFederation makes what knows of identity providers. Those of which an operator has
+// said that they stand in our own network are reached wherever they are.
+func (p *Parts) openFederation(outgoing *http.Client) (err error) {
+	within := fetch.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, Roots: p.Config.OutgoingRoots}
+	p.Federation, err = federation.New(federation.Config{
+		Store: p.Store, Keys: p.Keys, Accounts: p.Accounts, Issuer: p.Config.Issuer, Now: p.Config.Now, Logger: p.Config.Logger,
+		Client: outgoing, Dial: fetch.Dialer(p.reach(0)), Internal: fetch.New(within), InternalDial: fetch.Dialer(within),
+	})
+	return err
 }
 
 // openMail makes what sends letters.
@@ -176,11 +192,16 @@ const pollTimeout = 70 * time.Second
 func (p *Parts) outgoing() *http.Client { return p.outgoingWithin(0) }
 
 func (p *Parts) outgoingWithin(timeout time.Duration) *http.Client {
+	return fetch.New(p.reach(timeout))
+}
+
+// reach is what may be reached at addresses that somebody else has named.
+func (p *Parts) reach(timeout time.Duration) fetch.Config {
 	allow := p.Config.OutgoingAllow
 	if registration.Loopback(p.Config.Issuer) {
 		allow = append(slices.Clone(allow), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	}
-	return fetch.New(fetch.Config{Allow: allow, Roots: p.Config.OutgoingRoots, Timeout: timeout})
+	return fetch.Config{Allow: allow, Roots: p.Config.OutgoingRoots, Timeout: timeout}
 }
 
 func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {

@@ -131,14 +131,14 @@ func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.
 // people.
 func (p *Parts) handler() (http.Handler, error) {
 	doors, err := web.New(web.Config{
-		Accounts: p.Accounts, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
+		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
 		Logger: p.Config.Logger, RequestID: requestID, Address: address, Places: p.Config.Places,
 	})
 	if err != nil {
 		return nil, err
 	}
 	endpoints, err := api.New(api.Config{
-		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
+		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
 		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
 	})
 	if err != nil {

@@ -100,6 +100,9 @@ func (c Config) event(ctx context.Context, g model.Signal) (map[string]any, erro
 		if kind == model.CredentialApp {
 			reasons = appReason
 		}
+		if kind == model.CredentialFederated {
+			reasons = federatedReason
+		}
 		e["credential_type"], e["change_type"] = kind, g.Detail.ChangeType
 		e["event_timestamp"], e["initiating_entity"], e["reason_admin"] = g.At, g.Detail.Initiator, english(reasons[g.Detail.ChangeType])
 	case model.EventTokenClaimsChange: // CAEP 1.0 §3.2
@@ -149,6 +152,7 @@ var reasons = map[model.Cause]reason{
 	model.CausePolicy:           {"policy", "A policy ended the session"},
 	model.CauseExpired:          {"policy", "The session expired"},
 	model.CauseSignal:           {"system", "Another server reported that the session is over"},
+	model.CauseUpstream:         {"user", "The person signed out at the identity provider by which they had signed in"},
 }
 
 func reasonFor(cause model.Cause) reason {
@@ -159,9 +163,10 @@ func reasonFor(cause model.Cause) reason {
 }
 
 var (
-	passwordReason = map[string]string{"create": "A first password was set", "update": "The password was changed"}
-	appReason      = map[string]string{"create": "An app for codes was added", "delete": "An app for codes was removed"}
-	passkeyReason  = map[string]string{"create": "A passkey was added", "delete": "A passkey was removed"}
+	passwordReason  = map[string]string{"create": "A first password was set", "update": "The password was changed"}
+	appReason       = map[string]string{"create": "An app for codes was added", "delete": "An app for codes was removed"}
+	federatedReason = map[string]string{"create": "An account elsewhere was connected", "delete": "An account elsewhere was disconnected"}
+	passkeyReason   = map[string]string{"create": "A passkey was added", "delete": "A passkey was removed"}
 )
 
 // english is a message in the one language that there is, CAEP 1.0 §2.

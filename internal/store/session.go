@@ -18,10 +18,13 @@ func (tx *Tx) InsertSession(s model.Session) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO sessions (`+sessionColumns+`, due_at)
+	if err := tx.insert(`INSERT INTO sessions (`+sessionColumns+`, due_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`,
 		string(s.ID), s.CookieHash, string(s.UserID), s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
-		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address, factors, dueAt(s))
+		s.CreatedAt, s.SeenAt, s.IdleAt, s.ExpiresAt, s.EndedAt, s.UserAgent, s.Address, factors, dueAt(s)); err != nil {
+		return err
+	}
+	return tx.tie(s)
 }
 
 // RenewSession writes all of a session that nobody ended but its ID, its person
@@ -31,11 +34,17 @@ func (tx *Tx) RenewSession(s model.Session) error {
 	if err != nil {
 		return err
 	}
-	return tx.must(`UPDATE sessions SET cookie_hash = $2, auth_time = $3, acr = $4, amr = $5, remember = $6,
+	if err := tx.must(`UPDATE sessions SET cookie_hash = $2, auth_time = $3, acr = $4, amr = $5, remember = $6,
 		seen_at = $7, idle_at = $8, expires_at = $9, user_agent = $10, address = $11, due_at = $12, factors = $13
 		WHERE id = $1 AND ended_at = 0`,
 		string(s.ID), s.CookieHash, s.AuthTime, s.ACR, list(s.AMR).text(), s.Remember,
-		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address, dueAt(s), factors)
+		s.SeenAt, s.IdleAt, s.ExpiresAt, s.UserAgent, s.Address, dueAt(s), factors); err != nil {
+		return err
+	}
+	if err := tx.tie(s); err != nil {
+		return err
+	}
+	return tx.untie(s)
 }
 
 // dueAt is when a session is over by itself, 0 if it has been ended.

@@ -34,6 +34,10 @@ var dead = []struct {
 	{`DELETE FROM clients WHERE id IN (` + idleDocuments + ` AND r.fresh_until <= $1 LIMIT $2)`, grace},
 	{`DELETE FROM signals WHERE sequence IN (SELECT sequence FROM signals WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM transmitter_tokens WHERE (transmitter_id, jti) IN (SELECT transmitter_id, jti FROM transmitter_tokens WHERE expires_at <= $1 LIMIT $2)`, ahead},
+	{`DELETE FROM upstream_visits WHERE holder IN (SELECT holder FROM upstream_visits WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM upstream_strangers WHERE holder IN (SELECT holder FROM upstream_strangers WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM upstream_stays WHERE id IN (SELECT id FROM upstream_stays WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM upstream_messages WHERE (upstream_id, hash) IN (SELECT upstream_id, hash FROM upstream_messages WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
@@ -41,7 +45,7 @@ var dead = []struct {
 const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, sign-ins,
-// questions to authenticators, devices, auth sessions, links, confirmations, assertions, tallies, revocations and security events when they have expired, grants (with
+// visits to identity providers with what they brought, questions to authenticators, devices, auth sessions, links, confirmations, assertions, tallies, revocations and security events when they have expired, grants (with
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
 // stale. It deletes at most batch rows in one transaction, so that nobody waits for

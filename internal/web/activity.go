@@ -33,7 +33,7 @@ const eventsOnPage = 25
 
 // alarming are the actions by which somebody else could get in, or has tried to.
 var alarming = map[string]bool{"password.throttle": true, "grant.reuse": true, "code.replay": true, "user.lock": true,
-	"passkey.add": true, "passkey.remove": true, "passkey.fail": true, "passkey.regress": true}
+	"identity.link": true, "identity.tokens": true, "identity.unlink": true, "passkey.add": true, "passkey.remove": true, "passkey.fail": true, "passkey.regress": true}
 
 // silent are the actions of which a person is told nothing: the server's own work,
 // what happens all the time, and the end of the account, which nobody reads of here.
@@ -138,6 +138,8 @@ func (s *Web) eventBy(r *http.Request, me visitor, e model.Event) string {
 		return s.pages.text(r, "account.by.system")
 	case model.ActorTransmitter:
 		return s.pages.text(r, "account.by.transmitter")
+	case model.ActorUpstream:
+		return s.pages.text(r, "account.by.upstream")
 	case model.ActorClient:
 		return s.pages.text(r, "account.by.client")
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -26,15 +27,16 @@ import (
 
 // Config says what the pages work with; all but Logger is required.
 type Config struct {
-	Accounts  *account.Accounts
-	Registrar *registration.Registrar
-	Authority *oauth.Authority
-	Theme     Theme
-	Box       *mail.Box                    // shown at /mailbox; nil: there is none
-	Logger    *slog.Logger                 // nil: slog.Default
-	RequestID func(r *http.Request) string // names a request in the log and on the error page
-	Address   func(r *http.Request) string // of the person
-	Places    device.Places                // where networks are
+	Accounts   *account.Accounts
+	Registrar  *registration.Registrar
+	Authority  *oauth.Authority
+	Federation *federation.Federation
+	Theme      Theme
+	Box        *mail.Box                    // shown at /mailbox; nil: there is none
+	Logger     *slog.Logger                 // nil: slog.Default
+	RequestID  func(r *http.Request) string // names a request in the log and on the error page
+	Address    func(r *http.Request) string // of the person
+	Places     device.Places                // where networks are
 }
 
 // Web serves the pages.
