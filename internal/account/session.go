@@ -137,6 +137,12 @@ func (a *Accounts) begin(tx *store.Tx, b beginning) (Entry, error) {
 		return Entry{}, ErrFactor
 	}
 	b.session.Factors, b.session.ACR, b.session.AMR, b.session.AuthTime = b.factors, acrOf(b.factors), amrOf(b.factors), authTime(b.factors)
+	for _, f := range b.factors {
+		if f.Until > 0 {
+			b.session.ExpiresAt = min(b.session.ExpiresAt, f.Until)
+			b.session.IdleAt = min(b.session.IdleAt, f.Until)
+		}
+	}
 	actor := model.Actor{Kind: model.ActorUser, ID: string(user.ID), Address: b.session.Address}
 	if err := b.rehash(tx, user); err != nil {
 		return Entry{}, err

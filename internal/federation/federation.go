@@ -56,7 +56,8 @@ type Config struct {
 // Kind is one way in which providers are spoken to.
 type Kind struct {
 	Name    string
-	Secrets []string // by name
+	Secrets []string                                             // by name
+	Makers  map[string]func(now time.Time) (model.Secret, error) // of those that are ours to make
 	Open    func(upstream.Config) (upstream.Connector, error)
 }
 
@@ -64,7 +65,7 @@ type Kind struct {
 func kinds() []Kind {
 	var list []Kind
 	for _, name := range upstream.Kinds() {
-		list = append(list, Kind{Name: name, Secrets: upstream.Secrets(name), Open: upstream.Open})
+		list = append(list, Kind{Name: name, Secrets: upstream.Secrets(name), Makers: upstream.Makers(name), Open: upstream.Open})
 	}
 	return list
 }

@@ -190,13 +190,13 @@ func open(t *testing.T, s *store.Store) house {
 		Store: s, Keys: ring, Accounts: accounts, Issuer: "https://id.example", Now: h.clock.now, Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 		Client: nowhere, Internal: nowhere, Dial: noDial, InternalDial: noDial,
 		Kinds: []Kind{
-			{"visited", []string{"client_secret"}, func(c upstream.Config) (upstream.Connector, error) {
+			{"visited", []string{"client_secret"}, nil, func(c upstream.Config) (upstream.Connector, error) {
 				if strings.Contains(string(c.Connection), "broken") {
 					return nil, upstream.ErrInvalid{Member: "issuer", Reason: "must be an address"}
 				}
 				return visited{h.there, c}, nil
 			}},
-			{"directory", nil, func(upstream.Config) (upstream.Connector, error) { return directory{h.there}, nil }},
+			{"directory", nil, nil, func(upstream.Config) (upstream.Connector, error) { return directory{h.there}, nil }},
 		},
 	})
 	if err != nil {

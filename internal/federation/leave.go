@@ -3,6 +3,8 @@ package federation
 import (
 	"context"
 	"errors"
+	"net/url"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
@@ -86,11 +88,56 @@ func (f *Federation) Leave(ctx context.Context, l Leaver) (Departure, error) {
 	if err != nil {
 		return Departure{}, refusal(err)
 	}
+	if len(d.Kept) == 0 {
+		return d, nil
+	}
+	// Its answer comes to our own address, from where the browser goes on to Back.
+	hash := model.Secret(l.State).Hash()
+	v := model.Visit{Holder: "leave " + hash, StateHash: hash, BrowserHash: hash, UpstreamID: e.ID, Purpose: model.VisitLeave, ExpiresAt: f.unix() + visitLife}
+	if err := f.keep(ctx, v, kept{Kept: d.Kept, Back: withState(l.Back, l.State)}); err != nil {
+		return Departure{}, err
+	}
+	d.Kept = nil
 	return d, nil
 }
 
+// withState adds the state to the address to which somebody comes back, as providers do
+// that go there themselves (OpenID Connect RP-Initiated Logout §3).
+func withState(back, state string) string {
+	sep := "?"
+	if strings.Contains(back, "?") {
+		sep = "&"
+	}
+	return back + sep + url.Values{"state": {state}}.Encode()
+}
+
+// hasLeft takes the answer to a request of ours, and says where the browser goes on.
+func (f *Federation) hasLeft(ctx context.Context, id model.UpstreamID, a Answer, request string) (Departure, error) {
+	hash := model.Secret(StateOf(a)).Hash()
+	var v model.Visit
+	err := f.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		v, err = tx.TakeVisit(hash, hash, id, f.unix())
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && v.Purpose != model.VisitLeave {
+		return Departure{}, refuse(Stale, "nobody waits for the answer")
+	}
+	if err != nil {
+		return Departure{}, err
+	}
+	k, _, err := f.recall(v, a)
+	if err != nil {
+		return Departure{}, err
+	}
+	if k.Kept["request"] != request {
+		return Departure{}, refuse(Untrusted, "it answers another request")
+	}
+	return Departure{Address: k.Back}, nil
+}
+
 // Ended hears that a session over there is over, and ends those of ours that stand on
-// it. A message counts once. It returns what is answered, and a Refusal.
+// it. A message counts once. What answers Leave ends nothing: it leads back. It returns
+// where the browser goes on, or nowhere, and a Refusal.
 func (f *Federation) Ended(ctx context.Context, id model.UpstreamID, a Answer, address string) (Departure, error) {
 	e, err := f.find(ctx, id)
 	if err != nil {
@@ -110,6 +157,9 @@ func (f *Federation) Ended(ctx context.Context, id model.UpstreamID, a Answer, a
 	end, err := hearer.Ended(within, a)
 	if err != nil {
 		return Departure{}, f.refused(ctx, id, address, refusal(err))
+	}
+	if end.Answers != "" {
+		return f.hasLeft(ctx, id, a, end.Answers)
 	}
 	actor := model.Actor{Kind: model.ActorUpstream, ID: string(id), Address: address}
 	err = f.Store.Upkeep(ctx, func(tx *store.Tx) error { return f.endStays(tx, actor, id, end) })

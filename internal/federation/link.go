@@ -111,6 +111,9 @@ func (f *Federation) settle(ctx context.Context, c coming, out Outcome) (Outcome
 		}
 		var to model.Identity
 		err = f.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+			if err := f.once(tx, c); err != nil {
+				return err
+			}
 			out.Result, to, err = step(tx, c)
 			return err
 		})
@@ -125,6 +128,20 @@ func (f *Federation) settle(ctx context.Context, c coming, out Outcome) (Outcome
 		err = f.refused(ctx, c.entry.ID, c.address, no)
 	}
 	return out, err
+}
+
+// once takes the message that tells of somebody, where it is one that could be brought
+// again: to another visit, by whoever has read it.
+func (f *Federation) once(tx *store.Tx, c coming) error {
+	m := c.person.Message
+	if m.ID == "" {
+		return nil
+	}
+	err := tx.TakeMessage(c.entry.ID, model.Secret(m.ID).Hash(), m.ExpiresAt)
+	if errors.Is(err, store.ErrConflict) {
+		return refuse(Untrusted, "the message was taken before")
+	}
+	return err
 }
 
 // named gives errors of other packages the names that they have here.
@@ -267,6 +284,9 @@ func (f *Federation) enter(tx *store.Tx, c coming, id model.Identity) error {
 func (c coming) factor(now int64) model.Factor {
 	p, s := c.person, c.entry.UpstreamSettings
 	factor := model.Factor{Method: model.MethodUpstream, At: now, Upstream: c.entry.ID, Stay: c.stay.ID}
+	if p.Stay.ExpiresAt > now {
+		factor.Until = p.Stay.ExpiresAt
+	}
 	if p.AuthTime > 0 && p.AuthTime < now {
 		factor.At = p.AuthTime
 	}

@@ -224,6 +224,16 @@ func (f *Federation) secrets(c Change, after model.Upstream) (map[string]model.S
 		}
 		changed = true
 	}
+	for name, make := range k.Makers {
+		if secrets[name] != "" {
+			continue
+		}
+		var err error
+		if secrets[name], err = make(f.Now()); err != nil {
+			return nil, false, err
+		}
+		changed = true
+	}
 	return secrets, changed, nil
 }
 

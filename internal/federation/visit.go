@@ -55,6 +55,7 @@ type Cookie struct {
 // kept is what has to be known when the browser comes back.
 type kept struct {
 	Kept     upstream.Kept `json:"kept"`
+	Back     string        `json:"back,omitempty"` // where somebody comes to who has left
 	MaxAge   *int64        `json:"max_age,omitempty"`
 	Remember bool          `json:"remember,omitempty"`
 }
@@ -85,21 +86,27 @@ func (f *Federation) Begin(ctx context.Context, d Departing) (Leaving, error) {
 	if err != nil {
 		return Leaving{}, err
 	}
-	text, err := json.Marshal(kept{leaving.Kept, d.Wish.MaxAge, d.Remember})
+	err = f.keep(ctx, v, kept{Kept: leaving.Kept, MaxAge: d.Wish.MaxAge, Remember: d.Remember})
 	if err != nil {
-		return Leaving{}, err
-	}
-	if len(text) > maxKept {
-		return Leaving{}, refuse(Misconfigured, "the connector has too much to remember")
-	}
-	if v.Kept, err = f.Keys.Seal(keys.PurposeVisit, v.StateHash, text); err != nil {
-		return Leaving{}, err
-	}
-	if err := f.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.PutVisit(v) }); err != nil {
 		return Leaving{}, err
 	}
 	leaving.Kept = nil
 	return Leaving{leaving, Cookie{cookieName(state.Reveal()), browser}}, nil
+}
+
+// keep stores a visit with what has to be known when the browser comes back.
+func (f *Federation) keep(ctx context.Context, v model.Visit, k kept) error {
+	text, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxKept {
+		return refuse(Misconfigured, "the connector has too much to remember")
+	}
+	if v.Kept, err = f.Keys.Seal(keys.PurposeVisit, v.StateHash, text); err != nil {
+		return err
+	}
+	return f.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.PutVisit(v) })
 }
 
 // depart asks a connector where the browser goes.
@@ -194,6 +201,9 @@ func (f *Federation) Finish(ctx context.Context, r Return) (Outcome, error) {
 	}
 	if err != nil {
 		return out, err
+	}
+	if v.Purpose == model.VisitLeave {
+		return out, refuse(Stale, "it is no sign-in that was begun")
 	}
 	out.Holder, out.Connecting = v.Holder, v.Purpose == model.VisitConnect
 	k, answer, err := f.recall(v, r.Answer)

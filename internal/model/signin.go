@@ -44,6 +44,7 @@ type Factor struct {
 
 	Upstream UpstreamID `json:"upstream,omitempty"` // that said so
 	Stay     string     `json:"stay,omitempty"`     // ID of the Stay over there; empty: none is known
+	Until    int64      `json:"until,omitempty"`    // no session stands on it longer; 0: it does not end by itself
 }
 
 // SignIn is what has been proven on the way to a session. It is kept under its

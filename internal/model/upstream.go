@@ -84,6 +84,7 @@ type Identity struct {
 const (
 	VisitSignIn  = "sign-in"
 	VisitConnect = "connect" // an identity for somebody who is signed in
+	VisitLeave   = "leave"   // to sign out there as well
 )
 
 // Visit is a browser that has gone to a provider, from which it is to come back.

@@ -3,6 +3,9 @@ package upstream
 import (
 	"fmt"
 	"slices"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/model"
 )
 
 // kind is one way in which providers are spoken to.
@@ -39,6 +42,15 @@ func Kinds() []string {
 func Secrets(name string) []string {
 	if i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name }); i >= 0 {
 		return kinds[i].secrets
+	}
+	return nil
+}
+
+// Makers has, by their names, the secrets of a kind that are ours to make: where an
+// operator gives none.
+func Makers(name string) map[string]func(now time.Time) (model.Secret, error) {
+	if name == "saml" {
+		return map[string]func(time.Time) (model.Secret, error){"key": NewKeyPair}
 	}
 	return nil
 }
