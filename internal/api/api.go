@@ -105,9 +105,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
-		// What identity providers say without a browser, and what they are told.
-		{base + pathUpstream + "/{upstream}/backchannel", s.private(s.upstreamLogout, "POST")},
-		{base + pathUpstream + "/{upstream}/metadata", s.public(s.upstreamMetadata, "GET")},
+		{base + "/upstream/{upstream}/metadata", s.public(s.upstreamMetadata, "GET")},
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)

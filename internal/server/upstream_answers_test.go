@@ -115,6 +115,9 @@ func TestAnswerCountsOnce(t *testing.T) {
 			t.Errorf("in another browser: %d %s", page.Status, page.URL)
 		}
 		says(t, page, stale)
+		if strings.Contains(page.Body, parameter(t, answer, "code")) {
+			t.Error("the page repeats the code")
+		}
 		two.nobody(t, victim, "login CSRF")
 
 		// The other way about, a stolen one: and the right browser loses nothing by it.
@@ -123,7 +126,7 @@ func TestAnswerCountsOnce(t *testing.T) {
 		two.nobody(t, mallory, "a stolen answer")
 		for why, other := range map[string]string{
 			"another state":      changed(t, answer, "state", model.NewSecret("").Reveal()),
-			"no state":           strings.Replace(answer, "state=", "status=", 1),
+			"no state":           strings.Replace(answer, "&state=", "&status=", 1),
 			"another provider":   strings.Replace(answer, "/second/", "/third/", 1),
 			"a state without it": h.Issuer + "/upstream/second/callback?code=1",
 		} {
@@ -224,7 +227,7 @@ func TestMixUp(t *testing.T) {
 		t.Error("the code was sent to the other provider")
 	}
 	missing, _ := two.answered(t, b, "olena")
-	page = b.Get(strings.Replace(missing, "iss=", "was=", 1)) // the house says that it sends it
+	page = b.Get(strings.Replace(missing, "&iss=", "&was=", 1)) // the house says that it sends it
 	says(t, page, "could not be trusted")
 	good, _ := two.answered(t, b, "olena")
 	leftWith(t, b.Get(good))

@@ -366,6 +366,7 @@ type errorPage struct {
 	RequestID   string // by which the log is searched
 	At          int64  // when it happened; 0: it is not told
 	Wait        int64  // seconds after which it may be tried again; 0: nobody knows
+	Once        bool   // its address must not be asked for again, nor stand on the page
 }
 
 // Minutes is Wait for people, a minute at least.
@@ -383,7 +384,7 @@ func (v errorPage) Kind() string {
 }
 
 func (p *pages) error(w http.ResponseWriter, r *http.Request, v errorPage) {
-	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, once: v.Once, data: v})
 }
 
 // signOutPage asks whether somebody really wants to sign out, and who, if several

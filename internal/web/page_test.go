@@ -190,7 +190,7 @@ var samplePages = []struct {
 	{"login, to connect", loginPage{Action: "/interaction/1/login", Login: "anna@example.com", Connect: &connectsView{"google", "Google", "anna@example.com"}}, 200, loginControls,
 		[]string{"your Google account will be connected", "anna@example.com"}},
 	{"join", joinPage{Action: "/interaction/1/join", Upstream: sampleChoice, There: "anna@example.com", Mail: "anna@example.com", Login: "anna", Name: "Anna"}, 200, joinControls,
-		[]string{"Create an account", "with Google here for the first time", "Your email address will be anna@example.com"}},
+		[]string{"Your new account", "with Google here for the first time", "Your email address will be anna@example.com"}},
 	{"join, wrong", joinPage{Status: 422, Client: sampleClient, Upstream: sampleChoice, Error: "No.", Wrong: "login"}, 422, joinControls, []string{"No.", "Shop"}},
 	{"join, wrong name", joinPage{Status: 422, Upstream: sampleChoice, Error: "No.", Wrong: "name"}, 422, joinControls, []string{"No."}},
 	{"directory", directoryPage{Action: "/interaction/1/directory/corp", Upstream: sampleChoice, Back: "/interaction/1/login"}, 200, loginControls, []string{"Sign in with Google", "Other ways to sign in"}},

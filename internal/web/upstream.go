@@ -255,7 +255,7 @@ func (s *Web) upstreamFailed(w http.ResponseWriter, r *http.Request, out federat
 		redirect(w, r, s.base+"/interaction/"+out.Holder+"/login"+why)
 	default:
 		page := s.errorPage(r, oauth.InvalidRequest, s.refusedText(r, no.Code, out.Upstream.ID))
-		page.Hint = s.pages.text(r, "upstream.again")
+		page.Hint, page.Once = s.pages.text(r, "upstream.again"), true
 		if no.Code == federation.Unavailable {
 			page.Code, page.Status = string(oauth.TooManyRequests), http.StatusServiceUnavailable
 		}
