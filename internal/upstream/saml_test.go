@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -24,8 +23,6 @@ const (
 	ourLogout   = "https://login.example.com/upstream/corp/logout"
 	ourMetadata = "https://login.example.com/upstream/corp/metadata"
 )
-
-var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // ourKey is made once: RSA keys take their time.
 var ourKey = sync.OnceValues(func() (model.Secret, error) { return upstream.NewKeyPair(time.Now()) })
