@@ -193,7 +193,9 @@ func TestConnectedAccounts(t *testing.T) {
 		says(t, page, "The account is disconnected")
 		says(t, page, "No account is connected yet")
 		// What has happened is told as soon as it is sealed.
-		told := func() bool { return strings.Contains(b.Get("/account/activity").Body, "An account elsewhere was disconnected") }
+		told := func() bool {
+			return strings.Contains(b.Get("/account/activity").Body, "An account elsewhere was disconnected")
+		}
 		for i := 0; i < 100 && !told(); i++ {
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -376,7 +378,7 @@ func TestSignedOutElsewhereInFrame(t *testing.T) {
 	two := connectedHouses(t, h)
 	c := two.u.client.ClientSettings
 	c.FrontchannelURI, c.FrontchannelSession = h.Issuer+"/upstream/second/logout", true
-	if _, err := two.u.Registrar.UpdateClient(context.Background(), servertest.Operator, two.u.client.ID, func(s *model.ClientSettings) error { *s = c; return nil }); err != nil {
+	if _, err := two.u.Registrar.UpdateClient(context.Background(), servertest.Operator, two.u.client.ID, c); err != nil {
 		t.Fatal(err)
 	}
 	b := traveller(h, two.u)
