@@ -256,7 +256,7 @@ func TestProvidersOnPages(t *testing.T) {
 		addProvider(t, h, model.UpstreamID(known), model.UpstreamSettings{Kind: known, Position: int64(10 + i)}, map[string]any{"client_id": "1"}, map[string]model.Secret{"client_secret": "a secret"})
 	}
 	addProvider(t, h, "microsoft", model.UpstreamSettings{Kind: "microsoft", Position: 10}, map[string]any{"client_id": "1", "tenant": "common"}, map[string]model.Secret{"client_secret": "a secret"})
-	shop, _ := h.Client("shop", model.ClientSettings{Name: "The Lantern Shop", RedirectURIs: []string{"http://127.0.0.1:1/callback"}, Scopes: []string{"openid", "profile"}})
+	shop, _ := h.Client("shop", model.ClientSettings{Name: "The Lantern Shop", RedirectURIs: []string{"http://127.0.0.1:1/callback"}, Scopes: []string{"openid", "profile", "email"}})
 	for _, tag := range []string{"en", "uk", "ja"} {
 		b := openBrowser(t)
 		login := func() {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -10,8 +11,10 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/upstream/upstreamtest"
 )
 
 // TestWhereToSignIn: a hint of the request or the client, a mail domain and the default
@@ -189,7 +192,16 @@ func TestConnectedAccounts(t *testing.T) {
 		page = b.Post(path+"/"+string(list[0].ID), url.Values{"do": {"disconnect"}})
 		says(t, page, "The account is disconnected")
 		says(t, page, "No account is connected yet")
-		says(t, b.Get("/account/activity"), "An account elsewhere was disconnected")
+		// What has happened is told as soon as it is sealed.
+		told := func() bool {
+			return strings.Contains(b.Get("/account/activity").Body, "An account elsewhere was disconnected")
+		}
+		for i := 0; i < 100 && !told(); i++ {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if !told() {
+			t.Error("the person is not told that it was disconnected")
+		}
 	})
 }
 
@@ -357,4 +369,124 @@ func TestUpstreamMetadata(t *testing.T) {
 			t.Errorf("%s: %d", id, res.StatusCode)
 		}
 	}
+}
+
+// TestSignedOutElsewhereInFrame: the front channel says so by the browser (OpenID
+// Connect Front-Channel Logout §2): the session that is named ends, and no other.
+func TestSignedOutElsewhereInFrame(t *testing.T) {
+	h := servertest.Start(t)
+	two := connectedHouses(t, h)
+	c := two.u.client.ClientSettings
+	c.FrontchannelURI, c.FrontchannelSession = h.Issuer+"/upstream/second/logout", true
+	if _, err := two.u.Registrar.UpdateClient(context.Background(), servertest.Operator, two.u.client.ID, c); err != nil {
+		t.Fatal(err)
+	}
+	b := traveller(h, two.u)
+	answer, _ := two.answered(t, b, "olena")
+	leftWith(t, b.Get(answer))
+	goOn := func() bool {
+		p := b.Get(servertest.AuthorizePath(two.c, "prompt", "none"))
+		return p.Left != nil && p.Left.Query().Get("code") != ""
+	}
+	for why, query := range map[string]url.Values{
+		"nothing":         {},
+		"another session": {"iss": {two.u.Issuer}, "sid": {"x"}},
+		"another issuer":  {"iss": {"https://evil.example"}, "sid": {"x"}},
+	} {
+		p := traveller(h).Get("/upstream/second/logout?" + query.Encode())
+		if why != "another session" && p.Status != http.StatusBadRequest {
+			t.Errorf("%s: %d", why, p.Status)
+		}
+	}
+	if !goOn() {
+		t.Fatal("the session has ended")
+	}
+	out := b.Get(two.u.Issuer + "/logout").Submit("primary")
+	frames := out.Attributes("iframe", "src")
+	if len(frames) != 1 || !strings.HasPrefix(frames[0], h.Issuer+"/upstream/second/logout?") {
+		t.Fatalf("the other house has the frames %v", frames)
+	}
+	p := traveller(h).Get(frames[0]) // in a frame of another site there are no cookies
+	if p.Status != http.StatusOK || p.Body != "" || p.Header.Get("X-Frame-Options") != "" || !strings.Contains(p.Header.Get("Content-Security-Policy"), "frame-ancestors *") {
+		t.Errorf("the frame has %d %q %v", p.Status, p.Body, p.Header)
+	}
+	if goOn() {
+		t.Error("the session goes on")
+	}
+}
+
+// TestDirectoryElsewhere signs in with a directory's password, which is typed on a page
+// of ours.
+func TestDirectoryElsewhere(t *testing.T) {
+	d := upstreamtest.NewDirectory(t)
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("admin", "our own long words")
+		connection, err := json.Marshal(map[string]any{
+			"servers": []string{d.LDAPS}, "ca": d.CA, "bind_dn": d.ReaderDN,
+			"search": map[string]any{"base": "ou=people," + d.Base, "filter": "(uid={login})"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = h.Federation.Change(context.Background(), servertest.Operator, federation.Change{
+			ID: "staff", Secrets: map[string]model.Secret{"bind_password": model.Secret(d.ReaderPassword)},
+			After: &model.Upstream{UpstreamSettings: model.UpstreamSettings{
+				Kind: "ldap", Name: "Staff", SignUp: true, TrustMail: true, Domains: []string{"staff.example"}, Connection: connection,
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, secret := h.Client("shop", web)
+		b := traveller(h)
+		page := b.Get(servertest.AuthorizePath(c))
+		says(t, page, "Continue with Staff")
+		// A login of theirs leads there, and so does a hint.
+		at := strings.TrimSuffix(page.URL.Path, "/login") + "/directory/staff"
+		if page = page.Submit("primary", "login", "alice@staff.example"); page.URL.Path != at {
+			t.Fatalf("a login of theirs leads to %s", page.URL)
+		}
+		if p := traveller(h).Get(servertest.AuthorizePath(c, "idp_hint", "staff")); !strings.HasSuffix(p.URL.Path, "/directory/staff") {
+			t.Errorf("a hint leads to %s", p.URL)
+		}
+		for why, typed := range map[string][]string{
+			"a wrong password":   {"login", "alice", "password", "guessed"},
+			"nobody":             {"login", "mallory", "password", "alice's password"},
+			"a filter (LDAP §3)": {"login", "*", "password", "alice's password"},
+			"no password":        {"login", "alice", "password", ""}, // RFC 4513 §5.1.2
+		} {
+			p := page.Submit("primary", typed...)
+			if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.Body, "do not match") {
+				t.Errorf("%s: %d %s", why, p.Status, p.URL)
+			}
+		}
+		if p := choose(b.Get(servertest.AuthorizePath(c)), b, "staff"); p.Left != nil || !strings.Contains(p.Body, "cannot sign in with that provider") {
+			t.Errorf("a directory is no place to visit: %d %s", p.Status, p.URL)
+		}
+		join := page.Submit("primary", "login", "alice", "password", "alice's password")
+		says(t, join, "alice@example.com")
+		who := identity(t, h, c, secret, leftWith(t, join.Submit("primary")))
+		again := traveller(h)
+		page = again.Get(servertest.AuthorizePath(c, "idp_hint", "staff"))
+		if got := identity(t, h, c, secret, leftWith(t, page.Submit("primary", "login", "alice", "password", "alice's password"))); got.Subject != who.Subject {
+			t.Errorf("the second time it is %s", got.Subject)
+		}
+		if strings.Contains(h.Log.String(), "alice's password") {
+			t.Error("the log has the password")
+		}
+
+		// Somebody who is signed in connects an account there.
+		ours := h.User("robert", "our own long words")
+		robert := traveller(h)
+		page = robert.Get("/account/sign-in/elsewhere").Submit("primary", "login", "robert", "password", "our own long words")
+		page = robert.Post("/account/sign-in/elsewhere", url.Values{"connect": {"staff"}})
+		if p := page.Submit("primary", "login", "bob", "password", "guessed"); p.Status != http.StatusUnprocessableEntity {
+			t.Errorf("a wrong password: %d", p.Status)
+		}
+		says(t, page.Submit("primary", "login", "alice", "password", "alice's password"), "is connected with another account here")
+		says(t, page.Submit("primary", "login", "bob", "password", "bob's password"), "The account is connected")
+		if list, _ := h.Federation.Identities(context.Background(), ours.ID); len(list) != 1 {
+			t.Errorf("connected is %v", list)
+		}
+	})
 }
