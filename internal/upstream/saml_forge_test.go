@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +20,6 @@ import (
 	dsig "github.com/russellhaering/goxmldsig"
 
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/internal/upstream/upstreamtest"
 )
 
 const (
@@ -44,15 +44,27 @@ type signersOf struct {
 	ours, others  model.Secret
 }
 
-// signers are made once: the identity provider's, and a stranger's.
+// signers are read from a file: the processes of a fuzz test need the same ones.
 var signers = sync.OnceValue(func() *signersOf {
-	s := &signersOf{}
-	t := &testing.T{}
-	s.idp.key, s.idp.cert = upstreamtest.NewKey(t)
-	s.stranger.key, s.stranger.cert = upstreamtest.NewKey(t)
-	s.ours, _ = NewKeyPair(forgeNow)
-	s.others, _ = NewKeyPair(forgeNow)
-	return s
+	text, err := os.ReadFile("testdata/keys.pem")
+	if err != nil {
+		panic(err)
+	}
+	var pairs []keyPair
+	var secrets []model.Secret
+	for range 4 {
+		key, afterKey := pem.Decode(text)
+		cert, rest := pem.Decode(afterKey)
+		secret := model.Secret(append(pem.EncodeToMemory(key), pem.EncodeToMemory(cert)...))
+		pair, err := parseKeyPair(secret)
+		if err != nil {
+			panic(err)
+		}
+		pairs, secrets, text = append(pairs, pair), append(secrets, secret), rest
+	}
+	return &signersOf{
+		idp: signer(pairs[0]), stranger: signer(pairs[1]), ours: secrets[2], others: secrets[3],
+	}
 })
 
 func pemOf(s signer) string {

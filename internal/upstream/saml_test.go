@@ -3,10 +3,10 @@ package upstream_test
 import (
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,10 +24,8 @@ const (
 	ourMetadata = "https://login.example.com/upstream/corp/metadata"
 )
 
-var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-
 // ourKey is made once: RSA keys take their time.
-var ourKey, errKey = upstream.NewKeyPair(time.Now())
+var ourKey = sync.OnceValues(func() (model.Secret, error) { return upstream.NewKeyPair(time.Now()) })
 
 // samlSide is a connector of kind "saml" with all that it can do.
 type samlSide interface {
@@ -39,15 +37,16 @@ type samlSide interface {
 
 func samlConfig(t *testing.T, c object) upstream.Config {
 	t.Helper()
-	if errKey != nil {
-		t.Fatal(errKey)
+	key, err := ourKey()
+	if err != nil {
+		t.Fatal(err)
 	}
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return upstream.Config{
-		ID: "corp", Kind: "saml", Connection: text, Secrets: map[string]model.Secret{"key": ourKey},
+		ID: "corp", Kind: "saml", Connection: text, Secrets: map[string]model.Secret{"key": key},
 		Callback: ourCallback, Logout: ourLogout, Metadata: ourMetadata,
 		Client: fetch.New(fetch.Config{Allow: loopback}), Now: time.Now,
 	}
