@@ -53,6 +53,7 @@ var documents = []document{
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/languages.md"},
 	{path: "docs/people.md"},
+	{path: "docs/upstream.md"},
 	{path: "docs/debugger.md"},
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},

@@ -46,7 +46,7 @@ func upstreamFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "domain", Usage: "`DOMAIN` of the mail addresses whose people belong there; repeat for several"},
 		&cli.BoolFlag{Name: "default", Usage: "go there without showing the sign-in page"},
 		&cli.BoolFlag{Name: "hidden", Usage: "show no button: it is reached by a hint or a domain"},
-		&cli.BoolFlag{Name: "sign-up", Usage: "make an account for whoever comes from there and has none"},
+		&cli.BoolFlag{Name: "make-accounts", Usage: "make an account for whoever comes from there and has none"},
 		&cli.BoolFlag{Name: "link-by-mail", Usage: "connect whoever comes with the account that has the same address, if both sides have made sure of it"},
 		&cli.BoolFlag{Name: "trust-mail", Usage: "take its addresses for verified where it does not say"},
 		&cli.StringSliceFlag{Name: "trust-acr", Usage: "`VALUE` of amr or acr by which it tells of two factors, and whose word is taken; repeat for several"},
@@ -64,7 +64,7 @@ func (sh shell) changedUpstream(c *cli.Command, u model.Upstream) (model.Upstrea
 		u.Position = c.Int64("position")
 	}
 	for name, to := range map[string]*bool{
-		"default": &u.Default, "hidden": &u.Hidden, "sign-up": &u.SignUp, "link-by-mail": &u.LinkByMail, "trust-mail": &u.TrustMail, "keep-tokens": &u.KeepTokens,
+		"default": &u.Default, "hidden": &u.Hidden, "make-accounts": &u.SignUp, "link-by-mail": &u.LinkByMail, "trust-mail": &u.TrustMail, "keep-tokens": &u.KeepTokens,
 	} {
 		if c.IsSet(name) {
 			*to = c.Bool(name)

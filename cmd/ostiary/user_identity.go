@@ -38,7 +38,7 @@ func (sh shell) userIdentities() *cli.Command {
 func (sh shell) userConnect() *cli.Command {
 	return &cli.Command{
 		Name: "connect", ArgsUsage: "LOGIN UPSTREAM SUBJECT", Usage: "let a person sign in with an account elsewhere that is known to be theirs",
-		Flags: []cli.Flag{&cli.StringFlag{Name: "issuer", Usage: "`ISSUER` that names the subject: of oidc that of its ID tokens, of saml the entity ID, of ldap ldap:ID", Required: true}},
+		Flags: []cli.Flag{&cli.StringFlag{Name: "subject-issuer", Usage: "`ISSUER` that names the subject: of oidc that of its ID tokens, of saml the entity ID, of ldap ldap:ID", Required: true}},
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			u, err := a.user(ctx)
 			if err != nil {
@@ -46,7 +46,7 @@ func (sh shell) userConnect() *cli.Command {
 			}
 			args := a.command.Args()
 			id, err := a.Federation.Assign(ctx, a.actor, federation.Assigning{
-				User: u.ID, Upstream: model.UpstreamID(args.Get(1)), Issuer: a.command.String("issuer"), Subject: args.Get(2),
+				User: u.ID, Upstream: model.UpstreamID(args.Get(1)), Issuer: a.command.String("subject-issuer"), Subject: args.Get(2),
 			})
 			if err != nil {
 				return upstreamError(args.Get(1), err)

@@ -41,6 +41,7 @@ type elsewhere struct {
 	wishes  []upstream.Wish
 	ends    map[string]upstream.Ending
 	left    []upstream.Stay
+	request string // by which Leave is asked, where the answer comes to us; empty: it does not
 	calls   int
 	answers []upstream.Answer
 }
@@ -87,7 +88,11 @@ func (v visited) Leave(_ context.Context, s upstream.Stay, back, state string) (
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.left = append(v.left, s)
-	return upstream.Departure{Address: "https://elsewhere.example/logout?" + url.Values{"back": {back}, "state": {state}}.Encode()}, nil
+	d := upstream.Departure{Address: "https://elsewhere.example/logout?" + url.Values{"back": {back}, "state": {state}}.Encode()}
+	if v.request != "" {
+		d.Kept = upstream.Kept{"request": v.request}
+	}
+	return d, nil
 }
 
 func (v visited) Ended(_ context.Context, a upstream.Answer) (upstream.Ending, error) {

@@ -52,7 +52,7 @@ func openMicrosoft(c Config) (Connector, error) {
 		extra.Set("domain_hint", o.DomainHint)
 	}
 	p := preset{
-		config: client.Config{ClientID: o.ClientID, Scopes: o.Scopes},
+		config: client.Config{ClientID: o.ClientID, Scopes: o.Scopes, AuthMethod: client.AuthPost},
 		oidc: oidc{
 			carries: carries{prompts: []string{"none", "login", "consent", "select_account"}, hint: true, locales: true},
 			extra:   extra,
@@ -60,9 +60,6 @@ func openMicrosoft(c Config) (Connector, error) {
 			noUserinfo: true,
 			settle:     microsoftSettles,
 		},
-	}
-	if c.Secrets["client_secret"] != "" {
-		p.config.AuthMethod = client.AuthPost
 	}
 	if err := p.tenant(o); err != nil {
 		return nil, err

@@ -112,6 +112,17 @@ func (o *oidc) open(c Config, k client.Config) (Connector, error) {
 // newClient makes the relying party that we are at a provider.
 func newClient(c Config, k client.Config) (*client.Client, error) {
 	k.RedirectURI, k.HTTP, k.Now = c.Callback, c.Client, c.Now
+	secret := k.AuthMethod == client.AuthBasic || k.AuthMethod == client.AuthPost || k.AuthMethod == client.AuthSecretJWT
+	switch {
+	case k.Issuer == "":
+		return nil, ErrInvalid{"issuer", "is missing"}
+	case k.ClientID == "":
+		return nil, ErrInvalid{"client_id", "is missing"}
+	case secret && k.ClientSecret == "" && k.NewSecret == nil:
+		return nil, ErrInvalid{"client_secret", "is missing"}
+	case k.AuthMethod == client.AuthPrivateKey && k.Key == nil:
+		return nil, ErrInvalid{"private_key", "is missing"}
+	}
 	made, err := client.New(k)
 	if err != nil {
 		return nil, ErrInvalid{"connection", "cannot be used: " + err.Error()}
