@@ -268,18 +268,24 @@ func TestProvidersOnPages(t *testing.T) {
 		b.fits("upstream-" + tag + "-directory")
 		there := func(who, then string) {
 			login()
-			b.do("to the second house", chromedp.Click(`button[formaction*="/upstream/house"]`), chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, who), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
+			b.do("to the second house", chromedp.Click(`button[formaction*="/upstream/house"]`))
+			b.expect(`header.brand`, "The second house")
+			b.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, who), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
 		}
 		there("olena", `.person + .lede`)
 		b.fits("upstream-" + tag + "-connect")
 		there("taras", `#name`)
 		b.fits("upstream-" + tag + "-join")
 		login()
-		b.do("saying no", chromedp.Click(`button[formaction*="/upstream/house"]`), chromedp.WaitVisible(`.cancel`), chromedp.Click(`.cancel`), chromedp.WaitVisible(`.upstreams`))
+		b.do("to the second house", chromedp.Click(`button[formaction*="/upstream/house"]`))
+		b.expect(`header.brand`, "The second house")
+		b.do("saying no", chromedp.WaitVisible(`.cancel`), chromedp.Click(`.cancel`), chromedp.WaitVisible(`.upstreams`))
 		b.fits("upstream-" + tag + "-denied")
 		b.do("the account", chromedp.Navigate(h.Issuer+"/account/sign-in/elsewhere?ui_locales="+tag), chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`nav.menu`))
 		if tag == "en" {
-			b.do("connecting", chromedp.Click(`button[value="house"]`), chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`.thing`))
+			b.do("connecting", chromedp.Click(`button[value="house"]`))
+			b.expect(`header.brand`, "The second house")
+			b.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`.thing`))
 		}
 		b.do("in the language", chromedp.Click(`.languages button[value="`+tag+`"]`), chromedp.WaitVisible(`html[lang="`+tag+`"] h1`))
 		b.fits("upstream-" + tag + "-identities")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -207,7 +208,8 @@ func TestTabsElsewhere(t *testing.T) {
 }
 
 // TestMixUp: what another provider answers does not count as the answer of the one that
-// was asked (RFC 9700 §4.4, RFC 9207 §2.4), and is not sent to the wrong one.
+// was asked (RFC 9700 §4.4, RFC 9207 §2.4), and is not sent to the wrong one. Attack row
+// O27.
 func TestMixUp(t *testing.T) {
 	h := servertest.Start(t)
 	two := connectedHouses(t, h)
@@ -285,6 +287,29 @@ func TestAnswerByForm(t *testing.T) {
 			t.Errorf("more than a request may have: %d", res.StatusCode)
 		}
 	})
+}
+
+// TestUnverifiedMail: an address that the provider has not made sure of connects
+// nobody, also where addresses connect (attack row P10; the good twin is in
+// TestAnswerCountsOnce).
+func TestUnverifiedMail(t *testing.T) {
+	h := servertest.Start(t)
+	two := connectedHouses(t, h)
+	ctx := context.Background()
+	_, err := two.u.Accounts.Create(ctx, servertest.Operator, account.NewUser{
+		Login: "pretender", Password: "four words that rhyme", Profile: model.Profile{Name: "Olena", Email: "boss@example.com"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	boss := h.User("boss", "our own long words")
+	b := traveller(h, two.u)
+	answer, _ := two.answered(t, b, "pretender")
+	says(t, b.Get(answer), "No account here is connected with your Second House account")
+	two.nobody(t, b, "an unverified address")
+	if list, err := h.Federation.Identities(ctx, boss.ID); err != nil || len(list) != 0 {
+		t.Errorf("connected is %v (%v)", list, err)
+	}
 }
 
 // TestProviderGone: who comes back from a provider that was switched off meanwhile is
