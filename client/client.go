@@ -215,14 +215,8 @@ func (c *Config) fill() error {
 			return fmt.Errorf("Scopes: %q is not a scope", s)
 		}
 	}
-	if c.IDTokenAlgorithm == "" {
-		c.IDTokenAlgorithm = "RS256"
-	}
-	if !publicAlgorithm(c.IDTokenAlgorithm) {
-		return fmt.Errorf("IDTokenAlgorithm: %q is not an algorithm of public keys", c.IDTokenAlgorithm)
-	}
-	if c.UserinfoAlgorithm != "" && !publicAlgorithm(c.UserinfoAlgorithm) {
-		return fmt.Errorf("UserinfoAlgorithm: %q is not an algorithm of public keys", c.UserinfoAlgorithm)
+	if err := c.fillAlgorithms(); err != nil {
+		return err
 	}
 	if c.Metadata != nil {
 		m := *c.Metadata
@@ -245,6 +239,17 @@ func (c *Config) fill() error {
 	}
 	if c.Failed == nil {
 		c.Failed = failed
+	}
+	return nil
+}
+
+func (c *Config) fillAlgorithms() error {
+	c.IDTokenAlgorithm = cmp.Or(c.IDTokenAlgorithm, "RS256")
+	if !publicAlgorithm(c.IDTokenAlgorithm) {
+		return fmt.Errorf("IDTokenAlgorithm: %q is not an algorithm of public keys", c.IDTokenAlgorithm)
+	}
+	if c.UserinfoAlgorithm != "" && !publicAlgorithm(c.UserinfoAlgorithm) {
+		return fmt.Errorf("UserinfoAlgorithm: %q is not an algorithm of public keys", c.UserinfoAlgorithm)
 	}
 	return nil
 }

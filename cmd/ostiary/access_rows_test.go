@@ -215,6 +215,33 @@ var accessRows = []accessRow{
 		v.nobody().visit("/mailbox/" + v.letter().ID)
 	}},
 
+	// What there is to see of identity providers.
+	{"login, with providers", "login", "", func(v *visitor) { v.providers().nobody().ask(v.shop) }},
+	{"login, refused by a provider", "login", "none", func(v *visitor) {
+		v.providers().nobody().ask(v.shop)
+		at := ask(v.browser, "reading the address", chromedp.Location())
+		v.do("coming back", chromedp.Navigate(at+"?refused=denied&at=house"), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"login, to connect", "login", "", func(v *visitor) { v.elsewhere("olena", `.person + .lede`) }},
+	{"join", "join", "", func(v *visitor) { v.elsewhere("taras", `#name`) }},
+	{"join, wrong", "join", "login", func(v *visitor) {
+		v.elsewhere("taras", `#name`)
+		v.do("a login that is taken", chromedp.SetValue(`#login`, "olena"), chromedp.Submit(`#login`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"directory", "directory", "", func(v *visitor) { v.directory() }},
+	{"directory, wrong", "directory", "login", func(v *visitor) {
+		v.directory()
+		v.do("guessing", chromedp.SetValue(`#login`, "bob"), chromedp.SendKeys(`#password`, "guessed"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"directory, to connect", "directory", "", func(v *visitor) { v.providers().fresh().visit("/account/sign-in/elsewhere/at/staff") }},
+	{"identities", "identities", "", func(v *visitor) { v.providers().fresh().visit("/account/sign-in/elsewhere") }},
+	{"identities, one", "identities", "", func(v *visitor) {
+		v.providers().fresh().visit("/account/sign-in/elsewhere")
+		v.do("connecting", chromedp.Click(`button[value="house"]`))
+		v.thereAs("olena", `.thing`)
+	}},
+	{"error, an answer that nobody waits for", "error", "", func(v *visitor) { v.providers().nobody().visit("/upstream/house/callback?state=x&code=y") }},
+
 	{"debugger", "", "", func(v *visitor) { v.debug() }},
 	{"debugger, an example", "", "", func(v *visitor) {
 		v.debug()
@@ -226,6 +253,41 @@ var accessRows = []accessRow{
 		v.do("writing what is wrong", chromedp.SendKeys(`#token`, "eyJhbGciOiJub25lIn0.e30."), chromedp.WaitVisible(`#problems li`), chromedp.Click(`#claims-json`),
 			chromedp.Click(`#mode-encrypt`), chromedp.Click(`[name=kind][value=url] + span`), chromedp.WaitVisible(`#url`))
 	}},
+}
+
+// providers makes identity providers known to the server, from then on.
+func (v *visitor) providers() *visitor {
+	v.t.Helper()
+	if v.second == nil {
+		v.second = addHouse(v.all, v.h)
+		addDirectory(v.all, v.h)
+		addProvider(v.all, v.h, "google", model.UpstreamSettings{Kind: "google", Position: 10}, map[string]any{"client_id": "1"}, map[string]model.Secret{"client_secret": "a secret"})
+		v.second.User("olena", secret)
+		v.second.User("taras", secret)
+	}
+	return v
+}
+
+// elsewhere signs somebody in at the second house, who is not known here by it.
+func (v *visitor) elsewhere(login, then string) {
+	v.t.Helper()
+	v.providers().nobody().ask(v.shop)
+	v.do("to the second house", chromedp.Click(`button[formaction$="/upstream/house"]`))
+	v.thereAs(login, then)
+}
+
+// thereAs fills in the page of the second house.
+func (v *visitor) thereAs(login, then string) {
+	v.t.Helper()
+	v.expect(`header.brand`, "The second house")
+	v.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, login), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
+}
+
+// directory opens the page of a sign-in by a directory.
+func (v *visitor) directory() {
+	v.t.Helper()
+	v.providers().nobody().ask(v.shop)
+	v.do("the directory", chromedp.Click(`a[href$="/directory/staff"]`), chromedp.WaitNotPresent(`.upstreams`), chromedp.WaitVisible(`#password`))
 }
 
 // fresh has one person signed in a moment ago.

@@ -33,6 +33,8 @@ var unseenRoutes = map[string]string{
 	"GET /logo/{hash}":           "a picture",
 	"GET /theme/{file}":          "a style sheet, a picture",
 	"GET /theme/{client}/{file}": "a style sheet",
+
+	"GET /upstream/{upstream}/logout": "what providers hold in a frame that nobody sees",
 }
 
 // TestAccess holds every page to WCAG 2.2 AA: what axe-core finds, and what it leaves
@@ -64,7 +66,7 @@ func TestAccess(t *testing.T) {
 	for _, f := range files {
 		view := strings.TrimSuffix(filepath.Base(f), ".html")
 		drawn := slices.ContainsFunc(accessRows, func(r accessRow) bool { return r.view == view })
-		if !drawn && !slices.Contains([]string{"layout", "parts", "shell", "passkey"}, view) {
+		if !drawn && !slices.Contains([]string{"layout", "parts", "shell", "passkey", "upstream"}, view) {
 			t.Errorf("no row of accessRows shows templates/%s.html", view)
 		}
 	}
@@ -73,20 +75,22 @@ func TestAccess(t *testing.T) {
 // visitor is a browser on its way through the pages, and those whom it needs.
 type visitor struct {
 	*browser
+	all               *testing.T // which outlives the rows
 	h                 *servertest.House
 	shop, themed, own model.Client
 	state             string          // who is signed in
 	mux               *http.ServeMux  // of the site map
 	routes            map[string]bool // of it, that were seen
 	titles            map[string]string
-	people            int // that were made for one row each
+	people            int               // that were made for one row each
+	second            *servertest.House // at which people of h sign in; nil: nobody does yet
 }
 
 const secret = "correct horse battery"
 
 func newVisitor(t *testing.T, options ...servertest.Option) *visitor {
 	v := &visitor{
-		browser: openBrowser(t), h: servertest.Start(t, append(options, func(c *server.Config) { c.SignUp, c.Mailbox = true, true })...),
+		browser: openBrowser(t), all: t, h: servertest.Start(t, append(options, func(c *server.Config) { c.SignUp, c.Mailbox = true, true })...),
 		mux: http.NewServeMux(), routes: map[string]bool{}, titles: map[string]string{},
 	}
 	// Where a sign-in leads to; elsewhere the application answers nothing, and the

@@ -83,8 +83,8 @@ type Route struct {
 }
 
 // Routes lists the endpoints. The paths are exact, but for that of a client's
-// registration, which ends in its client_id, and those that end in a stream or a
-// transmitter.
+// registration, which ends in its client_id, and those that name a stream, a
+// transmitter or an identity provider.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
 	metadata := s.public(s.discovery, "GET")
@@ -103,6 +103,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},
 		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + "/upstream/{upstream}/metadata", s.public(s.upstreamMetadata, "GET")},
 		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)

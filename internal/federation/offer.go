@@ -25,8 +25,10 @@ type Asking struct {
 type Offer struct {
 	// Go is a provider that is gone to at once, without the page; empty: the page is
 	// shown.
-	Go      model.UpstreamID
-	Buttons []Button // that used last first, then by their position
+	Go        model.UpstreamID
+	Directory bool     // that is one whose people type their password here
+	Buttons   []Button // that used last first, then by their position
+	Realms    bool     // there are logins that belong to a provider by their domain
 }
 
 // Button leads to a provider.
@@ -56,6 +58,7 @@ func (f *Federation) Offer(ctx context.Context, a Asking) (Offer, error) {
 		if !e.Hidden || string(e.ID) == a.Hint {
 			o.Buttons = append(o.Buttons, b)
 		}
+		o.Realms = o.Realms || len(e.Domains) > 0
 		if b.Unavailable {
 			continue
 		}
@@ -81,25 +84,27 @@ func (f *Federation) Offer(ctx context.Context, a Asking) (Offer, error) {
 	})
 	if e := cmp.Or(hinted, theirs, usual); e != nil && !a.Page {
 		o.Go = e.ID
+		_, o.Directory = e.connector.(upstream.Directory)
 	}
 	return o, nil
 }
 
-// Realm returns the provider to which a typed login belongs by its domain; empty: to
-// none. It is what the sign-in page asks when a login was typed, whatever the request
-// wants to be shown.
-func (f *Federation) Realm(ctx context.Context, a Asking) (model.UpstreamID, error) {
+// Realm returns the provider to which a typed login belongs by its domain, as a button
+// would lead there; the zero value: to none that works. It is what the sign-in page asks
+// when a login was typed, whatever the request wants to be shown.
+func (f *Federation) Realm(ctx context.Context, a Asking) (Button, error) {
 	d := domainOf(a.Login)
 	if d == "" {
-		return "", nil
+		return Button{}, nil
 	}
 	list, err := f.all(ctx)
 	for _, e := range list {
 		if !e.Disabled && e.problem == nil && allowed(a.Allowed, e.ID) && !f.paused(e.Health) && slices.Contains(e.Domains, d) {
-			return e.ID, err
+			_, directory := e.connector.(upstream.Directory)
+			return Button{Choice: e.choice(), Directory: directory}, err
 		}
 	}
-	return "", err
+	return Button{}, err
 }
 
 func allowed(list []string, id model.UpstreamID) bool {

@@ -31,12 +31,13 @@ type Asked struct {
 	Prompt        []string `json:"prompt,omitempty"`
 	MaxAge        *int64   `json:"max_age,omitempty"` // seconds
 	LoginHint     string   `json:"login_hint,omitempty"`
-	ACRValues     []string `json:"acr_values,omitempty"`   // wished for
-	ACRRequired   []string `json:"acr_required,omitempty"` // one of them must be reached; empty: any
-	Subject       UserID   `json:"subject,omitempty"`      // nobody else will do; from a valid id_token_hint or the claim sub
-	Display       string   `json:"display,omitempty"`      // "popup" or "touch"; empty: a page
-	UILocales     []string `json:"ui_locales,omitempty"`   // languages that the pages should be in, the best first
-	Resources     []string `json:"resources,omitempty"`    // RFC 8707; empty: all that the client may reach
+	ACRValues     []string `json:"acr_values,omitempty"`    // wished for
+	ACRRequired   []string `json:"acr_required,omitempty"`  // one of them must be reached; empty: any
+	Subject       UserID   `json:"subject,omitempty"`       // nobody else will do; from a valid id_token_hint or the claim sub
+	Display       string   `json:"display,omitempty"`       // "popup" or "touch"; empty: a page
+	UILocales     []string `json:"ui_locales,omitempty"`    // languages that the pages should be in, the best first
+	UpstreamHint  string   `json:"upstream_hint,omitempty"` // the identity provider that the client would send the person to
+	Resources     []string `json:"resources,omitempty"`     // RFC 8707; empty: all that the client may reach
 
 	Claims ClaimsRequest `json:"claims,omitzero"`
 }

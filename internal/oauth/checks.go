@@ -56,6 +56,7 @@ var checks = []check{
 	{"display", checkDisplay},                          // OpenID Connect Core §3.1.2.1
 	{"ui_locales", checkLocales},                       // OpenID Connect Core §3.1.2.1
 	{"hints", checkHints},                              // OpenID Connect Core §3.1.2.1
+	{"idp_hint", checkUpstreamHint},                    // of our own (RFC 6749 §8.2)
 	{"claims", checkClaims},                            // OpenID Connect Core §5.5
 }
 
@@ -265,6 +266,13 @@ func checkDisplay(d *draft) *Error {
 	if asked := d.params.get("display"); asked != "page" && slices.Contains(displays, asked) {
 		d.asked.Display = asked
 	}
+	return nil
+}
+
+// checkUpstreamHint keeps the identity provider that the client would send the person
+// to. Whether there is such a one the sign-in page sees: a hint is no condition.
+func checkUpstreamHint(d *draft) *Error {
+	d.asked.UpstreamHint = d.params.get("idp_hint")
 	return nil
 }
 

@@ -29,6 +29,7 @@ var limits = map[string]int{
 	"display":               16,
 	"ui_locales":            256,
 	"claims_locales":        256,
+	"idp_hint":              64,
 	"resource":              2048,
 	"code":                  256,
 	"refresh_token":         512,

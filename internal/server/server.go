@@ -23,8 +23,9 @@ import (
 
 // Limits on what a stranger may send, and how slowly.
 const (
-	maxBody       = 64 << 10 // bytes
-	maxHeader     = 64 << 10 // bytes
+	maxBody       = 64 << 10  // bytes
+	maxAnswer     = 320 << 10 // bytes, of an identity provider by way of a browser
+	maxHeader     = 64 << 10  // bytes
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
 	writeTimeout  = 60 * time.Second

@@ -98,13 +98,12 @@ func openLDAP(c Config) (Connector, error) {
 	if d.c.Subject == "" {
 		d.c.Subject = "entryUUID"
 	}
-	if err := d.checkServers(); err != nil {
-		return nil, err
+	for _, check := range []func() error{d.checkServers, d.checkUsers, d.checkGroups} {
+		if err := check(); err != nil {
+			return nil, err
+		}
 	}
-	if err := d.checkUsers(); err != nil {
-		return nil, err
-	}
-	return d, d.checkGroups()
+	return d, nil
 }
 
 func (d *directory) checkServers() error {
@@ -349,7 +348,7 @@ func (d *directory) bindFirst(s *ldapSession, login string, password model.Secre
 	}
 	// The filter may find somebody else than whom the name means: so it has to be
 	// their password too.
-	return entry, s.bindPerson(entry.DN, password)
+	return s.bindEntry(entry, password)
 }
 
 // searchFirst finds the entry as bind_dn, and binds as what it found.
@@ -366,7 +365,7 @@ func (d *directory) searchFirst(s *ldapSession, login string, password model.Sec
 		s.bindPerson("cn=nobody,"+d.c.Search.Base, model.NewSecret("no"))
 		return nil, ErrWrongPassword
 	}
-	return entry, s.bindPerson(entry.DN, password)
+	return s.bindEntry(entry, password)
 }
 
 func (d *directory) userSearch(login string) *ldap.SearchRequest {

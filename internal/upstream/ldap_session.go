@@ -211,6 +211,14 @@ func (s *ldapSession) bindPerson(name string, password model.Secret) error {
 	return s.failure(err)
 }
 
+// bindEntry returns an entry whose password it is.
+func (s *ldapSession) bindEntry(entry *ldap.Entry, password model.Secret) (*ldap.Entry, error) {
+	if err := s.bindPerson(entry.DN, password); err != nil {
+		return nil, err
+	}
+	return entry, nil
+}
+
 // find returns the one entry that a search finds, or nil.
 func (s *ldapSession) find(r *ldap.SearchRequest) (*ldap.Entry, error) {
 	found, err := s.Search(r)

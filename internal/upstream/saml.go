@@ -98,7 +98,10 @@ func openSAML(c Config) (Connector, error) {
 		}
 		*into = *u
 	}
-	return p, p.openMetadata()
+	if err := p.openMetadata(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *serviceProvider) checkConnection() error {

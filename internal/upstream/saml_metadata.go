@@ -8,6 +8,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/beevik/etree"
@@ -28,7 +29,9 @@ const (
 
 // metadata is what is known of a provider.
 type metadata struct {
-	lock    chan struct{} // holds one token: whoever fetches has it
+	fetching chan struct{} // holds one token: whoever fetches has it
+
+	mu      sync.Mutex
 	idp     *saml.EntityDescriptor
 	fetched time.Time
 	tried   time.Time
@@ -37,7 +40,7 @@ type metadata struct {
 
 // openMetadata reads metadata that the operator gave, and nothing else.
 func (p *serviceProvider) openMetadata() error {
-	p.metadata.lock = make(chan struct{}, 1)
+	p.metadata.fetching = make(chan struct{}, 1)
 	if p.c.Metadata == "" {
 		return nil
 	}
@@ -52,29 +55,17 @@ func (p *serviceProvider) openMetadata() error {
 // identityProvider returns what the provider says it is. With again it is fetched
 // again, if that was not done just now.
 func (p *serviceProvider) identityProvider(ctx context.Context, again bool) (*saml.EntityDescriptor, error) {
-	m := &p.metadata
-	select {
-	case m.lock <- struct{}{}:
-		defer func() { <-m.lock }()
-	case <-ctx.Done():
-		return nil, caused(Unavailable, "the metadata could not be fetched in time", ctx.Err())
-	}
-	now := p.Now()
 	if p.c.MetadataURL != "" {
-		fresh := metadataFresh
-		if m.idp != nil && m.idp.CacheDuration > 0 {
-			fresh = min(fresh, max(m.idp.CacheDuration, metadataSoon))
+		if err := p.refreshMetadata(ctx, again); err != nil {
+			return nil, err
 		}
-		stale := m.idp == nil || again || !now.Before(m.fetched.Add(fresh))
-		if stale && !now.Before(m.tried.Add(metadataSoon)) {
-			m.err = p.fetchMetadata(ctx, now)
-			if ctx.Err() == nil { // or whoever asked has gone, which says nothing
-				m.tried = now
-			}
-		}
-		if m.idp == nil || m.err != nil && (again || !now.Before(m.fetched.Add(metadataLasts))) {
-			return nil, m.err
-		}
+	}
+	m := &p.metadata
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := p.Now()
+	if m.idp == nil || p.c.MetadataURL != "" && m.err != nil && (again || !now.Before(m.fetched.Add(metadataLasts))) {
+		return nil, m.err
 	}
 	// saml-metadata §2.3.2
 	if until := m.idp.ValidUntil; !until.IsZero() && !now.Before(until) {
@@ -83,17 +74,57 @@ func (p *serviceProvider) identityProvider(ctx context.Context, again bool) (*sa
 	return m.idp, nil
 }
 
-func (p *serviceProvider) fetchMetadata(ctx context.Context, now time.Time) error {
+// refreshMetadata fetches metadata that are due. Nobody waits for that who can do with
+// what is known.
+func (p *serviceProvider) refreshMetadata(ctx context.Context, again bool) error {
+	m := &p.metadata
+	if known, due := m.state(p.Now(), again); !due || known && !again && len(m.fetching) > 0 {
+		return nil
+	}
+	select {
+	case m.fetching <- struct{}{}:
+		defer func() { <-m.fetching }()
+	case <-ctx.Done():
+		return caused(Unavailable, "the metadata could not be fetched in time", ctx.Err())
+	}
+	now := p.Now()
+	if _, due := m.state(now, again); !due { // somebody else was faster
+		return nil
+	}
+	idp, err := p.fetchMetadata(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err = err; err == nil {
+		m.idp, m.fetched = idp, now
+	}
+	if err == nil || ctx.Err() == nil { // or whoever asked has gone, which says nothing
+		m.tried = now
+	}
+	return nil
+}
+
+// state reports whether there are metadata, and whether they are to be fetched now.
+func (m *metadata) state(now time.Time, again bool) (known, due bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fresh := metadataFresh
+	if m.idp != nil && m.idp.CacheDuration > 0 {
+		fresh = min(fresh, max(m.idp.CacheDuration, metadataSoon))
+	}
+	stale := m.idp == nil || again || !now.Before(m.fetched.Add(fresh))
+	return m.idp != nil, stale && !now.Before(m.tried.Add(metadataSoon))
+}
+
+func (p *serviceProvider) fetchMetadata(ctx context.Context) (*saml.EntityDescriptor, error) {
 	document, err := fetch.Get(ctx, p.Client, p.c.MetadataURL, fetch.Limits{Bytes: maxMetadata})
 	if err != nil {
-		return caused(Unavailable, "the metadata: "+err.Error(), err)
+		return nil, caused(Unavailable, "the metadata: "+err.Error(), err)
 	}
 	idp, err := p.readMetadata(document.Body)
 	if err != nil {
-		return caused(Misconfigured, "the metadata cannot be used: "+err.Error(), err)
+		return nil, caused(Misconfigured, "the metadata cannot be used: "+err.Error(), err)
 	}
-	p.metadata.idp, p.metadata.fetched = idp, now
-	return nil
+	return idp, nil
 }
 
 // readMetadata finds the provider in its metadata, which may be one of a federation.
@@ -122,7 +153,10 @@ func (p *serviceProvider) readMetadata(text []byte) (*saml.EntityDescriptor, err
 		}
 		return nil, errors.New("it is not the metadata of one identity provider: for that of many, entity_id says which")
 	}
-	return idp, p.checkIdentityProvider(idp)
+	if err := p.checkIdentityProvider(idp); err != nil {
+		return nil, err
+	}
+	return idp, nil
 }
 
 // weaklySigned reports whether the signature of the root uses SHA-1.

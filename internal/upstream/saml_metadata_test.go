@@ -229,6 +229,22 @@ func TestMetadataFetch(t *testing.T) {
 			t.Errorf("%.20s: it took %s", bad, time.Since(began))
 		}
 	}
+	// While one waits for what hangs, others go on with what is known.
+	s.now("hang")
+	now = now.Add(2 * time.Hour)
+	before := s.hits.Load()
+	probed := make(chan error)
+	go func() { probed <- p.Probe(t.Context()) }()
+	for s.hits.Load() == before {
+		time.Sleep(time.Millisecond)
+	}
+	began := time.Now()
+	if _, err := p.Begin(t.Context(), Wish{State: "s"}); err != nil || time.Since(began) > 200*time.Millisecond {
+		t.Errorf("%v, after %s", err, time.Since(began))
+	}
+	if err := <-probed; err == nil {
+		t.Error("the probe is content")
+	}
 	now = now.Add(8 * 24 * time.Hour)
 	if err := finish(changed); err == nil {
 		t.Error("what nobody publishes any more lasts for ever")

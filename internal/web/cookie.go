@@ -2,10 +2,12 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 )
 
@@ -32,6 +34,10 @@ import (
 // One more says to a person who has signed in before that this browser is known to
 // them: so that strangers who guess elsewhere hold nobody up here, and so that no
 // second factor need be asked again. It is there for each person, under their ID.
+//
+// Whoever goes to an identity provider gets one for each visit, by which their browser
+// is known when it comes back; another says which provider was used last, and nothing
+// of who used it. Both come with a top-level navigation from elsewhere, as Lax has it.
 //
 // The last one is the language that somebody chose. It says nothing else, and is
 // there for those alone who chose one.
@@ -85,9 +91,7 @@ func (c cookies) setDevice(w http.ResponseWriter, r *http.Request, id model.User
 			break
 		}
 		delete(known, one)
-		k := c.cookie(c.deviceName(one), "/", "")
-		k.MaxAge = -1
-		http.SetCookie(w, k)
+		c.drop(w, c.deviceName(one))
 	}
 	k := c.cookie(c.deviceName(id), "/", value)
 	k.MaxAge = int(account.DeviceLife.Seconds())
@@ -125,9 +129,7 @@ func (c cookies) setLanguage(w http.ResponseWriter, tag string) {
 
 // dropLanguage forgets a choice of language.
 func (c cookies) dropLanguage(w http.ResponseWriter) {
-	k := c.cookie(c.languageName(), "/", "")
-	k.MaxAge = -1
-	http.SetCookie(w, k)
+	c.drop(w, c.languageName())
 }
 
 func (c cookies) interaction(r *http.Request) model.Secret {
@@ -162,9 +164,66 @@ func (c cookies) set(w http.ResponseWriter, name string, value model.Secret, s m
 	http.SetCookie(w, k)
 }
 
-func (c cookies) dropSession(w http.ResponseWriter, id model.UserID) {
-	k := c.cookie(c.sessionName(id), "/", "")
+func (c cookies) dropSession(w http.ResponseWriter, id model.UserID) { c.drop(w, c.sessionName(id)) }
+
+// drop makes a browser forget a cookie.
+func (c cookies) drop(w http.ResponseWriter, name string) {
+	k := c.cookie(name, "/", "")
 	k.MaxAge = -1
+	http.SetCookie(w, k)
+}
+
+// visitName names the cookie of a visit to an identity provider.
+func (c cookies) visitName(name string) string { return c.name("__Host-", "ostiary_"+name) }
+
+// maxVisits is how many visits of a browser are known at once: others were given up.
+const maxVisits = 8
+
+// setVisit gives a browser the cookie by which it is known when it comes back.
+func (c cookies) setVisit(w http.ResponseWriter, r *http.Request, v federation.Cookie) {
+	var others []string
+	for _, k := range r.Cookies() {
+		if strings.HasPrefix(k.Name, c.visitName("visit_")) && k.Name != c.visitName(v.Name) && !slices.Contains(others, k.Name) {
+			others = append(others, k.Name)
+		}
+	}
+	for i := 0; i <= len(others)-maxVisits; i++ {
+		c.drop(w, others[i])
+	}
+	k := c.cookie(c.visitName(v.Name), "/", v.Value)
+	k.MaxAge = int(federation.VisitTime.Seconds())
+	http.SetCookie(w, k)
+}
+
+func (c cookies) leftName() string { return c.name("__Host-", "ostiary_left") }
+
+// left is what is kept of a sign-out that goes on elsewhere, unchecked.
+func (c cookies) left(r *http.Request) string {
+	found := r.CookiesNamed(c.leftName())
+	if len(found) != 1 || len(found[0].Value) > maxLeft {
+		return ""
+	}
+	return found[0].Value
+}
+
+// setLeft keeps it as long as somebody may take to sign out elsewhere.
+func (c cookies) setLeft(w http.ResponseWriter, value string) {
+	k := c.cookie(c.leftName(), "/", model.Secret(value))
+	k.MaxAge = int(federation.VisitTime.Seconds())
+	http.SetCookie(w, k)
+}
+
+func (c cookies) lastUpstreamName() string { return c.name("__Host-", "ostiary_upstream") }
+
+// lastUpstream is the provider that this browser used last, unchecked.
+func (c cookies) lastUpstream(r *http.Request) model.UpstreamID {
+	return model.UpstreamID(read(r, c.lastUpstreamName()))
+}
+
+// setLastUpstream keeps the choice of a provider for a year.
+func (c cookies) setLastUpstream(w http.ResponseWriter, id model.UpstreamID) {
+	k := c.cookie(c.lastUpstreamName(), "/", model.Secret(id))
+	k.MaxAge = int((365 * 24 * time.Hour).Seconds())
 	http.SetCookie(w, k)
 }
 

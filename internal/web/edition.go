@@ -21,7 +21,7 @@ type edition struct {
 // layoutFiles are shared by all pages; each other file in templates is one page
 // and defines pageParts.
 var (
-	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html", "templates/passkey.html"}
+	layoutFiles = []string{"templates/layout.html", "templates/parts.html", "templates/shell.html", "templates/passkey.html", "templates/upstream.html"}
 	pageParts   = []string{"title", "main"}
 )
 

@@ -27,6 +27,13 @@ func (s *Web) prove(w http.ResponseWriter, r *http.Request, v visit) error {
 	}
 	switch v.progress.Missing {
 	case account.First:
+		waits, err := s.stranger(r, v.z)
+		if err != nil {
+			return err
+		}
+		if waits != nil && !waits.Known {
+			return s.sendTo(w, r, v.z, "/join")
+		}
 		return s.sendTo(w, r, v.z, "/login")
 	case account.Second:
 		return s.sendTo(w, r, v.z, "/factor")
@@ -55,6 +62,10 @@ func (s *Web) prove(w http.ResponseWriter, r *http.Request, v visit) error {
 		return err
 	}
 	s.enter(w, r, in)
+	if there, linked, err := s.Federation.Settle(r.Context(), holder(v.z), in.Session); linked || err != nil {
+		// They are signed in, whether their account elsewhere could be connected or not.
+		s.Logger.InfoContext(r.Context(), "an account elsewhere waited for this sign-in", "upstream", there.ID, "connected", linked, "error", err)
+	}
 	if err := s.Authority.Authenticated(r.Context(), &v.z, in.Session); err != nil {
 		return err
 	}

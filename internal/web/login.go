@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
@@ -21,12 +22,42 @@ func (s *Web) showLogin(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || !here {
 		return err
 	}
+	waits, err := s.stranger(r, v.z)
+	if err != nil {
+		return err
+	}
+	o, err := s.offer(r, v)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.Go == "", waits != nil:
+	case o.Directory:
+		redirect(w, r, s.pageOf(v.z, "/directory/"+string(o.Go)))
+		return nil
+	default:
+		return s.goUpstream(w, r, v, going{to: o.Go})
+	}
 	page := s.loginPage(v)
-	if !somebodyElse {
+	s.showWays(r, v, &page, o)
+	page.Error = s.refused(r)
+	switch {
+	case waits != nil && waits.Known:
+		page.Connect = &connectsView{waits.Upstream.Kind, waits.Upstream.Name, waits.Mail}
+		page.Login = waits.Mail
+	case !somebodyElse:
 		page.Login = expected(v)
+	}
+	if page.Error != "" {
+		page.Field = "upstream"
 	}
 	s.pages.login(w, r, page)
 	return nil
+}
+
+// showWays puts the providers on a sign-in page.
+func (s *Web) showWays(r *http.Request, v visit, page *loginPage, o federation.Offer) {
+	page.Upstreams, page.Realms = s.upstreamViews(r, v, o), o.Realms
 }
 
 // loginPage is the sign-in page of a request, before anything was typed.
@@ -77,6 +108,11 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 		s.send(w, r, z.Cancel())
 		return nil
 	}
+	if f.Get("password") == "" {
+		if sent, err := s.toRealm(w, r, z); sent || err != nil {
+			return err
+		}
+	}
 	t := s.attempt(r)
 	t.Login, t.Password, t.Remember = f.Get("login"), model.Secret(f.Get("password")), f.Get("remember") != ""
 	if err := s.Accounts.Password(r.Context(), holder(z), t); err != nil {
@@ -84,6 +120,33 @@ func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	redirect(w, r, s.pageOf(z, ""))
 	return nil
+}
+
+// realm is the provider to which a typed login belongs by its domain; the zero value:
+// to none.
+func (s *Web) realm(r *http.Request, z oauth.Authorization) (federation.Button, error) {
+	if !s.Accounts.Takes(model.MethodUpstream, z.Client.SignInMethods) {
+		return federation.Button{}, nil
+	}
+	return s.Federation.Realm(r.Context(), federation.Asking{Allowed: z.Client.IdentityProviders, Login: r.PostForm.Get("login")})
+}
+
+// toRealm sends whoever typed a login alone where it belongs, and reports whether that
+// is anywhere.
+func (s *Web) toRealm(w http.ResponseWriter, r *http.Request, z oauth.Authorization) (bool, error) {
+	b, err := s.realm(r, z)
+	switch {
+	case err != nil || b.ID == "":
+		return false, err
+	case b.Directory:
+		redirect(w, r, s.pageOf(z, "/directory/"+string(b.ID)))
+		return true, nil
+	}
+	v, err := s.arrive(r, z)
+	if err != nil {
+		return false, err
+	}
+	return true, s.goUpstream(w, r, v, going{to: b.ID, login: r.PostForm.Get("login"), remember: r.PostForm.Get("remember") != ""})
 }
 
 // attempt is what every proof tells of the browser that it comes from.
@@ -96,7 +159,12 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 	if found != nil {
 		return found
 	}
+	o, found := s.offer(r, v)
+	if found != nil {
+		return found
+	}
 	page := s.loginPage(v)
+	s.showWays(r, v, &page, o)
 	page.Status, page.Login, page.Remember = http.StatusUnprocessableEntity, r.PostForm.Get("login"), r.PostForm.Get("remember") != ""
 	var tooSoon account.ErrTooSoon
 	fault := s.passkeyFault(r, err)
@@ -106,6 +174,9 @@ func (s *Web) loginFailed(w http.ResponseWriter, r *http.Request, z oauth.Author
 		page.Error, page.Field = fault, "passkey"
 	case errors.Is(err, account.ErrCredentials):
 		page.Error = s.pages.text(r, "login.error.credentials")
+		if b, err := s.realm(r, z); err == nil && b.ID != "" {
+			page.Error = s.pages.text(r, "login.error.realm", "upstream", tidy(b.Name))
+		}
 	case errors.Is(err, account.ErrLocked):
 		page.Status, page.Error = http.StatusForbidden, s.pages.text(r, "login.error.locked")
 	case errors.Is(err, account.ErrBusy):

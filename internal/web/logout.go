@@ -49,8 +49,9 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	o := signingOut{l, f}
 	if i := slices.IndexFunc(accounts, func(v signedIn) bool { return l.Confirmed(v.Session) }); i >= 0 {
-		return s.signOut(w, r, l, accounts[i])
+		return s.signOut(w, r, o, accounts[i])
 	}
 	if len(accounts) > 0 {
 		s.pages.signOut(w, r, signOutPage{
@@ -58,7 +59,13 @@ func (s *Web) logout(w http.ResponseWriter, r *http.Request) error {
 		})
 		return nil
 	}
-	return s.signOut(w, r, l)
+	return s.signOut(w, r, o)
+}
+
+// signingOut is a sign-out with the parameters that asked for it.
+type signingOut struct {
+	l     oauth.Logout
+	asked url.Values
 }
 
 // logoutFields are the parameters that a page carries along; they are checked
@@ -94,7 +101,7 @@ func (s *Web) confirmLogout(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.signOut(w, r, l, leaving(accounts, f.Get("account"))...)
+	return s.signOut(w, r, signingOut{l, keep}, leaving(accounts, f.Get("account"))...)
 }
 
 // everybody is what the form says in the place of one account.
@@ -115,7 +122,9 @@ func leaving(accounts []signedIn, which string) []signedIn {
 	return []signedIn{*who}
 }
 
-func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, who ...signedIn) error {
+func (s *Web) signOut(w http.ResponseWriter, r *http.Request, o signingOut, who ...signedIn) error {
+	l := o.l
+	elsewhere := s.elsewhere(w, r, o, who)
 	var frames []oauth.Frame
 	for _, one := range who {
 		more, err := s.Authority.FrontChannel(r.Context(), one.ID)
@@ -136,16 +145,16 @@ func (s *Web) signOut(w http.ResponseWriter, r *http.Request, l oauth.Logout, wh
 	s.keepState(w, r, left)
 	back := l.Back()
 	switch {
-	case len(frames) > 0:
+	case len(frames) > 0, elsewhere != nil:
 		// In this very answer, so that nobody can make a page with frames of
 		// their choice, and a reload shows none.
-		s.pages.signedOut(w, r, signedOutPage{Client: clientView{Name: l.Client.Name, URI: l.Client.URI}, Back: back, Frames: frames})
+		s.pages.signedOut(w, r, signedOutPage{Client: clientView{Name: l.Client.Name, URI: l.Client.URI}, Back: back, Frames: frames, Elsewhere: elsewhere})
 	case back != "":
 		redirect(w, r, back)
 	case len(left) > 0 && l.Client.ID == "":
 		redirect(w, r, s.base+"/") // to who is still signed in here
 	default:
-		redirect(w, r, s.base+"/signed-out"+s.inLanguage(r))
+		redirect(w, r, s.base+pathSignedOut+s.inLanguage(r))
 	}
 	return nil
 }
@@ -161,6 +170,10 @@ func (s *Web) inLanguage(r *http.Request) string {
 
 func (s *Web) signedOut(w http.ResponseWriter, r *http.Request) error {
 	wishesOf(r).asked = strings.Fields(r.URL.Query().Get("ui_locales"))
+	if l, ok := s.returned(w, r); ok && l.Back() != "" {
+		redirect(w, r, l.Back())
+		return nil
+	}
 	s.pages.signedOut(w, r, signedOutPage{})
 	return nil
 }

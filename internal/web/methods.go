@@ -21,7 +21,8 @@ type methodsPage struct {
 	New     string // what is wrong with the new one; empty: nothing
 	TOTP    totpSection
 
-	Passkeys *passkeysSection // nil: there are none here
+	Passkeys  *passkeysSection   // nil: there are none here
+	Elsewhere *identitiesSection // nil: there are no identity providers
 }
 
 func (methodsPage) view() string { return "methods" }
@@ -34,7 +35,10 @@ func (s *Web) methodsPage(r *http.Request, me visitor) (page methodsPage, err er
 	if page.TOTP, err = s.totpSection(r, me); err != nil {
 		return page, err
 	}
-	page.Passkeys, err = s.passkeysSection(r, me)
+	if page.Passkeys, err = s.passkeysSection(r, me); err != nil {
+		return page, err
+	}
+	page.Elsewhere, err = s.identitiesSection(r, me)
 	return page, err
 }
 

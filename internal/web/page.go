@@ -304,7 +304,15 @@ type loginPage struct {
 	Remember bool
 	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
 	Passkey  *passkeyView // nil: none is asked for
+
+	Upstreams []upstreamView
+	Realms    bool          // a login alone may lead to one of them
+	Connect   *connectsView // nil: nobody waits
 }
+
+// connectsView is somebody who has come from a provider, whose address an account here
+// has: they sign in to that, and it is connected.
+type connectsView struct{ Kind, Name, Mail string }
 
 func (v loginPage) policy() string { return v.Passkey.policy() }
 
@@ -357,6 +365,7 @@ type errorPage struct {
 	RequestID   string // by which the log is searched
 	At          int64  // when it happened; 0: it is not told
 	Wait        int64  // seconds after which it may be tried again; 0: nobody knows
+	Once        bool   // its address must not be asked for again, nor stand on the page
 }
 
 // Minutes is Wait for people, a minute at least.
@@ -374,7 +383,7 @@ func (v errorPage) Kind() string {
 }
 
 func (p *pages) error(w http.ResponseWriter, r *http.Request, v errorPage) {
-	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "error", status: statusOr(v.Status, http.StatusBadRequest), opener: openerFlow, once: v.Once, data: v})
 }
 
 // signOutPage asks whether somebody really wants to sign out, and who, if several
@@ -399,6 +408,8 @@ type signedOutPage struct {
 	Client clientView
 	Back   string        // a way back that the client has registered; empty: none
 	Frames []oauth.Frame // what the browser has to load before it goes there
+
+	Elsewhere *elsewhereView // nil: there is nowhere else to sign out
 }
 
 // Refresh makes the browser go back by itself, without a script: as soon as the
@@ -458,6 +469,8 @@ var pageData = map[string]any{
 	"login":     loginPage{},
 	"select":    selectPage{},
 	"create":    createPage{},
+	"join":      joinPage{},
+	"directory": directoryPage{},
 	"factor":    factorPage{},
 	"enrol":     enrolPage{},
 	"codes":     codesPage{},
@@ -488,5 +501,6 @@ var pageData = map[string]any{
 	"data":         dataPage{},
 	"delete":       deletePage{},
 	"deleted":      deletedPage{},
+	"identities":   identitiesPage{Identities: []identityRow{{}}, Connect: []connectRow{{}}},
 	"passkeys":     passkeysPage{Add: &passkeyView{}, Passkeys: []passkeyRow{{}}},
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
@@ -36,6 +37,10 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 		p.codes(w, r, v)
 	case createPage:
 		p.create(w, r, v)
+	case joinPage:
+		p.join(w, r, v)
+	case directoryPage:
+		p.directory(w, r, v)
 	case selectPage:
 		p.selectAccount(w, r, v)
 	case consentPage:
@@ -180,6 +185,30 @@ var samplePages = []struct {
 	{"enrol, wrong, only offered", enrolPage{Status: 422, App: &sampleApp, Later: true, Error: "No."}, 422,
 		[]string{"input[text] code=", "button.primary", "button.cancel decision=later", "button.cancel decision=cancel"}, []string{"No."}},
 	{"codes", codesPage{Codes: []string{"abcd-efgh"}, Next: "/interaction/1"}, 200, nil, []string{"Your recovery codes", "abcd-efgh", "I have kept them"}},
+	{"login, with providers", loginPage{Action: "/interaction/1/login", Upstreams: sampleUpstreams, Realms: true}, 200, loginControls,
+		[]string{"Continue with Google Used last time", "Continue with Directory", "Continue with Slow Not available now"}},
+	{"login, to connect", loginPage{Action: "/interaction/1/login", Login: "anna@example.com", Connect: &connectsView{"google", "Google", "anna@example.com"}}, 200, loginControls,
+		[]string{"your Google account will be connected", "anna@example.com"}},
+	{"join", joinPage{Action: "/interaction/1/join", Upstream: sampleChoice, There: "anna@example.com", Mail: "anna@example.com", Login: "anna", Name: "Anna"}, 200, joinControls,
+		[]string{"Your new account", "with Google here for the first time", "Your email address will be anna@example.com"}},
+	{"join, wrong", joinPage{Status: 422, Client: sampleClient, Upstream: sampleChoice, Error: "No.", Wrong: "login"}, 422, joinControls, []string{"No.", "Shop"}},
+	{"join, wrong name", joinPage{Status: 422, Upstream: sampleChoice, Error: "No.", Wrong: "name"}, 422, joinControls, []string{"No."}},
+	{"directory", directoryPage{Action: "/interaction/1/directory/corp", Upstream: sampleChoice, Back: "/interaction/1/login"}, 200, loginControls, []string{"Sign in with Google", "Other ways to sign in"}},
+	{"directory, wrong", directoryPage{Status: 422, Upstream: sampleChoice, Client: sampleClient, Login: "anna", Error: "No."}, 422, loginControls, []string{"No.", "Shop"}},
+	{"directory, connecting", directoryPage{Upstream: sampleChoice, Connecting: true}, 200,
+		[]string{"input[text] login=", "input[password] password=", "button.primary", "button.cancel decision=cancel"}, []string{"Connect your Google account"}},
+	{"identities", identitiesPage{shell: sampleShell, Action: "/account/sign-in/elsewhere",
+		Identities: []identityRow{{ID: "i1", Kind: "github", Name: "GitHub", There: "anna-k", Added: sampleMoment, Used: sampleMoment, Action: "/x"}, {ID: "i2", Kind: "oidc", Name: "Old", Disabled: true}},
+		Connect:    []connectRow{{"google", "google", "Google", false}, {"slow", "saml", "Slow", true}}}, 200,
+		[]string{"button.small-button danger do=disconnect", "button.small-button danger do=disconnect", "button.also connect=google", "button.also connect=slow"},
+		[]string{"anna-k", "Switched off", "Connect Google", "Not used yet", "Not available now"}},
+	{"identities, none", identitiesPage{shell: sampleShell, Connect: []connectRow{{"google", "google", "Google", false}}}, 200, []string{"button.also connect=google"}, []string{"No account is connected yet."}},
+	{"methods, elsewhere", methodsPage{shell: sampleShell, Has: true, Elsewhere: &identitiesSection{"/account/sign-in/elsewhere", "2"}}, 200,
+		[]string{"input[text] username=", "input[password] current=", "input[password] password=", "button.primary"}, []string{"Connected accounts", "2 accounts are connected."}},
+	{"signedout, elsewhere", signedOutPage{Client: sampleClient, Back: "https://shop.example/", Elsewhere: &elsewhereView{Kind: "google", Name: "Google", Address: "https://accounts.example/end"}}, 200, nil,
+		[]string{"You are still signed in at Google", "Sign out of Google too", "Back to Shop"}},
+	{"signedout, elsewhere by a form", signedOutPage{Elsewhere: &elsewhereView{Name: "Work", Address: "https://idp.example/slo", Posts: true, Fields: []hiddenField{{"SAMLRequest", "x"}}}}, 200,
+		[]string{"input[hidden] SAMLRequest=x", "button.also"}, []string{"Sign out of Work too"}},
 	{"login, with passkeys", loginPage{Action: "/interaction/1/login", Passkey: &passkeyView{Action: "/interaction/1/passkey", Autofill: true}}, 200, loginControls,
 		[]string{"Sign in with a passkey"}},
 	{"login, unknown passkey", loginPage{Status: 422, Action: "/interaction/1/login", Error: "No.", Field: "passkey", Passkey: &passkeyView{Autofill: true, Site: "id.example", Unknown: "AAAA"}}, 422, loginControls, []string{"No."}},
@@ -270,6 +299,16 @@ var samplePages = []struct {
 	{"passkeys, two", passkeysPage{shell: sampleShell, Most: "20", Passkeys: samplePasskeys}, 200, slices.Concat(passkeyControls, passkeyControls),
 		[]string{"Phone", "On several devices", "Last used today"}},
 }
+
+var (
+	sampleChoice    = federation.Choice{ID: "google", Kind: "google", Name: "Google"}
+	sampleUpstreams = []upstreamView{
+		{Kind: "google", Name: "Google", Action: "/interaction/1/upstream/google", Last: true}, {Kind: "github", Name: "GitHub", Action: "/g"},
+		{Kind: "microsoft", Name: "Microsoft", Action: "/m"}, {Kind: "apple", Name: "Apple", Action: "/a"}, {Kind: "facebook", Name: "Facebook", Action: "/f"},
+		{Kind: "x", Name: "X", Action: "/x"}, {Kind: "ldap", Name: "Directory", Link: "/interaction/1/directory/corp"}, {Kind: "saml", Name: "Slow", Action: "/s", Unavailable: true},
+	}
+	joinControls = []string{"input[text] login=", "input[text] name=", "button.primary", "button.cancel decision=cancel"}
+)
 
 var sampleMoment = moment{"1 May 2026, 12:00", "2026-05-01T12:00:00+03:00"}
 

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
@@ -89,6 +90,12 @@ func TestTexts(t *testing.T) {
 	for _, s := range refusals {
 		used[s.key] = true
 	}
+	for _, code := range federation.Codes() {
+		if upstreamRefusals[code] == "" {
+			t.Errorf("nothing says that a provider has not signed somebody in for the reason %q", code)
+		}
+		used[upstreamRefusals[code]] = true
+	}
 	for _, key := range slices.Concat(slices.Collect(maps.Values(refusalCodes)), slices.Collect(maps.Values(flaws)), slices.Collect(maps.Values(claimFlaws))) {
 		used[key] = true
 	}
@@ -112,7 +119,7 @@ func TestEventsInWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobodys := regexp.MustCompile(`^(all|audit|client|key|master|registration_token|setup|sign_up|stream|mail\.throttle$|transmitter\.(add|remove|renew_secret|update)$)\b`)
+	nobodys := regexp.MustCompile(`^(all|audit|client|key|master|registration_token|setup|sign_up|stream|upstream|identity\.refuse$|mail\.throttle$|transmitter\.(add|remove|renew_secret|update)$)\b`)
 	keys, texts := english(t)
 	known := map[string]bool{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+\\.[a-z_]+)` \\|").FindAllStringSubmatch(string(data), -1) {

@@ -24,7 +24,7 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 			files["templates/"+f+".html"] = &fstest.MapFile{Data: []byte(`{{define "title"}}x{{end}}{{define "main"}}y{{end}}`)}
 		}
 		files["templates/layout.html"] = &fstest.MapFile{Data: []byte(`<title>{{template "title" .Page}}</title>{{template "main" .Page}}`)}
-		files["templates/parts.html"], files["templates/shell.html"], files["templates/passkey.html"] = &fstest.MapFile{}, &fstest.MapFile{}, &fstest.MapFile{}
+		files["templates/parts.html"], files["templates/shell.html"], files["templates/passkey.html"], files["templates/upstream.html"] = &fstest.MapFile{}, &fstest.MapFile{}, &fstest.MapFile{}, &fstest.MapFile{}
 		if name != "" {
 			files["templates/"+name+".html"] = &fstest.MapFile{Data: []byte(content)}
 		}

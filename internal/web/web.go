@@ -50,8 +50,8 @@ type Web struct {
 
 // New returns the pages, or an error where a template is broken.
 func New(c Config) (*Web, error) {
-	if c.Accounts == nil || c.Registrar == nil || c.Authority == nil || c.RequestID == nil || c.Address == nil {
-		return nil, errors.New("web: Accounts, Registrar, Authority, RequestID and Address are required")
+	if c.Accounts == nil || c.Federation == nil || c.Registrar == nil || c.Authority == nil || c.RequestID == nil || c.Address == nil {
+		return nil, errors.New("web: Accounts, Federation, Registrar, Authority, RequestID and Address are required")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -97,6 +97,7 @@ func (s *Web) Handler() http.Handler {
 	page("GET "+oauth.PathState, s.state)
 
 	s.signInPages(page)
+	s.upstreamPages(page)
 
 	// What a person visits on their own.
 	page("GET /{$}", s.home)
@@ -104,7 +105,7 @@ func (s *Web) Handler() http.Handler {
 	page("POST /switch", s.switchAccount)
 	page("POST /language", s.chooseLanguage)
 	page("POST /logout/confirm", s.confirmLogout)
-	page("GET /signed-out", s.signedOut)
+	page("GET "+pathSignedOut, s.signedOut)
 	page("GET /setup", s.showSetup)
 	page("POST /setup", s.setup)
 
@@ -194,6 +195,11 @@ func (s *Web) ownPages(page route) {
 	own("POST "+pathPasskeys, fresh, s.addPasskey)
 	own("POST "+pathPasskeys+"/options", fresh, s.askNewPasskey)
 	own("POST "+pathPasskeys+"/{passkey}", fresh, s.changePasskey)
+	own("GET "+pathIdentities, fresh, s.showIdentities)
+	own("POST "+pathIdentities, fresh, s.connectIdentity)
+	own("POST "+pathIdentities+"/{identity}", fresh, s.disconnectIdentity)
+	page("GET "+pathIdentities+"/at/{upstream}", s.guard(fresh, s.showConnectDirectory))
+	page("POST "+pathIdentities+"/at/{upstream}", s.guard(fresh, s.connectDirectory))
 
 	own("GET "+pathMail, live, s.showMail)
 	own("POST "+pathMail, fresh, s.changeMail)
@@ -201,14 +207,17 @@ func (s *Web) ownPages(page route) {
 	page("POST "+pathMail+"/{id}", s.guard(live, s.mailCode))
 }
 
-// sameOrigin refuses what another site makes a browser post, but for the two
-// addresses to which other sites are meant to post: OpenID Connect Core
-// §3.1.2.1 and RP-Initiated Logout §2. Neither of them changes anything
-// without a page in between.
+// sameOrigin refuses what another site makes a browser post, but for the addresses
+// to which other sites are meant to post: OpenID Connect Core §3.1.2.1 and
+// RP-Initiated Logout §2, neither of which changes anything without a page in
+// between; and those of identity providers (OAuth 2.0 Form Post Response Mode §2,
+// SAML V2.0 Bindings §3.5), where what is posted has to prove itself.
 func (s *Web) sameOrigin() *http.CrossOriginProtection {
 	p := http.NewCrossOriginProtection()
 	p.AddInsecureBypassPattern("POST " + s.base + oauth.PathAuthorize)
 	p.AddInsecureBypassPattern("POST " + s.base + oauth.PathLogout)
+	p.AddInsecureBypassPattern("POST " + s.base + pathUpstream + "/{upstream}/callback")
+	p.AddInsecureBypassPattern("POST " + s.base + pathUpstream + "/{upstream}/logout")
 	if u, err := url.Parse(s.Authority.Issuer); err == nil {
 		// A reverse proxy may give us another Host than the browser sees.
 		if err := p.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
