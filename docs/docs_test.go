@@ -84,7 +84,7 @@ func substitutions(t *testing.T, s *session, d document) []substitution {
 	t.Helper()
 	database := ""
 	if strings.Contains(read(t, d.path), "db.example.com") {
-		database = storetest.PostgresURL(t)
+		database = storetest.EmptyPostgresURL(t)
 	}
 	fixed := func(text string) func(string) string { return func(string) string { return text } }
 	return []substitution{

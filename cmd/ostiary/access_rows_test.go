@@ -51,6 +51,7 @@ var accessRows = []accessRow{
 	}},
 	{"login, popup", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "popup") }},
 	{"login, touch", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "touch") }},
+	{"login, passkeys alone", "login", "", func(v *visitor) { v.nobody().ask(v.keys) }},
 	{"login, themed", "login", "", func(v *visitor) { v.nobody().ask(v.themed) }},
 	{"create", "create", "", func(v *visitor) { v.nobody().ask(v.shop, "prompt", "create") }},
 	{"create, wrong", "create", "login", func(v *visitor) {

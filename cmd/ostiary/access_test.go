@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -75,15 +74,18 @@ func TestAccess(t *testing.T) {
 // visitor is a browser on its way through the pages, and those whom it needs.
 type visitor struct {
 	*browser
-	all               *testing.T // which outlives the rows
-	h                 *servertest.House
-	shop, themed, own model.Client
-	state             string          // who is signed in
-	mux               *http.ServeMux  // of the site map
-	routes            map[string]bool // of it, that were seen
-	titles            map[string]string
-	people            int               // that were made for one row each
-	second            *servertest.House // at which people of h sign in; nil: nobody does yet
+	all    *testing.T // which outlives the rows
+	h      *servertest.House
+	shop   model.Client
+	themed model.Client
+	own    model.Client
+	keys   model.Client      // takes passkeys alone
+	state  string            // who is signed in
+	mux    *http.ServeMux    // of the site map
+	routes map[string]bool   // of it, that were seen
+	titles map[string]string // of pages, and which
+	people int               // that were made for one row each
+	second *servertest.House // at which people of h sign in; nil: nobody does yet
 }
 
 const secret = "correct horse battery"
@@ -112,6 +114,9 @@ func newVisitor(t *testing.T, options ...servertest.Option) *visitor {
 		Scopes: []string{"openid", "profile", "email", "phone", "address", "offline_access"},
 	}
 	v.shop, _ = v.h.Client("shop", settings)
+	settings.SignInMethods = []string{"passkey"}
+	v.keys, _ = v.h.Client("keys", settings)
+	settings.SignInMethods = nil
 	settings.ThemeAccent, settings.ThemeAccentDark, settings.ThemeBackground, settings.ThemeBackgroundDark = "#b3261e", "#f2b8b5", "#e0e0e0", "#2b2b2b"
 	v.themed, _ = v.h.Client("themed", settings)
 	settings.FirstParty, settings.FrontchannelURI = true, app.URL+"/front"
@@ -310,11 +315,7 @@ func TestAccessOfThemes(t *testing.T) {
 func TestAccessOfLetters(t *testing.T) {
 	v := newVisitor(t)
 	v.recover()
-	html, err := json.Marshal(v.letter().HTML) // at its own address no script runs, and so no test
-	if err != nil {
-		t.Fatal(err)
-	}
-	v.do("the letter", chromedp.Navigate("about:blank"), js("document.open(); document.write("+string(html)+"); document.close()"), chromedp.WaitVisible(`h1`))
+	v.showLetter(v.letter().HTML) // at its own address no script runs, and so no test
 	v.measure()
 	for _, l := range narrow {
 		v.do("looking at "+l.name, chromedp.EmulateViewport(l.width, l.height), features("prefers-color-scheme", l.scheme))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,11 +56,7 @@ func (sh shell) auditList() *cli.Command {
 			&cli.BoolFlag{Name: "follow", Usage: "go on with what is being written, until you stop it"},
 		},
 		Action: sh.administer(func(ctx context.Context, a admin) error {
-			filter, err := a.auditFilter(ctx)
-			if err != nil {
-				return err
-			}
-			_, err = a.Audit.Seal(ctx)
+			_, err := a.Audit.Seal(ctx)
 			if err == nil {
 				_, err = a.Audit.Head(ctx)
 			}
@@ -68,6 +65,10 @@ func (sh shell) auditList() *cli.Command {
 					return err
 				}
 				fmt.Fprintln(sh.stderr, "ostiary:", err) // and yet there is a log to look into
+			}
+			filter, err := a.auditFilter(ctx)
+			if err != nil {
+				return err
 			}
 			p := &auditPrinter{shell: sh, admin: a, logins: map[model.UserID]string{}}
 			return p.print(ctx, filter, a.command.Int("limit"), a.command.Bool("follow"))
@@ -84,11 +85,13 @@ func (a admin) auditFilter(ctx context.Context) (f audit.Filter, err error) {
 	}
 	if name := c.String("user"); name != "" {
 		u, err := a.userNamed(ctx, name)
-		if f.User = u.ID; err != nil {
-			if len(name) != len(model.NewID()) {
-				return f, err
+		f.User = u.ID
+		if err != nil { // somebody who is gone, perhaps, of whom the log tells
+			f.User = model.UserID(name)
+			told, failed := a.Audit.Find(ctx, audit.Filter{User: f.User, Limit: 1})
+			if failed != nil || len(told) == 0 {
+				return f, cmp.Or(failed, err)
 			}
-			f.User = model.UserID(name) // of somebody who is gone, perhaps
 		}
 	}
 	switch f.Actor = c.String("actor"); model.ActorKind(f.Actor) {

@@ -31,12 +31,14 @@ func (sh shell) mailTest() *cli.Command {
 // flushTime bounds how long a command waits for the mail server.
 const flushTime = time.Minute
 
-// flush sends the letters that a command has written: nobody does it later. What the
-// command was for is done all the same.
-func (sh shell) flush(ctx context.Context, parts *server.Parts) {
+// flush sends the letters that a command has written: nobody does it later. It
+// reports whether all went out; what the command was for is done all the same.
+func (sh shell) flush(ctx context.Context, parts *server.Parts) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTime)
 	defer cancel()
 	if err := parts.Mail.Flush(ctx); err != nil {
 		fmt.Fprintf(sh.stderr, "The letter was not sent: %v\n", err)
+		return false
 	}
+	return true
 }

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command as people do: each file below testdata/script is
 // a session in a shell, in a folder of its own.
 func TestScripts(t *testing.T) {
-	postgres := storetest.PostgresURL(t)
+	postgres := storetest.EmptyPostgresURL(t)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {

@@ -45,7 +45,7 @@ func mailPasswordFile(s *settings, path string) error {
 	return nil
 }
 
-// authorities reads certificates that are trusted beside the system's.
+// networkPlaces reads a file that says where ranges of addresses are.
 func networkPlaces(s *settings, file string) error {
 	if file == "" {
 		return nil

@@ -20,7 +20,7 @@ func (sh shell) user() *cli.Command {
 		Name: "user", Usage: "people who can sign in", Flags: places(),
 		Commands: []*cli.Command{
 			sh.userCreate(), sh.userList(), sh.userShow(), sh.userUpdate(), sh.userSetPassword(),
-			sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userResetFactors(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
+			sh.userInvite(), sh.userReset(), sh.userLock(), sh.userUnlock(), sh.userResetFactors(), sh.userPasskey(), sh.userSignOut(), sh.userDelete(), sh.userGroups(),
 			sh.userImport(), sh.userExport(), sh.userIdentities(), sh.userConnect(), sh.userDisconnect(),
 		},
 	}
@@ -281,7 +281,7 @@ func (sh shell) userLock() *cli.Command {
 
 func (sh shell) userResetFactors() *cli.Command {
 	return &cli.Command{
-		Name: "reset-factors", ArgsUsage: "LOGIN", Usage: "take away the second factors of somebody who has lost them, and sign them out",
+		Name: "reset-factors", ArgsUsage: "LOGIN", Usage: "take away the apps, recovery codes and passkeys of somebody who has lost them, and sign them out",
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			u, err := a.user(ctx)
 			if err != nil {
@@ -290,7 +290,7 @@ func (sh shell) userResetFactors() *cli.Command {
 			if err := a.Accounts.ResetFactors(ctx, a.actor, u.ID); err != nil {
 				return userError(a.command, err)
 			}
-			return sh.say(a.command, map[string]any{"id": u.ID}, "%s has no second factor any more, and is signed out everywhere.", u.Login)
+			return sh.say(a.command, map[string]any{"id": u.ID}, "%s has no second factor and no passkey any more, and is signed out everywhere.", u.Login)
 		}),
 	}
 }
@@ -386,6 +386,8 @@ func userError(c *cli.Command, err error) error {
 		return noUser(name)
 	case errors.Is(err, account.ErrLoginTaken):
 		return fmt.Errorf("there is a user %q already: choose another login", name)
+	case errors.Is(err, account.ErrAddressTaken):
+		return errors.New("the address is another account's: leave out --email-verified, or give that account another one first")
 	case errors.As(err, &wrong):
 		return usagef("the %v", err)
 	}

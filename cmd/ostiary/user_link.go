@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"github.com/ostiary/ostiary/internal/account"
@@ -12,7 +13,7 @@ import (
 func (sh shell) userInvite() *cli.Command {
 	return &cli.Command{
 		Name: "invite", ArgsUsage: "LOGIN", Usage: "create a person who chooses the password, by a link: mailed, if there is a mail server and an address",
-		Flags: userFlags(),
+		Flags: slices.DeleteFunc(userFlags(), func(f cli.Flag) bool { return f.Names()[0] == "email-verified" }), // the letter finds out
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
 			profile, err := changedProfile(c, model.Profile{})
@@ -23,7 +24,7 @@ func (sh shell) userInvite() *cli.Command {
 			if err != nil {
 				return userError(c, err)
 			}
-			return sh.sayLink(c, in)
+			return sh.sayLink(ctx, a, in)
 		}),
 	}
 }
@@ -40,16 +41,18 @@ func (sh shell) userReset() *cli.Command {
 			if err != nil {
 				return userError(a.command, err)
 			}
-			return sh.sayLink(a.command, in)
+			return sh.sayLink(ctx, a, in)
 		}),
 	}
 }
 
-// sayLink shows the link of an invitation, once.
-func (sh shell) sayLink(c *cli.Command, in account.Invitation) error {
+// sayLink shows the link of an invitation, once, and whether its letter has gone out.
+func (sh shell) sayLink(ctx context.Context, a admin, in account.Invitation) error {
+	c := a.command
+	in.Mailed = in.Mailed && sh.flush(ctx, a.Parts)
 	value := map[string]any{"id": in.User.ID, "login": in.User.Login, "link": in.Link, "expires_at": in.ExpiresAt, "mailed": in.Mailed}
 	if in.Mailed {
-		return sh.say(c, value, "A letter to %s is on its way. The same link, good once until %s:\n%s", in.User.Profile.Email, when(in.ExpiresAt), in.Link)
+		return sh.say(c, value, "A letter went to %s. The same link, good once until %s:\n%s", in.User.Profile.Email, when(in.ExpiresAt), in.Link)
 	}
 	return sh.say(c, value, "Give %s this link, good once until %s:\n%s", in.User.Login, when(in.ExpiresAt), in.Link)
 }

@@ -64,6 +64,9 @@ var (
 	ErrLastAdmin = errors.New("there is no other administrator")
 	// ErrLoginTaken says that somebody has that login already.
 	ErrLoginTaken = errors.New("the login is taken")
+	// ErrAddressTaken says that an address cannot be said to be confirmed, because
+	// it is another account's.
+	ErrAddressTaken = errors.New("the address is another account's")
 	// ErrSignUpOff says that nobody gets an account by asking for one here.
 	ErrSignUpOff = errors.New("sign-up is off")
 	// ErrInvitesOff says that nobody is invited here.

@@ -70,7 +70,7 @@ func open(t *testing.T, s *store.Store) house {
 }
 
 // ring is the keys of a server, of which people's secrets need the master key alone.
-func ring(t *testing.T, s *store.Store) *keys.Ring {
+func ring(t testing.TB, s *store.Store) *keys.Ring {
 	t.Helper()
 	master, err := keys.LoadMaster(keys.MasterConfig{Value: model.Secret(strings.Repeat("5a", 32))})
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 )
 
 // Activity lists what the audit log says of a person, the last first, from the
-// entry that comes before a position; 0: from the end. What is written takes a
-// second to be there. Where somebody else did it, the address is not told: it is
+// entry that comes before a position; 0: from the end. Some actions are left out.
+// What is written takes a second to be there. Where somebody else did it, the address is not told: it is
 // not the person's to know.
-func (a *Accounts) Activity(ctx context.Context, id model.UserID, before int64, limit int) ([]model.Event, error) {
+func (a *Accounts) Activity(ctx context.Context, id model.UserID, before int64, limit int, but ...string) ([]model.Event, error) {
 	var list []model.Event
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) {
-		list, err = tx.EventsOf(id, before, limit)
+		list, err = tx.EventsOf(id, before, limit, but...)
 		return err
 	})
 	for i, e := range list {

@@ -29,7 +29,13 @@ func (a *Accounts) AskMail(ctx context.Context, id model.UserID, address string,
 	if err != nil {
 		return "", err
 	}
-	send, err := a.admitLetter(ctx, strings.ToLower(address), by.Address)
+	if followed(user) && !strings.EqualFold(user.Profile.Email, address) { // it becomes their login
+		var wrong ErrInvalid
+		if _, err := newLogin(address); errors.As(err, &wrong) {
+			return "", ErrInvalid{"email", wrong.Reason}
+		}
+	}
+	send, err := a.admitLetter(ctx, address, by.Address)
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +106,7 @@ func ownerOf(tx *store.Tx, but model.UserID, address string) (model.User, error)
 		return model.User{}, err
 	}
 	for _, user := range list {
-		if user.ID != but && user.Profile.EmailVerified {
+		if user.ID != but {
 			return outward(user), nil
 		}
 	}
@@ -112,6 +118,20 @@ func free(tx *store.Tx, but model.UserID, address string) error {
 	owner, err := ownerOf(tx, but, address)
 	if err == nil && owner.ID != "" {
 		err = ErrLoginTaken
+	}
+	return err
+}
+
+// vouched says whether an administrator may say of a person that their address is
+// confirmed: nobody else may have it. It returns ErrAddressTaken. Where they said so
+// before of the same one, nothing new is said.
+func vouched(tx *store.Tx, before, after model.User) error {
+	if !after.Profile.EmailVerified || before.Profile.EmailVerified && strings.EqualFold(before.Profile.Email, after.Profile.Email) {
+		return nil
+	}
+	err := free(tx, after.ID, after.Profile.Email)
+	if errors.Is(err, ErrLoginTaken) {
+		err = ErrAddressTaken
 	}
 	return err
 }
@@ -133,20 +153,28 @@ func (a *Accounts) ConfirmMail(ctx context.Context, by Answer) (model.User, erro
 		if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
 			return err
 		}
+		if by.User != "" && by.User != c.UserID {
+			return store.ErrNotFound
+		}
 		if before, err = tx.User(c.UserID); err != nil {
 			return err
+		}
+		if before.Status != model.UserActive {
+			return store.ErrNotFound
 		}
 		if err := free(tx, c.UserID, c.Address); err != nil {
 			return err
 		}
-		if moved = before.Profile.EmailVerified && !strings.EqualFold(before.Profile.Email, c.Address); moved {
-			undo.UserID, undo.Address, undo.Data = c.UserID, before.Profile.Email, model.Pending{Login: before.Login, Address: c.Address}
-			if err := tx.InsertConfirmation(undo); err != nil {
+		moved = before.Profile.EmailVerified && !strings.EqualFold(before.Profile.Email, c.Address)
+		if moved {
+			if err := letUndo(tx, &undo, before, c.Address); err != nil {
 				return err
 			}
 		}
-		if err := tx.DropConfirmations(c.UserID, model.ConfirmRecover); err != nil { // they went to the old one
-			return err
+		if before.Profile.Email != c.Address {
+			if err := a.leaveAddress(tx, before); err != nil {
+				return err
+			}
 		}
 		return a.confirmMail(tx, themselves(c.UserID, by.Address), before, c.Address)
 	})
@@ -164,6 +192,38 @@ func (a *Accounts) ConfirmMail(ctx context.Context, by Answer) (model.User, erro
 	return user, err
 }
 
+// letUndo lets the owner of the address that a person leaves undo the change. Each
+// such letter is younger than the one before, also within a second: whoever got one
+// in between cannot keep an earlier owner from undoing all of it.
+func letUndo(tx *store.Tx, undo *model.Confirmation, before model.User, address string) error {
+	last, err := tx.LastConfirmation(before.ID, model.ConfirmUndo)
+	if err != nil {
+		return err
+	}
+	undo.CreatedAt = max(undo.CreatedAt, last+1)
+	undo.UserID, undo.Address, undo.Data = before.ID, before.Profile.Email, model.Pending{Address: address}
+	if followed(before) {
+		undo.Data.Login = before.Login
+	}
+	return tx.InsertConfirmation(*undo)
+}
+
+// leaveAddress makes void what waits for an answer from the address that a person
+// has until now, and what an answer from there has proven on the way to a session.
+func (a *Accounts) leaveAddress(tx *store.Tx, before model.User) error {
+	if err := tx.DropLetters(before.ID, before.Profile.Email); err != nil {
+		return err
+	}
+	return tx.DeleteSignIns(before.ID)
+}
+
+// followed reports whether the login of a person is their address, so that it goes
+// with it.
+func followed(user model.User) bool {
+	login, err := normalizeLogin(user.Profile.Email)
+	return err == nil && login == user.Login
+}
+
 // confirmMail makes an address that of a person, confirmed.
 func (a *Accounts) confirmMail(tx *store.Tx, actor model.Actor, user model.User, address string) error {
 	before := user
@@ -171,7 +231,8 @@ func (a *Accounts) confirmMail(tx *store.Tx, actor model.Actor, user model.User,
 	action := "mail.verify"
 	if !strings.EqualFold(before.Profile.Email, address) {
 		action = "mail.change"
-		if old, err := normalizeLogin(before.Profile.Email); err == nil && old == before.Login {
+		if followed(before) {
+			var err error
 			if user.Login, err = normalizeLogin(address); err != nil {
 				return err
 			}
@@ -188,8 +249,8 @@ func (a *Accounts) confirmMail(tx *store.Tx, actor model.Actor, user model.User,
 
 // UndoMail gives a person the address back that they had before, with the login if
 // that had changed with it, and ends all that is theirs: whoever changed it was
-// signed in. It returns ErrConfirmation, and ErrLoginTaken if somebody else has that
-// address now.
+// signed in. Every browser is asked for a second factor again. It returns
+// ErrConfirmation, and ErrLoginTaken if somebody else has that address now.
 func (a *Accounts) UndoMail(ctx context.Context, by Answer) (model.User, error) {
 	c, err := a.answered(ctx, model.ConfirmUndo, Answer{Link: by.Link})
 	if err != nil {
@@ -207,11 +268,19 @@ func (a *Accounts) UndoMail(ctx context.Context, by Answer) (model.User, error) 
 			return err
 		}
 		before, actor := user.Profile, themselves(c.UserID, by.Address)
-		user.Profile.Email, user.Profile.EmailVerified, user.Login, user.UpdatedAt = c.Address, true, c.Data.Login, a.unix()
+		if c.Data.Login != "" && followed(user) { // and nobody has given them another one since
+			user.Login = c.Data.Login
+		}
+		user.Profile.Email, user.Profile.EmailVerified, user.UpdatedAt = c.Address, true, a.unix()
 		if err := tx.UpdateUser(user); err != nil {
 			return err
 		}
-		if err := tx.DropConfirmations(c.UserID, ""); err != nil { // what went to the other address
+		// What went to other addresses; but whoever had the account before this one
+		// can go back further.
+		if err := tx.DropConfirmationsSince(c); err != nil {
+			return err
+		}
+		if err := a.distrust(tx, c.UserID); err != nil {
 			return err
 		}
 		if err := tellProfile(tx, actor, before, user); err != nil {

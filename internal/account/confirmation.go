@@ -58,7 +58,8 @@ type Answer struct {
 	ID, Code string
 	Link     model.Secret
 	Browser  model.Secret
-	Address  string // of the network
+	Address  string       // of the network
+	User     model.UserID // whose it must be; empty: whoever's it is
 }
 
 // draftConfirmation makes a confirmation and what the letter says of it. Nothing is
@@ -110,8 +111,11 @@ func (a *Accounts) answered(ctx context.Context, purpose string, by Answer) (mod
 	}
 	var c model.Confirmation
 	err := a.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		if c, err = tx.Confirmation(by.ID, a.unix()); err != nil || c.Purpose != purpose || !at(c, by.Browser) {
-			return errors.Join(store.ErrNotFound, err)
+		if c, err = tx.Confirmation(by.ID, a.unix()); err != nil {
+			return err
+		}
+		if c.Purpose != purpose || !at(c, by.Browser) {
+			return store.ErrNotFound
 		}
 		c, err = tx.TryConfirmation(by.ID, maxCodeTries, a.unix())
 		return err

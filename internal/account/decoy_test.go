@@ -49,6 +49,31 @@ func TestSameWorkAfterImport(t *testing.T) {
 	})
 }
 
+// One login costs the same however it is written, as it does for who has it.
+func TestSameWorkHoweverWritten(t *testing.T) {
+	each(t, func(h house) {
+		for i := range 20 {
+			u := h.user(fmt.Sprintf("person-%d", i))
+			if i%2 == 0 {
+				h.ok(h.store.Update(h.ctx(), func(tx *store.Tx) error {
+					return errors.Join(tx.SetPassword(u.ID, bcryptHash, 1), tx.Record(model.Event{Actor: admin, Action: "test", UserID: u.ID}))
+				}))
+			}
+		}
+		for i := range 20 {
+			costs := map[string]bool{}
+			h.passwords.Work = func(c string) { costs[c] = true }
+			for j, form := range []string{"nobody-%d", "NOBODY-%d", " Nobody-%d ", "ｎobody-%d"} {
+				_, err := h.SignIn(h.ctx(), Attempt{Login: fmt.Sprintf(form, i), Password: "wrong password", Address: fmt.Sprintf("198.51.%d.%d", i, j)})
+				h.is(err, ErrCredentials)
+			}
+			if len(costs) != 1 {
+				h.t.Errorf("nobody-%d costs %v", i, costs)
+			}
+		}
+	})
+}
+
 func TestForeignHashIsRenewed(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")

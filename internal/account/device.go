@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -31,6 +32,16 @@ func (a *Accounts) deviceOf(tx *store.Tx, user model.UserID, cookies map[model.U
 	return d, err
 }
 
+// Devices lists the browsers that are known to be a person's, the one that was seen
+// last first.
+func (a *Accounts) Devices(ctx context.Context, user model.UserID) (list []model.Device, err error) {
+	err = a.store.View(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.DevicesOf(user, a.unix())
+		return err
+	})
+	return list, err
+}
+
 // keepDevice notes that a person has signed in with a browser. It returns the new
 // cookie of one that was not known: no value is taken that somebody may have
 // planted there.
@@ -54,3 +65,16 @@ func (a *Accounts) keepDevice(tx *store.Tx, user model.UserID, cookies map[model
 	}
 	return cookie, tx.DropDevices(user, maxDevices)
 }
+
+// distrust makes every browser ask for a second factor again, and forgets what is
+// half proven.
+func (a *Accounts) distrust(tx *store.Tx, user model.UserID) error {
+	if err := tx.DistrustDevices(user); err != nil {
+		return err
+	}
+	return tx.DeleteSignIns(user)
+}
+
+// TrustDays is for how many days a browser can be remembered in place of a second
+// factor; 0: it cannot.
+func (a *Accounts) TrustDays() int { return int(a.rememberDevice / int64(24*time.Hour/time.Second)) }

@@ -3,8 +3,8 @@ package account
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
-	"time"
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/keys"
@@ -45,8 +45,7 @@ func (a *Accounts) Code(ctx context.Context, holder string, w Wanted, c TypedCod
 	use, err := a.usable(ctx, p.User.ID, c)
 	if err == nil {
 		err = a.store.Update(ctx, func(tx *store.Tx) error {
-			actor := model.Actor{Kind: model.ActorUser, ID: string(p.User.ID), Address: printable(c.Address, maxAddress)}
-			if err := use(tx, actor); err != nil {
+			if err := use(tx, themselves(p.User.ID, c.Address)); err != nil {
 				return err
 			}
 			return a.proved(tx, holder, Proven{User: p.User.ID, Factor: model.Factor{Method: c.Method}, Trust: c.Trust && a.rememberDevice > 0})
@@ -163,10 +162,11 @@ func (a *Accounts) Factors(ctx context.Context, id model.UserID) (f OwnFactors, 
 // holder: the same one until it is confirmed. It returns ErrNoUser and ErrTooMany.
 func (a *Accounts) OfferTOTP(ctx context.Context, holder string, id model.UserID) (model.Secret, error) {
 	fresh := credential.NewTOTP()
-	sealed, err := a.keys.Seal(keys.PurposeTOTP, string(id), []byte(fresh.Reveal()))
+	drawn, err := a.keys.Seal(keys.PurposeTOTP, string(id), []byte(fresh.Reveal()))
 	if err != nil {
 		return "", err
 	}
+	var sealed string
 	err = a.store.Upkeep(ctx, func(tx *store.Tx) error {
 		apps, err := tx.TOTPs(id)
 		if err != nil {
@@ -182,10 +182,10 @@ func (a *Accounts) OfferTOTP(ctx context.Context, holder string, id model.UserID
 		if s.UserID != "" && s.UserID != id {
 			return ErrNoUser // the sign-in under way is somebody else's
 		}
-		if kept := s.Waits[pendingTOTP]; kept != "" {
-			sealed = kept
+		if sealed = s.Waits[pendingTOTP]; sealed != "" {
 			return nil
 		}
+		sealed = drawn
 		if s.Waits == nil {
 			s.Waits = map[string]string{}
 		}
@@ -377,10 +377,19 @@ func (a *Accounts) RemoveTOTP(ctx context.Context, actor model.Actor, user model
 }
 
 // NewRecoveryCodes gives a person new codes in place of the old ones: they are shown
-// now or never.
+// now or never. It returns ErrNoFactor where there is no app for which they stand.
 func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user model.UserID) ([]model.Secret, error) {
 	codes := credential.NewRecoveryCodes()
-	err := a.changeFactor(ctx, func(tx *store.Tx) error { return a.giveCodes(tx, actor, user, codes) })
+	err := a.changeFactor(ctx, func(tx *store.Tx) error {
+		n, err := tx.CountFactors(user)
+		if err == nil && n.Apps == 0 {
+			err = ErrNoFactor
+		}
+		if err != nil {
+			return err
+		}
+		return a.giveCodes(tx, actor, user, codes)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -388,50 +397,77 @@ func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user
 	return codes, nil
 }
 
-// ResetFactors takes away all second factors of a person, who has lost them: the
-// next sign-in asks for the first factor alone, or to set up another. It ends their
-// sessions. It returns ErrNoUser.
+// ResetFactors takes away all that somebody who has lost it could be asked for beside
+// their password: apps, recovery codes and passkeys. The next sign-in asks for the
+// first factor alone, or to set up another. It ends their sessions. It returns
+// ErrNoUser.
 func (a *Accounts) ResetFactors(ctx context.Context, actor model.Actor, id model.UserID) error {
-	err := a.update(ctx, func(tx *store.Tx) error {
+	var had store.FactorCount
+	err := a.update(ctx, func(tx *store.Tx) (err error) {
 		if _, err := tx.User(id); err != nil { // first: see store.Ending
 			return err
 		}
-		apps, err := tx.TOTPs(id)
-		if err != nil {
+		if had, err = tx.CountFactors(id); err != nil {
 			return err
 		}
-		for _, app := range apps {
-			if err := tx.DeleteTOTP(id, app.ID); err != nil {
-				return err
-			}
-		}
-		if err := tx.PutRecoveryCodes(id, nil); err != nil {
+		if err := a.dropFactors(tx, actor, id); err != nil {
 			return err
 		}
 		if err := a.distrust(tx, id); err != nil {
 			return err
 		}
-		if err := a.tellFactor(tx, actor, id, "delete"); err != nil {
-			return err
-		}
 		if err := tx.EndUser(id, a.ending(model.CauseCredentialChange)); err != nil {
 			return err
 		}
-		return tx.Record(model.Event{Actor: actor, Action: "user.reset_factors", UserID: id})
+		detail := fmt.Sprintf("apps=%d recovery_codes=%d passkeys=%d", had.Apps, had.Codes, had.Passkeys)
+		return tx.Record(model.Event{Actor: actor, Action: "user.reset_factors", UserID: id, Detail: detail})
 	})
-	if err == nil {
-		a.notifyOf(ctx, id, notice{What: mail.TOTPGone, From: actor.Address})
-	}
-	return err
-}
-
-// distrust makes every browser ask for a second factor again, and forgets what is
-// half proven.
-func (a *Accounts) distrust(tx *store.Tx, user model.UserID) error {
-	if err := tx.DistrustDevices(user); err != nil {
+	if err != nil {
 		return err
 	}
-	return tx.DeleteSignIns(user)
+	// They are told of what they had.
+	if had.Apps > 0 {
+		a.notifyOf(ctx, id, notice{What: mail.TOTPGone, From: actor.Address})
+	}
+	if had.Passkeys > 0 {
+		a.notifyOf(ctx, id, notice{What: mail.PasskeyGone, From: actor.Address})
+	}
+	return nil
+}
+
+// dropFactors removes the apps, codes and passkeys of a person, and tells those who
+// know them.
+func (a *Accounts) dropFactors(tx *store.Tx, actor model.Actor, id model.UserID) error {
+	apps, err := tx.TOTPs(id)
+	if err != nil {
+		return err
+	}
+	for _, app := range apps {
+		if err := tx.DeleteTOTP(id, app.ID); err != nil {
+			return err
+		}
+	}
+	if err := tx.PutRecoveryCodes(id, nil); err != nil {
+		return err
+	}
+	if len(apps) > 0 {
+		if err := a.tellFactor(tx, actor, id, "delete"); err != nil {
+			return err
+		}
+	}
+	passkeys, err := tx.PasskeysOf(id)
+	if err != nil {
+		return err
+	}
+	for _, k := range passkeys {
+		if err := tx.DeletePasskey(k.ID); err != nil {
+			return err
+		}
+		if err := a.tellPasskey(tx, actor, k, "delete"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *Accounts) changeFactor(ctx context.Context, fn func(*store.Tx) error) error {
@@ -441,10 +477,6 @@ func (a *Accounts) changeFactor(ctx context.Context, fn func(*store.Tx) error) e
 	}
 	return err
 }
-
-// TrustDays is for how many days a browser can be remembered in place of a second
-// factor; 0: it cannot.
-func (a *Accounts) TrustDays() int { return int(a.rememberDevice / int64(24*time.Hour/time.Second)) }
 
 // Offer is the secret of an app, in each form in which apps take it.
 type Offer struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/model"
@@ -22,14 +23,15 @@ type ImportRow struct {
 	Profile      model.Profile    `json:"profile,omitzero"`
 	CreatedAt    int64            `json:"created_at,omitempty"`
 
-	Line int `json:"-"` // where it stands
+	Line  int   `json:"-"` // where it stands
+	Wrong error `json:"-"` // why it could not be read; nil: it could
 }
 
 // What becomes of a row whose login is somebody's already.
 const (
 	ExistingFails  = "fail"
 	ExistingStays  = "skip"
-	ExistingChange = "update" // the profile, and nothing that lets anybody in
+	ExistingChange = "update" // the profile but for the address, and nothing that lets anybody in
 )
 
 // MaxImportBatch is how many people go into one transaction.
@@ -66,13 +68,16 @@ type Import struct {
 	seen     map[string]int // login or ID, where it stood
 }
 
-// NewImport begins an import. It fails when the options make no sense.
+// ErrExisting says that there is no such way with people who exist.
+var ErrExisting = errors.New("is not what can become of people who exist")
+
+// NewImport begins an import. It returns ErrExisting.
 func (a *Accounts) NewImport(o ImportOptions) (*Import, error) {
 	if o.Existing == "" {
 		o.Existing = ExistingFails
 	}
 	if !slices.Contains([]string{ExistingFails, ExistingStays, ExistingChange}, o.Existing) {
-		return nil, fmt.Errorf("%q is not what can become of people who exist: write fail, skip or update", o.Existing)
+		return nil, fmt.Errorf("%q %w: write fail, skip or update", printable(o.Existing, maxLogin), ErrExisting)
 	}
 	return &Import{a, o, map[string]int{}}, nil
 }
@@ -129,6 +134,9 @@ var importedID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // draft checks a row by itself and against those before it.
 func (i *Import) draft(row ImportRow) (model.User, error) {
+	if row.Wrong != nil {
+		return model.User{}, row.Wrong
+	}
 	u, err := i.accounts.draft(NewUser{Login: row.Login, Admin: row.Admin, Profile: row.Profile})
 	if err != nil {
 		return model.User{}, err
@@ -149,17 +157,10 @@ func (i *Import) draft(row ImportRow) (model.User, error) {
 		}
 		u.PasswordHash, u.PasswordAt = row.PasswordHash, u.CreatedAt
 	}
-	for name, field := range map[string]string{"login " + u.Login: "login", "id " + row.ID: "id"} {
-		if name == "id " {
-			continue
-		}
-		if before, taken := i.seen[name]; taken {
-			return model.User{}, ErrInvalid{field, Reason(fmt.Sprintf("is that of line %d already", before))}
-		}
+	if err := i.see(row, u); err != nil {
+		return model.User{}, err
 	}
-	i.seen["login "+u.Login] = row.Line
 	if row.ID != "" {
-		i.seen["id "+row.ID] = row.Line
 		u.ID = model.UserID(row.ID)
 	}
 	if row.Status != "" {
@@ -169,6 +170,25 @@ func (i *Import) draft(row ImportRow) (model.User, error) {
 		u.CreatedAt = row.CreatedAt
 	}
 	return u, nil
+}
+
+// see notes what can be only one person's, or says that another row has it.
+func (i *Import) see(row ImportRow, u model.User) error {
+	unique := [][2]string{{"login", u.Login}, {"id", row.ID}, {"email", ""}}
+	if u.Profile.EmailVerified {
+		unique[2][1] = strings.ToLower(u.Profile.Email)
+	}
+	for _, one := range unique {
+		if before, taken := i.seen[one[0]+" "+one[1]]; taken && one[1] != "" {
+			return ErrInvalid{one[0], Reason(fmt.Sprintf("is that of line %d already", before))}
+		}
+	}
+	for _, one := range unique {
+		if one[1] != "" {
+			i.seen[one[0]+" "+one[1]] = row.Line
+		}
+	}
+	return nil
 }
 
 // write enters one person, or says why not.
@@ -198,6 +218,12 @@ func (i *Import) write(tx *store.Tx, actor model.Actor, u model.User, told *Impo
 			return err
 		}
 	}
+	switch err := vouched(tx, model.User{}, u); {
+	case errors.Is(err, ErrAddressTaken):
+		return fail("email is somebody's already, confirmed")
+	case err != nil:
+		return err
+	}
 	told.Outcome = ImportCreated
 	if i.options.DryRun {
 		return nil
@@ -208,14 +234,16 @@ func (i *Import) write(tx *store.Tx, actor model.Actor, u model.User, told *Impo
 	return tx.Record(model.Event{Actor: actor, Action: "user.import", UserID: u.ID, Detail: "login=" + u.Login})
 }
 
-// change gives somebody who exists the profile of a row. The password, the state and
-// the rights stay: they may have changed here since the row was written.
+// change gives somebody who exists the profile of a row. The password, the state, the
+// rights and the address stay: they may have changed here since the row was written,
+// and whoever has the address can let themselves in.
 func (i *Import) change(tx *store.Tx, actor model.Actor, old, row model.User) error {
 	if i.options.DryRun {
 		return nil
 	}
 	before := old.Profile
 	old.Profile, old.UpdatedAt = row.Profile, row.UpdatedAt
+	old.Profile.Email, old.Profile.EmailVerified = before.Email, before.EmailVerified
 	if err := tx.UpdateUser(old); err != nil {
 		return err
 	}

@@ -101,30 +101,47 @@ func (a *Accounts) offer(ctx context.Context, actor model.Actor, user model.User
 
 // Accept gives the person of an invitation, or of a reset, the password that they
 // chose. Their address is confirmed by it if the link went there and nowhere else
-// has anybody confirmed it. It returns their login; or ErrConfirmation, ErrInvalid and
+// has anybody confirmed it; a link that went to another address than they have now
+// is not valid. It returns their login; or ErrConfirmation, ErrInvalid and
 // ErrBusy.
 func (a *Accounts) Accept(ctx context.Context, by Answer, password model.Secret) (string, error) {
-	c, err := a.linked(ctx, by.Link)
-	if err == nil && c.Purpose != model.ConfirmInvite && c.Purpose != model.ConfirmReset {
-		err = ErrConfirmation
-	}
+	c, err := a.invited(ctx, by.Link)
 	if err != nil {
 		return "", err
 	}
 	var login string
 	err = a.setLost(ctx, c, password, by.Address, func(tx *store.Tx, user model.User) error {
-		if login = user.Login; user.Status != model.UserActive {
-			return ErrLocked
-		}
-		if c.Purpose == model.ConfirmInvite && c.Address != "" && c.Address == user.Profile.Email && !user.Profile.EmailVerified {
-			if err := free(tx, user.ID, c.Address); errors.Is(err, ErrLoginTaken) {
-				return nil // it is another's, and stays unconfirmed here
-			} else if err != nil {
-				return err
-			}
-			return a.confirmMail(tx, themselves(user.ID, by.Address), user, c.Address)
-		}
-		return nil
+		login = user.Login
+		return a.accepted(tx, c, user, by)
 	})
 	return login, err
+}
+
+// invited finds the confirmation of an invitation, or of a reset, by its link.
+func (a *Accounts) invited(ctx context.Context, link model.Secret) (model.Confirmation, error) {
+	c, err := a.linked(ctx, link)
+	if err == nil && c.Purpose != model.ConfirmInvite && c.Purpose != model.ConfirmReset {
+		err = ErrConfirmation
+	}
+	return c, err
+}
+
+// accepted agrees that somebody uses their link, and confirms the address that it went
+// to.
+func (a *Accounts) accepted(tx *store.Tx, c model.Confirmation, user model.User, by Answer) error {
+	if user.Status != model.UserActive {
+		return ErrLocked
+	}
+	if c.Address != "" && c.Address != user.Profile.Email {
+		return store.ErrNotFound // the letter went to an address that is theirs no more
+	}
+	if c.Purpose == model.ConfirmInvite && c.Address != "" && !user.Profile.EmailVerified {
+		if err := free(tx, user.ID, c.Address); errors.Is(err, ErrLoginTaken) {
+			return nil // it is another's, and stays unconfirmed here
+		} else if err != nil {
+			return err
+		}
+		return a.confirmMail(tx, themselves(user.ID, by.Address), user, c.Address)
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/mail"
@@ -26,7 +27,7 @@ const (
 func (a *Accounts) Mails() bool { return a.post.Ready() }
 
 // admitLetter counts a wish for a letter about somebody or something, an address or
-// a login, typed at a network. send says whether one may go out. It returns
+// a login, in whichever case, typed at a network. send says whether one may go out. It returns
 // ErrLetterLimit.
 func (a *Accounts) admitLetter(ctx context.Context, about, address string) (send bool, err error) {
 	var first, limited bool
@@ -37,7 +38,7 @@ func (a *Accounts) admitLetter(ctx context.Context, about, address string) (send
 			name string
 			most int64
 			told bool
-		}{{"letters at " + model.Neighbourhood(address), lettersAt, true}, {"letters", lettersOfAll, true}, {"letters to " + model.Secret(about).Hash(), lettersTo, false}} {
+		}{{"letters at " + model.Neighbourhood(address), lettersAt, true}, {"letters", lettersOfAll, true}, {"letters to " + model.Secret(strings.ToLower(about)).Hash(), lettersTo, false}} {
 			n, err := tx.Tally(c.name, now, now+int64(letterWindow/time.Second))
 			if err != nil {
 				return err

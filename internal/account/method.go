@@ -146,41 +146,34 @@ func authTime(factors []model.Factor) (at int64) {
 	return at
 }
 
+// Fresh is how long a proof of who somebody is counts where they change what others
+// could use to get in, or what cannot be undone.
+const Fresh = 10 * time.Minute
+
+// fresh reports whether a sign-in could have begun with one of factors just now.
+func (a *Accounts) fresh(factors []model.Factor) bool {
+	return slices.ContainsFunc(factors, func(f model.Factor) bool { return isFirst(f.Method) && a.unix()-f.At < int64(Fresh/time.Second) })
+}
+
 // methodsOf lists the methods that a person has, the better one first.
-func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
-	var has []model.Method
-	apps, err := tx.TOTPs(user.ID)
-	if err != nil {
-		return nil, err
+func methodsOf(tx *store.Tx, user model.User) (has []model.Method, err error) {
+	n, err := tx.CountFactors(user.ID)
+	for _, one := range []struct {
+		method model.Method
+		there  bool
+	}{
+		{model.MethodPasskey, n.Passkeys > 0},
+		{model.MethodTOTP, n.Apps > 0},
+		{model.MethodPassword, user.PasswordHash != ""},
+		{model.MethodUpstream, n.Elsewhere > 0},
+		{model.MethodRecovery, n.Codes > 0},
+		{model.MethodMail, user.Profile.EmailVerified},
+	} {
+		if one.there {
+			has = append(has, one.method)
+		}
 	}
-	codes, err := tx.CountRecoveryCodes(user.ID)
-	if err != nil {
-		return nil, err
-	}
-	keys, err := tx.PasskeysOf(user.ID)
-	if err != nil {
-		return nil, err
-	}
-	elsewhere, err := tx.CountIdentities(user.ID)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) > 0 {
-		has = append(has, model.MethodPasskey)
-	}
-	if len(apps) > 0 {
-		has = append(has, model.MethodTOTP)
-	}
-	if user.PasswordHash != "" {
-		has = append(has, model.MethodPassword)
-	}
-	if elsewhere > 0 {
-		has = append(has, model.MethodUpstream)
-	}
-	if codes > 0 {
-		has = append(has, model.MethodRecovery)
-	}
-	return has, nil
+	return has, err
 }
 
 // Wanted is what somebody has to prove, and who takes it.
@@ -219,6 +212,11 @@ func (a *Accounts) allows(m model.Method, user model.User, client []string) bool
 	return slices.Contains(a.methods, m) && (len(own) == 0 || slices.Contains(own, m)) && (len(client) == 0 || slices.Contains(client, string(m)))
 }
 
+// firsts are the methods with which a sign-in can begin.
+func (a *Accounts) firsts(user model.User, client []string) []model.Method {
+	return slices.DeleteFunc(a.allowed(Methods(), user, client), func(m model.Method) bool { return !isFirst(m) })
+}
+
 // Takes says whether a method is one of those that the server and a client take.
 func (a *Accounts) Takes(m model.Method, client []string) bool {
 	return a.allows(m, model.User{}, client)
@@ -230,6 +228,7 @@ type standing struct {
 	has     []model.Method // that they have and may use
 	may     []model.Method // that they may set up
 	owns    bool           // they have set up a second factor of their own
+	own     bool           // one that they may use, whatever the client takes
 	app     bool           // an app for codes, which a policy may ask for
 	factors []model.Factor // that they have given, of those that they may use
 	trusted bool           // the browser is remembered
@@ -241,10 +240,9 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 		return s, err
 	}
 	s.owns = slices.ContainsFunc(s.has, isOwned)
-	s.app = slices.Contains(a.allowed(s.has, user, nil), model.MethodTOTP) // whatever the client takes
-	if user.Profile.EmailVerified {
-		s.has = append(s.has, model.MethodMail)
-	}
+	anywhere := a.allowed(s.has, user, nil) // whatever the client takes
+	s.own = slices.ContainsFunc(anywhere, isOwned)
+	s.app = slices.Contains(anywhere, model.MethodTOTP)
 	s.has = a.allowed(s.has, user, client)
 	s.may = slices.DeleteFunc(a.allowed(Methods(), user, client), func(m model.Method) bool { return !isOwned(m) })
 	for _, f := range factors {
@@ -269,7 +267,7 @@ func (s standing) count(factors []model.Factor) []model.Factor {
 	return slices.DeleteFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodMail })
 }
 
-// second reports whether a policy wants a second factor of the person, whatever
+// wantsSecond reports whether a policy wants a second factor of the person, whatever
 // they sign in to.
 func (a *Accounts) wantsSecond(s standing) bool {
 	switch {
@@ -298,7 +296,7 @@ const (
 func (a *Accounts) missing(s standing, w Wanted, declined bool) (m Lack, by []model.Method, offered bool) {
 	acr := acrOf(s.factors)
 	if acr == "" {
-		return First, slices.DeleteFunc(a.allowed(Methods(), s.user, w.Methods), func(m model.Method) bool { return !isFirst(m) }), false
+		return First, a.firsts(s.user, w.Methods), false
 	}
 	need := -1
 	if a.wantsSecond(s) && !s.trusted {
@@ -347,6 +345,10 @@ func (s standing) towards(need int) (Lack, []model.Method) {
 		return Never, nil
 	case len(more) > 0:
 		return Second, more
+	case s.own && rank(acrOf(s.factors)) < rank(ACRMulti):
+		// The client takes none of theirs: with a password that somebody has found out,
+		// nobody shall set up another one.
+		return Never, nil
 	}
 	return Enrol, by
 }
@@ -360,4 +362,26 @@ func (s standing) best() int {
 		}
 	}
 	return best
+}
+
+// keepMethod refuses to take the last way to sign in away from a person.
+func (a *Accounts) keepMethod(tx *store.Tx, k model.Passkey) error {
+	has, err := tx.PasskeysOf(k.UserID)
+	if err != nil || len(has) > 1 {
+		return err
+	}
+	user, err := tx.User(k.UserID)
+	if err != nil {
+		return err
+	}
+	ways, err := methodsOf(tx, user)
+	if err != nil {
+		return err
+	}
+	for _, m := range a.allowed(ways, user, nil) {
+		if isFirst(m) && m != model.MethodPasskey {
+			return nil
+		}
+	}
+	return ErrLastMethod
 }

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"strings"
 	"unicode"
 )
 
@@ -43,6 +44,58 @@ func nameReason(name string) Reason {
 		last = c
 	}
 	return ""
+}
+
+// newLogin is normalizeLogin for a login that somebody gets now: what stands before
+// the "@", and each part of what stands behind it, is of one script, or of scripts
+// that are written together (Unicode TS #39 §5.2, highly restrictive). Logins that are
+// there already go on working.
+func newLogin(s string) (string, error) {
+	login, err := normalizeLogin(s)
+	if err != nil {
+		return "", err
+	}
+	local, domain, _ := strings.Cut(login, "@")
+	for _, part := range append(strings.Split(domain, "."), local) {
+		if mixed(part) {
+			return "", ErrInvalid{"login", Mixed}
+		}
+	}
+	return login, nil
+}
+
+// together are the scripts that are written together: in Japan, where Bopomofo is
+// used, and in Korea.
+var together = [][]string{{"Latin", "Han", "Hiragana", "Katakana"}, {"Latin", "Han", "Bopomofo"}, {"Latin", "Han", "Hangul"}}
+
+// mixed reports whether a text is of scripts that are not written together.
+func mixed(text string) bool {
+	used := map[string]bool{}
+	for _, c := range text {
+		for name, script := range unicode.Scripts {
+			if c > unicode.MaxASCII && name != "Common" && name != "Inherited" && unicode.Is(script, c) {
+				used[name] = true
+			}
+		}
+		if c <= unicode.MaxASCII && unicode.IsLetter(c) {
+			used["Latin"] = true
+		}
+	}
+	if len(used) < 2 {
+		return false
+	}
+	for _, some := range together {
+		known := 0
+		for _, name := range some {
+			if used[name] {
+				known++
+			}
+		}
+		if known == len(used) {
+			return false
+		}
+	}
+	return true
 }
 
 // blank are letters that look like nothing: Hangul fillers and the Braille blank.

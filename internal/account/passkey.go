@@ -198,8 +198,7 @@ func (a *Accounts) passkeyOf(ctx context.Context, called string) (k model.Passke
 // to guess at a passkey, so nobody has to wait; but nobody fills the log either.
 func (a *Accounts) passkeyFailed(ctx context.Context, p PasskeyAnswer, k model.Passkey, cause error) error {
 	event := model.Event{
-		Actor:  model.Actor{Kind: model.ActorNobody, Address: printable(p.Address, maxAddress)},
-		Action: "passkey.fail", UserID: k.UserID, Detail: "passkey=" + string(k.ID),
+		Actor: stranger(p.Address), Action: "passkey.fail", UserID: k.UserID, Detail: "passkey=" + string(k.ID),
 	}
 	if errors.Is(cause, credential.ErrPasskeyCopied) {
 		event.Action = "passkey.regress"
@@ -248,6 +247,27 @@ type NewPasskey struct {
 // returns ErrPasskeysOff, ErrPasskeyStale, credential.ErrPasskey, ErrPasskeyTaken,
 // ErrPasskeyMany, ErrInvalid and ErrNoUser.
 func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPasskey) (model.Passkey, error) {
+	k, err := a.newPasskey(ctx, n)
+	if err != nil {
+		return model.Passkey{}, err
+	}
+	err = a.store.Update(ctx, func(tx *store.Tx) error { return a.addPasskey(tx, actor, k) })
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		err = ErrPasskeyTaken
+	case errors.Is(err, store.ErrNotFound):
+		err = ErrNoUser
+	}
+	if err != nil {
+		return model.Passkey{}, err
+	}
+	a.notifyOf(ctx, k.UserID, notice{What: mail.PasskeyAdded, From: actor.Address})
+	return k, nil
+}
+
+// newPasskey checks the answer to AskNewPasskey. Nothing is stored but that it was
+// given.
+func (a *Accounts) newPasskey(ctx context.Context, n NewPasskey) (model.Passkey, error) {
 	name, err := passkeyName(n.Name)
 	if err != nil {
 		return model.Passkey{}, err
@@ -267,17 +287,6 @@ func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPassk
 	if k.Name == "" {
 		k.Name = credential.AuthenticatorName(k.AAGUID)
 	}
-	err = a.store.Update(ctx, func(tx *store.Tx) error { return a.addPasskey(tx, actor, k) })
-	switch {
-	case errors.Is(err, store.ErrConflict):
-		err = ErrPasskeyTaken
-	case errors.Is(err, store.ErrNotFound):
-		err = ErrNoUser
-	}
-	if err != nil {
-		return model.Passkey{}, err
-	}
-	a.notifyOf(ctx, k.UserID, notice{What: mail.PasskeyAdded, From: actor.Address})
 	return k, nil
 }
 
@@ -354,8 +363,9 @@ func (a *Accounts) RemovePasskey(ctx context.Context, actor model.Actor, p Passk
 		if err := a.tellPasskey(tx, actor, k, "delete"); err != nil {
 			return err
 		}
-		// What somebody has begun to prove with it leads no further.
-		if err := tx.DeleteSignIns(k.UserID); err != nil {
+		// What somebody has begun to prove with it leads no further, nor does it count
+		// where a browser was remembered for it.
+		if err := a.distrust(tx, k.UserID); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "passkey.remove", UserID: k.UserID, Detail: "passkey=" + string(k.ID)})
@@ -466,26 +476,4 @@ func passkeyName(s string) (string, error) {
 		return "", ErrInvalid{"name", NotOneLine}
 	}
 	return s, nil
-}
-
-// keepMethod refuses to take the last way to sign in away from a person.
-func (a *Accounts) keepMethod(tx *store.Tx, k model.Passkey) error {
-	has, err := tx.PasskeysOf(k.UserID)
-	if err != nil || len(has) > 1 {
-		return err
-	}
-	user, err := tx.User(k.UserID)
-	if err != nil {
-		return err
-	}
-	ways, err := methodsOf(tx, user)
-	if err != nil {
-		return err
-	}
-	for _, m := range a.allowed(ways, user, nil) {
-		if isFirst(m) && m != model.MethodPasskey {
-			return nil
-		}
-	}
-	return ErrLastMethod
 }

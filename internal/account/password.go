@@ -56,17 +56,19 @@ func (a *Accounts) checkPassword(password model.Secret, whose model.User) error 
 }
 
 // compare compares the password of an attempt with the hash of a person, or of nobody.
-// It returns ErrCredentials and ErrBusy.
+// The decoy is looked up for everybody: so the database does the same work for all. It
+// returns ErrCredentials and ErrBusy.
 func (a *Accounts) compare(ctx context.Context, t Attempt, user model.User) (stale bool, err error) {
-	hash := user.PasswordHash
-	if hash == "" {
-		claim := t.Login
-		if user.ID != "" {
-			claim = string(user.ID)
-		}
-		if hash, err = a.decoy(ctx, claim); err != nil {
-			return false, err
-		}
+	claim, _ := normalizeLogin(t.Login)
+	if user.ID != "" {
+		claim = string(user.ID)
+	}
+	hash, err := a.decoy(ctx, claim)
+	if err != nil {
+		return false, err
+	}
+	if user.PasswordHash != "" {
+		hash = user.PasswordHash
 	}
 	stale, err = a.passwords.Verify(ctx, t.Password, hash)
 	switch {
@@ -86,8 +88,8 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 }
 
 // ChangePassword is SetPassword for a person who knows the present one; who has
-// none needs none. It returns ErrCredentials, ErrStale, ErrInvalid, ErrBusy and
-// ErrNoUser.
+// none needs none. A wrong one counts as it does at a sign-in. It returns
+// ErrCredentials, ErrTooSoon, ErrStale, ErrInvalid, ErrBusy and ErrNoUser.
 func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword) error {
 	var user model.User
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) { user, err = tx.User(id); return err })
@@ -101,7 +103,13 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id mod
 		return err
 	}
 	if user.PasswordHash != "" {
-		if _, err := a.compare(ctx, Attempt{Password: c.Current}, user); err != nil {
+		t := Attempt{User: id, Password: c.Current, Address: actor.Address, Devices: c.Devices}
+		g := a.newGuess("password", user, t)
+		if err := a.admitGuess(ctx, &g); err != nil {
+			return err
+		}
+		_, err := a.compare(ctx, t, user)
+		if err := a.guessed(ctx, g, err); err != nil {
 			return err
 		}
 	}
@@ -156,7 +164,8 @@ func (a *Accounts) setPassword(ctx context.Context, actor model.Actor, id model.
 
 // NewPassword is what SetPassword and ChangePassword set.
 type NewPassword struct {
-	Current  model.Secret // ChangePassword compares it
+	Current  model.Secret                  // ChangePassword compares it
+	Devices  map[model.UserID]model.Secret // by which the browser is known to people
 	Password model.Secret
 	Keep     model.SessionID // the session in which it is changed; empty: none
 
@@ -167,7 +176,7 @@ type NewPassword struct {
 // endOthers ends everything of a person but the session keep and its grants.
 func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID) error {
 	ending := a.ending(model.CauseCredentialChange)
-	if err := tx.DeleteSignIns(id); err != nil { // what was half proven with it
+	if err := tx.DropHalves(id); err != nil { // what was half proven with it
 		return err
 	}
 	if s, err := tx.Session(keep); err != nil && !errors.Is(err, store.ErrNotFound) {

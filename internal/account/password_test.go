@@ -145,3 +145,54 @@ func TestSetPassword(t *testing.T) {
 		}
 	})
 }
+
+// Whoever sits at a session that somebody left open guesses the password there no
+// faster than at the sign-in page, and from one count with it.
+func TestChangePasswordGuesses(t *testing.T) {
+	each(t, func(h house) {
+		u := h.user("ada")
+		h.passwords.Work = func(string) {}
+		self := model.Actor{Kind: model.ActorUser, ID: string(u.ID), Address: "192.0.2.1"}
+		change := func(current model.Secret) error {
+			return h.ChangePassword(h.ctx(), self, u.ID, NewPassword{Current: current, Password: "quietly blue mangroves"})
+		}
+		tried := 0
+		for range 40 {
+			if err := change("wrong password"); errors.Is(err, ErrCredentials) {
+				tried++
+			} else if !errors.As(err, &ErrTooSoon{}) {
+				h.t.Fatal(err)
+			}
+		}
+		if tried != freeTries+1 {
+			h.t.Errorf("%d were looked at", tried)
+		}
+		if err := change(goodPassword); !errors.As(err, &ErrTooSoon{}) {
+			h.t.Errorf("the right one: %v", err)
+		}
+		if err := h.Password(h.ctx(), model.NewID(), from("192.0.2.1", "ada", goodPassword)); !errors.As(err, &ErrTooSoon{}) {
+			h.t.Errorf("at the sign-in page: %v", err)
+		}
+		if n := times(h.actions(), "password.fail"); n == 0 || n > 3 {
+			h.t.Errorf("%d events", n)
+		}
+		// A flaw of the new one is no guess at the old one.
+		h.clock.advance(tryWindow + maxPause*time.Second)
+		for range 2 * freeTries {
+			var wrong ErrInvalid
+			if err := h.ChangePassword(h.ctx(), self, u.ID, NewPassword{Current: goodPassword, Password: "short"}); !errors.As(err, &wrong) {
+				h.t.Fatal(err)
+			}
+		}
+		h.ok(change(goodPassword))
+	})
+}
+
+func times(actions []string, one string) (n int) {
+	for _, action := range actions {
+		if action == one {
+			n++
+		}
+	}
+	return n
+}

@@ -30,13 +30,7 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 		return Proof{}, err
 	}
 	p, err := a.prove(ctx, user, t)
-	switch {
-	case errors.Is(err, ErrCredentials):
-		return Proof{}, a.failed(ctx, g, err)
-	case err != nil: // nothing was tried
-		return Proof{}, errors.Join(err, a.takeBack(ctx, g, false))
-	}
-	if err := a.takeBack(ctx, g, true); err != nil {
+	if err := a.guessed(ctx, g, err); err != nil {
 		return Proof{}, err
 	}
 	if user.Status != model.UserActive {
@@ -74,11 +68,9 @@ func (a *Accounts) Password(ctx context.Context, holder string, t Attempt) error
 		if err != nil {
 			return err
 		}
-		err = a.store.Upkeep(ctx, func(tx *store.Tx) error {
-			return a.proved(tx, holder, Proven{
-				User: p.b.user.ID, Hash: p.b.user.PasswordHash, Remember: t.Remember,
-				Factor: model.Factor{Method: model.MethodPassword, At: p.Session.AuthTime},
-			})
+		err = a.Proved(ctx, holder, Proven{
+			User: p.b.user.ID, Hash: p.b.user.PasswordHash, Remember: t.Remember,
+			Factor: model.Factor{Method: model.MethodPassword, At: p.Session.AuthTime},
 		})
 		if err == nil && p.b.anew != "" {
 			err = a.rehash(ctx, p)

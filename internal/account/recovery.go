@@ -128,22 +128,27 @@ func (a *Accounts) Recover(ctx context.Context, by Answer, password model.Secret
 func (a *Accounts) setLost(ctx context.Context, c model.Confirmation, password model.Secret, address string, also func(*store.Tx, model.User) error) error {
 	actor := themselves(c.UserID, address)
 	err := a.SetPassword(ctx, actor, c.UserID, NewPassword{Password: password, first: c.Purpose == model.ConfirmInvite, with: func(tx *store.Tx) error {
-		if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
-			return err
-		}
-		user, err := tx.User(c.UserID)
-		if err != nil {
-			return err
-		}
-		if err := also(tx, user); err != nil {
-			return err
-		}
-		for _, purpose := range []string{model.ConfirmRecover, model.ConfirmReset, model.ConfirmInvite, model.ConfirmSignIn} {
-			if err := tx.DropConfirmations(c.UserID, purpose); err != nil {
-				return err
-			}
-		}
-		return nil
+		return a.useLost(tx, c, also)
 	}})
 	return spent(err)
+}
+
+// useLost uses up the letter that somebody has answered and all others like it.
+func (a *Accounts) useLost(tx *store.Tx, c model.Confirmation, also func(*store.Tx, model.User) error) error {
+	if err := tx.UseConfirmation(c.ID, a.unix()); err != nil {
+		return err
+	}
+	user, err := tx.User(c.UserID)
+	if err != nil {
+		return err
+	}
+	if err := also(tx, user); err != nil {
+		return err
+	}
+	for _, purpose := range []string{model.ConfirmRecover, model.ConfirmReset, model.ConfirmInvite, model.ConfirmSignIn} {
+		if err := tx.DropConfirmations(c.UserID, purpose); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -219,6 +219,9 @@ func (a *Accounts) endBegun(tx *store.Tx, id model.UserID, at int64, cause model
 	if len(old) == len(sessions) && len(young) == 0 {
 		return tx.EndUser(id, a.ending(cause))
 	}
+	if err := tx.DropConfirmations(id, model.ConfirmMail); err != nil { // nobody knows of which session
+		return err
+	}
 	for _, s := range old {
 		if err := tx.EndSession(s, a.ending(cause)); err != nil {
 			return err

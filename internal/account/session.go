@@ -200,8 +200,16 @@ func (a *Accounts) Sessions(ctx context.Context, id model.UserID) ([]model.Sessi
 // over already. The cause in the revocation log is "signed_out" when it is the
 // person's own doing, and "admin" when it is anybody else's.
 func (a *Accounts) SignOut(ctx context.Context, actor model.Actor, id model.SessionID) error {
+	return a.signOut(ctx, actor, id, func(model.Session) bool { return true })
+}
+
+// signOut ends a session that may be meant.
+func (a *Accounts) signOut(ctx context.Context, actor model.Actor, id model.SessionID, may func(model.Session) bool) error {
 	err := a.store.Update(ctx, func(tx *store.Tx) error {
 		s, err := tx.Session(id)
+		if err == nil && !may(s) {
+			err = store.ErrNotFound
+		}
 		if err != nil {
 			return err
 		}
@@ -214,6 +222,12 @@ func (a *Accounts) SignOut(ctx context.Context, actor model.Actor, id model.Sess
 		return ErrNoSession
 	}
 	return err
+}
+
+// SignOutOf is SignOut for a session of a person's own: one that is somebody else's
+// is as good as none. It returns ErrNoSession.
+func (a *Accounts) SignOutOf(ctx context.Context, actor model.Actor, whose model.UserID, id model.SessionID) error {
+	return a.signOut(ctx, actor, id, func(s model.Session) bool { return s.UserID == whose })
 }
 
 // SignOutEverywhere ends all sessions of a person and all that applications hold
@@ -248,6 +262,9 @@ func (a *Accounts) SignOutOthers(ctx context.Context, actor model.Actor, id mode
 			return err
 		}
 		if err := a.endSessions(tx, id, keep, a.ending(leaving(actor, id))); err != nil {
+			return err
+		}
+		if err := tx.DropHalves(id); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.sign_out", UserID: id, Detail: "all but session=" + string(keep)})

@@ -248,6 +248,12 @@ func TestSignOut(t *testing.T) {
 			}
 		}
 		h.is(h.SignOut(h.ctx(), self, "nothing"), ErrNoSession)
+		theirs := h.signedIn("ada")
+		h.is(h.SignOutOf(h.ctx(), self, "somebody else", theirs.Session.ID), ErrNoSession)
+		if !h.alive(theirs.Cookie) {
+			h.t.Error("somebody else has ended a session")
+		}
+		h.ok(h.SignOutOf(h.ctx(), self, theirs.User.ID, theirs.Session.ID))
 		list, err := h.Sessions(h.ctx(), user.ID)
 		h.ok(err)
 		if len(list) != 4 {

@@ -68,7 +68,6 @@ func (a *Accounts) CompleteSetup(ctx context.Context, token model.Secret, n NewU
 	if err != nil {
 		return model.User{}, err
 	}
-	actor := model.Actor{Kind: model.ActorNobody, Address: printable(address, maxAddress)}
 	err = a.store.Update(ctx, func(tx *store.Tx) error {
 		if err := nobodyYet(tx); err != nil {
 			return err
@@ -76,7 +75,7 @@ func (a *Accounts) CompleteSetup(ctx context.Context, token model.Secret, n NewU
 		if _, err := tx.UseLink(token.Hash(), setupPurpose, a.unix()); err != nil {
 			return err
 		}
-		return insertUser(tx, actor, user)
+		return insertUser(tx, stranger(address), user)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrSetupLink

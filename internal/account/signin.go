@@ -20,13 +20,14 @@ const newcomer = time.Hour
 
 // Progress is how far somebody is on the way to a session.
 type Progress struct {
-	User     model.User // zero: nobody is known yet
-	Begun    bool       // something was proven under this holder
-	Factors  []model.Factor
-	Missing  Lack
-	Methods  []model.Method // of which one would do, the better one first
-	Offered  bool           // it need not be
-	Declined bool
+	User    model.User // zero: nobody is known yet
+	Begun   bool       // something was proven under this holder
+	Factors []model.Factor
+	Missing Lack
+	Methods []model.Method // of which one would do, the better one first
+	Offered bool           // it need not be
+
+	session *model.Session // that counts beside what was proven; nil: none does
 }
 
 // Proven is a factor that was just proven, by whom.
@@ -103,6 +104,15 @@ func (a *Accounts) progress(tx *store.Tx, holder string, w Wanted) (Progress, mo
 	if err != nil {
 		return Progress{}, s, err
 	}
+	if w.Session != nil {
+		// It may have ended since it was read.
+		switch err := tx.SessionLives(w.Session.ID, a.unix()); {
+		case errors.Is(err, store.ErrNotFound):
+			w.Session = nil
+		case err != nil:
+			return Progress{}, s, err
+		}
+	}
 	id := s.UserID
 	if id == "" && w.Session != nil {
 		id = w.Session.UserID
@@ -117,7 +127,10 @@ func (a *Accounts) progress(tx *store.Tx, holder string, w Wanted) (Progress, mo
 		}
 	}
 	factors := slices.Clone(s.Factors)
-	if w.Session != nil && user.ID != "" && w.Session.UserID == user.ID {
+	if w.Session != nil && w.Session.UserID != user.ID {
+		w.Session = nil // of somebody else, or of nobody any more
+	}
+	if w.Session != nil {
 		for _, f := range w.Session.Factors {
 			if !slices.ContainsFunc(factors, func(g model.Factor) bool { return f.Method == g.Method }) {
 				factors = append(factors, f)
@@ -137,11 +150,17 @@ func (a *Accounts) progress(tx *store.Tx, holder string, w Wanted) (Progress, mo
 	if err != nil {
 		return Progress{}, s, err
 	}
-	p := Progress{User: outward(user), Begun: len(s.Factors) > 0, Factors: st.factors, Declined: s.Declined}
+	p := Progress{User: outward(user), Begun: len(s.Factors) > 0, Factors: st.factors, session: w.Session}
 	if st.trusted {
 		p.Factors = append(p.Factors, model.Factor{Method: model.MethodDevice, At: a.unix()})
 	}
 	p.Missing, p.Methods, p.Offered = a.missing(st, w, s.Declined)
+	if p.Missing == Enrol && p.session != nil && !a.fresh(st.factors) {
+		// Who found a session open sets up no way to come back.
+		if p.Missing, p.Methods = Nothing, nil; !p.Offered {
+			p.Missing, p.Methods = First, a.firsts(user, w.Methods)
+		}
+	}
 	return p, s, nil
 }
 
@@ -164,8 +183,7 @@ func (a *Accounts) Decline(ctx context.Context, holder string) error {
 
 // Finish begins the session for which a holder has proven enough, or begins anew the
 // one that the same person has in this browser, with a new cookie, always. It returns
-// ErrFactor when something is missing, ErrCredentials when the account is gone, and
-// ErrLocked.
+// ErrFactor when something is missing, or the account is gone, and ErrLocked.
 func (a *Accounts) Finish(ctx context.Context, holder string, w Wanted, t Attempt) (Entry, error) {
 	cookie, device := model.NewSecret(cookiePrefix), model.NewSecret(devicePrefix)
 	var in Entry
@@ -179,10 +197,10 @@ func (a *Accounts) Finish(ctx context.Context, holder string, w Wanted, t Attemp
 		}
 		t.Remember = s.Remember
 		b := beginning{user: p.User, browser: t.Browser, want: w, factors: p.Factors, declined: s.Declined, session: a.newSession(p.User.ID, t, cookie)}
-		if w.Session != nil && w.Session.UserID == p.User.ID {
+		if old := p.session; old != nil {
 			// Whoever adds a factor does not stay longer for it.
-			b.session.Remember, b.session.ExpiresAt = w.Session.Remember, w.Session.ExpiresAt
-			b.session.IdleAt = min(a.unix()+a.life[w.Session.Remember].idle, b.session.ExpiresAt)
+			b.session.Remember, b.session.ExpiresAt = old.Remember, old.ExpiresAt
+			b.session.IdleAt = min(a.unix()+a.life[old.Remember].idle, b.session.ExpiresAt)
 		}
 		if in, err = a.begin(tx, b); err != nil {
 			return err

@@ -42,9 +42,8 @@ func (a *Accounts) SignUp(ctx context.Context, holder, name string, t Attempt) (
 	if user.PasswordHash, err = a.passwords.Hash(ctx, t.Password); err != nil {
 		return model.User{}, err
 	}
-	stranger := model.Actor{Kind: model.ActorNobody, Address: printable(t.Address, maxAddress)}
 	err = a.update(ctx, func(tx *store.Tx) error {
-		if err := insertUser(tx, stranger, user); err != nil {
+		if err := insertUser(tx, stranger(t.Address), user); err != nil {
 			return err
 		}
 		return a.proved(tx, holder, Proven{

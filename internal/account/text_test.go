@@ -1,6 +1,7 @@
 package account
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -43,6 +44,22 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%s: accepted as %q", row.name, got)
 		} else if got != "" {
 			t.Errorf("%s: refused, but gives %q", row.name, got)
+		}
+	}
+}
+
+// TestNewLogin: nobody gets a login that looks like another's, and who has one keeps it.
+func TestNewLogin(t *testing.T) {
+	for login, want := range map[string]bool{
+		"ada": true, "тарас": true, "太郎カナabc": true, "김치abc": true, "taras-2": true, "olena@пошта.укр": true, "тарас@example.com": true, "ада-3": true,
+		"аda": false, "ivan.оре": false, "tаras@example.com": false, "taras@exаmple.com": false, "adaο": false, "ада一": false, "한カ": false, "aա": false,
+	} {
+		_, err := newLogin(login)
+		if wrong, ok := errors.AsType[ErrInvalid](err); (err == nil) != want || !want && (!ok || wrong.Reason != Mixed) {
+			t.Errorf("%s: %v", login, err)
+		}
+		if _, err := normalizeLogin(login); err != nil {
+			t.Errorf("%s is no login any more: %v", login, err)
 		}
 	}
 }

@@ -182,6 +182,18 @@ func tooSoon(tx *store.Tx, c count, n, now int64) error {
 	return ErrTooSoon{Wait: max(until-now, 1)}
 }
 
+// guessed settles an attempt whose outcome is err: a wrong guess, a right one, or none
+// at all. It returns what is wrong.
+func (a *Accounts) guessed(ctx context.Context, g guess, err error) error {
+	switch {
+	case errors.Is(err, ErrCredentials):
+		return a.failed(ctx, g, err)
+	case err != nil: // nothing was tried
+		return errors.Join(err, a.takeBack(ctx, g, false))
+	}
+	return a.takeBack(ctx, g, true)
+}
+
 // takeBack takes an attempt from the counts: no wrong guess was made. After a right
 // one what is personal begins anew.
 func (a *Accounts) takeBack(ctx context.Context, g guess, right bool) error {

@@ -29,7 +29,8 @@ type Change struct {
 	SignIn *model.SignInPolicy // the whole of it
 }
 
-// Create adds a person. It returns ErrInvalid, ErrLoginTaken and ErrBusy.
+// Create adds a person. It returns ErrInvalid, ErrLoginTaken, ErrAddressTaken and
+// ErrBusy.
 func (a *Accounts) Create(ctx context.Context, actor model.Actor, n NewUser) (model.User, error) {
 	user, err := a.newUser(ctx, n)
 	if err != nil {
@@ -54,7 +55,7 @@ func (a *Accounts) newUser(ctx context.Context, n NewUser) (model.User, error) {
 
 // draft checks a person, but for their password.
 func (a *Accounts) draft(n NewUser) (model.User, error) {
-	login, err := normalizeLogin(n.Login)
+	login, err := newLogin(n.Login)
 	if err != nil {
 		return model.User{}, err
 	}
@@ -74,6 +75,9 @@ func (a *Accounts) draft(n NewUser) (model.User, error) {
 }
 
 func insertUser(tx *store.Tx, actor model.Actor, user model.User) error {
+	if err := vouched(tx, model.User{}, user); err != nil {
+		return err
+	}
 	if err := tx.InsertUser(user); err != nil {
 		return err
 	}
@@ -138,11 +142,11 @@ func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
 }
 
 // Update changes what is known of a person. It returns ErrInvalid, ErrNoUser,
-// ErrLoginTaken and ErrLastAdmin.
+// ErrLoginTaken, ErrAddressTaken and ErrLastAdmin.
 func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserID, c Change) (model.User, error) {
 	detail := ""
 	if c.Login != nil {
-		login, err := normalizeLogin(*c.Login)
+		login, err := newLogin(*c.Login)
 		if err != nil {
 			return model.User{}, err
 		}
@@ -183,16 +187,19 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 				return err
 			}
 		}
-		before := user.Profile
+		before := user
 		c.apply(&user)
 		if err := checkGroups(user.Profile.Groups); err != nil {
+			return err
+		}
+		if err := vouched(tx, before, user); err != nil {
 			return err
 		}
 		user.UpdatedAt = a.unix()
 		if err := tx.UpdateUser(user); err != nil {
 			return err
 		}
-		if err := tellProfile(tx, actor, before, user); err != nil {
+		if err := tellProfile(tx, actor, before.Profile, user); err != nil {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.update", UserID: id, Detail: detail[1:]})

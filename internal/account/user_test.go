@@ -83,7 +83,7 @@ func TestList(t *testing.T) {
 func TestUpdate(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")
-		h.user("bob")
+		bob := h.user("bob")
 		in := h.signedIn("ada")
 		h.clock.advance(time.Minute)
 
@@ -108,6 +108,19 @@ func TestUpdate(t *testing.T) {
 		h.is(err, ErrLoginTaken)
 		_, err = h.Update(h.ctx(), admin, "nobody", Change{Login: new("x")})
 		h.is(err, ErrNoUser)
+		hers := model.Profile{Email: "bob@example.org", EmailVerified: true}
+		_, err = h.Update(h.ctx(), admin, bob.ID, Change{Profile: &hers})
+		h.ok(err)
+		_, err = h.Update(h.ctx(), admin, bob.ID, Change{Profile: &hers, Admin: new(false)})
+		h.ok(err)
+		hers.Email = "Bob@Example.org"
+		_, err = h.Update(h.ctx(), admin, user.ID, Change{Profile: &hers})
+		h.is(err, ErrAddressTaken)
+		_, err = h.Create(h.ctx(), admin, NewUser{Login: "eve", Profile: hers})
+		h.is(err, ErrAddressTaken)
+		hers.EmailVerified = false
+		_, err = h.Create(h.ctx(), admin, NewUser{Login: "eve", Profile: hers})
+		h.ok(err)
 		var invalid ErrInvalid
 		_, err = h.Update(h.ctx(), admin, user.ID, Change{Login: new("a b")})
 		if !errors.As(err, &invalid) {

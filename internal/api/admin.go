@@ -5,10 +5,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/roster"
 )
 
 // The pages of a listing, in rows.
@@ -25,9 +28,13 @@ func (s *API) adminRoutes(base string) []Route {
 	return []Route{
 		{base + "/api/users", s.private(s.admin(oauth.ScopeUsers, s.users), "GET", "POST")},
 		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET", "PATCH", "DELETE")},
+		{base + pathImport, s.private(s.admin(oauth.ScopeUsers, s.importUsers), "POST")},
+		{base + "/api/export/users", s.private(s.admin(oauth.ScopeUsers, s.exportUsers), "GET")},
 		{base + "/api/users/{id}/reset", s.private(s.admin(oauth.ScopeUsers, s.resetUser), "POST")},
 		{base + "/api/groups", s.private(s.admin(oauth.ScopeUsers, s.groups), "GET")},
 		{base + "/api/users/{id}/reset-factors", s.private(s.admin(oauth.ScopeUsers, s.resetFactors), "POST")},
+		{base + "/api/users/{id}/passkeys", s.private(s.admin(oauth.ScopeUsers, s.passkeys), "GET")},
+		{base + "/api/users/{id}/passkeys/{passkey}", s.private(s.admin(oauth.ScopeUsers, s.removePasskey), "DELETE")},
 		{base + "/api/users/{id}/lock", s.private(s.admin(oauth.ScopeUsers, s.lockUser), "POST")},
 		{base + "/api/users/{id}/unlock", s.private(s.admin(oauth.ScopeUsers, s.unlockUser), "POST")},
 		{base + "/api/users/{id}/sign-out", s.private(s.admin(oauth.ScopeUsers, s.signOutUser), "POST")},
@@ -62,25 +69,32 @@ func (s *API) administered(w http.ResponseWriter, err error) error {
 	switch {
 	case errors.Is(err, account.ErrNoUser):
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such user")
+	case errors.Is(err, account.ErrPasskeyUnknown):
+		writeError(w, http.StatusNotFound, oauth.NotFound, "This user has no such passkey")
 	case errors.Is(err, account.ErrNoSession):
 		writeError(w, http.StatusNotFound, oauth.NotFound, "There is no such session, or it is over")
 	case errors.Is(err, account.ErrLoginTaken):
 		writeError(w, http.StatusConflict, oauth.InvalidRequest, "There is a user with that login already")
+	case errors.Is(err, account.ErrAddressTaken):
+		writeError(w, http.StatusConflict, oauth.InvalidRequest, "There is a user with that address already")
 	case errors.Is(err, account.ErrInvitesOff):
 		writeError(w, http.StatusForbidden, oauth.AccessDenied, "Invitations are off on this server")
 	case errors.As(err, &wrong):
 		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, "The "+err.Error())
-	case errors.Is(err, errUserBody):
-		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, err.Error())
-	case errors.Is(err, account.ErrBusy):
-		w.Header().Set("Retry-After", "1")
-		writeError(w, http.StatusServiceUnavailable, oauth.TooManyRequests, "Too many passwords are being hashed: try again")
+	case errors.Is(err, errUserBody), errors.Is(err, errQuery), errors.Is(err, account.ErrExisting), errors.Is(err, roster.ErrList):
+		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, sentence(err))
 	case errors.Is(err, account.ErrLastAdmin):
 		writeError(w, http.StatusConflict, oauth.AccessDenied, "There is no other administrator: make one first")
 	default:
 		return err
 	}
 	return nil
+}
+
+// sentence is what an error says, as one.
+func sentence(err error) string {
+	first, size := utf8.DecodeRuneInString(err.Error())
+	return string(unicode.ToUpper(first)) + err.Error()[size:]
 }
 
 func (s *API) lockUser(w http.ResponseWriter, r *http.Request, by model.Actor) error {

@@ -54,12 +54,11 @@ func (s *API) users(w http.ResponseWriter, r *http.Request, by model.Actor) erro
 	if !ok {
 		return nil
 	}
-	f := account.UserFilter{
-		Search: q["search"], Group: q["group"], Status: model.UserStatus(q["status"]), Admin: q["admin"] == "true", After: model.UserID(q["after"]), Limit: limit,
+	f, err := userFilter(q)
+	if err != nil {
+		return err
 	}
-	if f.Status != "" && f.Status != model.UserActive && f.Status != model.UserLocked || q["admin"] != "" && !f.Admin {
-		return fmt.Errorf("%w: status is active or locked, and admin is true", errUserBody)
-	}
+	f.After, f.Limit = model.UserID(q["after"]), limit
 	list, err := s.findUsers(r, f, q["login"])
 	if err != nil {
 		return err
@@ -72,6 +71,15 @@ func (s *API) users(w http.ResponseWriter, r *http.Request, by model.Actor) erro
 		out.Next = list[limit-1].ID
 	}
 	return writeJSON(w, http.StatusOK, out)
+}
+
+// userFilter reads whom a query is about.
+func userFilter(q map[string]string) (account.UserFilter, error) {
+	f := account.UserFilter{Search: q["search"], Group: q["group"], Status: model.UserStatus(q["status"]), Admin: q["admin"] == "true"}
+	if f.Status != "" && f.Status != model.UserActive && f.Status != model.UserLocked || q["admin"] != "" && !f.Admin {
+		return f, fmt.Errorf("%w: status is active or locked, and admin is true", errQuery)
+	}
+	return f, nil
 }
 
 func (s *API) findUsers(r *http.Request, f account.UserFilter, login string) ([]model.User, error) {

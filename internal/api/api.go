@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/federation"
@@ -52,6 +53,7 @@ type API struct {
 	metadata  document
 	streams   []Route
 	followers crowd
+	importing sync.Mutex // one list at a time
 }
 
 // New returns the endpoints.
@@ -116,6 +118,15 @@ func (s *API) Routes() []Route {
 			Route{"/.well-known/openid-configuration" + base, metadata})
 	}
 	return routes
+}
+
+// Body returns how large a body may be that comes to a path, in bytes, where that is
+// more than anywhere else; 0: it is not.
+func (s *API) Body(path string) int64 {
+	if path == s.Authority.BasePath()+pathImport {
+		return maxImport
+	}
+	return 0
 }
 
 // endpoint answers a request, or returns why not.

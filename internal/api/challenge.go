@@ -94,6 +94,8 @@ func (s *API) unproven(ctx context.Context, z oauth.Challenge, err error) error 
 		// §5.2.2.1; the log tells no more either: what is typed as a login may be a
 		// password.
 		return s.Authority.Insufficient(ctx, z, "The username or the password is wrong")
+	case errors.Is(err, account.ErrFactor):
+		return z.Elsewhere(oauth.StepFactor)
 	case errors.Is(err, account.ErrLocked):
 		return &oauth.Error{Code: oauth.AccessDenied, Description: "The account is locked"}
 	case errors.Is(err, account.ErrElsewhere): // §9.2: by its own assessment of risk

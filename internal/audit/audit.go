@@ -273,6 +273,10 @@ func (l *Log) Sweep(ctx context.Context) (int, error) {
 func (l *Log) over() int64 { return l.now().Unix() - l.keep }
 
 func (l *Log) sweepSome(ctx context.Context) (int, error) {
+	due, err := l.due(ctx)
+	if err != nil || !due {
+		return 0, err
+	}
 	at, err := l.read(ctx, nil, batch)
 	if err != nil {
 		return 0, err
@@ -303,6 +307,24 @@ func (l *Log) sweepSome(ctx context.Context) (int, error) {
 		return unsound, err
 	}
 	return unsound + int(w.entries), nil
+}
+
+// due reports whether there is anything to sweep: a look at two entries, where most
+// of the time there is not.
+func (l *Log) due(ctx context.Context) (bool, error) {
+	first, err := l.read(ctx, nil, 1)
+	if err != nil {
+		return false, err
+	}
+	due := len(first.list) > 0 && first.list[0].At < l.over()
+	if due || first.head.Earlier == 0 {
+		return due, nil
+	}
+	err = l.store.View(ctx, func(tx *store.Tx) (err error) {
+		due, err = tx.UnsoundEvents(first.head.Earlier, l.over())
+		return err
+	})
+	return due, err
 }
 
 // page is the head of the chain and a part of it, as they were at one time.

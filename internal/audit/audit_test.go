@@ -336,6 +336,18 @@ func TestBegin(t *testing.T) {
 	})
 }
 
+// Two genuine marks can end in the same few letters, and are no copies. These two were
+// looked for among millions.
+func TestMarksAlike(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		for _, mark := range []string{"AAAAAAAAAAAA3K2z.iVLhfBlH2gKZSDjokRjteJ4kx1QYEyesyviW1ifCg5I", "AAAAAAAAAAAAyQ0k.yVg92sq28Ep9Wm3gXg-6tA8i8hKMgk6b56DW1ifCg5I"} {
+			h.sql(`INSERT INTO events (` + columns + `) VALUES (1800000000, 'system', '', '', 'test.collide', '', '', '', '` + mark + `')`)
+		}
+		h.seal()
+		h.sound(3)
+	})
+}
+
 // Two nodes write and seal at the same time, and nothing is left out or sealed
 // twice; whoever verifies meanwhile finds nothing wrong.
 func TestSealTogether(t *testing.T) {

@@ -81,14 +81,14 @@ type walk struct {
 	earlier     int64
 	unmarked    int64
 	entries     int64
-	compared    bool                    // the place that was written down
-	seen        [2]map[[8]byte]struct{} // marks, the younger half first
+	compared    bool                     // the place that was written down
+	seen        [2]map[[16]byte]struct{} // marks, the younger half first
 }
 
 func (l *Log) walk(h Head) *walk {
 	return &walk{
 		chain: newMAC(l.chain), mark: newMAC(l.mark), last: h.Begin, earlier: h.Earlier, unmarked: h.Unmarked,
-		seen: [2]map[[8]byte]struct{}{{}, {}},
+		seen: [2]map[[16]byte]struct{}{{}, {}},
 	}
 }
 
@@ -115,17 +115,17 @@ func (w *walk) step(e model.Event) error {
 	return nil
 }
 
-// twice reports whether the mark was met before, and remembers it. Eight bytes of
-// the MAC are enough to tell genuine marks apart.
+// twice reports whether the mark was met before, and remembers it. Its last 94 bits
+// are enough to tell genuine marks apart.
 func (w *walk) twice(mark string) bool {
-	key := [8]byte([]byte(mark[len(mark)-8:]))
+	key := [16]byte([]byte(mark[len(mark)-16:]))
 	for _, some := range w.seen {
 		if _, ok := some[key]; ok {
 			return true
 		}
 	}
 	if len(w.seen[0]) >= remembered {
-		w.seen[0], w.seen[1] = map[[8]byte]struct{}{}, w.seen[0]
+		w.seen[0], w.seen[1] = map[[16]byte]struct{}{}, w.seen[0]
 	}
 	w.seen[0][key] = struct{}{}
 	return false

@@ -21,6 +21,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
 )
 
 // What a Config that leaves them out gets.
@@ -46,6 +47,9 @@ type Config struct {
 	Master Master
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: silent
+
+	// Generate makes a key that nobody else has; nil: jwk.Generate.
+	Generate func(jwa.Algorithm) (*jwk.Key, error)
 
 	// Algorithms are those of which the server always has a key; empty: ES256,
 	// EdDSA, PS256 and RS256. They must be asymmetric, because the keys are
@@ -94,7 +98,7 @@ func Open(ctx context.Context, c Config) (*Ring, error) {
 		return nil, err
 	}
 	r := &Ring{
-		store: c.Store, master: c.Master, now: c.Now, log: c.Logger,
+		store: c.Store, master: c.Master, now: c.Now, log: c.Logger, make: c.Generate,
 		algorithms: c.Algorithms, rotate: seconds(c.Rotate), ahead: seconds(c.Ahead), keep: seconds(c.Keep),
 	}
 	c.Store.Mark(audit.Marker(r.Derive)) // before the first entry is written, which is of this package
@@ -122,6 +126,9 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Generate == nil {
+		c.Generate = jwk.Generate
 	}
 	if len(c.Algorithms) == 0 {
 		c.Algorithms = []jwa.Algorithm{jwa.ES256, jwa.EdDSA, jwa.PS256, jwa.RS256}

@@ -27,6 +27,7 @@ type Ring struct {
 	master              Master
 	now                 func() time.Time
 	log                 *slog.Logger
+	make                func(jwa.Algorithm) (*jwk.Key, error)
 	algorithms          []jwa.Algorithm
 	rotate, ahead, keep int64 // seconds
 	current             atomic.Pointer[snapshot]

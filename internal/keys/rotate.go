@@ -11,7 +11,6 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwa"
-	"github.com/ostiary/ostiary/jwk"
 )
 
 // Tick does what is due: it reloads, publishes successors ahead of their time,
@@ -302,7 +301,7 @@ func (r *Ring) generate(algorithms []jwa.Algorithm) ([]model.SigningKey, error) 
 }
 
 func (r *Ring) generateOne(alg jwa.Algorithm) (model.SigningKey, error) {
-	key, err := jwk.Generate(alg)
+	key, err := r.make(alg)
 	if err != nil {
 		return model.SigningKey{}, err
 	}

@@ -66,5 +66,5 @@ func (a *Authority) Wanted(z Authorization) (least, wish string) {
 	return least, wish
 }
 
-// Unmet is the answer when the person cannot prove here what is required.
-func (z Authorization) Unmet() Answer { return z.Refuse(errUnmetACR()) }
+// Unmet is the error when the person cannot prove here what is required.
+func (z Authorization) Unmet() *Error { return errUnmetACR() }

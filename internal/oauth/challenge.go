@@ -179,13 +179,14 @@ func (a *Authority) IssueChallenge(ctx context.Context, z Challenge, session mod
 	if proven {
 		authorization = z.bind(session)
 	}
-	if step, e := a.Next(ctx, authorization, &session); step != StepIssue {
+	now, step, e := a.next(ctx, authorization, &session)
+	if step != StepIssue {
 		if e == nil {
 			e = fail(InteractionRequired, "The request is not ready yet")
 		}
 		return "", e
 	}
-	i, e := a.newIssue(ctx, authorization, session)
+	i, e := a.newIssue(ctx, authorization, session, now.Stands.ACR)
 	if e != nil {
 		return "", e
 	}

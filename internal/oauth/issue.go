@@ -27,7 +27,7 @@ const afterIssue = 30 // seconds
 //
 // Errors: *Error; with a way back where the client is to be told.
 func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Session, address string) (Answer, error) {
-	step, e := a.Next(ctx, z, &session)
+	now, step, e := a.next(ctx, z, &session)
 	if step != StepIssue {
 		if e == nil {
 			e = fail(InteractionRequired, "The request is not ready yet")
@@ -40,7 +40,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 	if z.Own() {
 		return a.issueOwn(ctx, z)
 	}
-	i, e := a.newIssue(ctx, z, session)
+	i, e := a.newIssue(ctx, z, session, now.Stands.ACR)
 	if e == nil && asks(z.Request.Asked.ResponseType, "id_token") && z.Client.IDTokenEncryption != "" {
 		e = a.findRecipient(ctx, z, &i)
 	}
@@ -92,12 +92,9 @@ func (a *Authority) findRecipient(ctx context.Context, z Authorization, i *issue
 	return e
 }
 
-func (a *Authority) newIssue(ctx context.Context, z Authorization, session model.Session) (issue, *Error) {
-	stands, err := a.stand(ctx, session, z.Client)
-	if err != nil {
-		return issue{}, inner(err).(*Error)
-	}
-	i := issue{grant: a.newGrant(z, session, stands.ACR)}
+func (a *Authority) newIssue(ctx context.Context, z Authorization, session model.Session, acr string) (issue, *Error) {
+	i := issue{grant: a.newGrant(z, session, acr)}
+	var err error
 	if i.grant.NotBefore, err = a.notBefore(ctx, session.UserID, z.Client.ID); err != nil {
 		return issue{}, inner(err).(*Error)
 	}

@@ -99,11 +99,14 @@ func (s Situation) needsLogin() bool {
 	if asked.Subject != "" && asked.Subject != s.Session.UserID {
 		return true // OpenID Connect Core §3.1.2.1, id_token_hint: another person
 	}
+	if s.Stands.ACR == "" {
+		return true // they have proven nothing that the client takes, for this request either
+	}
 	if s.signedIn() {
 		return false
 	}
-	if s.Stands.ACR == "" || s.unreachable() {
-		return true // they have proven nothing that the client takes; or somebody else may prove more
+	if s.unreachable() {
+		return true // somebody else may prove more
 	}
 	// Both times are cut to the second, so "not older than" is taken strictly;
 	// a max_age of 0 asks for a new sign-in, like prompt=login.
@@ -142,10 +145,12 @@ func (s Situation) needsFactor() bool {
 	if s.Stands.Short || !s.meets(s.Stands.ACR, s.required()) {
 		return true // OpenID Connect Core §5.5.1.1
 	}
-	// A wish is told once (RFC 9470 §5): who has signed in for it has been asked.
+	// A wish is told once (RFC 9470 §5): who has signed in for it has been asked. It is
+	// no reason to refuse a client that may show no page (OpenID Connect Core §3.1.2.1,
+	// acr_values: a voluntary claim); the token tells what there is.
 	wished := s.Request.Asked.ACRValues
 	known := slices.ContainsFunc(wished, func(one string) bool { return slices.Contains(s.Ladder, one) })
-	if !known || s.signedIn() {
+	if !known || s.signedIn() || s.asks("none") {
 		return false
 	}
 	sets := [][]string{wished}
@@ -173,9 +178,15 @@ func (s Situation) needsConsent() bool {
 // is the one that was picked for it, if any; others are those that the browser has
 // beside it.
 func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Step, *Error) {
+	_, step, e := a.next(ctx, z, session, others...)
+	return step, e
+}
+
+// next is Next, and tells in what situation.
+func (a *Authority) next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Situation, Step, *Error) {
 	s, err := a.situation(ctx, z, session)
 	if s.asks("create") && !a.SignUp { // switched off since the request was checked
-		return StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
+		return s, StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
 	}
 	if s.asks("none") {
 		for i := 0; err == nil && i < len(others); i++ {
@@ -185,9 +196,10 @@ func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Se
 		}
 	}
 	if err != nil {
-		return StepRefuse, inner(err).(*Error)
+		return s, StepRefuse, inner(err).(*Error)
 	}
-	return Next(s)
+	step, e := Next(s)
+	return s, step, e
 }
 
 func (a *Authority) situation(ctx context.Context, z Authorization, session *model.Session) (Situation, error) {

@@ -152,6 +152,7 @@ func TestNextFactor(t *testing.T) {
 		{"acr_values, not reachable", model.Asked{ACRValues: []string{"mfa"}}, "", cannot, false, StepIssue, ""},
 		{"acr_values, reached", model.Asked{ACRValues: []string{"mfa"}}, "", has, false, StepIssue, ""},
 		{"acr_values, a weaker one will do", model.Asked{ACRValues: []string{"phr", "pwd"}}, "", could, false, StepIssue, ""},
+		{"acr_values, prompt=none: a wish asks nobody", model.Asked{ACRValues: []string{"mfa"}, Prompt: []string{"none"}}, "", could, false, StepIssue, ""},
 		{"acr_values, unknown", model.Asked{ACRValues: []string{"urn:x"}}, "", could, false, StepIssue, ""},
 		{"acr_values and max_age: everything anew", model.Asked{ACRValues: []string{"mfa"}, MaxAge: &zero}, "", could, false, StepLogin, ""},
 		{"acr_values and prompt=login: everything anew", model.Asked{ACRValues: []string{"mfa"}, Prompt: []string{"login"}}, "", could, false, StepLogin, ""},
@@ -161,6 +162,8 @@ func TestNextFactor(t *testing.T) {
 		{"a policy wants a second factor", model.Asked{}, "", short, false, StepFactor, ""},
 		{"a policy wants one, signed in for the request", model.Asked{}, "", short, true, StepFactor, ""},
 		{"the client takes nothing of what was proven", model.Asked{}, "", Standing{Best: "mfa"}, false, StepLogin, ""},
+		{"the client takes nothing of what was proven for the request", model.Asked{}, "", Standing{Best: "mfa"}, true, StepLogin, ""},
+		{"the client takes nothing of what was proven, prompt=none", model.Asked{Prompt: []string{"none"}}, "", Standing{Best: "mfa"}, true, StepRefuse, LoginRequired},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			session := &model.Session{ID: "s", UserID: "u", AuthTime: now - 100, IdleAt: now + 10, ExpiresAt: now + 10}

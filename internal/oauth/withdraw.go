@@ -100,32 +100,35 @@ func gather(tx *store.Tx, user model.UserID, by map[model.ClientID]*Access) erro
 func (a *Authority) Withdraw(ctx context.Context, actor model.Actor, user model.UserID, client model.ClientID) error {
 	return a.update(ctx, func(tx *store.Tx) error {
 		err := tx.DeleteConsent(user, client)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
+		none := errors.Is(err, store.ErrNotFound)
+		if err != nil && !none {
 			return err
 		}
-		if err := a.endGrantsTo(tx, user, client); err != nil {
+		ended, err := a.endGrantsTo(tx, user, client)
+		if err != nil || none && !ended {
 			return err
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "consent.withdraw", UserID: user, ClientID: client})
 	})
 }
 
-// endGrantsTo ends what a client holds of a person.
-func (a *Authority) endGrantsTo(tx *store.Tx, user model.UserID, client model.ClientID) error {
+// endGrantsTo ends what a client holds of a person, and reports whether it held
+// anything.
+func (a *Authority) endGrantsTo(tx *store.Tx, user model.UserID, client model.ClientID) (ended bool, err error) {
 	for more := true; more; { // the store lists a page at once
 		more = false
 		grants, err := tx.GrantsTo(user, client)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, g := range grants {
 			if err := tx.EndGrant(g.ID, a.ending(model.CauseRevoked)); err != nil {
-				return err
+				return false, err
 			}
-			more = true
+			more, ended = true, true
 		}
 	}
-	return nil
+	return ended, nil
 }
 
 // ClientName is what a client is called, "" where it has no name or is gone.

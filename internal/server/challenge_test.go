@@ -343,6 +343,8 @@ func TestChallengeElsewhere(t *testing.T) {
 			refusedBy(t, name, a.ask(extra...), 403, "redirect_to_web")
 		}
 		elsewhere("consent, never given")
+		keys := newApp(h, "keys", func(s *model.ClientSettings) { s.SignInMethods = []string{"passkey"} })
+		refusedBy(t, "a password, where the client takes passkeys alone", keys.ask(), 403, "redirect_to_web")
 		refusedBy(t, "sign-up is closed", a.ask("prompt", "create"), 400, "invalid_request")
 		if list := sessionsOf(t, h, u); len(list) != 0 {
 			t.Fatalf("a session has begun: %+v", list)

@@ -18,6 +18,8 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/theme"
+	"github.com/ostiary/ostiary/jwa"
+	"github.com/ostiary/ostiary/jwk"
 )
 
 // Config is everything that can be set about a server. A zero field takes the
@@ -87,6 +89,7 @@ type Config struct {
 
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration
+	GenerateKey func(jwa.Algorithm) (*jwk.Key, error)
 
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever

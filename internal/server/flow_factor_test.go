@@ -129,6 +129,10 @@ func TestFlowStepUp(t *testing.T) {
 		if stepped["acr"] != account.ACRMulti || stepped["auth_time"] != first["auth_time"] || stepped["sid"] != first["sid"] {
 			t.Errorf("%v after %v", stepped, first)
 		}
+		// A wish that is not met asks nobody where no page may be shown.
+		if left := b.Get(servertest.AuthorizePath(c, "acr_values", account.ACRPhishingResistant, "prompt", "none")).Left; left == nil || left.Query().Get("code") == "" {
+			t.Errorf("a wish: %v", left)
+		}
 		// A weaker one is satisfied, and told as it was asked for.
 		weak := unverified(t, h.Redeem(c, clientSecret, b.Get(servertest.AuthorizePath(c, "acr_values", account.ACRPassword)).Left).String("id_token"))
 		if weak["acr"] != account.ACRPassword {
@@ -158,6 +162,39 @@ func TestFlowStepUp(t *testing.T) {
 			t.Errorf("%d %s", a.Status, a.Text)
 		}
 	})
+}
+
+// Nobody is led round in silence: what does not do is said.
+func TestFlowNothingDoes(t *testing.T) {
+	h := servertest.Start(t)
+	u := h.User("olena", password)
+	policy := func(p model.SignInPolicy) {
+		if _, err := h.Accounts.Update(t.Context(), model.Actor{Kind: model.ActorShell}, u.ID, account.Change{SignIn: &p}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := web
+	keys.SignInMethods = []string{"passkey"}
+	c, _ := h.Client("vault", keys)
+	p := h.Browser().Get(servertest.AuthorizePath(c))
+	if p.Status != http.StatusOK || strings.Contains(p.Body, `type="password"`) || !strings.Contains(p.Body, "No password is taken here") {
+		t.Errorf("a client that takes passkeys alone: %d %s", p.Status, p.Body)
+	}
+	policy(model.SignInPolicy{Methods: []model.Method{model.MethodPasskey}})
+	p = h.Browser().Get("/account/profile").Submit("primary", "login", "olena", "password", password)
+	if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.Body, "takes other ways only") {
+		t.Errorf("a method that this person may not use: %d %s", p.Status, p.Body)
+	}
+	policy(model.SignInPolicy{SecondFactor: model.SecondRequired, Methods: []model.Method{model.MethodPassword}})
+	p = h.Browser().Get("/account/profile").Submit("primary", "login", "olena", "password", password)
+	if p.Status != http.StatusBadRequest || !strings.Contains(p.Body, "unmet_authentication_requirements") {
+		t.Errorf("a second factor that nobody could give: %d at %s: %s", p.Status, p.URL, p.Body)
+	}
+	c, _ = h.Client("shop", web)
+	p = h.Browser().Get(servertest.AuthorizePath(c)).Submit("primary", "login", "olena", "password", password)
+	if p.Left == nil || p.Left.Query().Get("error") != "unmet_authentication_requirements" {
+		t.Errorf("%s %d", p.URL, p.Status)
+	}
 }
 
 // Where everybody has to have a second factor, who has none sets one up on the way.

@@ -193,6 +193,14 @@ func TestPasswordPage(t *testing.T) {
 		if p := b.Post("/account/sign-in?current="+url.QueryEscape(anew)+"&password="+url.QueryEscape(password), url.Values{}); p.Status != 422 {
 			t.Errorf("in an address: %d", p.Status)
 		}
+		// Who guesses it there has to wait.
+		var p *servertest.Page
+		for range 7 {
+			p = change("wrong password", password)
+		}
+		if p.Status != http.StatusTooManyRequests || p.Header.Get("Retry-After") == "" || !strings.Contains(p.Body, "Too many attempts. Try again in ") {
+			t.Errorf("guesses: %d %s", p.Status, p.Body)
+		}
 	})
 }
 
@@ -266,8 +274,14 @@ func TestApplicationsPage(t *testing.T) {
 		if q := b.Get("/account/sessions"); !strings.Contains(q.Body, "Applications: <bdi>Shop</bdi>") {
 			t.Errorf("the session does not name the application: %s", q.Body)
 		}
-		if q := b.Post("/account/applications", url.Values{"withdraw": {"nobody"}}); q.Status != 200 || userinfo() != 200 {
-			t.Errorf("an unknown one: %d", q.Status)
+		h.Client("other", front())
+		for _, one := range []string{"nobody", "other"} { // that there is not, and that she has nothing to do with
+			if q := b.Post("/account/applications", url.Values{"withdraw": {one}}); q.Status != 200 || userinfo() != 200 {
+				t.Errorf("%s: %d", one, q.Status)
+			}
+		}
+		if got := actions(t, h, user.ID); strings.Contains(got, "withdraw") {
+			t.Errorf("the audit log says that something was withdrawn: %s", got)
 		}
 		if p = p.Submit("small-button"); !strings.Contains(p.Body, "No application can use your account now.") {
 			t.Errorf("%d %s", p.Status, p.Body)
@@ -361,14 +375,17 @@ func TestExport(t *testing.T) {
 			ClientID string `json:"client_id"`
 			Scope    []string
 		}
-		Methods map[string]any `json:"sign_in_methods"`
-		Events  []struct{ Action string }
+		Methods  map[string]any `json:"sign_in_methods"`
+		Browsers []struct {
+			Since int64
+		} `json:"known_browsers"`
+		Events []struct{ Action string }
 	}
 	if err := json.Unmarshal([]byte(p.Body), &file); err != nil {
 		t.Fatal(err)
 	}
 	if file.Account.ID != user.ID || account.Mark(file.Account.Profile) != account.Mark(user.Profile) || len(file.Sessions) != 1 || file.Sessions[0].Address == "" ||
-		len(file.Applications) != 1 || file.Applications[0].ClientID != "shop" || file.Methods["password"] == nil || len(file.Events) < 3 {
+		len(file.Applications) != 1 || file.Applications[0].ClientID != "shop" || file.Methods["password"] == nil || len(file.Browsers) != 1 || file.Browsers[0].Since == 0 || len(file.Events) < 3 {
 		t.Errorf("%s", p.Body)
 	}
 	for _, secret := range []string{"argon2", "cookie", "hash", "ost_", "mark", "seal"} {

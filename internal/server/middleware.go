@@ -14,25 +14,18 @@ import (
 
 // surround is what every request passes, from the outside in: a name, the log,
 // a net for panics, headers, limits.
-func (p *Parts) surround(next http.Handler) http.Handler {
-	next = p.bounded(next)
+func (p *Parts) surround(next http.Handler, larger func(path string) int64) http.Handler {
+	next = bounded(next, larger)
 	next = p.headers(next)
 	next = p.recover(next)
 	next = p.access(next)
 	return named(next)
 }
 
-// bounded limits what a request may carry. A SAML response with the groups of a person
-// has more than a request of any other kind.
-func (p *Parts) bounded(next http.Handler) http.Handler {
-	ordinary, answer := http.MaxBytesHandler(next, maxBody), http.MaxBytesHandler(next, maxAnswer)
-	begin, end := p.Authority.BasePath()+"/upstream/", "/callback"
+// bounded bounds bodies, those to some paths by more than maxBody.
+func bounded(next http.Handler, larger func(path string) int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, begin) && strings.HasSuffix(r.URL.Path, end) {
-			answer.ServeHTTP(w, r)
-			return
-		}
-		ordinary.ServeHTTP(w, r)
+		http.MaxBytesHandler(next, max(maxBody, larger(r.URL.Path))).ServeHTTP(w, r)
 	})
 }
 

@@ -222,6 +222,8 @@ func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
 		Logger: p.Config.Logger,
 		Rotate: p.Config.KeyRotation,
 		Ahead:  p.Config.KeyAhead,
+
+		Generate: p.Config.GenerateKey,
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/credential/credentialtest"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -190,7 +191,25 @@ func TestLastPasskey(t *testing.T) {
 	if p := b.Post(passkeysPath+"/"+string(k.ID), url.Values{"do": {"remove"}}); p.Status != 422 || !strings.Contains(p.Body, "your last way to sign in") {
 		t.Errorf("%d %s", p.Status, p.Body)
 	}
-	// Whoever administers can put them right again.
+	// Who gets a code by mail has another way.
+	h.Restart(func(c *server.Config) { c.Mailbox = true })
+	known := user.Profile
+	known.Email, known.EmailVerified = "olena@example.org", true
+	if _, err := h.Accounts.Update(t.Context(), servertest.Operator, user.ID, account.Change{Profile: &known}); err != nil {
+		t.Fatal(err)
+	}
+	if p := b.Post(passkeysPath+"/"+string(k.ID), url.Values{"do": {"remove"}}); p.Status != 200 || len(passkeysOf(t, h, user.ID)) != 0 {
+		t.Errorf("%d %s", p.Status, p.Body)
+	}
+}
+
+// TestRemoveLastPasskey: whoever administers can put somebody right again.
+func TestRemoveLastPasskey(t *testing.T) {
+	h := servertest.Start(t)
+	user := h.User("olena", password)
+	withPasskey(t, h, "olena")
+	dropPassword(t, h, user.ID)
+	k := passkeysOf(t, h, user.ID)[0]
 	if err := h.Accounts.RemovePasskey(t.Context(), servertest.Operator, account.PasskeyRef{User: user.ID, ID: k.ID}); err != nil {
 		t.Error(err)
 	}
@@ -528,4 +547,45 @@ func TestPasskeyLetters(t *testing.T) {
 			t.Errorf("nobody was told %q: %s", want, all.String())
 		}
 	}
+}
+
+// TestPasskeyAdministration: an operator sees the passkeys of a person, and takes one
+// away, or all with the other factors.
+func TestPasskeyAdministration(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		ops, secret := h.Client("console", console)
+		token := ownToken(t, h, ops, secret, oauth.ScopeUsers)
+		user, other := h.User("olena", password), h.User("taras", password)
+		withPasskey(t, h, "olena")
+		withPasskey(t, h, "olena")
+		path := "/api/users/" + string(user.ID)
+		a := administer(t, h, token, "GET", path+"/passkeys")
+		list, _ := a.JSON["passkeys"].([]any)
+		if a.Status != http.StatusOK || len(list) != 2 || strings.Contains(a.Text, "public_key") {
+			t.Fatalf("%d %s", a.Status, a.Text)
+		}
+		id := passkeysOf(t, h, user.ID)[0].ID
+		if a := administer(t, h, token, "GET", "/api/users/"+string(other.ID)+"/passkeys"); a.Status != http.StatusOK || !strings.Contains(a.Text, `"passkeys":[]`) {
+			t.Errorf("nobody's: %d %s", a.Status, a.Text)
+		}
+		for name, wrong := range map[string]string{
+			"nobody": "/api/users/nobody/passkeys/" + string(id), "somebody else": "/api/users/" + string(other.ID) + "/passkeys/" + string(id), "nothing": path + "/passkeys/nothing",
+		} {
+			if a := administer(t, h, token, "DELETE", wrong); a.Status != http.StatusNotFound {
+				t.Errorf("%s: %d %s", name, a.Status, a.Text)
+			}
+		}
+		if a := administer(t, h, token, "GET", "/api/users/nobody/passkeys"); a.Status != http.StatusNotFound {
+			t.Errorf("of nobody: %d", a.Status)
+		}
+		if a := administer(t, h, ownToken(t, h, ops, secret, oauth.ScopeSessions), "DELETE", path+"/passkeys/"+string(id)); a.Status != http.StatusForbidden {
+			t.Errorf("without the scope: %d", a.Status)
+		}
+		if a := administer(t, h, token, "DELETE", path+"/passkeys/"+string(id)); a.Status != http.StatusNoContent || len(passkeysOf(t, h, user.ID)) != 1 {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+		if a := administer(t, h, token, "POST", path+"/reset-factors"); a.Status != http.StatusNoContent || len(passkeysOf(t, h, user.ID)) != 0 {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
+	})
 }

@@ -23,9 +23,8 @@ import (
 
 // Limits on what a stranger may send, and how slowly.
 const (
-	maxBody       = 64 << 10  // bytes
-	maxAnswer     = 320 << 10 // bytes, of an identity provider by way of a browser
-	maxHeader     = 64 << 10  // bytes
+	maxBody       = 64 << 10 // bytes
+	maxHeader     = 64 << 10 // bytes
 	headerTimeout = 10 * time.Second
 	readTimeout   = 30 * time.Second
 	writeTimeout  = 60 * time.Second
@@ -155,7 +154,8 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/", doors.Handler())
-	return p.surround(mux), nil
+	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
+	return p.surround(mux, larger), nil
 }
 
 func (p *Parts) mountDebugger(mux *http.ServeMux) error {

@@ -86,7 +86,7 @@ func Do(t testing.TB, req *http.Request) Answer {
 		t.Fatal(err)
 	}
 	a := Answer{Status: res.StatusCode, Header: res.Header, Text: string(body)}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "application/json") && !strings.HasPrefix(a.Text, "[") {
+	if kind, _, _ := strings.Cut(res.Header.Get("Content-Type"), ";"); kind == "application/json" && !strings.HasPrefix(a.Text, "[") {
 		if err := json.Unmarshal(body, &a.JSON); err != nil {
 			t.Fatalf("%s %s: %v in %q", req.Method, req.URL, err, body)
 		}

@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -63,9 +65,14 @@ func Start(t testing.TB, options ...Option) *House {
 		Password: account.Params{Memory: 8 << 10, Time: 1, Threads: 1}, // cheap: tests sign in often
 		Logger:   slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:      clock.Now,
+
+		GenerateKey: spares.take,
 	}
 	for _, o := range options {
 		o(&c)
+	}
+	if file := filepath.Join(c.Data, "ostiary.db"); c.Database == "" && !exists(file) {
+		storetest.MakeFile(t, file)
 	}
 	h := &House{Clock: clock, Log: log, t: t, config: c}
 	h.run()
@@ -137,6 +144,11 @@ func (h *House) Client(id string, s model.ClientSettings) (model.Client, model.S
 		h.t.Fatal(err)
 	}
 	return c, secret
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 // Clock runs with the real one, and can be moved ahead or back.

@@ -180,7 +180,7 @@ func candidate(tx *store.Tx, issuer string, id model.SubjectID) (model.UserID, e
 	switch {
 	case id.Format == model.FormatEmail:
 		list, err := tx.UsersByEmail(id.Email)
-		if err != nil || len(list) != 1 || !list[0].Profile.EmailVerified {
+		if err != nil || len(list) != 1 {
 			return "", errors.Join(err, store.ErrNotFound)
 		}
 		return list[0].ID, nil

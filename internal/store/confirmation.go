@@ -72,6 +72,32 @@ func (tx *Tx) DropConfirmations(id model.UserID, purpose string) error {
 	return err
 }
 
+// DropLetters removes what waits for a person who answers a letter to that address,
+// but the undoing of a change of it.
+func (tx *Tx) DropLetters(id model.UserID, address string) error {
+	if id == "" {
+		return nil
+	}
+	_, err := tx.exec(`DELETE FROM confirmations WHERE user_id = $1 AND address = $2 AND purpose <> $3`, string(id), address, model.ConfirmUndo)
+	return err
+}
+
+// DropConfirmationsSince removes what waits for a person and was not begun before one
+// that waits for the same; and that one as well.
+func (tx *Tx) DropConfirmationsSince(c model.Confirmation) error {
+	if c.UserID == "" {
+		return nil
+	}
+	_, err := tx.exec(`DELETE FROM confirmations WHERE user_id = $1 AND (purpose <> $2 OR created_at >= $3)`, string(c.UserID), c.Purpose, c.CreatedAt)
+	return err
+}
+
+// LastConfirmation returns when the last of those was begun that wait for a person
+// for a purpose; 0: none does.
+func (tx *Tx) LastConfirmation(id model.UserID, purpose string) (int64, error) {
+	return one(tx, scanInt, `SELECT COALESCE(MAX(created_at), 0) FROM confirmations WHERE user_id = $1 AND purpose = $2`, string(id), purpose)
+}
+
 // DropConfirmationsOf removes what waits for a holder.
 func (tx *Tx) DropConfirmationsOf(holder string) error {
 	if holder == "" {

@@ -23,6 +23,12 @@ func (tx *Tx) Device(user model.UserID, hash string, now int64) (model.Device, e
 	return one(tx, scanDevice, `SELECT `+deviceColumns+` FROM devices WHERE hash = $1 AND user_id = $2 AND expires_at > $3`, hash, string(user), now)
 }
 
+// DevicesOf lists a person's devices that have not expired at the time now, the one
+// that was seen last first.
+func (tx *Tx) DevicesOf(user model.UserID, now int64) ([]model.Device, error) {
+	return many(tx, scanDevice, `SELECT `+deviceColumns+` FROM devices WHERE user_id = $1 AND expires_at > $2 ORDER BY seen_at DESC, hash LIMIT $3`, string(user), now, page(0))
+}
+
 // DropDevices forgets the devices of a person but the most that were seen last.
 func (tx *Tx) DropDevices(user model.UserID, most int) error {
 	_, err := tx.exec(`DELETE FROM devices WHERE user_id = $1 AND hash NOT IN (

@@ -26,11 +26,16 @@ func NewEnding(cause model.Cause, now int64) Ending {
 // the outbox, from which the applications are told, in the same transaction: there
 // is no way to do one without the others.
 
-// EndSession ends a session and those of its grants that do not outlive it. It
+// EndSession ends a session and those of its grants that do not outlive it, and what
+// its person has asked for and not confirmed yet: it may have been in this session. It
 // fails with ErrNotFound if there is no such session or it was ended before; a
 // session that has expired can still be ended, because tokens may name it.
 func (tx *Tx) EndSession(id model.SessionID, e Ending) error {
 	err := tx.must(`UPDATE sessions SET ended_at = $2, due_at = 0 WHERE id = $1 AND ended_at = 0`, string(id), e.At)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`DELETE FROM confirmations WHERE purpose = $2 AND user_id IN (SELECT user_id FROM sessions WHERE id = $1)`, string(id), model.ConfirmMail)
 	if err != nil {
 		return err
 	}
@@ -105,7 +110,7 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.DeleteSignIns(id); err != nil { // what was half proven as well
+	if err := tx.DropHalves(id); err != nil {
 		return err
 	}
 	to, err := tx.reachOf(`user_id = $1`, string(id))
@@ -115,6 +120,16 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	return tx.revoke(model.Revocation{
 		Kind: model.KindSubject, Value: string(id), CutOff: e.At, Audiences: to.audiences(), Subjects: to.subjects(id),
 	}, e)
+}
+
+// DropHalves removes what a person has begun and not brought to its end: what is
+// half proven on the way to a session, and an address that was asked for and is not
+// confirmed. Whoever is put out cannot go on with either.
+func (tx *Tx) DropHalves(id model.UserID) error {
+	if err := tx.DeleteSignIns(id); err != nil {
+		return err
+	}
+	return tx.DropConfirmations(id, model.ConfirmMail)
 }
 
 // EndClient ends all grants of a client and puts out its tokens issued up to
@@ -144,6 +159,9 @@ func (tx *Tx) EndAll(e Ending) error {
 		return err
 	}
 	if _, err := tx.exec(`DELETE FROM sign_ins`); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM confirmations WHERE purpose = $1`, model.ConfirmMail); err != nil {
 		return err
 	}
 	_, err := tx.exec(`UPDATE grants SET ended_at = $1, end_cause = $2 WHERE ended_at = 0`, e.At, string(e.Cause))

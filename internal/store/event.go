@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/ostiary/ostiary/internal/model"
 )
@@ -136,14 +138,20 @@ func (tx *Tx) FindEvents(f EventFilter) ([]model.Event, error) {
 }
 
 // EventsOf lists the sealed entries that concern a person, the last first, from the
-// one that comes before a position; 0: from the end.
-func (tx *Tx) EventsOf(user model.UserID, before int64, limit int) ([]model.Event, error) {
+// one that comes before a position; 0: from the end. Those of some actions are left
+// out.
+func (tx *Tx) EventsOf(user model.UserID, before int64, limit int, but ...string) ([]model.Event, error) {
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	return many(tx, scanEvent, `SELECT `+allEvent+` FROM events
-		WHERE seal <> '' AND user_id = $1 AND user_id <> '' AND position < $2 ORDER BY position DESC LIMIT $3`,
-		string(user), before, page(limit))
+	query := `SELECT ` + allEvent + ` FROM events
+		WHERE seal <> '' AND user_id = $1 AND user_id <> '' AND position < $2`
+	args := []any{string(user), before, page(limit)}
+	for _, action := range but {
+		args = append(args, action)
+		query += ` AND action <> $` + strconv.Itoa(len(args))
+	}
+	return many(tx, scanEvent, query+` ORDER BY position DESC LIMIT $3`, args...)
 }
 
 // SealEvents writes the Position and the Seal of entries that have none, and
@@ -204,6 +212,15 @@ func (s *Store) SweepEvents(ctx context.Context, head Replacement, upTo int64) e
 		_, err := tx.exec(`DELETE FROM events WHERE position > 0 AND position <= $1`, upTo)
 		return err
 	})
+}
+
+// UnsoundEvents reports whether there is anything that SweepUnsoundEvents deletes.
+func (tx *Tx) UnsoundEvents(upTo, before int64) (bool, error) {
+	_, err := one(tx, scanInt, `SELECT sequence FROM events WHERE position > 0 AND position <= $1 AND at < $2 ORDER BY position LIMIT 1`, upTo, before)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // SweepUnsoundEvents deletes entries up to that position that are of a time before,

@@ -39,12 +39,6 @@ func (tx *Tx) IdentitiesAt(id model.UpstreamID, after model.IdentityID, limit in
 		string(id), string(after), page(limit))
 }
 
-// CountIdentities returns by how many identities a person can sign in: those of
-// providers that are not disabled.
-func (tx *Tx) CountIdentities(user model.UserID) (int64, error) {
-	return one(tx, scanInt, `SELECT count(*) FROM identities i JOIN upstreams u ON u.id = i.upstream_id WHERE i.user_id = $1 AND u.disabled = 0`, string(user))
-}
-
 // CountPeopleOf returns how many people are known by a provider, and how many of them
 // have neither a password, nor a passkey, nor an identity at another one.
 func (tx *Tx) CountPeopleOf(id model.UpstreamID) (people, alone int64, err error) {

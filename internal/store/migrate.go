@@ -43,7 +43,7 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.
 
 // beside is what migrations do that SQL cannot say for both databases, in the same
 // transaction and after their text.
-var beside = map[int64]func(context.Context, *sql.Tx) error{18: indexEverybody}
+var beside = map[int64]func(context.Context, *sql.Tx) error{20: indexEverybody}
 
 func readMigrations(respell *strings.Replacer) ([]*goose.Migration, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")

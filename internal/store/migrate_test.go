@@ -8,7 +8,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-// Migration 18 enters the people who were there before, more than one page of them.
+// Migration 20 enters the people who were there before, more than one page of them.
 func TestMigrationIndexesEverybody(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ostiary.db")
 	s, err := Open(t.Context(), Config{URL: "sqlite:" + path})

@@ -225,7 +225,7 @@ func TestOpenTogether(t *testing.T) {
 		})
 	}
 	t.Run("sqlite", func(t *testing.T) { open(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db")) })
-	t.Run("postgres", func(t *testing.T) { open(t, storetest.PostgresURL(t)) })
+	t.Run("postgres", func(t *testing.T) { open(t, storetest.EmptyPostgresURL(t)) })
 }
 
 func TestReopen(t *testing.T) {

@@ -57,8 +57,9 @@ const (
 
 // respellPostgres puts the types of the migrations into PostgreSQL's words. The
 // "C" collation compares bytes: it is faster, orders as SQLite does, and its
-// indexes survive an upgrade of the system's locales.
-var respellPostgres = strings.NewReplacer(" TEXT", ` TEXT COLLATE "C"`)
+// indexes survive an upgrade of the system's locales. That a table is its key is
+// SQLite's to know.
+var respellPostgres = strings.NewReplacer(" TEXT", ` TEXT COLLATE "C"`, " WITHOUT ROWID", "")
 
 // Advisory locks, second key; the first is the schema.
 const (

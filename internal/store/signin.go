@@ -32,6 +32,21 @@ func (tx *Tx) SignIn(holder string, now int64) (model.SignIn, error) {
 	return one(tx, scanSignIn, `SELECT `+signInColumns+` FROM sign_ins WHERE holder = $1 AND expires_at > $2`, holder, now)
 }
 
+// FactorCount is how many factors of a kind a person has. Elsewhere are the identities
+// by which they can sign in: those of providers that are not disabled.
+type FactorCount struct{ Passkeys, Apps, Codes, Elsewhere int64 }
+
+// CountFactors counts what a person has set up.
+func (tx *Tx) CountFactors(user model.UserID) (FactorCount, error) {
+	scan := func(row scanner) (n FactorCount, err error) {
+		err = row.Scan(&n.Passkeys, &n.Apps, &n.Codes, &n.Elsewhere)
+		return n, err
+	}
+	return one(tx, scan, `SELECT (SELECT count(*) FROM passkeys WHERE user_id = $1), (SELECT count(*) FROM totps WHERE user_id = $1),
+		(SELECT count(*) FROM recovery_codes WHERE user_id = $1),
+		(SELECT count(*) FROM identities i JOIN upstreams u ON u.id = i.upstream_id WHERE i.user_id = $1 AND u.disabled = 0)`, string(user))
+}
+
 // DeleteSignIn removes the sign-in of a holder, if there is one.
 func (tx *Tx) DeleteSignIn(holder string) error {
 	_, err := tx.exec(`DELETE FROM sign_ins WHERE holder = $1`, holder)

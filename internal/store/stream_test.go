@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -205,7 +207,14 @@ func TestUsersByEmail(t *testing.T) {
 		s := storetest.Open(t, url)
 		upkeep(t, s, func(tx *store.Tx) error {
 			for id, email := range map[model.UserID]string{"ann": "Ann.O'Neil+x_y@Example.com", "bob": "bob@example.com", "eve": "annXo'neil+x_y@example.com", "nil": ""} {
-				if err := tx.InsertUser(model.User{ID: id, Login: string(id), Status: model.UserActive, Profile: model.Profile{Email: email}}); err != nil {
+				for n := range 4 { // who only say that it is theirs, before the owner and after
+					other := model.UserID("az"[n%2:n%2+1] + string(id) + strconv.Itoa(n))
+					profile := model.Profile{Email: strings.ToUpper(email), Name: `"email_verified":true`}
+					if err := tx.InsertUser(model.User{ID: other, Login: string(other), Status: model.UserActive, Profile: profile}); err != nil {
+						return err
+					}
+				}
+				if err := tx.InsertUser(model.User{ID: id, Login: string(id), Status: model.UserActive, Profile: model.Profile{Email: email, EmailVerified: email != "", Name: `"email_verified":true`}}); err != nil {
 					return err
 				}
 			}

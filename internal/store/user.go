@@ -45,13 +45,14 @@ func (tx *Tx) UserByLogin(login string) (model.User, error) {
 	return one(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE login = $1`, login)
 }
 
-// UsersByEmail lists the people whose profile has that address, verified or not,
-// in whichever case; three at most, for nobody asks who has one that several have.
+// UsersByEmail lists the people who have that address, verified, in whichever case;
+// three at most, for nobody asks who has one that several have. Those who only say
+// that it is theirs are nobody's affair: anybody can.
 func (tx *Tx) UsersByEmail(email string) ([]model.User, error) {
 	email = strings.ToLower(email)
 	list, err := many(tx, scanUser, `SELECT `+userColumns+` FROM users
-		WHERE email = $1 OR email = '?' AND lower(profile) LIKE $2 ORDER BY id LIMIT 3`, email, `%"email":"%`+anything.Replace(email)+`"%`)
-	return slices.DeleteFunc(list, func(u model.User) bool { return strings.ToLower(u.Profile.Email) != email }), err
+		WHERE (email = $1 OR email = '?' AND lower(profile) LIKE $2) AND profile LIKE '%"email_verified":true%' ORDER BY id LIMIT 3`, email, `%"email":"%`+anything.Replace(email)+`"%`)
+	return slices.DeleteFunc(list, func(u model.User) bool { return strings.ToLower(u.Profile.Email) != email || !u.Profile.EmailVerified }), err
 }
 
 // anything stands where JSON or LIKE could write a character in another way: the

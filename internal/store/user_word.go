@@ -16,27 +16,40 @@ import (
 // The bounds of what stands of one person in the index, and of what is looked for.
 const (
 	maxWords    = 200
-	maxWord     = 64 // bytes
-	maxSought   = 5  // words of one search
-	groupPrefix = "group "
+	maxWord     = 64       // bytes
+	maxSought   = 5        // words of one search
+	groupPrefix = "Group " // what is looked for is folded, and so never begins like this
 )
 
 // userWords returns by which words a person is found.
 func userWords(u model.User) []string {
 	p := u.Profile
-	var all []string
-	for _, text := range []string{u.Login, p.Email, p.Name, p.GivenName, p.FamilyName, p.Nickname, p.PreferredUsername} {
+	// Where it is too much, the groups and the texts as they stand are kept.
+	var first, parts []string
+	for _, group := range p.Groups {
+		first = append(first, groupPrefix+group)
+	}
+	texts := []string{u.Login, p.Email, p.Name, p.GivenName, p.FamilyName, p.Nickname, p.PreferredUsername}
+	for _, text := range texts {
+		first = append(first, cutWord(folded(text)))
+	}
+	for _, text := range append(texts, p.Groups...) {
+		parts = append(parts, words(text)...)
+	}
+	for _, text := range texts {
 		for _, word := range append(words(text), cutWord(folded(text))) {
-			all = append(append(all, word), tails(word)...)
+			parts = append(parts, tails(word)...)
 		}
 	}
-	for _, group := range p.Groups {
-		all = append(append(all, groupPrefix+group), words(group)...)
-	}
-	all = slices.DeleteFunc(all, func(w string) bool { return w == "" })
+	seen := map[string]bool{"": true}
+	all := slices.DeleteFunc(append(first, parts...), func(w string) bool {
+		before := seen[w]
+		seen[w] = true
+		return before
+	})
+	all = all[:min(len(all), maxWords)]
 	slices.Sort(all)
-	all = slices.Compact(all)
-	return all[:min(len(all), maxWords)]
+	return all
 }
 
 func folded(text string) string { return strings.ToLower(norm.NFKC.String(text)) }
@@ -102,7 +115,7 @@ func (tx *Tx) indexAgain(before, after model.User) error {
 	return tx.indexUser(after)
 }
 
-// indexEverybody is part of migration 18: it enters those who were there before.
+// indexEverybody is part of migration 20: it enters those who were there before.
 func indexEverybody(ctx context.Context, tx *sql.Tx) error {
 	for after, more := "", true; more; {
 		rows, err := tx.QueryContext(ctx, `SELECT id, login, profile FROM users WHERE id > $1 ORDER BY id LIMIT 500`, after)

@@ -95,6 +95,38 @@ func TestSearchUsers(t *testing.T) {
 	})
 }
 
+// Who is in many groups is found by each of them and by what they are called, however
+// much that is; and no word stands for all who are in some group.
+func TestSearchUsersOfManyWords(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		many := model.User{ID: "many", Login: "zoe@example.org", Status: model.UserActive, Profile: model.Profile{Name: strings.Repeat("山田太郎 ", 40) + "Zoë"}}
+		for i := range 100 {
+			many.Profile.Groups = append(many.Profile.Groups, fmt.Sprintf("a%d b%d c%d", i, i, i))
+		}
+		one := model.User{ID: "one", Login: "one", Status: model.UserActive, Profile: model.Profile{Groups: []string{"staff"}}}
+		upkeep(t, s, func(tx *store.Tx) error {
+			if err := tx.InsertUser(one); err != nil {
+				return err
+			}
+			return tx.InsertUser(many)
+		})
+		for _, row := range []struct {
+			f    store.UserFilter
+			want int
+		}{
+			{store.UserFilter{Group: "a0 b0 c0"}, 1}, {store.UserFilter{Group: "a99 b99 c99"}, 1}, {store.UserFilter{Search: "zoe@example.org"}, 1},
+			{store.UserFilter{Search: "group"}, 0}, {store.UserFilter{Search: "Group staff"}, 0}, {store.UserFilter{Search: "staff"}, 1},
+		} {
+			if got := read(t, s, func(tx *store.Tx) ([]model.User, error) { return tx.SearchUsers(row.f) }); len(got) != row.want {
+				t.Errorf("%+v finds %d", row.f, len(got))
+			}
+		}
+		if groups := read(t, s, (*store.Tx).Groups); len(groups) != 101 {
+			t.Errorf("%d groups", len(groups))
+		}
+	})
+}
+
 // Pages neither miss anybody nor show somebody twice, whatever happens between them.
 func TestSearchUsersWhileTheyChange(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,41 +53,19 @@ func (s *Web) showActivity(w http.ResponseWriter, r *http.Request, me visitor) e
 	if before > 0 {
 		page.Newest = s.base + me.path
 	}
-	for len(page.Events) < eventsOnPage {
-		list, err := s.Accounts.Activity(r.Context(), me.UserID, before, eventsOnPage)
-		if err != nil {
-			return err
-		}
-		for _, e := range list {
-			before = e.Position
-			if silent[e.Action] {
-				continue
-			}
-			if page.Events = append(page.Events, s.eventView(r, me, e)); len(page.Events) == eventsOnPage {
-				break
-			}
-		}
-		if len(list) < eventsOnPage {
-			break
-		}
-	}
-	if page.Older, err = s.older(r, me, before); err != nil {
+	list, err := s.Accounts.Activity(r.Context(), me.UserID, before, eventsOnPage+1, slices.Sorted(maps.Keys(silent))...)
+	if err != nil {
 		return err
+	}
+	if len(list) > eventsOnPage {
+		list = list[:eventsOnPage]
+		page.Older = s.base + me.path + "?before=" + strconv.FormatInt(list[eventsOnPage-1].Position, 10)
+	}
+	for _, e := range list {
+		page.Events = append(page.Events, s.eventView(r, me, e))
 	}
 	s.pages.self(w, r, page.Status(), page)
 	return nil
-}
-
-// older is the address of what comes after an entry, if anything does.
-func (s *Web) older(r *http.Request, me visitor, before int64) (string, error) {
-	if before <= 1 {
-		return "", nil
-	}
-	rest, err := s.Accounts.Activity(r.Context(), me.UserID, before, 1)
-	if err != nil || len(rest) == 0 {
-		return "", err
-	}
-	return s.base + me.path + "?before=" + strconv.FormatInt(before, 10), nil
 }
 
 func (s *Web) eventView(r *http.Request, me visitor, e model.Event) eventView {

@@ -51,18 +51,8 @@ func (s *Web) withdraw(w http.ResponseWriter, r *http.Request, me visitor) error
 	if err != nil {
 		return err
 	}
-	id := model.ClientID(f.Get("withdraw"))
-	list, err := s.Authority.Accesses(r.Context(), me.UserID)
-	if err != nil {
+	if err := s.Authority.Withdraw(r.Context(), s.actor(r, me.UserID), me.UserID, model.ClientID(f.Get("withdraw"))); err != nil {
 		return err
-	}
-	for _, a := range list {
-		if a.Client.ID != id {
-			continue
-		}
-		if err := s.Authority.Withdraw(r.Context(), s.actor(r, me.UserID), me.UserID, id); err != nil {
-			return err
-		}
 	}
 	s.done(w, r, "/account/applications", "withdrawn")
 	return nil

@@ -73,11 +73,18 @@ func (s *Web) proceed(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 		}
 		s.send(w, r, answer)
 	default:
-		if z.Own() {
-			return v.refusal // the page would only ask again
-		}
-		s.send(w, r, z.Refuse(v.refusal))
+		return s.decline(w, r, z, v.refusal)
 	}
+	return nil
+}
+
+// decline tells whoever asked that it cannot be: the client, or the person where no
+// client asks. Their page would only ask again.
+func (s *Web) decline(w http.ResponseWriter, r *http.Request, z oauth.Authorization, e *oauth.Error) error {
+	if z.Own() {
+		return e
+	}
+	s.send(w, r, z.Refuse(e))
 	return nil
 }
 

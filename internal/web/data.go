@@ -33,6 +33,7 @@ type export struct {
 	Account      model.User          `json:"account"`
 	Methods      map[string]any      `json:"sign_in_methods"`
 	Sessions     []exportSession     `json:"sessions"`
+	Browsers     []exportBrowser     `json:"known_browsers"`
 	Applications []exportApplication `json:"applications"`
 	Events       []exportEvent       `json:"events"` // comes last: it is written as it is read
 }
@@ -43,6 +44,20 @@ type exportSession struct {
 	System       string   `json:"system,omitempty"`
 	Place        string   `json:"place,omitempty"`
 	Applications []string `json:"applications"`
+}
+
+// exportBrowser is a browser that is known to be the person's.
+type exportBrowser struct {
+	Since     int64 `json:"since"`
+	Seen      int64 `json:"last_seen"`
+	TrustedTo int64 `json:"trusted_until,omitempty"`
+}
+
+// exportApp is an app that makes codes, without its secret.
+type exportApp struct {
+	Name    string `json:"name"`
+	AddedAt int64  `json:"added_at"`
+	UsedAt  int64  `json:"used_at,omitempty"`
 }
 
 type exportApplication struct {
@@ -87,12 +102,8 @@ func (s *Web) export(r *http.Request, me visitor) (export, error) {
 	if me.User.PasswordAt != 0 {
 		e.Methods["password"] = map[string]int64{"changed_at": me.User.PasswordAt}
 	}
-	passkeys, _, err := s.Accounts.Passkeys(r.Context(), me.UserID)
-	if err != nil {
+	if err := s.exportMethods(r, me, &e); err != nil {
 		return e, err
-	}
-	if len(passkeys) > 0 {
-		e.Methods["passkeys"] = passkeys
 	}
 	stays, err := s.Accounts.Stays(r.Context(), me.UserID)
 	if err != nil {
@@ -115,6 +126,40 @@ func (s *Web) export(r *http.Request, me visitor) (export, error) {
 	}
 	e.Events, err = s.exportEvents(r, me)
 	return e, err
+}
+
+// exportMethods tells by what a person can prove who they are, and in which browsers
+// less of it is asked.
+func (s *Web) exportMethods(r *http.Request, me visitor, e *export) error {
+	passkeys, _, err := s.Accounts.Passkeys(r.Context(), me.UserID)
+	if err != nil {
+		return err
+	}
+	if len(passkeys) > 0 {
+		e.Methods["passkeys"] = passkeys
+	}
+	own, err := s.Accounts.Factors(r.Context(), me.UserID)
+	if err != nil {
+		return err
+	}
+	var apps []exportApp
+	for _, app := range own.Apps {
+		apps = append(apps, exportApp{app.Name, app.CreatedAt, app.UsedAt})
+	}
+	if len(apps) > 0 {
+		e.Methods["apps"] = apps
+	}
+	if own.Codes > 0 {
+		e.Methods["recovery_codes_left"] = own.Codes
+	}
+	devices, err := s.Accounts.Devices(r.Context(), me.UserID)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		e.Browsers = append(e.Browsers, exportBrowser{d.CreatedAt, d.SeenAt, d.TrustedTo})
+	}
+	return nil
 }
 
 // maxExported bounds how many events a file has: the last ones.

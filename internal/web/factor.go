@@ -40,8 +40,7 @@ func (s *Web) prove(w http.ResponseWriter, r *http.Request, v visit) error {
 	case account.Enrol:
 		return s.sendTo(w, r, v.z, "/enrol")
 	case account.Never:
-		s.send(w, r, v.z.Unmet())
-		return nil
+		return s.decline(w, r, v.z, v.z.Unmet())
 	}
 	if !v.z.Stored() {
 		if err := s.keep(w, r, &v.z); err != nil {

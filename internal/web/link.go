@@ -35,7 +35,11 @@ func (s *Web) showLink(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if l.Purpose == model.ConfirmInvite || l.Purpose == model.ConfirmReset {
-		s.pages.password(w, r, s.acceptPage(r, l, token))
+		page, err := s.acceptPage(r, l, token)
+		if err != nil {
+			return s.linkRefused(w, r, err)
+		}
+		s.pages.password(w, r, page)
 		return nil
 	}
 	page := linkPage{Action: s.base + "/link", Token: token, Submit: s.pages.text(r, "verify.submit")}
@@ -55,15 +59,22 @@ func (s *Web) showLink(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Web) acceptPage(r *http.Request, l account.Linked, token string) passwordPage {
+func (s *Web) acceptPage(r *http.Request, l account.Linked, token string) (passwordPage, error) {
 	page := passwordPage{Action: s.base + "/link", Token: token, Login: l.User.Login}
+	keyable, err := s.Accounts.Keyable(r.Context(), l.User.ID)
+	if err != nil {
+		return page, err
+	}
+	if keyable {
+		page.Passkey = &passkeyView{Action: s.base + pathLinkPasskey, New: true, Token: token}
+	}
 	if l.Purpose == model.ConfirmInvite {
 		page.Title = s.pages.text(r, "invite.title")
 		page.Text = s.pages.text(r, "invite.text", "installation", s.pages.theme.Name, "login", tidy(l.User.Login))
-		return page
+		return page, nil
 	}
 	page.Title, page.Text = s.pages.text(r, "recover.password.title"), s.pages.text(r, "recover.password.text", "login", tidy(l.User.Login))
-	return page
+	return page, nil
 }
 
 // link does what a link is for.
@@ -130,11 +141,62 @@ func (s *Web) mailTaken(w http.ResponseWriter, r *http.Request) error {
 // accept takes the password of somebody who is invited, or has lost theirs.
 func (s *Web) accept(w http.ResponseWriter, r *http.Request, l account.Linked, by account.Answer) error {
 	if _, err := s.Accounts.Accept(r.Context(), by, model.Secret(r.PostForm.Get("password"))); err != nil {
-		return s.passwordRefused(w, r, s.acceptPage(r, l, by.Link.Reveal()), err)
+		page, failed := s.acceptPage(r, l, by.Link.Reveal())
+		if failed != nil {
+			return s.linkRefused(w, r, failed)
+		}
+		return s.passwordRefused(w, r, page, err)
 	}
 	s.pages.done(w, r, donePage{
 		Title: s.pages.text(r, "recover.done.title"), Text: s.pages.text(r, "recover.done.text"),
 		Link: s.base + "/sign-in", Go: s.pages.text(r, "recover.done.signin"),
+	})
+	return nil
+}
+
+// pathLinkPasskey is where a passkey is chosen in place of a password.
+const pathLinkPasskey = "/link/passkey"
+
+// askInvited asks for the passkey of somebody who is invited, or is reset.
+func (s *Web) askInvited(w http.ResponseWriter, r *http.Request) error {
+	if _, err := pageForm(r); err != nil {
+		return err
+	}
+	options, err := s.Accounts.AskInvited(r.Context(), s.answer(r, "").Link)
+	if errors.Is(err, account.ErrConfirmation) || errors.Is(err, account.ErrFactor) {
+		err = errors.Join(errForm, err)
+	}
+	return s.sendOptions(w, options, err)
+}
+
+// acceptPasskey takes the passkey of somebody who is invited, or is reset.
+func (s *Web) acceptPasskey(w http.ResponseWriter, r *http.Request) error {
+	f, err := pageForm(r)
+	if err != nil {
+		return err
+	}
+	by := s.answer(r, "")
+	l, err := s.Accounts.Linked(r.Context(), by.Link, by.Browser)
+	if err != nil {
+		return s.linkRefused(w, r, err)
+	}
+	if err := s.Accounts.AcceptPasskey(r.Context(), by, []byte(f.Get("answer"))); errors.Is(err, account.ErrFactor) {
+		return errors.Join(errForm, err) // it was not offered
+	} else if err != nil {
+		page, failed := s.acceptPage(r, l, by.Link.Reveal())
+		if failed != nil {
+			return s.linkRefused(w, r, failed)
+		}
+		if page.Error = s.passkeyFault(r, err); page.Error == "" {
+			return s.passwordRefused(w, r, page, err)
+		}
+		page.Status = http.StatusUnprocessableEntity
+		s.Logger.InfoContext(r.Context(), "passkey refused", "error", err, "request", s.RequestID(r))
+		s.pages.password(w, r, page)
+		return nil
+	}
+	s.pages.done(w, r, donePage{
+		Title: s.pages.text(r, "passkey.done.added"), Text: s.pages.text(r, "passkey.accepted"), Link: s.base + "/sign-in", Go: s.pages.text(r, "recover.done.signin"),
 	})
 	return nil
 }

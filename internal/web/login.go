@@ -48,8 +48,12 @@ func (s *Web) showLogin(w http.ResponseWriter, r *http.Request) error {
 	case !somebodyElse:
 		page.Login = expected(v)
 	}
-	if page.Error != "" {
+	switch {
+	case page.Error != "":
 		page.Field = "upstream"
+	case v.progress.Begun && len(v.progress.Factors) == 0:
+		// It was right, and a policy does not take it. Only who has proven it is told.
+		page.Status, page.Error, page.Field = http.StatusUnprocessableEntity, s.pages.text(r, "login.error.method"), "method"
 	}
 	s.pages.login(w, r, page)
 	return nil
@@ -66,17 +70,18 @@ func (s *Web) loginPage(v visit) loginPage {
 	if len(v.accounts) > 0 && v.z.Request.Asked.Subject == "" {
 		page.Select = s.pageOf(v.z, "/select")
 	}
+	page.Without = !s.Accounts.Takes(model.MethodPassword, v.z.Client.SignInMethods)
 	if s.Accounts.Takes(model.MethodMail, v.z.Client.SignInMethods) {
 		page.Mail = s.pageOf(v.z, "/mail")
 	}
-	if s.Accounts.Mails() {
+	if s.Accounts.Mails() && !page.Without {
 		page.Recover = s.base + pathRecover + "?request=" + url.QueryEscape(string(v.z.Request.ID))
 	}
 	if s.Authority.SignUp {
 		page.Create = s.pageOf(v.z, "/create")
 	}
 	if s.offersPasskey(v) {
-		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/passkey"), Autofill: true}
+		page.Passkey = &passkeyView{Action: s.pageOf(v.z, "/passkey"), Autofill: true, Main: page.Without}
 	}
 	return page
 }

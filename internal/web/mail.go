@@ -107,7 +107,7 @@ func (s *Web) mailCode(w http.ResponseWriter, r *http.Request, me visitor) error
 		return err
 	}
 	by := s.answer(r, r.PathValue("id"))
-	by.Link = ""
+	by.Link, by.User = "", me.UserID
 	_, err = s.Accounts.ConfirmMail(r.Context(), by)
 	if err == nil {
 		s.done(w, r, pathMail, "confirmed")

@@ -60,22 +60,27 @@ func (s *Web) changePassword(w http.ResponseWriter, r *http.Request, me visitor)
 	}
 	err = s.Accounts.ChangePassword(r.Context(), s.actor(r, me.UserID), me.UserID, account.NewPassword{
 		Current: model.Secret(f.Get("current")), Password: model.Secret(f.Get("password")), Keep: me.ID,
+		Devices: s.cookies.devices(r),
 	})
+	if err == nil {
+		s.done(w, r, "/account/sign-in", "password")
+		return nil
+	}
 	page, failed := s.methodsPage(r, me)
 	if failed != nil {
 		return failed
 	}
 	page.Error = s.pages.text(r, "account.password.failed")
 	var wrong account.ErrInvalid
+	var tooSoon account.ErrTooSoon
 	status := page.Status()
 	switch {
-	case err == nil:
-		s.done(w, r, "/account/sign-in", "password")
-		return nil
 	case errors.As(err, &wrong):
 		page.New = s.pages.flaw(r, wrong)
 	case errors.Is(err, account.ErrCredentials):
 		page.Current = s.pages.text(r, "account.password.wrong")
+	case errors.As(err, &tooSoon):
+		page.Error, status = s.tooSoon(w, r, tooSoon), http.StatusTooManyRequests
 	case errors.Is(err, account.ErrStale):
 		page.Error = s.pages.text(r, "account.password.stale")
 	case errors.Is(err, account.ErrBusy):

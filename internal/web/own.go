@@ -11,16 +11,12 @@ import (
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
-// freshFor is how long a proof of who somebody is counts where they change what
-// others could use to get in, or what cannot be undone.
-const freshFor = 10 * time.Minute
-
 // proof is what a page of the account area wants to be sure of.
 type proof int
 
 const (
 	live  proof = iota // that somebody is signed in
-	fresh              // that they have just proven who they are, freshFor ago at most
+	fresh              // that they have just proven who they are, account.Fresh ago at most
 )
 
 // mine is a page of the account area: it is shown to the current one of those who
@@ -53,7 +49,7 @@ func (s *Web) guard(need proof, h mine) func(http.ResponseWriter, *http.Request)
 			return err
 		}
 		if weak || !s.fresh(me.Session) {
-			age := int64(freshFor / time.Second)
+			age := int64(account.Fresh / time.Second)
 			o := oauth.Own{Path: me.path, Session: me.Session.ID, MaxAge: &age}
 			if weak {
 				o.ACR = account.ACRMulti
@@ -90,7 +86,7 @@ func (s *Web) pageAt(address string) string {
 }
 
 func (s *Web) fresh(session model.Session) bool {
-	return s.Authority.Now().Unix()-session.AuthTime < int64(freshFor/time.Second)
+	return s.Authority.Now().Unix()-session.AuthTime < int64(account.Fresh/time.Second)
 }
 
 // signIn begins a sign-in that no application asks for. Where people are signed in

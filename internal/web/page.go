@@ -300,7 +300,8 @@ type loginPage struct {
 	Client   clientView // zero: nobody sent them
 	Login    string     // what was typed before
 	Error    string     // empty: none
-	Field    string     // "passkey" where it is about that, and not about what was typed
+	Field    string     // "passkey", "method" where it is about that, and not about what was typed
+	Without  bool       // no password is taken
 	Remember bool
 	Display  string       // "popup" or "touch" (OpenID Connect Core §3.1.2.1); empty: a page
 	Passkey  *passkeyView // nil: none is asked for

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -21,6 +20,7 @@ type passkeyView struct {
 	New      bool   // a passkey shall be made
 	Autofill bool   // the browser may offer it in the field of the login
 	Main     bool   // there is no better button on the page
+	Token    string // of the link that leads here; empty: none
 
 	// What browsers are told of passkeys that are no use any more.
 	Site     string // RP ID
@@ -168,6 +168,6 @@ func (s *Web) sendOptions(w http.ResponseWriter, options []byte, err error) erro
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	_, err = w.Write(json.RawMessage(options))
+	_, err = w.Write(options)
 	return err
 }

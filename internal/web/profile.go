@@ -79,9 +79,7 @@ func (s *Web) profilePage(r *http.Request, me visitor, p model.Profile) profileP
 		shell: s.shell(r, me), Action: s.base + "/account/profile", Groups: s.profileFields(r, p),
 		Email: me.User.Profile.Email, Verified: me.User.Profile.EmailVerified, Phone: me.User.Profile.PhoneNumberVerified, In: me.User.Profile.Groups,
 	}
-	if s.ours["/account/mail"] {
-		page.Mail = s.base + "/account/mail"
-	}
+	page.Mail = s.base + "/account/mail"
 	return page
 }
 
@@ -166,16 +164,17 @@ func (s *Web) changeProfile(w http.ResponseWriter, r *http.Request, me visitor) 
 	}
 	typed := typedProfile(f, me.User.Profile)
 	_, err = s.Accounts.Edit(r.Context(), s.actor(r, me.UserID), me.UserID, account.Edit{From: f.Get("from"), Profile: typed})
-	page := s.profilePage(r, me, typed)
-	page.From = f.Get("from")
-	var wrong account.ErrInvalid
-	switch {
-	case err == nil:
+	if err == nil {
 		if typed.Locale != me.User.Profile.Locale {
 			s.cookies.dropLanguage(w) // what was chosen for this browser would hide it
 		}
 		s.done(w, r, "/account/profile", "saved")
 		return nil
+	}
+	page := s.profilePage(r, me, typed)
+	page.From = f.Get("from")
+	var wrong account.ErrInvalid
+	switch {
 	case errors.As(err, &wrong):
 		page.Error = s.pages.text(r, "account.profile.wrong")
 		page.blame(wrong.Field, s.pages.flaw(r, wrong))

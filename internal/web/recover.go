@@ -56,7 +56,11 @@ type passwordPage struct {
 	Token       string // of the link that leads here; empty: none
 	Login       string // for whoever keeps passwords
 	Error       string // empty: none
+
+	Passkey *passkeyView // in place of a password; nil: none can be chosen
 }
+
+func (v passwordPage) policy() string { return v.Passkey.policy() }
 
 // donePage says that something has been done, and where to go on.
 type donePage struct {
@@ -74,7 +78,7 @@ func (p *pages) code(w http.ResponseWriter, r *http.Request, v codePage) {
 }
 
 func (p *pages) password(w http.ResponseWriter, r *http.Request, v passwordPage) {
-	p.draw(w, r, drawing{view: "password", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, data: v})
+	p.draw(w, r, drawing{view: "password", status: statusOr(v.Status, http.StatusOK), opener: openerFlow, policy: v.policy(), data: v})
 }
 
 func (p *pages) done(w http.ResponseWriter, r *http.Request, v donePage) {

@@ -44,6 +44,8 @@ var refusals = map[string]sentence{
 	"This sign-in has ended, took too long, or was begun in another browser": {"refusal.gone", nil, ""},
 	"Too many sign-ins wait for their person: try again in a minute":         {"refusal.crowd", nil, ""},
 
+	"The person cannot sign in here in any of the ways that are required": {"refusal.unmet", nil, ""},
+
 	"The id_token_hint is not an ID token of this server":              {"refusal.hint", nil, ""},
 	"The client_id and the id_token_hint differ":                       {"refusal.hint.client", nil, ""},
 	"A post_logout_redirect_uri needs an id_token_hint or a client_id": {"refusal.back.client", nil, ""},

@@ -51,11 +51,9 @@ func (s *Web) shell(r *http.Request, me visitor) shell {
 		{Address: "/account/activity", Text: s.pages.text(r, "account.menu.activity")},
 		{Address: "/account/data", Text: s.pages.text(r, "account.menu.data")},
 	} {
-		if s.ours[p.Address] {
-			p.Here = p.Address == me.path || p.Address != oauth.PathAccount && strings.HasPrefix(me.path, p.Address+"/")
-			p.Address = s.base + p.Address
-			v.Menu = append(v.Menu, p)
-		}
+		p.Here = p.Address == me.path || p.Address != oauth.PathAccount && strings.HasPrefix(me.path, p.Address+"/")
+		p.Address = s.base + p.Address
+		v.Menu = append(v.Menu, p)
 	}
 	return v
 }
@@ -152,7 +150,7 @@ func (s *Web) overview(w http.ResponseWriter, r *http.Request) error {
 
 // cautions are what a person should see to.
 func (s *Web) cautions(r *http.Request, me visitor) (list []caution) {
-	if p := me.User.Profile; p.Email != "" && !p.EmailVerified && s.ours["/account/mail"] {
+	if p := me.User.Profile; p.Email != "" && !p.EmailVerified {
 		list = append(list, caution{s.pages.text(r, "account.overview.unverified"), s.base + "/account/mail"})
 	}
 	return list

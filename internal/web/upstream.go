@@ -18,6 +18,19 @@ import (
 // providers.
 const pathUpstream = "/upstream"
 
+// maxAnswer bounds what a provider sends by way of a browser, in bytes. A SAML response
+// with the groups of a person is larger than a form of ours.
+const maxAnswer = 320 << 10
+
+// Body returns how large a body may be that comes to a path, in bytes, where that is
+// more than anywhere else; 0: it is not.
+func (s *Web) Body(path string) int64 {
+	if strings.HasPrefix(path, s.base+pathUpstream+"/") && strings.HasSuffix(path, "/callback") {
+		return maxAnswer
+	}
+	return 0
+}
+
 // asIs in a query asks for the sign-in page itself, and to be sent nowhere from it.
 const asIs = "page"
 
@@ -46,7 +59,8 @@ func (s *Web) offer(r *http.Request, v visit) (federation.Offer, error) {
 	// what is the usual way for others need not be theirs. Who says where to go is sent
 	// there all the same, and what else was asked for goes along.
 	wanted := slices.Contains(asked.Prompt, "login") || slices.Contains(asked.Prompt, "select_account") || v.who != nil
-	a.Page = q.Has(asIs) || q.Has(another) || q.Has(refusedCode) || wanted && a.Hint == ""
+	// And who has come back without what is taken here is not sent there again.
+	a.Page = v.progress.Begun || q.Has(asIs) || q.Has(another) || q.Has(refusedCode) || wanted && a.Hint == ""
 	return s.Federation.Offer(r.Context(), a)
 }
 

@@ -159,6 +159,8 @@ func (s *Web) letterPages(page route) {
 	page("POST "+pathRecover+"/{id}/password", s.recoverPassword)
 	page("GET /link", s.showLink)
 	page("POST /link", s.link)
+	page("POST "+pathLinkPasskey, s.acceptPasskey)
+	page("POST "+pathLinkPasskey+"/options", s.askInvited)
 	page("GET "+pathMailbox, s.mailbox)
 	page("GET "+pathMailbox+"/{letter}", s.letter)
 	page("GET "+pathMailbox+"/{letter}/html", s.letterHTML)

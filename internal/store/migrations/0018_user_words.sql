@@ -1,6 +1,6 @@
 -- By which words people are found: folded, each whole and, where a script has no
--- spaces, from each of its characters on. "group " and a name stands for a group. The
--- people who were there before are entered by the program, in the same migration.
+-- spaces, from each of its characters on. "Group " and a name stands for a group. The
+-- people who were there before are entered by the program, in migration 20.
 CREATE TABLE user_words (
     word    TEXT NOT NULL,
     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,

@@ -1,6 +1,5 @@
 // Package storetest opens real databases for tests: a new SQLite file in a
-// temporary folder, and a new schema of a running PostgreSQL server, both gone
-// when the test ends.
+// temporary folder, and a schema of a running PostgreSQL server, both without data.
 //
 // It never starts a server: the environment variable OSTIARY_TEST_POSTGRES says
 // where one runs.
@@ -41,7 +40,7 @@ func SQLite(t testing.TB) *store.Store {
 	return Open(t, SQLiteURL(t))
 }
 
-// Postgres opens a new schema on PostgreSQL.
+// Postgres opens an empty schema on PostgreSQL.
 func Postgres(t testing.TB) *store.Store {
 	t.Helper()
 	return Open(t, PostgresURL(t))
@@ -66,15 +65,21 @@ func Open(t testing.TB, url string) *store.Store {
 // and has the schema already.
 func SQLiteURL(t testing.TB) string {
 	t.Helper()
+	path := filepath.Join(t.TempDir(), "ostiary.db")
+	MakeFile(t, path)
+	return "sqlite:" + path
+}
+
+// MakeFile makes such a file at a path.
+func MakeFile(t testing.TB, path string) {
+	t.Helper()
 	content, err := emptyFile()
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "ostiary.db")
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return "sqlite:" + path
 }
 
 // emptyFile makes the schema once: many tests need it.
@@ -95,22 +100,108 @@ var emptyFile = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// PostgresURL returns the address of a new, empty schema on PostgreSQL, which
-// is dropped when the test ends. Without a server the test fails.
+// PostgresURL returns the address of a schema on PostgreSQL that is empty of data
+// and has its tables already: to make them takes longer than most tests. It is
+// emptied when the test ends and then given to another one, and stays until the
+// server goes. Without a server the test fails.
 func PostgresURL(t testing.TB) string {
+	t.Helper()
+	var s madeSchema
+	select {
+	case s = <-emptied:
+	default:
+		s = madeSchema{address: newSchema(t, postgres(t))}
+		opened, err := store.Open(context.Background(), store.Config{URL: s.address})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := opened.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.form = form(t, s.address)
+	}
+	t.Cleanup(func() {
+		if form(t, s.address) != s.form { // the test was about that
+			return
+		}
+		administer(t, s.address, emptySchema)
+		select {
+		case emptied <- s:
+		default:
+		}
+	})
+	return s.address
+}
+
+// madeSchema is a schema with its tables.
+type madeSchema struct{ address, form string }
+
+// emptied are those that wait for a test.
+var emptied = make(chan madeSchema, 16)
+
+// form is what tells whether a schema is still as the migrations have made it.
+func form(t testing.TB, address string) (digest string) {
+	t.Helper()
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.QueryRowContext(context.Background(), `SELECT md5(
+		(SELECT string_agg(c.relname || ' ' || a.attname || ' ' || a.atttypid::text, ',' ORDER BY c.relname, a.attnum)
+			FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relnamespace = current_schema()::regnamespace AND a.attnum > 0)
+		|| (SELECT string_agg(conname, ',' ORDER BY conname) FROM pg_constraint WHERE connamespace = current_schema()::regnamespace)
+		|| (SELECT count(*) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace)
+		|| (SELECT string_agg(version_id::text, ',' ORDER BY id) FROM ostiary_schema))`).Scan(&digest)
+	if err != nil {
+		t.Log(err)
+	}
+	return digest
+}
+
+// emptySchema takes all rows out of the current schema and begins the numbers anew.
+const emptySchema = `DO $$
+DECLARE name TEXT;
+BEGIN
+	FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'ostiary_schema' LOOP
+		EXECUTE format('DELETE FROM %I', name);
+	END LOOP;
+	FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema() AND sequencename NOT LIKE 'ostiary_schema%' LOOP
+		EXECUTE format('ALTER SEQUENCE %I RESTART', name);
+	END LOOP;
+END $$`
+
+// EmptyPostgresURL returns the address of a new schema on PostgreSQL in which
+// nothing is, which is dropped when the test ends: for tests of how a database
+// begins.
+func EmptyPostgresURL(t testing.TB) string {
+	t.Helper()
+	server := postgres(t)
+	address := newSchema(t, server)
+	u, _ := url.Parse(address)
+	t.Cleanup(func() { administer(t, server, "DROP SCHEMA "+u.Query().Get("search_path")+" CASCADE") })
+	return address
+}
+
+// postgres is the address of the server.
+func postgres(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("OSTIARY_TEST_POSTGRES")
 	if server == "" {
 		t.Fatal("PostgreSQL is not running: run make test, which starts one (or set OSTIARY_TEST_POSTGRES)")
 	}
+	return server
+}
+
+// newSchema makes a schema and returns its address.
+func newSchema(t testing.TB, server string) string {
+	t.Helper()
 	address, err := url.Parse(server)
 	if err != nil {
 		t.Fatal("OSTIARY_TEST_POSTGRES is not a URL")
 	}
 	schema := "test_" + strings.ToLower(rand.Text())
 	administer(t, server, "CREATE SCHEMA "+schema)
-	t.Cleanup(func() { administer(t, server, "DROP SCHEMA "+schema+" CASCADE") })
-
 	query := address.Query()
 	query.Set("search_path", schema)
 	address.RawQuery = query.Encode()

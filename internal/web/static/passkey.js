@@ -35,7 +35,9 @@
   const ask = async (form, mediation) => {
     waiting?.abort();
     const { signal } = (waiting = new AbortController());
-    const answer = await fetch(form.dataset.ask, { method: "POST", headers: { Accept: "application/json" }, signal });
+    const token = form.elements.token; // of the link that leads here
+    const body = token && new URLSearchParams({ token: token.value });
+    const answer = await fetch(form.dataset.ask, { method: "POST", headers: { Accept: "application/json" }, body, signal });
     if (answer.redirected) return location.assign(answer.url); // something else is to be done first
     if (!answer.ok) throw new Error(answer.status);
     const publicKey = read(await answer.json());
@@ -66,8 +68,10 @@
     const again = setTimeout(() => autofill(form), 8 * 60 * 1000);
     try {
       await ask(form, "conditional");
-    } catch (e) {
-      if (e.name !== "AbortError") clearTimeout(again); // nobody has asked for anything, so nobody is told
+    } catch {
+      // Nobody has asked for anything, so nobody is told.
+    } finally {
+      clearTimeout(again);
     }
   };
 
