@@ -218,11 +218,11 @@ func TestOffer(t *testing.T) {
 		if o, err := h.Offer(h.ctx(), Asking{}); err != nil || o.Go != "a" {
 			t.Errorf("the default one: %+v %v", o, err)
 		}
-		if realm, err := h.Realm(h.ctx(), Asking{Login: "x@b.example"}); err != nil || realm != "b" {
-			t.Errorf("%q %v", realm, err)
+		if realm, err := h.Realm(h.ctx(), Asking{Login: "x@b.example"}); err != nil || realm.ID != "b" {
+			t.Errorf("%q %v", realm.ID, err)
 		}
-		if realm, err := h.Realm(h.ctx(), Asking{Login: "x@b.example", Allowed: []string{"a"}}); err != nil || realm != "" {
-			t.Errorf("%q %v", realm, err)
+		if realm, err := h.Realm(h.ctx(), Asking{Login: "x@b.example", Allowed: []string{"a"}}); err != nil || realm.ID != "" {
+			t.Errorf("%q %v", realm.ID, err)
 		}
 	})
 }
