@@ -158,6 +158,7 @@ func TestSignInElsewhereInBrowser(t *testing.T) {
 	}{
 		{"house", "olena", func(b *browser) {
 			b.do("to the second house", chromedp.Click(`button[formaction$="/upstream/house"], button[value="house"]`))
+			b.expect(`header.brand`, "The second house")
 			b.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`))
 		}},
 		{"github", "ada", func(b *browser) {
