@@ -53,7 +53,7 @@ var documents = []document{
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/languages.md"},
 	{path: "docs/people.md"},
-	{path: "docs/upstream.md"},
+	{path: "docs/upstream.md", before: appleKey},
 	{path: "docs/debugger.md"},
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},
@@ -68,8 +68,12 @@ SHOP_SECRET=$(ostiary client create --json --id shop --redirect-uri http://local
 export SHOP_SECRET
 `
 
+// appleKey is the file that Apple lets its customers download.
+const appleKey = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out AuthKey_ABC123DEFG.p8 2>/dev/null\n"
+
 // notRun names the fences whose blocks are not run, and why.
 var notRun = map[string]string{
+	"adfs":      "is typed into AD FS",
 	"js":        "needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
 	"caddyfile": "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
 	"nginx":     "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",

@@ -262,8 +262,14 @@ func named(text string) string {
 			return "/" + name
 		}
 	}
+	if beside := besideIt.FindStringSubmatch(first); beside != nil {
+		return beside[1]
+	}
 	return ""
 }
+
+// besideIt is the name of a file in the folder of the reader.
+var besideIt = regexp.MustCompile(`^# ([a-z-]+\.(?:yaml|ini))$`)
 
 func write(file, text string) string {
 	return "mkdir -p \"$(dirname " + file + ")\" && cat >" + file + " <<'END_OF_BLOCK'\n" + text + "END_OF_BLOCK"

@@ -262,6 +262,7 @@ func TestAccessFinds(t *testing.T) {
 	v.measure()
 	for expression, wants := range map[string][]string{
 		`access.axe()`:                         {"color-contrast", "html-has-lang", "label", "target-size", "aria-command-name", "page-has-heading-one"},
+		`access.colours()`:                     {"color-contrast"},
 		`access.overflow()`:                    {"the page is ", "out of the window: <p id=\"wide\"", "out of its box: <button id=\"box\"", "cut off: <p id=\"cut\""},
 		`access.focus()`:                       {"nobody sees the focus on <input id=\"bare\"", "a contrast of 1.", "covers <button id=\"under\""},
 		`access.moving()`:                      {"it moves: <p id=\"moves\""},

@@ -11,11 +11,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
@@ -142,26 +142,53 @@ type browser struct {
 	ctx context.Context
 }
 
+// chromium is the one process that all tests share; it ends with them (TestMain).
+var chromium struct {
+	once sync.Once
+	ctx  context.Context // of its first tab, which shows nothing
+	stop func()
+	err  error
+}
+
+// openBrowser opens a tab with a profile of its own, so that no test sees the cookies
+// of another. With further options it is that of a further process.
 func openBrowser(t *testing.T, further ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path := os.Getenv("OSTIARY_TEST_CHROMIUM")
 	if path == "" {
 		t.Fatal("there is no browser: run make test, which finds or installs Chromium (or set OSTIARY_TEST_CHROMIUM to its path)")
 	}
+	if len(further) > 0 {
+		ctx, stop, err := startChromium(path, further...)
+		t.Cleanup(stop)
+		if err != nil {
+			t.Fatalf("Chromium does not start: %v", err)
+		}
+		return &browser{t, ctx}
+	}
+	chromium.once.Do(func() { chromium.ctx, chromium.stop, chromium.err = startChromium(path) })
+	if chromium.err != nil {
+		t.Fatalf("Chromium does not start: %v", chromium.err)
+	}
+	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("Chromium opens no tab: %v", err)
+	}
+	b := &browser{t, ctx}
+	b.do("in front", front)
+	return b
+}
+
+// startChromium runs a Chromium until stop is called.
+func startChromium(path string, further ...chromedp.ExecAllocatorOption) (context.Context, func(), error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		chromedp.UserDataDir(t.TempDir()),
 	)
-	options = append(options, further...)
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("Chromium does not start: %v", err)
-	}
-	return &browser{t, ctx}
+	process, end := chromedp.NewExecAllocator(context.Background(), append(options, further...)...)
+	ctx, cancel := chromedp.NewContext(process)
+	return ctx, func() { cancel(); end() }, chromedp.Do(ctx)
 }
 
 // tab opens a further tab of the same browser.
@@ -231,9 +258,6 @@ func (b *browser) expect(selector, want string) {
 	}
 }
 
-// settle is how long colours take to change, and a little more.
-const settle = 300 * time.Millisecond
-
 // look is how a page is photographed.
 type look struct {
 	name          string
@@ -258,28 +282,37 @@ func (b *browser) screenshots(name string) {
 
 func (b *browser) screenshot(name string, l look) {
 	b.t.Helper()
-	b.do("photographing "+name, chromedp.EmulateViewport(l.width, l.height), scheme(l.scheme), chromedp.Sleep(settle))
-	if ask(b, "measuring "+name, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
-		b.t.Errorf("%s is wider than %d pixels", name, l.width)
+	b.look(name, l, `document.documentElement.scrollWidth > innerWidth ? "the page is wider" : ""`)
+}
+
+// look shows the page in a look, reports the fault that an expression finds on it,
+// and photographs it. Colours do not move from one scheme to the other, so that
+// nobody has to wait for them.
+func (b *browser) look(name string, l look, measure string) {
+	b.t.Helper()
+	b.do("looking at "+name, chromedp.EmulateViewport(l.width, l.height), features("prefers-color-scheme", l.scheme, "prefers-reduced-motion", "reduce"))
+	if fault := ask(b, "measuring "+name, chromedp.Evaluate[string](measure)); fault != "" {
+		b.t.Errorf("%s at %d pixels: %s", name, l.width, fault)
 	}
-	png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
+	b.photograph(name + "-" + l.name)
+}
+
+// photograph keeps a picture of what the tab shows, for people to look at. JPEG takes
+// a fraction of the time of PNG.
+func (b *browser) photograph(name string) {
+	b.t.Helper()
 	folder := os.Getenv("OSTIARY_TEST_ARTIFACTS")
 	if folder == "" {
 		return
 	}
-	if err := os.WriteFile(filepath.Join(folder, name+"-"+l.name+".png"), png, 0o644); err != nil {
+	quality := int64(80)
+	picture := ask(b, "photographing "+name, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
+		r, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatJpeg, Quality: &quality})
+		return r.Data, err
+	})
+	if err := os.WriteFile(filepath.Join(folder, name+".jpg"), picture, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
-}
-
-// scheme makes the page believe that the person prefers light or dark.
-func scheme(name string) chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
-		})
-		return err
-	})
 }
 
 // TestFormPostInBrowser: an answer in the mode form_post leaves the server by a

@@ -93,10 +93,7 @@ var narrow = []look{
 func (b *browser) fits(name string) {
 	b.t.Helper()
 	for _, l := range narrow {
-		b.screenshot(name, l)
-		if wide := ask(b, "measuring "+name, chromedp.Evaluate[string](overflowing)); wide != "" {
-			b.t.Errorf("%s at %d pixels: %s", name, l.width, wide)
-		}
+		b.look(name, l, overflowing)
 	}
 	if text := ask(b, "reading "+name, chromedp.Evaluate[string](`document.body.innerText`)); strings.ContainsAny(text, "{}") {
 		b.t.Errorf("%s has a hole: %s", name, text)

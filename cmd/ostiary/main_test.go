@@ -19,7 +19,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ostiary": main})
+	testscript.Main(all{m}, map[string]func(){"ostiary": main})
+}
+
+// all runs the tests, and then ends the browser that they shared.
+type all struct{ *testing.M }
+
+func (a all) Run() int {
+	code := a.M.Run()
+	if chromium.stop != nil {
+		chromium.stop()
+	}
+	return code
 }
 
 // TestScripts runs the command as people do: each file below testdata/script is

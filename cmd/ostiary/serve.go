@@ -70,7 +70,7 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	case s.Mailbox:
 		s.Logger.Warn("letters are kept in memory and shown to everybody who reaches this server", "mailbox", s.Issuer+"/mailbox")
 	case !srv.Mail.Ready():
-		s.Logger.Info("there is no mail server: nobody can recover an account or confirm an address by themselves, and codes cannot be mailed; set --mail-server")
+		s.Logger.Info("there is no mail server: nobody can recover an account or confirm an address by themselves, and codes cannot be mailed; set mail-server")
 	}
 	if err := sh.offerSetup(ctx, c, srv); err != nil {
 		return errors.Join(err, srv.Close())

@@ -86,7 +86,10 @@ func (sh shell) userUpdate() *cli.Command {
 				change.Admin = &admin
 			}
 			if c.IsSet("ask-second-factor") || c.IsSet("sign-in-method") {
-				policy := changedPolicy(c, u.SignIn)
+				policy, err := changedPolicy(c, u.SignIn)
+				if err != nil {
+					return err
+				}
 				change.SignIn = &policy
 			}
 			if u, err = a.Accounts.Update(ctx, a.actor, u.ID, change); err != nil {
@@ -99,21 +102,30 @@ func (sh shell) userUpdate() *cli.Command {
 
 // changedPolicy returns what is asked of a person at sign-in, with what the command
 // line says about it.
-func changedPolicy(c *cli.Command, p model.SignInPolicy) model.SignInPolicy {
+func changedPolicy(c *cli.Command, p model.SignInPolicy) (model.SignInPolicy, error) {
 	if c.IsSet("ask-second-factor") {
-		if p.SecondFactor = c.String("ask-second-factor"); p.SecondFactor == "default" {
+		switch v := c.String("ask-second-factor"); v {
+		case model.SecondRequired:
+			p.SecondFactor = v
+		case "default":
 			p.SecondFactor = ""
+		default:
+			return p, usagef("--ask-second-factor: %q is neither required nor default", v)
 		}
 	}
 	if c.IsSet("sign-in-method") {
 		p.Methods = nil
 		for _, m := range c.StringSlice("sign-in-method") {
-			if m != "all" {
-				p.Methods = append(p.Methods, model.Method(m))
+			if m == "all" {
+				continue
 			}
+			if !slices.Contains(model.Methods(), model.Method(m)) {
+				return p, usagef("--sign-in-method: %q is none of %s, all", m, methodNames(model.Methods()))
+			}
+			p.Methods = append(p.Methods, model.Method(m))
 		}
 	}
-	return p
+	return p, nil
 }
 
 // userFlags are what can be said about a person. The claims that have no flag
@@ -174,15 +186,18 @@ func (sh shell) userList() *cli.Command {
 		},
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			t := table{columns: []string{"LOGIN", "NAME", "EMAIL", "STATUS", "ADMIN", "CREATED", "ID"}, empty: "There are no users."}
-			people := []model.User{}
-			err := a.everybody(ctx, func(u model.User) error {
-				people = append(people, u)
-				return nil
-			})
+			limit := a.command.Int("limit")
+			if limit < 0 {
+				return usagef("--limit: %d is not a number of people", limit)
+			}
+			people, err := a.everybody(ctx)
 			if err != nil {
 				return err
 			}
 			slices.SortFunc(people, func(a, b model.User) int { return strings.Compare(a.Login, b.Login) })
+			if limit > 0 { // the first by what the list is sorted by
+				people = people[:min(limit, len(people))]
+			}
 			for _, u := range people {
 				t.rows = append(t.rows, []string{u.Login, u.Profile.Name, u.Profile.Email, string(u.Status), yes(u.Admin), when(u.CreatedAt), string(u.ID)})
 			}
@@ -192,34 +207,20 @@ func (sh shell) userList() *cli.Command {
 	}
 }
 
-// everybody calls do with those whom the flags of a listing name.
-func (a admin) everybody(ctx context.Context, do func(model.User) error) error {
-	c := a.command
-	f, err := filterOf(c)
-	if err != nil {
-		return err
-	}
-	left := c.Int("limit")
-	if left < 0 {
-		return usagef("--limit: %d is not a number of people", left)
-	}
-	for more := true; more; {
-		page, err := a.Accounts.List(ctx, f)
-		if err != nil {
-			return err
+// everybody returns those whom the flags of a listing name.
+func (a admin) everybody(ctx context.Context) ([]model.User, error) {
+	people := []model.User{}
+	f, err := filterOf(a.command)
+	for err == nil {
+		var page []model.User
+		page, err = a.Accounts.List(ctx, f)
+		people = append(people, page...)
+		if len(page) < pageSize {
+			break
 		}
-		for _, u := range page {
-			if err := do(u); err != nil {
-				return err
-			}
-			if left--; left == 0 {
-				return nil
-			}
-			f.After = u.ID
-		}
-		more = len(page) == pageSize
+		f.After = page[len(page)-1].ID
 	}
-	return nil
+	return people, err
 }
 
 // pageSize is how many rows a listing asks for at a time.
@@ -388,6 +389,8 @@ func userError(c *cli.Command, err error) error {
 		return fmt.Errorf("there is a user %q already: choose another login", name)
 	case errors.Is(err, account.ErrAddressTaken):
 		return errors.New("the address is another account's: leave out --email-verified, or give that account another one first")
+	case errors.As(err, &wrong) && wrong.Field == "methods":
+		return usagef("--sign-in-method: the methods %s", wrong.Reason)
 	case errors.As(err, &wrong):
 		return usagef("the %v", err)
 	}

@@ -70,7 +70,7 @@ var (
 	// ErrSignUpOff says that nobody gets an account by asking for one here.
 	ErrSignUpOff = errors.New("sign-up is off")
 	// ErrInvitesOff says that nobody is invited here.
-	ErrInvitesOff = errors.New("invitations are off: set --sign-up to invited or open")
+	ErrInvitesOff = errors.New("invitations are off: set sign-up to invited or open")
 	// ErrSignUpLimit says that an address has tried to sign up too often lately.
 	ErrSignUpLimit = errors.New("too many sign-ups from one address")
 	// ErrAlreadySetUp says that there is an account, so that none can be made
@@ -245,10 +245,10 @@ func New(c Config) (*Accounts, error) {
 	}
 	lives := map[bool]life{}
 	var err error
-	if lives[false], err = newLife("", orDefault(c.Idle, DefaultIdle), orDefault(c.Absolute, DefaultAbsolute)); err != nil {
+	if lives[false], err = newLife("session", orDefault(c.Idle, DefaultIdle), orDefault(c.Absolute, DefaultAbsolute)); err != nil {
 		return nil, err
 	}
-	if lives[true], err = newLife("Remember", orDefault(c.RememberIdle, DefaultRememberIdle), orDefault(c.RememberAbsolute, DefaultRememberAbsolute)); err != nil {
+	if lives[true], err = newLife("remember", orDefault(c.RememberIdle, DefaultRememberIdle), orDefault(c.RememberAbsolute, DefaultRememberAbsolute)); err != nil {
 		return nil, err
 	}
 	if c.Hashes == 0 {
@@ -293,10 +293,10 @@ func newLife(name string, idle, absolute time.Duration) (life, error) {
 	if idle < 2*touchEvery {
 		// Use is written down once a minute, so a shorter idle time would end
 		// sessions that are in use.
-		return life{}, fmt.Errorf("account: %sIdle is %v and must be %v or more", name, idle, 2*touchEvery)
+		return life{}, fmt.Errorf("%s-idle is %v and must be %v or more", name, idle, 2*touchEvery)
 	}
 	if absolute < idle {
-		return life{}, fmt.Errorf("account: %sAbsolute is %v and must not be shorter than %sIdle, %v", name, absolute, name, idle)
+		return life{}, fmt.Errorf("%s-life is %v and must not be shorter than %s-idle, %v", name, absolute, name, idle)
 	}
 	return life{idle: int64(idle / time.Second), absolute: int64(absolute / time.Second)}, nil
 }

@@ -39,11 +39,11 @@ func (c *Config) checkSignIn() error {
 	}
 	for _, m := range c.Methods {
 		if !slices.Contains(Methods(), m) {
-			return fmt.Errorf("account: there is no sign-in method %q: choose of %v", m, Methods())
+			return fmt.Errorf("sign-in-methods: %q is none of %v", m, Methods())
 		}
 	}
 	if !slices.ContainsFunc(c.Methods, isFirst) {
-		return fmt.Errorf("account: nobody could sign in with %v alone", c.Methods)
+		return fmt.Errorf("sign-in-methods: nobody could sign in with %v alone", c.Methods)
 	}
 	if c.SecondFactor == "" {
 		c.SecondFactor = model.SecondOptional
@@ -51,13 +51,13 @@ func (c *Config) checkSignIn() error {
 	switch c.SecondFactor {
 	case model.SecondOff, model.SecondOptional, model.SecondRequired:
 	default:
-		return fmt.Errorf("account: SecondFactor is %q and must be %s, %s or %s", c.SecondFactor, model.SecondOff, model.SecondOptional, model.SecondRequired)
+		return fmt.Errorf("second-factor is %q and must be %s, %s or %s", c.SecondFactor, model.SecondOff, model.SecondOptional, model.SecondRequired)
 	}
 	if c.SecondFactor == model.SecondRequired && !slices.ContainsFunc(c.Methods, isOwned) {
-		return errors.New("account: a second factor is required, and neither totp nor passkey is allowed")
+		return errors.New("second-factor is required, and sign-in-methods allow neither totp nor passkey")
 	}
 	if d := c.RememberDevice; d != 0 && (d < minRememberDevice || d > maxRememberDevice) {
-		return fmt.Errorf("account: RememberDevice is %v and must be from %v to %v", d, minRememberDevice, maxRememberDevice)
+		return fmt.Errorf("remember-device is %v and must be off, or from a minute to 365 days", d)
 	}
 	return nil
 }
@@ -73,6 +73,13 @@ func (a *Accounts) checkPolicy(p model.SignInPolicy) error {
 	if len(p.Methods) > 0 && !slices.ContainsFunc(p.Methods, isFirst) {
 		return ErrInvalid{"methods", "must have one to begin with: password, passkey, mail or upstream"}
 	}
+	methods := p.Methods
+	if len(methods) == 0 {
+		methods = a.methods
+	}
+	if (p.SecondFactor == model.SecondRequired || a.second == model.SecondRequired) && rank(model.BestACR(methods)) < rank(ACRMulti) {
+		return ErrInvalid{"methods", "must give a second factor, which is required"}
+	}
 	return nil
 }
 
@@ -83,29 +90,6 @@ func isFirst(m model.Method) bool {
 
 // isOwned reports whether a method is a second factor that people set up.
 func isOwned(m model.Method) bool { return m == model.MethodTOTP || m == model.MethodPasskey }
-
-// acrOf is what factors are worth together; empty: nothing.
-func acrOf(factors []model.Factor) string {
-	has := func(m model.Method) bool {
-		return slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == m })
-	}
-	verified := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodPasskey && f.Verified })
-	trusted := slices.ContainsFunc(factors, func(f model.Factor) bool { return f.Method == model.MethodUpstream && f.Verified })
-	code := has(model.MethodTOTP) || has(model.MethodRecovery)
-	switch password, mail := has(model.MethodPassword), has(model.MethodMail); {
-	case verified, (password || has(model.MethodUpstream)) && has(model.MethodPasskey):
-		return ACRPhishingResistant
-	case trusted, (password || has(model.MethodUpstream)) && code, password && mail, mail && (code || has(model.MethodPasskey)):
-		return ACRMulti
-	case password, has(model.MethodUpstream):
-		// An account elsewhere is a password that was typed elsewhere. A letter beside
-		// it is nothing more: whoever reads one's mail often has the account as well.
-		return ACRPassword
-	case mail:
-		return ACRMail
-	}
-	return "" // a code, or a key that anybody may have found, begins nothing
-}
 
 // amrOf tells of factors in the words of RFC 8176 §2.
 func amrOf(factors []model.Factor) []string {
@@ -129,7 +113,7 @@ func amrOf(factors []model.Factor) []string {
 			add("otp")
 		}
 	}
-	if rank(acrOf(factors)) >= rank(ACRMulti) {
+	if rank(model.ACROf(factors)) >= rank(ACRMulti) {
 		add("mfa")
 	}
 	return amr
@@ -294,7 +278,7 @@ const (
 // missing says what is missing, which methods would do, and whether it is only
 // offered.
 func (a *Accounts) missing(s standing, w Wanted, declined bool) (m Lack, by []model.Method, offered bool) {
-	acr := acrOf(s.factors)
+	acr := model.ACROf(s.factors)
 	if acr == "" {
 		return First, a.firsts(s.user, w.Methods), false
 	}
@@ -330,7 +314,7 @@ func (s standing) towards(need int) (Lack, []model.Method) {
 				continue // people begin with it, at the sign-in page
 			}
 			with := s.count(append(slices.Clone(s.factors), model.Factor{Method: m, Verified: m == model.MethodPasskey}))
-			if r := rank(acrOf(with)); r >= need && r > rank(acrOf(s.factors)) {
+			if r := rank(model.ACROf(with)); r >= need && r > rank(model.ACROf(s.factors)) {
 				list = append(list, m)
 			}
 		}
@@ -345,7 +329,7 @@ func (s standing) towards(need int) (Lack, []model.Method) {
 		return Never, nil
 	case len(more) > 0:
 		return Second, more
-	case s.own && rank(acrOf(s.factors)) < rank(ACRMulti):
+	case s.own && rank(model.ACROf(s.factors)) < rank(ACRMulti):
 		// The client takes none of theirs: with a password that somebody has found out,
 		// nobody shall set up another one.
 		return Never, nil
@@ -355,7 +339,7 @@ func (s standing) towards(need int) (Lack, []model.Method) {
 
 // best is the rank that a person can reach.
 func (s standing) best() int {
-	best := rank(acrOf(s.factors))
+	best := rank(model.ACROf(s.factors))
 	for r := best + 1; r < len(ACRs()); r++ {
 		if m, _ := s.towards(r); m != Never {
 			best = r

@@ -54,7 +54,7 @@ func (a *Accounts) prove(ctx context.Context, user model.User, t Attempt) (Proof
 	cookie := model.NewSecret(cookiePrefix)
 	session := a.newSession(user.ID, t, cookie)
 	session.Factors = []model.Factor{{Method: model.MethodPassword, At: a.unix()}}
-	session.ACR, session.AMR, session.AuthTime = acrOf(session.Factors), amrOf(session.Factors), authTime(session.Factors)
+	session.ACR, session.AMR, session.AuthTime = model.ACROf(session.Factors), amrOf(session.Factors), authTime(session.Factors)
 	b := beginning{user: user, compared: true, anew: anew, browser: t.Browser, known: t.Session, factors: session.Factors, session: session}
 	return Proof{session, b, cookie}, nil
 }

@@ -136,7 +136,7 @@ func (a *Accounts) begin(tx *store.Tx, b beginning) (Entry, error) {
 	if m, _, offered := a.missing(st, b.want, b.declined); m != Nothing && !offered {
 		return Entry{}, ErrFactor
 	}
-	b.session.Factors, b.session.ACR, b.session.AMR, b.session.AuthTime = b.factors, acrOf(b.factors), amrOf(b.factors), authTime(b.factors)
+	b.session.Factors, b.session.ACR, b.session.AMR, b.session.AuthTime = b.factors, model.ACROf(b.factors), amrOf(b.factors), authTime(b.factors)
 	for _, f := range b.factors {
 		if f.Until > 0 {
 			b.session.ExpiresAt = min(b.session.ExpiresAt, f.Until)

@@ -242,7 +242,7 @@ func (a *Accounts) Standing(ctx context.Context, session model.Session, methods 
 		if err != nil {
 			return err
 		}
-		out = Standing{ACR: acrOf(s.factors)}
+		out = Standing{ACR: model.ACROf(s.factors)}
 		out.Short = a.wantsSecond(s) && !s.trusted && rank(out.ACR) < rank(ACRMulti)
 		if best := s.best(); best >= 0 {
 			out.Best = ACRs()[best]

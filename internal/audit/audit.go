@@ -76,7 +76,7 @@ func New(c Config) (*Log, error) {
 		return nil, errors.New("audit: Config.Store and Config.Derive must be set")
 	}
 	if c.Keep < 0 || c.Keep > 0 && c.Keep < time.Hour {
-		return nil, fmt.Errorf("audit: Keep is %v and must be an hour or more, or 0", c.Keep)
+		return nil, fmt.Errorf("audit-retention is %v and must be never, or an hour or more", c.Keep)
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -25,7 +25,7 @@ import (
 // Errors of this package.
 var (
 	// ErrOff says that there is no mail server, and no mailbox in its place.
-	ErrOff = errors.New("there is no mail server: set --mail-server")
+	ErrOff = errors.New("there is no mail server: set mail-server")
 	// ErrFull says that too many letters wait.
 	ErrFull = errors.New("too many letters wait")
 	// ErrRefused says that a mail server will not take a letter, however often it
@@ -98,24 +98,26 @@ func (c Config) check() (server, *netmail.Address, error) {
 		return server{}, &netmail.Address{Name: c.Name, Address: "ostiary@localhost"}, nil
 	}
 	if c.Server == "" {
-		if c.User != "" || c.Password != "" || c.From != "" || c.Insecure {
-			return server{}, nil, errors.New("there are settings for mail, but no --mail-server")
+		// A password alone says nothing: it stands in the environment, and the server's
+		// place perhaps on the command line of another process.
+		if c.User != "" || c.From != "" || c.Insecure {
+			return server{}, nil, errors.New("there are settings for mail, but no mail-server")
 		}
 		return server{}, from, nil
 	}
 	at, err := parseServer(c.Server)
 	switch {
 	case err != nil:
-		return at, nil, fmt.Errorf("--mail-server: %w", err)
+		return at, nil, fmt.Errorf("mail-server: %w", err)
 	case c.Insecure && !loopback(at.host):
-		return at, nil, errors.New("--mail-insecure: mail goes without TLS to a server on this machine only")
+		return at, nil, errors.New("mail-insecure: mail goes without TLS to a server on this machine only")
 	case c.Insecure && at.tls:
-		return at, nil, errors.New("--mail-insecure contradicts smtps://")
+		return at, nil, errors.New("mail-insecure contradicts smtps://")
 	case (c.User == "") != (c.Password == ""):
-		return at, nil, errors.New("--mail-user and OSTIARY_MAIL_PASSWORD, or --mail-password-file, need each other")
+		return at, nil, errors.New("mail-user and OSTIARY_MAIL_PASSWORD, or mail-password-file, need each other")
 	}
 	if from, err = netmail.ParseAddress(c.From); err != nil || strings.ContainsAny(c.From, "\r\n") || !ascii(from.Address) {
-		return at, nil, errors.New("--mail-from must be an address that letters come from, such as Example <sign-in@example.com>")
+		return at, nil, errors.New("mail-from must be an address that letters come from, such as Example <sign-in@example.com>")
 	}
 	if from.Name == "" {
 		from.Name = c.Name

@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // Method is a way to prove who one is.
 type Method string
 
@@ -45,6 +47,38 @@ type Factor struct {
 	Upstream UpstreamID `json:"upstream,omitempty"` // that said so
 	Stay     string     `json:"stay,omitempty"`     // ID of the Stay over there; empty: none is known
 	Until    int64      `json:"until,omitempty"`    // no session stands on it longer; 0: it does not end by itself
+}
+
+// ACROf is what factors are worth together; empty: nothing.
+func ACROf(factors []Factor) string {
+	has := func(m Method) bool {
+		return slices.ContainsFunc(factors, func(f Factor) bool { return f.Method == m })
+	}
+	verified := slices.ContainsFunc(factors, func(f Factor) bool { return f.Method == MethodPasskey && f.Verified })
+	trusted := slices.ContainsFunc(factors, func(f Factor) bool { return f.Method == MethodUpstream && f.Verified })
+	code := has(MethodTOTP) || has(MethodRecovery)
+	switch password, mail := has(MethodPassword), has(MethodMail); {
+	case verified, (password || has(MethodUpstream)) && has(MethodPasskey):
+		return ACRPhishingResistant
+	case trusted, (password || has(MethodUpstream)) && code, password && mail, mail && (code || has(MethodPasskey)):
+		return ACRMulti
+	case password, has(MethodUpstream):
+		// An account elsewhere is a password that was typed elsewhere. A letter beside
+		// it is nothing more: whoever reads one's mail often has the account as well.
+		return ACRPassword
+	case mail:
+		return ACRMail
+	}
+	return "" // a code, or a key that anybody may have found, begins nothing
+}
+
+// BestACR is the most that methods are worth, if somebody has them all; empty: nothing.
+func BestACR(methods []Method) string {
+	var factors []Factor
+	for _, m := range methods {
+		factors = append(factors, Factor{Method: m, Verified: true})
+	}
+	return ACROf(factors)
 }
 
 // SignIn is what has been proven on the way to a session. It is kept under its

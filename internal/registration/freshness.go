@@ -30,6 +30,9 @@ func checkClientFreshness(s model.ClientSettings) error {
 	if s.RequiredACR != "" && !slices.Contains(model.ACRs(), s.RequiredACR) {
 		return invalid("required_acr", "%q is none of %v", s.RequiredACR, model.ACRs())
 	}
+	if s.RequiredACR != "" && len(s.SignInMethods) > 0 && !reaches(s.SignInMethods, s.RequiredACR) {
+		return invalid("sign_in_methods", "nobody could prove %s, the required_acr, with %v alone", s.RequiredACR, s.SignInMethods)
+	}
 	for _, id := range s.IdentityProviders {
 		if !upstreamID.MatchString(id) {
 			return invalid("identity_providers", "%q is no ID of an identity provider", id)
@@ -44,4 +47,13 @@ func checkClientFreshness(s model.ClientSettings) error {
 		}
 	}
 	return nil
+}
+
+// reaches reports whether somebody who has all these methods could prove that acr.
+func reaches(methods []string, acr string) bool {
+	var all []model.Method
+	for _, m := range methods {
+		all = append(all, model.Method(m))
+	}
+	return slices.Index(model.ACRs(), model.BestACR(all)) >= slices.Index(model.ACRs(), acr)
 }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -18,6 +19,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
 )
 
 // appCode is what an app shows at the server's time.
@@ -185,7 +187,21 @@ func TestFlowNothingDoes(t *testing.T) {
 	if p.Status != http.StatusUnprocessableEntity || !strings.Contains(p.Body, "takes other ways only") {
 		t.Errorf("a method that this person may not use: %d %s", p.Status, p.Body)
 	}
-	policy(model.SignInPolicy{SecondFactor: model.SecondRequired, Methods: []model.Method{model.MethodPassword}})
+	// Such a policy is refused, and yet there is one when the server's methods have changed.
+	dead := model.SignInPolicy{SecondFactor: model.SecondRequired, Methods: []model.Method{model.MethodPassword}}
+	if _, err := h.Accounts.Update(t.Context(), servertest.Operator, u.ID, account.Change{SignIn: &dead}); !errors.As(err, new(account.ErrInvalid)) {
+		t.Errorf("a policy that nobody could meet: %v", err)
+	}
+	err := h.Store.Update(t.Context(), func(tx *store.Tx) error {
+		u.SignIn = dead
+		if err := tx.UpdateUser(u); err != nil {
+			return err
+		}
+		return tx.Record(model.Event{Actor: servertest.Operator, Action: "user.update", UserID: u.ID})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	p = h.Browser().Get("/account/profile").Submit("primary", "login", "olena", "password", password)
 	if p.Status != http.StatusBadRequest || !strings.Contains(p.Body, "unmet_authentication_requirements") {
 		t.Errorf("a second factor that nobody could give: %d at %s: %s", p.Status, p.URL, p.Body)

@@ -478,7 +478,7 @@ func TestDirectoryElsewhere(t *testing.T) {
 		// Somebody who is signed in connects an account there.
 		ours := h.User("robert", "our own long words")
 		robert := traveller(h)
-		page = robert.Get("/account/sign-in/elsewhere").Submit("primary", "login", "robert", "password", "our own long words")
+		robert.Get("/account/sign-in/elsewhere").Submit("primary", "login", "robert", "password", "our own long words")
 		page = robert.Post("/account/sign-in/elsewhere", url.Values{"connect": {"staff"}})
 		if p := page.Submit("primary", "login", "bob", "password", "guessed"); p.Status != http.StatusUnprocessableEntity {
 			t.Errorf("a wrong password: %d", p.Status)

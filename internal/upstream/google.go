@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"net/url"
 	"strings"
 
 	"github.com/ostiary/ostiary/client"
@@ -56,21 +55,4 @@ func googleSettles(p *Person, domain string) error {
 		p.Claims["email_verified"] = false
 	}
 	return nil
-}
-
-// preset is a provider that everybody knows.
-type preset struct {
-	oidc
-	config client.Config
-}
-
-// openPreset opens one with a secret that was agreed upon.
-func openPreset(c Config, p preset) (Connector, error) {
-	if p.extra == nil {
-		p.extra = url.Values{}
-	}
-	if err := c.proof(&p.config, ""); err != nil {
-		return nil, err
-	}
-	return p.open(c, p.config)
 }

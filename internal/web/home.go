@@ -58,3 +58,10 @@ type homePage struct {
 func (p *pages) home(w http.ResponseWriter, r *http.Request, v homePage) {
 	p.draw(w, r, drawing{view: "home", status: http.StatusOK, opener: openerOwn, data: v})
 }
+
+// notFoundPage answers for an address that leads nowhere.
+type notFoundPage struct{}
+
+func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage) {
+	p.draw(w, r, drawing{view: "notfound", status: http.StatusNotFound, opener: openerOwn, data: v})
+}

@@ -311,10 +311,6 @@ type loginPage struct {
 	Connect   *connectsView // nil: nobody waits
 }
 
-// connectsView is somebody who has come from a provider, whose address an account here
-// has: they sign in to that, and it is connected.
-type connectsView struct{ Kind, Name, Mail string }
-
 func (v loginPage) policy() string { return v.Passkey.policy() }
 
 func (p *pages) login(w http.ResponseWriter, r *http.Request, v loginPage) {
@@ -442,13 +438,6 @@ func (p *pages) signedOut(w http.ResponseWriter, r *http.Request, v signedOutPag
 		}
 	}
 	p.draw(w, r, d)
-}
-
-// notFoundPage answers for an address that leads nowhere.
-type notFoundPage struct{}
-
-func (p *pages) notFound(w http.ResponseWriter, r *http.Request, v notFoundPage) {
-	p.draw(w, r, drawing{view: "notfound", status: http.StatusNotFound, opener: openerOwn, data: v})
 }
 
 // selfPage is a page of the account area.

@@ -90,6 +90,10 @@ type upstreamView struct {
 	Last        bool // this browser used it last
 }
 
+// connectsView is somebody who has come from a provider, whose address an account here
+// has: they sign in to that, and it is connected.
+type connectsView struct{ Kind, Name, Mail string }
+
 // visitUpstream sends the browser of a sign-in to the provider that the person chose.
 func (s *Web) visitUpstream(w http.ResponseWriter, r *http.Request) error {
 	z, err := s.waiting(r)

@@ -68,17 +68,36 @@ window.access = (() => {
     return [];
   }
 
-  return {
-    stops: () => stops().length,
+  // Where the focus is: the index of its stop, and what is wrong with how it looks.
+  function at() {
+    const e = document.activeElement;
+    if (!e || e === document.body || e === document.documentElement) return { index: -1, faults: [] };
+    const index = stops().indexOf(e);
+    if (index < 0) return { index: -1, faults: ["the keyboard stops where nobody would look for it: " + name(e)] };
+    return { index, faults: focusFaults(e) };
+  }
+  const trail = [];
 
-    // Where the focus is: the index of its stop, and what is wrong with how it looks.
-    at() {
-      const e = document.activeElement;
-      if (!e || e === document.body || e === document.documentElement) return { index: -1, faults: [] };
-      let index = stops().indexOf(e);
-      if (index < 0) return { index: -1, faults: ["the keyboard stops where nobody would look for it: " + name(e)] };
-      return { index, faults: focusFaults(e) };
+  async function violations(rules) {
+    const found = await axe.run(document, { ...rules, resultTypes: ["violations"], preload: false, iframes: false });
+    return found.violations.flatMap(v => v.nodes.map(n => `${v.id} (${v.helpUrl}): ${n.failureSummary.replace(/\s+/g, " ")}: ${n.html}`));
+  }
+
+  return {
+    // Counts the stops, goes to where the page begins, and remembers from now on where
+    // each key finds the focus, before it moves it on. Keys in a frame are seen by nobody
+    // but the frame: that the focus left for it is remembered at once.
+    follow() {
+      document.body.tabIndex = -1;
+      document.body.focus({ preventScroll: true });
+      document.body.removeAttribute("tabindex");
+      addEventListener("keydown", () => trail.push(at()), true);
+      addEventListener("blur", () => setTimeout(() => trail.push(at())));
+      return stops().length;
     },
+    trail: () => [...trail, at()],
+
+    at,
 
     // The same for every stop, without a keyboard.
     focus() {
@@ -165,13 +184,11 @@ window.access = (() => {
     // WCAG 2.2 §3.2.3, §3.2.6: what is on every page stands at the same place on each.
     frame: () => all("body > *").filter(e => e.matches("header, nav, main, footer")).map(e => e.localName).join(" "),
 
-    async axe(best = ["best-practice"]) {
-      const found = await axe.run(document, {
-        runOnly: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", ...best] },
-        rules: { "target-size": { enabled: true } },
-        resultTypes: ["violations"], preload: false, iframes: false,
-      });
-      return found.violations.flatMap(v => v.nodes.map(n => `${v.id} (${v.helpUrl}): ${n.failureSummary.replace(/\s+/g, " ")}: ${n.html}`));
-    },
+    axe: (best = ["best-practice"]) => violations({
+      runOnly: { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa", ...best] },
+      rules: { "target-size": { enabled: true } },
+    }),
+    // Of that, what hangs on colours.
+    colours: () => violations({ runOnly: { type: "rule", values: ["color-contrast", "link-in-text-block"] } }),
   };
 })();
