@@ -112,10 +112,10 @@ func (p *serviceProvider) person(idp *saml.EntityDescriptor, a *saml.Assertion) 
 	person := Person{
 		Issuer: idp.EntityID, Subject: subject, Claims: map[string]any{},
 		Stay: Stay{Issuer: idp.EntityID, Subject: key, Session: statement.SessionIndex, Hint: hintOf(name)},
-		// Until then crewjam/saml takes it by its IssueInstant. The ID is one of many that
-		// it has if there is none: it must have one (saml-core §2.3.3).
+		// Until then crewjam/saml takes it, by its IssueInstant.
 		Message: Message{ID: a.ID, ExpiresAt: a.IssueInstant.Add(saml.MaxIssueDelay).Unix() + 1},
 	}
+	// saml-core §2.3.3: without an ID it could be brought twice.
 	if a.ID == "" || len(a.ID) > 256 || len(statement.SessionIndex) > 512 {
 		return Person{}, hearsay(Untrusted, "the assertion has no ID, or one that is too long")
 	}
