@@ -328,7 +328,7 @@ func TestJoin(t *testing.T) {
 			}
 		}
 		// The account has no password, and the way in is not the last one's.
-		u, err := h.Accounts.ByLogin(h.ctx(), "ada")
+		u, err := h.Accounts.ByLogin(h.ctx(), "c2")
 		h.ok(err)
 		err = h.Disconnect(h.ctx(), account.Themselves(u.ID, ""), Disconnecting{u.ID, h.identities(u)[0].ID})
 		if !errors.Is(err, account.ErrLastMethod) || len(h.identities(u)) != 1 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -360,6 +361,13 @@ func TestActivityPage(t *testing.T) {
 func TestExport(t *testing.T) {
 	h := servertest.Start(t)
 	user := h.User("olena", password)
+	corp := model.Upstream{UpstreamSettings: model.UpstreamSettings{Kind: "oidc", Connection: []byte(`{"issuer":"https://corp.example","client_id":"us","token_endpoint_auth_method":"none"}`)}}
+	if _, err := h.Federation.Change(t.Context(), servertest.Operator, federation.Change{ID: "corp", After: &corp}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Federation.Assign(t.Context(), servertest.Operator, federation.Assigning{User: user.ID, Upstream: "corp", Issuer: "https://corp.example", Subject: "4711"}); err != nil {
+		t.Fatal(err)
+	}
 	c, _ := h.Client("shop", web)
 	b, _ := atAccount(t, h, "olena", "/account/data")
 	b.Get(servertest.AuthorizePath(c)).SubmitIf("primary")
@@ -385,7 +393,7 @@ func TestExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if file.Account.ID != user.ID || account.Mark(file.Account.Profile) != account.Mark(user.Profile) || len(file.Sessions) != 1 || file.Sessions[0].Address == "" ||
-		len(file.Applications) != 1 || file.Applications[0].ClientID != "shop" || file.Methods["password"] == nil || len(file.Browsers) != 1 || file.Browsers[0].Since == 0 || len(file.Events) < 3 {
+		len(file.Applications) != 1 || file.Applications[0].ClientID != "shop" || file.Methods["password"] == nil || file.Methods["identities"] == nil || len(file.Browsers) != 1 || file.Browsers[0].Since == 0 || len(file.Events) < 3 {
 		t.Errorf("%s", p.Body)
 	}
 	for _, secret := range []string{"argon2", "cookie", "hash", "ost_", "mark", "seal"} {

@@ -152,6 +152,17 @@ func (s *Web) exportMethods(r *http.Request, me visitor, e *export) error {
 	if own.Codes > 0 {
 		e.Methods["recovery_codes_left"] = own.Codes
 	}
+	elsewhere, err := s.Federation.Identities(r.Context(), me.UserID)
+	if err != nil {
+		return err
+	}
+	var identities []model.Identity
+	for _, i := range elsewhere {
+		identities = append(identities, i.Identity)
+	}
+	if len(identities) > 0 {
+		e.Methods["identities"] = identities
+	}
 	devices, err := s.Accounts.Devices(r.Context(), me.UserID)
 	if err != nil {
 		return err
