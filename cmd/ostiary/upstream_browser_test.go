@@ -282,7 +282,7 @@ func TestProvidersOnPages(t *testing.T) {
 		b.do("saying no", chromedp.WaitVisible(`.cancel`), chromedp.Click(`.cancel`), chromedp.WaitVisible(`.upstreams`))
 		b.fits("upstream-" + tag + "-denied")
 		b.do("the account", chromedp.Navigate(h.Issuer+"/account/sign-in/elsewhere?ui_locales="+tag), chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`nav.menu`))
-		if tag == "en" {
+		if tag == "ja" { // the last: who is connected is not asked again
 			b.do("connecting", chromedp.Click(`button[value="house"]`))
 			b.expect(`header.brand`, "The second house")
 			b.do("which of those who are signed in there", chromedp.WaitVisible(`button.account`), chromedp.Click(`button.account[value="`+string(olena.ID)+`"]`), chromedp.WaitVisible(`.thing`))
