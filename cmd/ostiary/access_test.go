@@ -300,12 +300,17 @@ func TestAccessOfThemes(t *testing.T) {
 	for name, l := range map[string]theme.Look{"theme": look, "wordmark": wordmark} {
 		t.Run(name, func(t *testing.T) {
 			v := newVisitor(t, func(c *server.Config) { c.Name, c.Look = "ACME Accounts", l })
+			looked, wanted := 0, []string{"login, wrong", "consent", "account"}
 			for _, row := range accessRows {
-				if slices.Contains([]string{"login, wrong", "consent", "account"}, row.name) {
+				if slices.Contains(wanted, row.name) {
+					looked++
 					row.open(v)
 					row.name = name + ", " + row.name
 					v.check(row)
 				}
+			}
+			if looked != len(wanted) {
+				t.Errorf("%d rows of %q were looked at", looked, wanted)
 			}
 		})
 	}

@@ -263,8 +263,9 @@ func TestFactorOfSomebodyElse(t *testing.T) {
 			holder := h.half("bob")
 			h.ok(change())
 			h.clock.advance(time.Minute)
-			h.is(h.typed(holder, model.MethodTOTP, code(h.t, secret, h.clock.now())), ErrFactor)
-			_ = name
+			if err := h.typed(holder, model.MethodTOTP, code(h.t, secret, h.clock.now())); !errors.Is(err, ErrFactor) {
+				h.t.Errorf("%s: %v", name, err)
+			}
 		}
 	})
 }

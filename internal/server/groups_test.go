@@ -175,7 +175,7 @@ func groupsSettings(t *testing.T, h *servertest.House) {
 	}
 	// Only an operator decides what a client is told.
 	a := send(t, "POST", h.Issuer+"/register", "", meta{"redirect_uris": []string{"https://a.example/cb"}, "groups_claim": "roles", "group_roles": []string{"hr=admin"}, "groups_in": []string{"access_token"}})
-	if a.Status == http.StatusCreated && (strings.Contains(a.Text, "group_roles") || strings.Contains(a.Text, "groups_claim")) {
+	if a.Status != http.StatusCreated || (strings.Contains(a.Text, "group_roles") || strings.Contains(a.Text, "groups_claim")) {
 		t.Errorf("a client gave itself roles: %s", a.Text)
 	}
 }

@@ -19,7 +19,18 @@ func TestStaticFiles(t *testing.T) {
 		h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
 		return w.Result()
 	}
-	for name, kind := range map[string]string{"style.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml", "mark.png": "image/png"} {
+	const script = "text/javascript; charset=utf-8"
+	files := map[string]struct {
+		kind string
+		most int // bytes
+	}{
+		"style.css": {"text/css; charset=utf-8", 23 << 10}, "mark.svg": {"image/svg+xml", 512}, "mark.png": {"image/png", 3 << 10},
+		"passkey.js": {script, 6 << 10}, "state.js": {script, 4 << 10}, "submit.js": {script, 64},
+	}
+	if all, err := staticFS.ReadDir("static"); err != nil || len(all) != len(files) {
+		t.Errorf("there are %d files, %v", len(all), err)
+	}
+	for name, file := range files {
 		ext := path.Ext(name)
 		if !regexp.MustCompile(`^/static/` + strings.TrimSuffix(name, ext) + `\.[0-9a-f]{12}\` + ext + `$`).MatchString(asset(name)) {
 			t.Errorf("asset(%q) = %q", name, asset(name))
@@ -27,10 +38,10 @@ func TestStaticFiles(t *testing.T) {
 		for _, prefix := range []string{"", "/auth"} {
 			res := get(http.MethodGet, prefix+asset(name))
 			body, err := io.ReadAll(res.Body)
-			if err != nil || res.StatusCode != 200 || len(body) == 0 || len(body) > 24<<10 {
+			if err != nil || res.StatusCode != 200 || len(body) == 0 || len(body) > file.most {
 				t.Errorf("%s: %d, %d bytes, %v", name, res.StatusCode, len(body), err)
 			}
-			if res.Header.Get("Content-Type") != kind || res.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			if res.Header.Get("Content-Type") != file.kind || res.Header.Get("X-Content-Type-Options") != "nosniff" ||
 				res.Header.Get("Cache-Control") != "public, max-age=31536000, immutable" {
 				t.Errorf("%s: %v", name, res.Header)
 			}
