@@ -38,7 +38,7 @@ var mayImport = map[string]string{
 	"internal/upstream/upstreamtest":     "–",
 	"internal/fetch":                     "–",
 	"internal/language":                  "–",
-	"internal/mail":                      "language, model",
+	"internal/mail":                      "language, model, theme",
 	"internal/device":                    "–",
 	"internal/credential":                "model",
 	"internal/account":                   "credential, device, store, model, keys, mail",

@@ -118,7 +118,7 @@ func (a *Accounts) notify(ctx context.Context, user model.User, n notice) {
 	}
 	l := mail.Letter{
 		Kind: mail.Changed, To: user.Profile.Email, Language: user.Profile.Locale, Login: user.Login, What: n.What,
-		At: a.unix(), From: n.From, User: user.ID, Link: a.issuer + "/account",
+		At: a.unix(), Zone: user.Profile.Zoneinfo, From: n.From, User: user.ID, Link: a.issuer + "/account",
 	}
 	if n.Kind != "" {
 		l.Kind = n.Kind

@@ -83,7 +83,7 @@ func TestMonths(t *testing.T) {
 	} {
 		for i, month := range strings.Fields(months) {
 			at := time.Date(2026, time.Month(i+1), 9, 7, 5, 0, 0, time.UTC)
-			text, err := all[tag].Date(at.Unix())
+			text, err := all[tag].Date(at.Unix(), time.UTC)
 			if err != nil || !strings.Contains(text, month) || !strings.Contains(text, "9") || !strings.Contains(text, "07:05 UTC") {
 				t.Errorf("%s: %q, want %s in it (%v)", tag, text, month, err)
 			}

@@ -8,7 +8,6 @@ import (
 	"path"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	i18ntemplate "github.com/nicksnyder/go-i18n/v2/i18n/template"
@@ -130,20 +129,6 @@ func (m Texts) replace(key string, f filling) (string, error) {
 
 // Number writes a whole number as the language does.
 func (m Texts) Number(n int) string { return m.numbers.Sprint(number.Decimal(n)) }
-
-// Date writes a time, in seconds since 1970, to the minute and in UTC.
-func (m Texts) Date(unix int64) (string, error) {
-	months, err := m.Fill("date.months")
-	if err != nil {
-		return "", err
-	}
-	names := strings.Fields(months)
-	if len(names) != 12 {
-		return "", fmt.Errorf("language: date.months in %s names %d months", m.Tag, len(names))
-	}
-	t := time.Unix(unix, 0).UTC()
-	return m.Fill("date.text", "year", strconv.Itoa(t.Year()), "month", names[t.Month()-1], "day", strconv.Itoa(t.Day()), "time", t.Format("15:04"))
-}
 
 // filling is what goes into a text, and how text and values are written.
 type filling struct {

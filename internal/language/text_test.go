@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/text/feature/plural"
 	"golang.org/x/text/language"
@@ -173,8 +174,13 @@ func TestPlurals(t *testing.T) {
 		}
 	}
 	for tag, want := range map[string]string{"en": "7 March 2026, 09:05 UTC", "uk": "7 березня 2026\u00a0р., 09:05 UTC", "ja": "2026年3月7日 09:05 UTC"} {
-		if got, err := all[tag].Date(1772874300); err != nil || got != want {
+		if got, err := all[tag].Date(1772874300, time.UTC); err != nil || got != want {
 			t.Errorf("%s: %q, %v", tag, got, err)
+		}
+	}
+	for name, want := range map[string]string{"Europe/Kyiv": "7 March 2026, 11:05 Europe/Kyiv", "": "7 March 2026, 09:05 UTC", "Local": "7 March 2026, 09:05 UTC", "Nowhere/Land": "7 March 2026, 09:05 UTC"} {
+		if got, err := all["en"].Date(1772874300, Zone(name)); err != nil || got != want {
+			t.Errorf("in %q: %q, %v", name, got, err)
 		}
 	}
 	if _, err := all["en"].Fill("refusal.long", "parameter", "x", "count", "many"); err == nil {

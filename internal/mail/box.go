@@ -1,9 +1,7 @@
 package mail
 
 import (
-	"encoding/base64"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -48,8 +46,6 @@ func (b *Box) Letter(id string) (Kept, bool) {
 }
 
 func (b *Box) put(w Written, link string, at int64) {
-	// A browser has no parts of a letter to take the logo from.
-	w.HTML = strings.ReplaceAll(w.HTML, "cid:"+logoID, "data:image/png;base64,"+base64.StdEncoding.EncodeToString(mark))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.letters) >= maxBox {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 // Kind is what a letter is about.
@@ -62,6 +63,7 @@ type Letter struct {
 	What  What   // of Changed
 	Life  int64  // seconds that code or link are good
 	At    int64  // when it happened; 0: it is not told
+	Zone  string // in which At is told, as a "zoneinfo" claim; empty: UTC
 	From  string // network address it came from; empty: it is not told
 
 	User  model.UserID // whose it is: for Config.Lost
@@ -108,6 +110,34 @@ var mark []byte
 // fetched when it is read.
 const logoID = "logo"
 
+// logoOf is the picture at the head of letters. Mail programs show no drawing (SVG) and
+// hardly any WebP: where the logo is one, the name stands alone, as our mark would be
+// that of somebody else.
+func logoOf(c Config) *theme.Picture {
+	if c.Logo == nil {
+		return &theme.Picture{Type: "image/png", Suffix: ".png", Body: mark, Width: 24, Height: 24}
+	}
+	switch c.Logo.Type {
+	case "image/png", "image/jpeg", "image/gif":
+		return c.Logo
+	}
+	return nil
+}
+
+// logoSize is how large a logo is shown: as high as the name, or half as high again
+// where it is a name, unless that makes it too wide for a phone.
+func logoSize(p theme.Picture) (width, height int) {
+	height = 24
+	if p.Wordmark() {
+		height = 36
+	}
+	width = max(1, height*p.Width/max(1, p.Height))
+	if width > 240 {
+		width, height = 240, max(1, 240*p.Height/p.Width)
+	}
+	return width, height
+}
+
 // Written is a letter as it goes out.
 type Written struct {
 	To, Subject string
@@ -118,7 +148,8 @@ type Written struct {
 // writer writes letters.
 type writer struct {
 	config  Config
-	host    string // of the issuer
+	host    string         // of the issuer
+	logo    *theme.Picture // nil: the name stands alone
 	texts   map[string]language.Texts
 	matcher language.Matcher
 	html    *htmltemplate.Template
@@ -133,7 +164,7 @@ func newWriter(c Config) (*writer, error) {
 	if _, ok := all[c.Language]; !ok {
 		return nil, fmt.Errorf("mail: there are no letters in the language %q", c.Language)
 	}
-	w := &writer{config: c, texts: all, matcher: language.NewMatcher(language.Tags())}
+	w := &writer{config: c, texts: all, matcher: language.NewMatcher(language.Tags()), logo: logoOf(c)}
 	if u, err := url.Parse(c.Issuer); err == nil {
 		w.host = u.Host
 	}
@@ -150,7 +181,9 @@ func newWriter(c Config) (*writer, error) {
 // escaped already.
 type sheet struct {
 	Language, Direction, Installation, Subject string
-	Logo                                       htmltemplate.URL // of a scheme that html/template does not know
+	Logo                                       htmltemplate.URL // of a scheme that html/template does not know; empty: there is none
+	LogoWidth, LogoHeight                      int
+	Wordmark                                   bool // the logo has the name in it
 	Text                                       []string
 	Rich                                       []htmltemplate.HTML
 	Code, CodeName                             string
@@ -201,8 +234,12 @@ func (w *writer) lay(l Letter, m language.Texts) (sheet, error) {
 		return s
 	}
 	s := sheet{
-		Language: m.Tag, Direction: m.Direction, Installation: w.config.Name, Logo: "cid:" + logoID,
+		Language: m.Tag, Direction: m.Direction, Installation: w.config.Name,
 		Subject: fill(words.subject), Code: l.Code, Footer: fill("letter.footer"),
+	}
+	if w.logo != nil {
+		s.Logo, s.Wordmark = "cid:"+logoID, w.logo.Wordmark()
+		s.LogoWidth, s.LogoHeight = logoSize(*w.logo)
 	}
 	rich, err := m.Rich(words.text, "installation", w.config.Name, "login", tidy(l.Login), "host", w.host)
 	if err != nil {
@@ -229,7 +266,7 @@ func (w *writer) lay(l Letter, m language.Texts) (sheet, error) {
 		s.Note = fill(words.note)
 	}
 	if l.At != 0 {
-		at, err := m.Date(l.At)
+		at, err := m.Date(l.At, language.Zone(l.Zone))
 		if err != nil {
 			return sheet{}, err
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/theme"
 )
 
 // Errors of this package.
@@ -48,7 +49,8 @@ type Config struct {
 	Roots    *x509.CertPool
 	Box      *Box // takes the letters in place of a server: for development
 
-	Name     string // of the installation
+	Name     string         // of the installation
+	Logo     *theme.Picture // in place of our mark; nil: our mark
 	Issuer   string
 	Language string // of whoever has none; empty: English
 

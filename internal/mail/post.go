@@ -2,9 +2,11 @@ package mail
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	netmail "net/mail"
+	"strings"
 	"sync"
 	"time"
 )
@@ -208,6 +210,9 @@ func (p *Post) Deliver(ctx context.Context, l Letter) error {
 		return fmt.Errorf("%w: %w", errWriting, err)
 	}
 	if p.config.Box != nil {
+		if logo := p.writer.logo; logo != nil { // a browser has no parts of a letter to take it from
+			w.HTML = strings.ReplaceAll(w.HTML, "cid:"+logoID, "data:"+logo.Type+";base64,"+base64.StdEncoding.EncodeToString(logo.Body))
+		}
 		p.config.Box.put(w, l.Link, p.config.Now().Unix())
 		return nil
 	}

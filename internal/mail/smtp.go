@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -121,6 +122,8 @@ func (p *Post) message(w Written) (m *gomail.Msg, foreign bool, err error) {
 	m.SetGenHeader("Content-Language", w.Language)
 	m.SetBodyString(gomail.TypeTextPlain, w.Text)
 	m.AddAlternativeString(gomail.TypeTextHTML, w.HTML)
-	err = m.EmbedReader("logo.png", strings.NewReader(string(mark)), gomail.WithFileContentID(logoID), gomail.WithFileContentType("image/png"))
+	if logo := p.writer.logo; logo != nil {
+		err = m.EmbedReader("logo"+logo.Suffix, bytes.NewReader(logo.Body), gomail.WithFileContentID(logoID), gomail.WithFileContentType(gomail.ContentType(logo.Type)))
+	}
 	return m, !ascii(w.To[:at]), err
 }

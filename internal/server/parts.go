@@ -140,6 +140,7 @@ func (p *Parts) openFederation(outgoing *http.Client) (err error) {
 func (p *Parts) openMail() (*mail.Post, error) {
 	c := p.Config.Mail
 	c.Name, c.Issuer, c.Language, c.Roots = p.Config.Name, p.Config.Issuer, p.Config.Language, p.Config.OutgoingRoots
+	c.Logo = p.Config.Look.Logo
 	c.Logger, c.Now = p.Config.Logger, p.Config.Now
 	c.Lost = func(l mail.Letter, err error) { p.Accounts.LetterLost(context.Background(), l, err) }
 	if p.Config.Mailbox {

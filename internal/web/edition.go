@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"strconv"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/language"
 )
@@ -64,7 +65,7 @@ func (p *pages) funcs(words language.Texts) template.FuncMap {
 	return template.FuncMap{
 		"t":              words.Fill,
 		"rich":           words.Rich,
-		"date":           words.Date,
+		"date":           func(unix int64) (string, error) { return words.Date(unix, time.UTC) },
 		"language":       func() string { return words.Tag },
 		"direction":      func() string { return words.Direction },
 		"languages":      func() []menuItem { return p.menu },

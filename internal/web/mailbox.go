@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/mail"
 )
@@ -47,7 +48,7 @@ func (s *Web) mailbox(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Web) kept(r *http.Request, k mail.Kept) (keptLetter, error) {
-	when, err := s.pages.edition(r).words.Date(k.At)
+	when, err := s.pages.edition(r).words.Date(k.At, time.UTC)
 	return keptLetter{k, when}, err
 }
 

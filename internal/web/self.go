@@ -7,9 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // people have zones, and their server may know of none
 
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/language"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 )
@@ -40,7 +40,7 @@ func (v shell) Status() int {
 
 // shell draws up what stands around a page.
 func (s *Web) shell(r *http.Request, me visitor) shell {
-	v := shell{Me: userOf(me.User), Several: len(me.accounts) > 1, Zone: zoneOf(me.User.Profile.Zoneinfo).String()}
+	v := shell{Me: userOf(me.User), Several: len(me.accounts) > 1, Zone: language.Zone(me.User.Profile.Zoneinfo).String()}
 	for _, p := range []menuLink{
 		{Address: oauth.PathAccount, Text: s.pages.text(r, "account.menu.overview")},
 		{Address: "/account/profile", Text: s.pages.text(r, "account.menu.profile")},
@@ -77,24 +77,12 @@ func (s *Web) moment(r *http.Request, me visitor, unix int64) moment {
 	if unix == 0 {
 		return moment{}
 	}
-	zone := zoneOf(me.User.Profile.Zoneinfo)
+	zone := language.Zone(me.User.Profile.Zoneinfo)
 	text, err := s.pages.edition(r).words.Moment(unix, zone)
 	if err != nil {
 		slog.ErrorContext(r.Context(), "time not told", "error", err)
 	}
 	return moment{text, time.Unix(unix, 0).In(zone).Format(time.RFC3339)}
-}
-
-// zoneOf is the zone of a "zoneinfo" claim, UTC where it says nothing that is known.
-func zoneOf(name string) *time.Location {
-	if name == "" || name == "Local" {
-		return time.UTC
-	}
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		return time.UTC
-	}
-	return zone
 }
 
 // overviewPage is the first page of the account area.
