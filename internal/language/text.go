@@ -8,6 +8,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nicksnyder/go-i18n/v2/i18n"
 	i18ntemplate "github.com/nicksnyder/go-i18n/v2/i18n/template"
@@ -38,8 +39,13 @@ type Texts struct {
 	numbers   *message.Printer
 }
 
-// All reads every language that there is, by its tag.
-func All() (map[string]Texts, error) {
+// All returns every language that there is, by its tag. They are read once, and
+// shared: the map is not to be changed.
+func All() (map[string]Texts, error) { return all() }
+
+var all = sync.OnceValues(readAll)
+
+func readAll() (map[string]Texts, error) {
 	names, err := fs.Glob(files, "languages/*.json")
 	if err != nil {
 		return nil, fmt.Errorf("language: %w", err)

@@ -19,7 +19,16 @@ type wishes struct {
 	asked  []string // "ui_locales" of the application, OpenID Connect Core §3.1.2.1
 	locale *string  // the claim of whoever is signed in; nil: nobody has looked
 
+	chosen choice // of a language, for those above
+
 	sheet string // address of the style sheet of the client that the page is about
+}
+
+// choice is a language, and what it was chosen for.
+type choice struct {
+	asked  []string
+	locale *string
+	tag    string
 }
 
 type wishesKey struct{}
@@ -55,8 +64,18 @@ func newChooser(tags []string, fallback string) chooser {
 
 // of returns the language for who sent r: what they chose on a page, what the
 // application asked for, what their account says, what their browser says, and in
-// the end that of the installation.
+// the end that of the installation. A page has many texts and asks for each: so what
+// was chosen is kept until more is known.
 func (c chooser) of(r *http.Request) string {
+	w := wishesOf(r)
+	if k := w.chosen; k.tag == "" || k.locale != w.locale || !slices.Equal(k.asked, w.asked) {
+		tag := c.choose(r)
+		w.chosen = choice{w.asked, w.locale, tag}
+	}
+	return w.chosen.tag
+}
+
+func (c chooser) choose(r *http.Request) string {
 	if own := c.own(r); slices.Contains(c.Tags, own) {
 		return own
 	}
@@ -80,7 +99,7 @@ func (s *Web) localeOf(r *http.Request) string {
 		s.accounts(r) // notes it; a page is drawn all the same where it cannot be read
 	}
 	if w.locale == nil {
-		return ""
+		w.locale = new(string) // nobody's: a cookie of somebody who is gone is not read again for each text
 	}
 	return *w.locale
 }
