@@ -199,6 +199,11 @@ var accessRows = []accessRow{
 		v.recovered()
 		v.do("a short one", chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
 	}},
+	{"password, or a passkey", "password", "", func(v *visitor) { v.invited() }},
+	{"password, or a passkey, refused", "password", "none", func(v *visitor) {
+		v.invited()
+		v.do("no passkey", js(`const f = document.querySelector(".passkey"); f.elements.answer.value = "{}"; f.constructor.prototype.submit.call(f)`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
 	{"recovered", "done", "", func(v *visitor) {
 		v.recovered()
 		v.do("a new password", chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
@@ -306,6 +311,17 @@ func (v *visitor) recover() {
 	v.h.User(login, secret)
 	v.nobody().visit("/recover")
 	v.do("asking for a letter", chromedp.SendKeys(`#login`, login), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
+}
+
+// invited follows the link of an invitation, in answer to which one may choose a passkey.
+func (v *visitor) invited() {
+	v.t.Helper()
+	v.people++
+	name := fmt.Sprintf("forgetful%d", v.people)
+	if _, err := v.h.Accounts.Invite(v.t.Context(), servertest.Operator, account.NewUser{Login: name, Profile: model.Profile{Email: name + "@example.com"}}); err != nil {
+		v.t.Fatal(err)
+	}
+	v.nobody().do("the link", chromedp.Navigate(v.letter().Link), chromedp.WaitVisible(`.passkey button`))
 }
 
 // recovered has the letter answered.
