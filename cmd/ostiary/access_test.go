@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/storage"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -71,6 +71,32 @@ func TestAccess(t *testing.T) {
 	}
 }
 
+// TestPagesInLanguages shows each page in the languages besides English, narrow in the
+// light theme and wide in the dark one: that it is in the language, that nothing stands out of its box, and
+// that no text has a hole.
+func TestPagesInLanguages(t *testing.T) {
+	v := newVisitor(t)
+	for _, tag := range []string{"uk", "ja"} {
+		v.tongue = tag
+		drawn := map[string]bool{"": true, "mailbox": true} // that is for developers
+		for _, row := range accessRows {
+			if drawn[row.view] || row.wrong != "" {
+				continue
+			}
+			drawn[row.view] = true
+			t.Run(tag+" "+row.view, func(t *testing.T) {
+				v.t, v.browser.t = t, t
+				v.nobody()
+				row.open(v)
+				if got := ask(v.browser, "reading the language", chromedp.Evaluate[string](`document.documentElement.lang`)); got != tag {
+					t.Errorf("the page is in %q", got)
+				}
+				v.fits("page-"+tag+"-"+row.view, narrow[0], narrow[3])
+			})
+		}
+	}
+}
+
 // visitor is a browser on its way through the pages, and those whom it needs.
 type visitor struct {
 	*browser
@@ -81,6 +107,7 @@ type visitor struct {
 	own    model.Client
 	keys   model.Client      // takes passkeys alone
 	state  string            // who is signed in
+	tongue string            // in which the pages are; empty: English
 	mux    *http.ServeMux    // of the site map
 	routes map[string]bool   // of it, that were seen
 	titles map[string]string // of pages, and which
@@ -193,9 +220,15 @@ func (v *visitor) signIn(login, password, then string) {
 func (v *visitor) nobody() *visitor {
 	v.t.Helper()
 	v.do("forgetting", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, t, storage.ClearCookies, storage.ClearCookiesParams{})
+		_, err := cdp.Call(ctx, t, network.ClearBrowserCookies, cdp.Empty{})
 		return chromedp.Void{}, err
 	})
+	if v.tongue != "" {
+		v.do("choosing the language", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+			_, err := cdp.Call(ctx, t, network.SetCookie, network.SetCookieParams{Name: "ostiary_language", Value: v.tongue, URL: v.h.Issuer})
+			return chromedp.Void{}, err
+		})
+	}
 	v.state = "nobody"
 	return v
 }

@@ -88,11 +88,14 @@ var narrow = []look{
 	{"desktop-light", 1280, 860, "light"}, {"desktop-dark", 1280, 860, "dark"},
 }
 
-// fits photographs a page in the narrow looks. Nothing on it stands out of its
+// fits photographs a page in some looks, or in all. Nothing on it stands out of its
 // box, and no text has a hole.
-func (b *browser) fits(name string) {
+func (b *browser) fits(name string, in ...look) {
 	b.t.Helper()
-	for _, l := range narrow {
+	if in == nil {
+		in = narrow
+	}
+	for _, l := range in {
 		b.look(name, l, overflowing)
 	}
 	if text := ask(b, "reading "+name, chromedp.Evaluate[string](`document.body.innerText`)); strings.ContainsAny(text, "{}") {
