@@ -9,6 +9,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/upstream"
 )
 
@@ -128,7 +129,12 @@ func TestLinkByMail(t *testing.T) {
 		{"not confirmed here: whoever typed it into a form does not get them", person("s1", "grace@example.org"), func(h house, _ *model.UpstreamSettings) {
 			h.unconfirmed("grace", "grace@example.org")
 		}, Newcomer, ""},
-		{"several have it", person("s1", "ada@example.org"), func(h house, _ *model.UpstreamSettings) { h.user("ada2", "ada@example.org") }, 0, NoAccount},
+		{"several have it", person("s1", "ada@example.org"), func(h house, _ *model.UpstreamSettings) {
+			// As they could when nobody looked who else has it.
+			u := h.unconfirmed("ada2", "ada@example.org")
+			u.Profile.EmailVerified = true
+			h.ok(h.Store.Upkeep(h.ctx(), func(tx *store.Tx) error { return tx.UpdateUser(u) }))
+		}, 0, NoAccount},
 		{"an administrator", person("s1", "root@example.org"), func(h house, _ *model.UpstreamSettings) {
 			u, yes := h.user("root", "root@example.org"), true
 			_, err := h.Accounts.Update(h.ctx(), operator, u.ID, account.Change{Admin: &yes})
