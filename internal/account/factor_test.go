@@ -198,7 +198,7 @@ func TestRecoveryCodes(t *testing.T) {
 	})
 }
 
-// Ten thousand guesses get nowhere, whether one after the other or at once.
+// TestGuesses: P8: ten thousand guesses get nowhere, whether one after the other or at once.
 func TestGuesses(t *testing.T) {
 	h := open(t, storetest.SQLite(t))
 	u := h.user("ada")
@@ -232,7 +232,7 @@ func TestGuesses(t *testing.T) {
 	}
 }
 
-// One person's second factor is of no use under what another one has begun.
+// TestFactorOfSomebodyElse: P8: one person's second factor is of no use under what another one has begun.
 func TestFactorOfSomebodyElse(t *testing.T) {
 	each(t, func(h house) {
 		ada, bob := h.user("ada"), h.user("bob")
@@ -363,7 +363,7 @@ func TestSecondFactorPolicies(t *testing.T) {
 	})
 }
 
-// Strangers who guess hold nobody up in a browser that is known, and a planted
+// TestThrottleDevice: P13: strangers who guess hold nobody up in a browser that is known, and a planted
 // cookie makes none known.
 func TestThrottleDevice(t *testing.T) {
 	each(t, func(h house) {

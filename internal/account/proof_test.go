@@ -127,7 +127,7 @@ func TestThrottle(t *testing.T) {
 	})
 }
 
-// Many networks together cannot guess on, and cannot lock out who is known.
+// TestThrottleEverywhere: P13: many networks together cannot guess on, and cannot lock out who is known.
 func TestThrottleEverywhere(t *testing.T) {
 	each(t, func(h house) {
 		user := h.user("ada")

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 )
 
+// TestLogin: P11: a login, an address among them, means one thing.
 func TestLogin(t *testing.T) {
 	for _, row := range []struct{ name, in, want string }{
 		{"plain", "ada", "ada"},

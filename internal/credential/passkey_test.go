@@ -206,6 +206,7 @@ func TestPasskeyEnrolRefused(t *testing.T) {
 	}
 }
 
+// TestPasskeyAnswerRefused: P9.
 func TestPasskeyAnswerRefused(t *testing.T) {
 	p := newPasskeys(t)
 	first := func(credential.Holder) ([]byte, credential.Ceremony, error) { return p.First() }

@@ -404,10 +404,9 @@ func TestAttackRows(t *testing.T) {
 }
 
 // attackRows are the rows that concern the server as it is: those of device codes,
-// pushed requests, token exchange, proof of possession, upstream providers, second
-// factors and passkeys come with these.
+// pushed requests, token exchange and proof of possession come with these.
 var attackRows = `
 J5 J9 J30 J44
-O1 O2 O3 O4 O5 O6 O7 O8 O9 O10 O11 O12 O13 O14 O15 O16 O17 O18 O19 O20 O21 O22 O23 O24 O25 O26 O28 O29 O30 O32 O33 O34 O35
+O1 O2 O3 O4 O5 O6 O7 O8 O9 O10 O11 O12 O13 O14 O15 O16 O17 O18 O19 O20 O21 O22 O23 O24 O25 O26 O27 O28 O29 O30 O32 O33 O34 O35
 T1 T2 T3 T4 T5 T6 T7 T8 T9 T18 T19 T20 T21 T22 T23 T24 T25 T26 T27 T28
-P1 P2 P3 P4 P5 P14 P15 P20 P21 P22`
+P1 P2 P3 P4 P5 P7 P8 P9 P10 P11 P12 P13 P14 P15 P20 P21 P22`

@@ -257,7 +257,7 @@ func TestNothingSecretAtRest(t *testing.T) {
 	}
 }
 
-// TestLockedAccount: an account that is locked is out at once, everywhere.
+// TestLockedAccount: P12: an account that is locked is out at once, everywhere.
 func TestLockedAccount(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		u := h.User("olena", "correct horse battery")

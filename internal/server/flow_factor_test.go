@@ -50,7 +50,7 @@ func withApp(t *testing.T, h *servertest.House, id model.UserID) (secret string,
 	return secret, codes
 }
 
-// No way around: with the password alone every page leads to the second factor.
+// TestFlowSecondFactor: P8: no way around: with the password alone every page leads to the second factor.
 func TestFlowSecondFactor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		u := h.User("olena", password)

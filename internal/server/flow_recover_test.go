@@ -46,7 +46,7 @@ func actions(t *testing.T, h *servertest.House, user model.UserID) string {
 	return strings.Join(list, " ")
 }
 
-// TestRecovery: somebody who has forgotten their password chooses a new one by a
+// TestRecovery: P7: somebody who has forgotten their password chooses a new one by a
 // letter, in the browser that asked; everything of theirs ends, and nothing begins.
 func TestRecovery(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
@@ -184,7 +184,7 @@ func TestRecoveryElsewhere(t *testing.T) {
 	}, servertest.Mailbox)
 }
 
-// TestRecoveryIsGuessed: five wrong codes, and none is good.
+// TestRecoveryIsGuessed: P7: five wrong codes, and none is good.
 func TestRecoveryIsGuessed(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		h.User("olena", password)

@@ -164,7 +164,7 @@ func TestSecretRotation(t *testing.T) {
 	}
 }
 
-// TestDisabledClient: a client that is revoked stops working within a second,
+// TestDisabledClient: P12: a client that is revoked stops working within a second,
 // its tokens included, and whoever did it need not be this server.
 func TestDisabledClient(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
