@@ -120,6 +120,21 @@ func (s *Web) waiting(r *http.Request) (oauth.Authorization, error) {
 	return z, err
 }
 
+// answered is waiting for what the form of a page sends, unless that is to cancel.
+func (s *Web) answered(w http.ResponseWriter, r *http.Request) (z oauth.Authorization, f url.Values, here bool, err error) {
+	if z, err = s.waiting(r); err != nil {
+		return z, nil, false, err
+	}
+	if f, err = pageForm(r); err != nil {
+		return z, nil, false, err
+	}
+	if f.Get("decision") == "cancel" {
+		s.send(w, r, z.Cancel())
+		return z, f, false, nil
+	}
+	return z, f, true, nil
+}
+
 // at finds the request that a page belongs to, if one of the page's steps is its
 // next one. Otherwise it sends the browser to the dispatcher and reports false.
 func (s *Web) at(w http.ResponseWriter, r *http.Request, steps ...oauth.Step) (v visit, here bool, err error) {

@@ -35,17 +35,9 @@ func (s *Web) create(w http.ResponseWriter, r *http.Request) error {
 	if !s.Authority.SignUp {
 		return s.notFound(w, r)
 	}
-	z, err := s.waiting(r)
-	if err != nil {
+	z, f, here, err := s.answered(w, r)
+	if err != nil || !here {
 		return err
-	}
-	f, err := pageForm(r)
-	if err != nil {
-		return err
-	}
-	if f.Get("decision") == "cancel" {
-		s.send(w, r, z.Cancel())
-		return nil
 	}
 	t := s.attempt(r)
 	if s.Accounts.AppliesByMail(f.Get("login")) {

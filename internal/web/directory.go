@@ -55,17 +55,9 @@ func (s *Web) directoryPage(r *http.Request, z oauth.Authorization) (directoryPa
 
 // directory proves by a directory's password who somebody is.
 func (s *Web) directory(w http.ResponseWriter, r *http.Request) error {
-	z, err := s.waiting(r)
-	if err != nil {
+	z, _, here, err := s.answered(w, r)
+	if err != nil || !here {
 		return err
-	}
-	f, err := pageForm(r)
-	if err != nil {
-		return err
-	}
-	if f.Get("decision") == "cancel" {
-		s.send(w, r, z.Cancel())
-		return nil
 	}
 	if !s.Accounts.Takes(model.MethodUpstream, z.Client.SignInMethods) {
 		return s.notFound(w, r)

@@ -101,17 +101,9 @@ func expected(v visit) string {
 
 // login proves who the person is.
 func (s *Web) login(w http.ResponseWriter, r *http.Request) error {
-	z, err := s.waiting(r)
-	if err != nil {
+	z, f, here, err := s.answered(w, r)
+	if err != nil || !here {
 		return err
-	}
-	f, err := pageForm(r)
-	if err != nil {
-		return err
-	}
-	if f.Get("decision") == "cancel" {
-		s.send(w, r, z.Cancel())
-		return nil
 	}
 	if f.Get("password") == "" {
 		if sent, err := s.toRealm(w, r, z); sent || err != nil {
