@@ -131,17 +131,17 @@ func (sh shell) carryOut(ctx context.Context, a admin, p applying) error {
 		done := []appliedClient{}
 		for _, c := range plan {
 			from, to := differences(c)
-			done = append(done, appliedClient{ID: c.ID, Change: verb(c), From: from, To: to, Secret: secrets[c.ID].Reveal()})
+			done = append(done, appliedClient{ID: c.ID, Change: verb(c.Before, c.After), From: from, To: to, Secret: secrets[c.ID].Reveal()})
 		}
 		for _, c := range p.transmitters {
-			one := appliedClient{Transmitter: c.ID, Change: transmitterVerb(c)}
+			one := appliedClient{Transmitter: c.ID, Change: verb(c.Before, c.After)}
 			if !dry && pushedAnew(c) {
 				one.Secret = c.Secret.Reveal()
 			}
 			done = append(done, one)
 		}
 		for _, c := range p.upstreams {
-			done = append(done, appliedClient{Upstream: c.ID, Change: upstreamVerb(c)})
+			done = append(done, appliedClient{Upstream: c.ID, Change: verb(c.Before, c.After)})
 		}
 		return sh.printJSON(done)
 	}
@@ -173,14 +173,25 @@ func (sh shell) tellSecrets(secrets map[model.ClientID]model.Secret, transmitter
 	return nil
 }
 
-func verb(c registration.Change) string {
+// verb names what a change of something does.
+func verb[T any](before, after *T) string {
 	switch {
-	case c.Before == nil:
+	case before == nil:
 		return "create"
-	case c.After == nil:
+	case after == nil:
 		return "delete"
 	}
 	return "update"
+}
+
+// showChange prints the first line about a change, as verb names it, and those of the
+// settings that differ.
+func (sh shell) showChange(verb, what string, differences [][3]string) {
+	mark := map[string]string{"create": "+", "update": "~", "delete": "-"}[verb]
+	fmt.Fprintf(sh.stdout, "%s %s\n", sh.bold(mark), sh.bold(printable(what)))
+	for _, d := range differences {
+		fmt.Fprintf(sh.stdout, "    %s  %s -> %s\n", d[0], printable(d[1]), printable(d[2]))
+	}
 }
 
 // differences lists the settings in which a client changes, by their registered
@@ -227,15 +238,11 @@ func shownSettings(c registration.Change) []shownSetting {
 func (sh shell) showPlan(plan []registration.Change) {
 	count := map[string]int{}
 	for _, c := range plan {
-		count[verb(c)]++
-		switch verb(c) {
-		case "create":
-			fmt.Fprintf(sh.stdout, "%s %s\n", sh.bold("+"), sh.bold(printable(string(c.ID))))
-		case "delete":
-			fmt.Fprintf(sh.stdout, "%s %s\n", sh.bold("-"), sh.bold(printable(string(c.ID))))
+		done := verb(c.Before, c.After)
+		count[done]++
+		sh.showChange(done, string(c.ID), nil)
+		if c.After == nil {
 			continue
-		default:
-			fmt.Fprintf(sh.stdout, "%s %s\n", sh.bold("~"), sh.bold(printable(string(c.ID))))
 		}
 		width := 0
 		for _, s := range shownSettings(c) {

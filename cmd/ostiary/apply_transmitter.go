@@ -64,27 +64,14 @@ func pushedAnew(c signal.TransmitterChange) bool {
 	return c.After != nil && !c.After.Polled() && c.Secret != ""
 }
 
-func transmitterVerb(c signal.TransmitterChange) string {
-	switch {
-	case c.Before == nil:
-		return "create"
-	case c.After == nil:
-		return "delete"
-	}
-	return "update"
-}
-
 // showTransmitters prints what will change of the transmitters.
 func (sh shell) showTransmitters(plan []signal.TransmitterChange) {
 	for _, c := range plan {
-		mark := map[string]string{"create": "+", "update": "~", "delete": "-"}[transmitterVerb(c)]
-		fmt.Fprintf(sh.stdout, "%s %s\n", sh.bold(mark), sh.bold("transmitter "+printable(string(c.ID))))
 		if c.Before == nil || c.After == nil {
+			sh.showChange(verb(c.Before, c.After), "transmitter "+string(c.ID), nil)
 			continue
 		}
-		for _, d := range transmitterDifferences(*c.Before, *c.After) {
-			fmt.Fprintf(sh.stdout, "    %s  %s -> %s\n", d[0], printable(d[1]), printable(d[2]))
-		}
+		sh.showChange("update", "transmitter "+string(c.ID), transmitterDifferences(*c.Before, *c.After))
 		if c.Secret != "" && c.After.Polled() {
 			fmt.Fprintln(sh.stdout, "    secret_file  another secret")
 		}

@@ -55,27 +55,14 @@ func (sh shell) planUpstreams(ctx context.Context, a admin, path string, raw []j
 	return plan, err
 }
 
-func upstreamVerb(c federation.Change) string {
-	switch {
-	case c.Before == nil:
-		return "create"
-	case c.After == nil:
-		return "delete"
-	}
-	return "update"
-}
-
 // showUpstreams prints what will change of the identity providers.
 func (sh shell) showUpstreams(plan []federation.Change) {
 	for _, c := range plan {
-		mark := map[string]string{"create": "+", "update": "~", "delete": "-"}[upstreamVerb(c)]
-		fmt.Fprintf(sh.stdout, "%s %s\n", sh.bold(mark), sh.bold("upstream "+printable(string(c.ID))))
 		if c.Before == nil || c.After == nil {
+			sh.showChange(verb(c.Before, c.After), "upstream "+string(c.ID), nil)
 			continue
 		}
-		for _, d := range upstreamDifferences(*c.Before, *c.After) {
-			fmt.Fprintf(sh.stdout, "    %s  %s -> %s\n", d[0], printable(d[1]), printable(d[2]))
-		}
+		sh.showChange("update", "upstream "+string(c.ID), upstreamDifferences(*c.Before, *c.After))
 		if c.Before.Sealed != c.After.Sealed {
 			fmt.Fprintln(sh.stdout, "    secret_files  other secrets")
 		}
