@@ -291,7 +291,13 @@ func (b *browser) screenshot(name string, l look) {
 func (b *browser) look(name string, l look, measure string) {
 	b.t.Helper()
 	b.do("looking at "+name, chromedp.EmulateViewport(l.width, l.height), features("prefers-color-scheme", l.scheme, "prefers-reduced-motion", "reduce"))
-	if fault := ask(b, "measuring "+name, chromedp.Evaluate[string](measure)); fault != "" {
+	// A script hears of the new size with the next frame, and may move something then.
+	fault := ask(b, "measuring "+name, chromedp.Evaluate[string](measure))
+	for settled := time.Now().Add(2 * time.Second); fault != "" && time.Now().Before(settled); {
+		time.Sleep(20 * time.Millisecond)
+		fault = ask(b, "measuring "+name, chromedp.Evaluate[string](measure))
+	}
+	if fault != "" {
 		b.t.Errorf("%s at %d pixels: %s", name, l.width, fault)
 	}
 	b.photograph(name + "-" + l.name)
