@@ -42,6 +42,9 @@ func (sh shell) demo() *cli.Command {
 	}
 }
 
+// bySystem says in the audit log who has furnished the demo.
+var bySystem = model.Actor{Kind: model.ActorSystem}
+
 // demo is what runs together.
 type demo struct {
 	server *server.Server
@@ -53,12 +56,11 @@ type demo struct {
 // room is one address of the demo, and who answers there.
 type room struct {
 	name string // of its port in what is kept, and of its address for programs
-	host string
-	what string // for people; empty: not listed
+	host string // a name for this machine: cookies do not know ports, and some are to be a house of their own
+	what string // for people
 	note string
 
 	listener net.Listener
-	url      string
 	handler  http.Handler                    // of a sample; the server has its own
 	run      func(ctx context.Context) error // beside it, until ctx is done
 	stop     func()                          // before it shuts down
@@ -129,9 +131,7 @@ func (d *demo) listen(ctx context.Context, port int) (err error) {
 		if err != nil {
 			return err
 		}
-		number := r.listener.Addr().(*net.TCPAddr).Port
-		r.url = fmt.Sprintf("http://%s:%d", r.host, number)
-		d.kept.Ports[r.name] = number
+		d.kept.Ports[r.name] = r.port()
 	}
 	return nil
 }
@@ -154,7 +154,14 @@ func (d *demo) room(name string) *room {
 	panic("the demo has no room " + name)
 }
 
-func (d *demo) url(name string) string { return d.room(name).url }
+func (d *demo) url(name string) string { return d.room(name).url() }
+
+func (r *room) port() int { return r.listener.Addr().(*net.TCPAddr).Port }
+
+// at is the room's address under a name for this machine.
+func (r *room) at(host string) string { return fmt.Sprintf("http://%s:%d", host, r.port()) }
+
+func (r *room) url() string { return r.at(r.host) }
 
 // furnish makes the server, its users, and the samples that are its clients.
 func (d *demo) furnish(ctx context.Context, folder string) (err error) {
@@ -164,13 +171,12 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 	if err != nil {
 		return err
 	}
-	by := model.Actor{Kind: model.ActorSystem}
 	if !d.kept.furnished {
 		var all sync.WaitGroup // a password takes its time, on purpose
 		failed := make([]error, len(demoUsers))
 		for i, u := range demoUsers {
 			u.Password = demoPassword
-			all.Go(func() { _, failed[i] = d.server.Accounts.Create(ctx, by, u) })
+			all.Go(func() { _, failed[i] = d.server.Accounts.Create(ctx, bySystem, u) })
 		}
 		all.Wait()
 		if err := errors.Join(failed...); err != nil {

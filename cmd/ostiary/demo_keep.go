@@ -20,8 +20,8 @@ const keptFile = "demo.json"
 // when all of it is true.
 type kept struct {
 	Ports   map[string]int    `json:"ports"`
-	Secrets map[string]string `json:"client_secrets"` // by ID
-	Seed    []byte            `json:"seed"`           // of the keys with which samples seal cookies
+	Secrets map[string]string `json:"secrets"` // by the ID of their client
+	Seed    []byte            `json:"seed"`    // of the keys with which samples seal cookies
 
 	furnished bool // it was read
 }
@@ -74,6 +74,14 @@ func (k kept) write(folder string) error {
 		return fmt.Errorf("cannot keep what the next start needs: %w: choose another folder with --keep", err)
 	}
 	return os.Rename(path+".new", path)
+}
+
+// secret returns one that the demo makes up itself, the same at each start.
+func (k kept) secret(name string) string {
+	if k.Secrets[name] == "" {
+		k.Secrets[name] = rand.Text()
+	}
+	return k.Secrets[name]
 }
 
 // key returns the key of a sample for one purpose, the same at each start.

@@ -5,8 +5,10 @@ import (
 
 	"github.com/ostiary/ostiary/examples/restapi"
 	"github.com/ostiary/ostiary/examples/shop"
+	"github.com/ostiary/ostiary/examples/sso"
 	"github.com/ostiary/ostiary/examples/tour"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/resource"
 )
 
 // demoRooms are all addresses, in the order of their ports. The server comes first.
@@ -17,18 +19,24 @@ func demoRooms() []*room {
 		{name: "shop", host: "localhost", what: "The shop", note: "a cart in a signed token"},
 		{name: "api", host: "localhost", what: "Its API", note: "what the access token is for"},
 		{name: "notes", host: "localhost", what: "Notes", note: "a REST API with a login of its own"},
+		{name: "app1", host: "app1.localhost", what: "Almanac", note: "one of two applications with one sign-in"},
+		{name: "api1", host: "localhost", what: "Its API", note: "for the Almanac alone"},
+		{name: "app2", host: "app2.localhost", what: "Ledger", note: "the other one"},
+		{name: "api2", host: "localhost", what: "Its API", note: "for the Ledger alone"},
+		{name: "harbour", host: "127.0.0.1", what: "Harbour", note: "stands in for somebody else's OpenID Provider"},
+		{name: "workbench", host: "127.0.0.1", what: "Workbench", note: "stands in for somebody else's OAuth 2.0 server"},
 	}
 }
 
 // demoListing is the order in which people read of them.
-var demoListing = []string{"tour", "server", "mailbox", "debugger", "shop", "api", "notes"}
+var demoListing = []string{"tour", "server", "mailbox", "debugger", "shop", "api", "notes", "app1", "api1", "app2", "api2", "harbour", "workbench"}
 
 // register makes a client that is not there yet, and returns its secret.
 func (d *demo) register(ctx context.Context, id model.ClientID, settings model.ClientSettings) (string, error) {
 	if secret, ok := d.kept.Secrets[string(id)]; ok {
 		return secret, nil
 	}
-	_, secret, err := d.server.Registrar.CreateClient(ctx, model.Actor{Kind: model.ActorSystem}, settings, id)
+	_, secret, err := d.server.Registrar.CreateClient(ctx, bySystem, settings, id)
 	if err != nil {
 		return "", err
 	}
@@ -36,9 +44,21 @@ func (d *demo) register(ctx context.Context, id model.ClientID, settings model.C
 	return secret.Reveal(), nil
 }
 
+// feed lets an API know what was revoked: it is a client of its own, told of what
+// concerns its audience alone.
+func (d *demo) feed(ctx context.Context, id model.ClientID, name, audience string) (*resource.Feed, error) {
+	secret, err := d.register(ctx, id, model.ClientSettings{
+		Name: name, GrantTypes: []string{model.GrantClientCredentials}, Scopes: []string{"ostiary:feed"}, Resources: []string{audience},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resource.NewFeed(resource.FeedConfig{Issuer: d.url("server"), ClientID: string(id), ClientSecret: secret, Logger: d.logger})
+}
+
 // furnishSamples registers the samples and makes them.
 func (d *demo) furnishSamples(ctx context.Context) error {
-	for _, furnish := range []func(context.Context) error{d.furnishShop, d.furnishNotes, d.furnishTour} {
+	for _, furnish := range []func(context.Context) error{d.furnishShop, d.furnishNotes, d.furnishSSO, d.furnishTour} {
 		if err := furnish(ctx); err != nil {
 			return err
 		}
@@ -118,7 +138,10 @@ func (d *demo) furnishTour(ctx context.Context) error {
 	c := tour.Config{
 		Issuer: d.url("server"), ClientID: "tour", ClientSecret: secret, BaseURL: here, OperatorID: "operator", OperatorSecret: operator,
 		NotesURL: d.url("notes"), Logger: d.logger,
-		Applications: []tour.Application{{ID: "shop", Name: "The shop", URL: d.url("shop")}},
+		Applications: []tour.Application{
+			{ID: string(sso.Almanac), Name: "Almanac", URL: d.url("app1")}, {ID: string(sso.Ledger), Name: "Ledger", URL: d.url("app2")},
+			{ID: "shop", Name: "The shop", URL: d.url("shop")},
+		},
 	}
 	for _, p := range d.people() {
 		c.People = append(c.People, tour.Person{Login: p.Login, Password: p.Password, Name: p.name, Note: p.note()})

@@ -20,7 +20,7 @@ func (d *demo) places() []place {
 		"debugger": {"debugger", "Its debugger", d.url("server") + debugger.Path, "tokens, taken apart"},
 	}
 	for _, r := range d.rooms {
-		all[r.name] = place{r.name, r.what, r.url, r.note}
+		all[r.name] = place{r.name, r.what, r.url(), r.note}
 	}
 	var list []place
 	for _, name := range demoListing {
