@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/examples/shop"
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
@@ -50,6 +51,7 @@ type demo struct {
 	listeners                   map[string]net.Listener
 	serverURL, shopURL, shopAPI string
 	shopHandler, shopAPIHandler http.Handler
+	follow                      func(context.Context) error // the revocation feed, for the API
 }
 
 func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
@@ -114,8 +116,17 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 		Name: "The Gatehouse", URI: d.shopURL,
 		RedirectURIs: []string{d.shopURL + "/callback"}, PostLogoutRedirectURIs: []string{d.shopURL + "/"},
 		BackchannelURI: d.shopURL + "/signed-out-elsewhere", BackchannelSession: true,
-		Scopes: shop.Scopes, Audiences: []string{d.shopAPI},
+		GrantTypes:    []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantImplicit},
+		ResponseTypes: []string{client.ResponseCode, client.ResponseTokens},
+		Scopes:        shop.Scopes, Audiences: []string{d.shopAPI},
 	}, "shop")
+	if err != nil {
+		return err
+	}
+	follower, followerSecret, err := d.server.Registrar.CreateClient(ctx, by, model.ClientSettings{
+		Name: "The Gatehouse, orders", GrantTypes: []string{model.GrantClientCredentials},
+		Scopes: []string{"ostiary:feed"}, Resources: []string{d.shopAPI},
+	}, "shop-api")
 	if err != nil {
 		return err
 	}
@@ -126,11 +137,14 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 	if err != nil {
 		return err
 	}
-	back, err := shop.NewAPI(shop.APIConfig{Issuer: d.serverURL, Audience: d.shopAPI, URL: d.shopAPI, Logger: d.logger})
+	back, err := shop.NewAPI(shop.APIConfig{
+		Issuer: d.serverURL, Audience: d.shopAPI, URL: d.shopAPI,
+		ClientID: string(follower.ID), ClientSecret: followerSecret.Reveal(), Logger: d.logger,
+	})
 	if err != nil {
 		return err
 	}
-	d.shopHandler, d.shopAPIHandler = front.Handler(), back.Handler()
+	d.shopHandler, d.shopAPIHandler, d.follow = front.Handler(), back.Handler(), back.Run
 	return nil
 }
 
@@ -174,8 +188,9 @@ func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var all sync.WaitGroup
-	ended := make(chan error, 3)
+	ended := make(chan error, 4)
 	all.Go(func() { ended <- d.server.Run(ctx); cancel() })
+	all.Go(func() { ended <- d.follow(ctx); cancel() })
 	for name, handler := range map[string]http.Handler{"shop-port": d.shopHandler, "api-port": d.shopAPIHandler} {
 		all.Go(func() { ended <- serveSample(ctx, d.listeners[name], handler); cancel() })
 	}
