@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 
+	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/examples/restapi"
 	"github.com/ostiary/ostiary/examples/shop"
 	"github.com/ostiary/ostiary/examples/sso"
 	"github.com/ostiary/ostiary/examples/tour"
 	"github.com/ostiary/ostiary/internal/model"
-	"github.com/ostiary/ostiary/resource"
 )
 
 // demoRooms are all addresses, in the order of their ports. The server comes first.
@@ -44,16 +44,12 @@ func (d *demo) register(ctx context.Context, id model.ClientID, settings model.C
 	return secret.Reveal(), nil
 }
 
-// feed lets an API know what was revoked: it is a client of its own, told of what
-// concerns its audience alone.
-func (d *demo) feed(ctx context.Context, id model.ClientID, name, audience string) (*resource.Feed, error) {
-	secret, err := d.register(ctx, id, model.ClientSettings{
-		Name: name, GrantTypes: []string{model.GrantClientCredentials}, Scopes: []string{"ostiary:feed"}, Resources: []string{audience},
+// follower registers an API as a client of its own, which is told what was revoked
+// of what is for it, and returns its secret.
+func (d *demo) follower(ctx context.Context, id model.ClientID, name, api string) (string, error) {
+	return d.register(ctx, id, model.ClientSettings{
+		Name: name, GrantTypes: []string{model.GrantClientCredentials}, Scopes: []string{"ostiary:feed"}, Resources: []string{api},
 	})
-	if err != nil {
-		return nil, err
-	}
-	return resource.NewFeed(resource.FeedConfig{Issuer: d.url("server"), ClientID: string(id), ClientSecret: secret, Logger: d.logger})
 }
 
 // furnishSamples registers the samples and makes them.
@@ -72,8 +68,14 @@ func (d *demo) furnishShop(ctx context.Context) error {
 		Name: "The Gatehouse", URI: here,
 		RedirectURIs: []string{here + "/callback"}, PostLogoutRedirectURIs: []string{here + "/"},
 		BackchannelURI: here + "/signed-out-elsewhere", BackchannelSession: true,
-		Scopes: shop.Scopes, Audiences: []string{api},
+		GrantTypes:    []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantImplicit},
+		ResponseTypes: []string{client.ResponseCode, client.ResponseTokens},
+		Scopes:        shop.Scopes, Audiences: []string{api},
 	})
+	if err != nil {
+		return err
+	}
+	follower, err := d.follower(ctx, "shop-api", "The Gatehouse, orders", api)
 	if err != nil {
 		return err
 	}
@@ -88,11 +90,13 @@ func (d *demo) furnishShop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	back, err := shop.NewAPI(shop.APIConfig{Issuer: d.url("server"), Audience: api, URL: api, Logger: d.logger})
+	back, err := shop.NewAPI(shop.APIConfig{
+		Issuer: d.url("server"), Audience: api, URL: api, ClientID: "shop-api", ClientSecret: follower, Logger: d.logger,
+	})
 	if err != nil {
 		return err
 	}
-	d.room("shop").handler, d.room("api").handler = front.Handler(), back.Handler()
+	d.room("shop").handler, d.room("api").handler, d.room("api").run = front.Handler(), back.Handler(), back.Run
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/examples/sso"
 	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/resource"
 )
 
 // The people of the two stand-ins. Bob has an account here with the address that his
@@ -92,7 +93,11 @@ func (d *demo) furnishApp(ctx context.Context, a demoApp) error {
 	if err != nil {
 		return err
 	}
-	feed, err := d.feed(ctx, model.ClientID(id+"-api"), sso.ClientName(a.trade)+", its API", api)
+	follower, err := d.follower(ctx, model.ClientID(id+"-api"), sso.ClientName(a.trade)+", its API", api)
+	if err != nil {
+		return err
+	}
+	feed, err := resource.NewFeed(resource.FeedConfig{Issuer: d.url("server"), ClientID: id + "-api", ClientSecret: follower, Logger: d.logger})
 	if err != nil {
 		return err
 	}
