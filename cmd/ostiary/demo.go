@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/examples/shop"
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
@@ -117,7 +116,7 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 		RedirectURIs: []string{d.shopURL + "/callback"}, PostLogoutRedirectURIs: []string{d.shopURL + "/"},
 		BackchannelURI: d.shopURL + "/signed-out-elsewhere", BackchannelSession: true,
 		GrantTypes:    []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantImplicit},
-		ResponseTypes: []string{client.ResponseCode, client.ResponseTokens},
+		ResponseTypes: shop.ResponseTypes,
 		Scopes:        shop.Scopes, Audiences: []string{d.shopAPI},
 	}, "shop")
 	if err != nil {
