@@ -14,6 +14,8 @@ import (
 // TestLoad measures next to nothing: that every operation works, on one node and on
 // two, without one error, and that there is something to print and to draw.
 func TestLoad(t *testing.T) {
+	t.Setenv("OSTIARY_PASSWORD_MEMORY", "8192") // what a password costs is not the question
+	t.Setenv("OSTIARY_PASSWORD_PASSES", "1")
 	binary, err := house.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
