@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,6 +59,9 @@ var documents = []document{
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},
 	{path: "docs/coming-from.md"},
+	{path: "docs/jwt-or-session.md"},
+	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
+	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
 }
 
 // shopClient is the registration that the page of the sample shop describes.
@@ -76,6 +80,8 @@ var notRun = map[string]string{
 	"adfs":      "is typed into AD FS",
 	"js":        "needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
 	"caddyfile": "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
+	"auth0":     "asks a tenant at Auth0",
+	"keycloak":  "is run where Keycloak is",
 	"nginx":     "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
 }
 
@@ -95,6 +101,13 @@ func substitutions(t *testing.T, s *session, d document) []substitution {
 			host, port, _ := strings.Cut(m, ":")
 			return host + ":" + s.ports[port]
 		}},
+		// The house from which people move: another server of ours.
+		{regexp.MustCompile(`--set issuer=` + oldHouse), func(m string) string { return m + " --set allow_internal=true" }},
+		{regexp.MustCompile(oldHouse), func(m string) string {
+			u, _ := url.Parse(m) // of this very pattern: it can be
+			return "http://localhost:" + s.ports["8082"] + strings.TrimSuffix(u.Path, "/")
+		}},
+		{regexp.MustCompile(`\w+_MadeUpSecretOf(?:Auth0|Keycloak)\b`), fixed("$OLD_SECRET")},
 		// Folders of the system: the same below a temporary one.
 		{regexp.MustCompile(`(?m)(?:^|[\s='"])/(?:etc|var|usr/local)/`), func(m string) string {
 			i := strings.Index(m, "/")

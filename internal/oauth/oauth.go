@@ -70,6 +70,7 @@ type Authority struct {
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
 	crowd      crowd
+	lengths    lengths
 }
 
 // New checks the configuration and returns an Authority.
