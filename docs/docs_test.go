@@ -44,6 +44,7 @@ var documents = []document{
 	{path: "docs/out-at-once.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/sign-in-without-redirect.md"},
+	{path: "docs/machine-to-machine.md"},
 	{path: "docs/register-applications.md"},
 	{path: "docs/sign-out.md", after: signOut},
 	{path: "docs/revocation-feed.md"},
@@ -277,7 +278,7 @@ func checkPrograms(t *testing.T, path string, all []block) {
 		if b.kind() != "program" {
 			continue
 		}
-		if i+1 == len(all) || all[i+1].kind() != "sh" || !strings.HasPrefix(all[i+1].text, "go run .") {
+		if i+1 == len(all) || all[i+1].kind() != "sh" || !strings.HasPrefix(all[i+1].text, "go run .") && !strings.HasPrefix(all[i+1].text, "go build &&") {
 			t.Errorf("%s:%d: the next block does not run this program", path, b.line)
 		}
 	}
