@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -48,8 +49,9 @@ type demo struct {
 	server                      *server.Server
 	logger                      *slog.Logger
 	listeners                   map[string]net.Listener
+	samples                     map[string]http.Handler // by the name of their listener
 	serverURL, shopURL, shopAPI string
-	shopHandler, shopAPIHandler http.Handler
+	elsewhereSecret             string // of the server at the stand-ins
 }
 
 func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
@@ -67,9 +69,14 @@ func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
 	if c.Bool("verbose") {
 		level = "info"
 	}
-	d := &demo{logger: sh.logger(settings{LogLevel: level, LogFormat: "text"}), listeners: map[string]net.Listener{}}
+	d := &demo{logger: sh.logger(settings{LogLevel: level, LogFormat: "text"}), listeners: map[string]net.Listener{}, samples: map[string]http.Handler{}, elsewhereSecret: rand.Text()}
 	for _, name := range []string{"port", "shop-port", "api-port"} {
 		if d.listeners[name], err = listenLocal(ctx, name, c.Int(name)); err != nil {
+			return errors.Join(err, d.close())
+		}
+	}
+	for _, name := range ssoListeners {
+		if d.listeners[name], err = listenLocal(ctx, name, 0); err != nil {
 			return errors.Join(err, d.close())
 		}
 	}
@@ -130,8 +137,8 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 	if err != nil {
 		return err
 	}
-	d.shopHandler, d.shopAPIHandler = front.Handler(), back.Handler()
-	return nil
+	d.samples["shop-port"], d.samples["api-port"] = front.Handler(), back.Handler()
+	return d.furnishSSO(ctx, by)
 }
 
 // announce prints where everything is, once it can be visited.
@@ -152,10 +159,14 @@ func (sh shell) announce(c *cli.Command, d *demo) error {
 		rows = append(rows, []string{u.Login, demoPassword, note})
 	}
 	if c.Bool("json") {
-		return sh.printJSON(map[string]any{"server": d.serverURL, "shop": d.shopURL, "api": d.shopAPI, "mailbox": d.serverURL + "/mailbox", "users": people})
+		return sh.printJSON(map[string]any{"server": d.serverURL, "shop": d.shopURL, "api": d.shopAPI, "mailbox": d.serverURL + "/mailbox", "users": people,
+			"app1": d.at("app1.localhost", "app1"), "app2": d.at("app2.localhost", "app2"), "harbour": d.at("127.0.0.1", "harbour"), "workbench": d.at("127.0.0.1", "workbench")})
 	}
 	addresses := table{columns: []string{"WHAT", "ADDRESS", ""}, rows: [][]string{
-		{"The shop", d.shopURL, "begin here"}, {"Its API", d.shopAPI, "what the access token is for"}, {"Ostiary", d.serverURL, "the server that signs people in"},
+		{"The shop", d.shopURL, "begin here"}, {"Its API", d.shopAPI, "what the access token is for"},
+		{"Almanac", d.at("app1.localhost", "app1"), "one of two applications with one sign-in"}, {"Ledger", d.at("app2.localhost", "app2"), "the other one"},
+		{"Harbour", d.at("127.0.0.1", "harbour"), "stands in for somebody else's OpenID Provider"}, {"Workbench", d.at("127.0.0.1", "workbench"), "stands in for somebody else's OAuth 2.0 server"},
+		{"Ostiary", d.serverURL, "the server that signs people in"},
 		{"Its mailbox", d.serverURL + "/mailbox", "all letters that it writes"},
 	}}
 	if err := sh.printTable(c, addresses); err != nil {
@@ -169,14 +180,14 @@ func (sh shell) announce(c *cli.Command, d *demo) error {
 	return err
 }
 
-// run serves all three until ctx is done or one of them fails.
+// run serves all of them until ctx is done or one of them fails.
 func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var all sync.WaitGroup
-	ended := make(chan error, 3)
+	ended := make(chan error, 1+len(d.samples))
 	all.Go(func() { ended <- d.server.Run(ctx); cancel() })
-	for name, handler := range map[string]http.Handler{"shop-port": d.shopHandler, "api-port": d.shopAPIHandler} {
+	for name, handler := range d.samples {
 		all.Go(func() { ended <- serveSample(ctx, d.listeners[name], handler); cancel() })
 	}
 	all.Wait()
