@@ -60,6 +60,7 @@ var documents = []document{
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},
 	{path: "docs/coming-from.md"},
+	{path: "docs/production.md"},
 	{path: "docs/jwt-or-session.md"},
 	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
 	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
@@ -80,21 +81,21 @@ const appleKey = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256
 var notRun = map[string]string{
 	"adfs":      "is typed into AD FS",
 	"js":        "needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
-	"caddyfile": "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
+	"caddyfile": "needs a name in the DNS: TestProxies goes through that of docs/operate.md, internal/guard through that of docs/guard.md",
 	"auth0":     "asks a tenant at Auth0",
 	"keycloak":  "is run where Keycloak is",
-	"nginx":     "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
+	"nginx":     "likewise, and a certificate",
 }
 
 // substitutions are done to all that is run, and to what is expected of it.
 func substitutions(t *testing.T, s *session, d document) []substitution {
 	t.Helper()
-	database := ""
-	if strings.Contains(read(t, d.path), "db.example.com") {
-		database = storetest.EmptyPostgresURL(t)
-	}
 	fixed := func(text string) func(string) string { return func(string) string { return text } }
-	return []substitution{
+	var database []substitution
+	if strings.Contains(read(t, d.path), "db.example.com") {
+		database = ofDatabase(t)
+	}
+	return append(database, []substitution{
 		// A name in the DNS, and TLS: the server itself, on loopback.
 		{regexp.MustCompile(`https://login\.example\.com`), fixed("http://localhost:" + s.ports["8080"])},
 		// The ports of the documents may be taken: free ones.
@@ -114,11 +115,33 @@ func substitutions(t *testing.T, s *session, d document) []substitution {
 			i := strings.Index(m, "/")
 			return m[:i] + s.root + m[i:]
 		}},
-		// A database of the reader's: a fresh one on the server of the tests.
-		{regexp.MustCompile(`postgres://ostiary:PASSWORD@db\.example\.com/ostiary`), fixed(database)},
 		// The one secret that a document leaves out.
 		{regexp.MustCompile(`SHOP_CLIENT_SECRET=…`), fixed(`SHOP_CLIENT_SECRET=$SHOP_SECRET`)},
+	}...)
+}
+
+// ofDatabase puts one on the server of the tests in place of the database of the reader,
+// which the document makes, backs up and makes again.
+func ofDatabase(t *testing.T) []substitution {
+	t.Helper()
+	database, server := storetest.NewDatabase(t)
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
 	}
+	password, _ := u.User.Password()
+	name := strings.TrimPrefix(u.Path, "/")
+	var all []substitution
+	for _, one := range [][2]string{
+		{`postgres://ostiary:PASSWORD@db\.example\.com/ostiary`, database},
+		{`db\.example\.com:5432:\*:ostiary:PASSWORD`, strings.Join([]string{u.Hostname(), u.Port(), "*", u.User.Username(), password}, ":")},
+		{`--host db\.example\.com --username ostiary --dbname ostiary`, "--host " + u.Hostname() + " --port " + u.Port() + " --username " + u.User.Username() + " --dbname " + name},
+		{`createdb --owner ostiary ostiary`, `createdb --maintenance-db="` + server + `" ` + name},
+		{`dropdb ostiary`, `dropdb --maintenance-db="` + server + `" ` + name},
+	} {
+		all = append(all, substitution{regexp.MustCompile(one[0]), func(string) string { return one[1] }})
+	}
+	return all
 }
 
 // rewritten are commands that are not typed as they stand.
@@ -141,8 +164,7 @@ var replaced = []struct{ program, with, because string }{
 	{"sudo", `:`, "the test is the server's user already"},
 	{"systemctl", systemdProgram, "what the unit starts is run without systemd"},
 	{"journalctl", `cat "$log"`, "likewise"},
-	{"createuser", `:`, "storetest has made a database"},
-	{"createdb", `:`, "likewise"},
+	{"createuser", `:`, "the role is that of the test's server"},
 }
 
 const goProgram = `
