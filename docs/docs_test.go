@@ -64,6 +64,11 @@ var documents = []document{
 	{path: "docs/jwt-or-session.md"},
 	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
 	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
+	{path: "docs/specifications.md"},
+	{path: "docs/reference/settings.md"},
+	{path: "docs/reference/commands.md"},
+	{path: "docs/reference/endpoints.md"},
+	{path: "docs/reference/errors.md"},
 }
 
 // shopClient is the registration that the page of the sample shop describes.
@@ -373,55 +378,6 @@ func help(t *testing.T, command ...string) string {
 		t.Fatal(err)
 	}
 	return string(out)
-}
-
-var option = regexp.MustCompile(`(?m)^ +--([a-z-]+) [A-Z:]+ .*?(?:\(default: (.*)\) )?\[\$(OSTIARY_\w+)\]$`)
-
-// The tables of settings are those of the commands.
-func TestSettings(t *testing.T) {
-	for _, one := range []struct {
-		command, document string
-		least             int
-	}{
-		{"serve", "docs/operate.md", 20},
-		{"guard", "docs/guard.md", 15},
-	} {
-		t.Run(one.command, func(t *testing.T) { checkSettings(t, one.command, one.document, one.least) })
-	}
-}
-
-func checkSettings(t *testing.T, command, document string, least int) {
-	t.Helper()
-	type setting struct{ variable, inFile, fallback string }
-	known := map[string]setting{}
-	for _, m := range option.FindAllStringSubmatch(help(t, command), -1) {
-		known[m[1]] = setting{m[3], m[1], m[2]}
-	}
-	if len(known) < least {
-		t.Fatalf("the help of %s names %d settings only: %v", command, len(known), known)
-	}
-	for _, row := range rows(read(t, document)) {
-		name, isFlag := strings.CutPrefix(strings.Trim(row[0], "`"), "--")
-		if !isFlag {
-			continue
-		}
-		if len(row) != 5 || row[4] == "" {
-			t.Errorf("--%s: the row has %d cells and must have 5", name, len(row))
-			continue
-		}
-		said := setting{strings.Trim(row[1], "`"), strings.Trim(row[2], "`"), strings.Trim(row[3], "`")}
-		want, ok := known[name]
-		if name == "config" {
-			want.inFile = "–" // the file cannot name itself
-		}
-		if !ok || said != want {
-			t.Errorf("--%s: the table says %v, the command %v", name, said, want)
-		}
-		delete(known, name)
-	}
-	for name := range known {
-		t.Errorf("--%s is missing in the table", name)
-	}
 }
 
 var (
