@@ -1,6 +1,7 @@
 package docs_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -268,5 +269,38 @@ func tryEndpoints(t *testing.T, s *session) {
 	}
 	if limits < 20 {
 		t.Errorf("the page tells %d limits only", limits)
+	}
+}
+
+// ownAPI: who has followed the README and nothing else has an API that refuses what it
+// should, in less than the ten minutes that it promises.
+func ownAPI(t *testing.T, s *session) {
+	if took := time.Since(s.began); took > 10*time.Minute {
+		t.Errorf("it took %s", took)
+	}
+	api, issuer := "http://localhost:"+s.ports["8081"], "http://localhost:"+s.ports["8080"]
+	encode := base64.RawURLEncoding.EncodeToString
+	claims := fmt.Sprintf(`{"iss":%q,"aud":%q,"sub":"caller","client_id":"caller","scope":"orders:read","jti":"1","iat":%d,"exp":%d}`,
+		issuer, api, time.Now().Unix(), time.Now().Add(time.Minute).Unix())
+	for what, authorization := range map[string]string{
+		"no token":        "",
+		"not a token":     "Bearer orders",
+		"an unsigned one": "Bearer " + encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(claims)) + ".",
+	} {
+		req, err := http.NewRequest(http.MethodGet, api+"/orders", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if authorization != "" {
+			req.Header.Set("Authorization", authorization)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: %s", what, res.Status)
+		}
 	}
 }

@@ -33,7 +33,7 @@ type document struct {
 }
 
 var documents = []document{
-	{path: "README.md"},
+	{path: "README.md", after: ownAPI},
 	{path: "ARCHITECTURE.md"},
 	{path: "examples/shop/README.md", before: shopClient},
 	{path: "examples/restapi/README.md"},
@@ -128,7 +128,9 @@ var rewritten = map[string]string{
 	"go run ./examples/shop/cmd/shop":                    "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
 	"go run ./examples/restapi/cmd/restapi":              "go run ./examples/restapi/cmd/restapi --issuer http://localhost:$PORT_8080 --listen localhost:$PORT_8081",
 	"http.server --directory page --bind localhost 8083": "http.server --directory page --bind localhost $PORT_8083",
-	"./notes client": "./notes client --api http://localhost:$PORT_8081",
+	// It has a name in the DNS in front of it, and its port is taken by the first one.
+	"./ostiary serve --issuer": "./ostiary serve --listen 127.0.0.1:$PORT_8085 --issuer",
+	"./notes client":           "./notes client --api http://localhost:$PORT_8081",
 }
 
 // replaced are programs that are not run as they are.
