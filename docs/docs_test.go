@@ -34,7 +34,7 @@ type document struct {
 }
 
 var documents = []document{
-	{path: "README.md"},
+	{path: "README.md", after: ownAPI},
 	{path: "ARCHITECTURE.md"},
 	{path: "examples/shop/README.md", before: shopClient},
 	{path: "examples/restapi/README.md"},
@@ -44,7 +44,9 @@ var documents = []document{
 	{path: "docs/out-at-once.md"},
 	{path: "docs/sign-people-in.md", after: signIn},
 	{path: "docs/sign-in-without-redirect.md"},
+	{path: "docs/single-page-applications.md", after: clickThrough},
 	{path: "docs/machine-to-machine.md"},
+	{path: "docs/native-and-terminal.md", before: opensAddresses},
 	{path: "docs/register-applications.md"},
 	{path: "docs/sign-out.md", after: signOut},
 	{path: "docs/revocation-feed.md"},
@@ -82,14 +84,23 @@ export SHOP_SECRET
 // appleKey is the file that Apple lets its customers download.
 const appleKey = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out AuthKey_ABC123DEFG.p8 2>/dev/null\n"
 
+// opensAddresses is a desktop whose browser has a person before it: one who signs in
+// and agrees to what they are asked.
+const opensAddresses = `
+mkdir bin
+printf '#!/bin/sh\nOSTIARY_DOCS_BROWSER="$1" exec "$TEST" 2>>"$ROOT/log/browser"\n' >bin/xdg-open
+chmod 755 bin/xdg-open
+PATH="$WORK/bin:$PATH"
+`
+
 // notRun names the fences whose blocks are not run, and why.
 var notRun = map[string]string{
 	"adfs":      "is typed into AD FS",
-	"js":        "needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
 	"caddyfile": "needs a name in the DNS: TestProxies goes through that of docs/operate.md, internal/guard through that of docs/guard.md",
 	"auth0":     "asks a tenant at Auth0",
 	"keycloak":  "is run where Keycloak is",
 	"nginx":     "likewise, and a certificate",
+	"js":        "without the name of a file, needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
 }
 
 // substitutions are done to all that is run, and to what is expected of it.
@@ -155,9 +166,12 @@ var rewritten = map[string]string{
 	// same one. A reader is slower than that.
 	"ostiary key rotate --now": "sleep 1.1 && ostiary key rotate --now",
 	// Its default ports may be taken.
-	"go run ./examples/shop/cmd/shop":       "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
-	"go run ./examples/restapi/cmd/restapi": "go run ./examples/restapi/cmd/restapi --issuer http://localhost:$PORT_8080 --listen localhost:$PORT_8081",
-	"./notes client":                        "./notes client --api http://localhost:$PORT_8081",
+	"go run ./examples/shop/cmd/shop":                    "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
+	"go run ./examples/restapi/cmd/restapi":              "go run ./examples/restapi/cmd/restapi --issuer http://localhost:$PORT_8080 --listen localhost:$PORT_8081",
+	"http.server --directory page --bind localhost 8083": "http.server --directory page --bind localhost $PORT_8083",
+	// It has a name in the DNS in front of it, and its port is taken by the first one.
+	"./ostiary serve --issuer": "./ostiary serve --listen 127.0.0.1:$PORT_8085 --issuer",
+	"./notes client":           "./notes client --api http://localhost:$PORT_8081",
 }
 
 // replaced are programs that are not run as they are.
@@ -165,6 +179,7 @@ var replaced = []struct{ program, with, because string }{
 	{"go", goProgram, "what the test has built already is not built again, and nothing is downloaded"},
 	{"make", makeProgram, "make build is what the test has done; make test runs this very test"},
 	{"curl", `command curl --no-progress-meter "$@"`, "a reader's output is a terminal, where it shows no progress"},
+	{"npm", npmProgram, "what it would install lies in testdata, as scripts/refresh-oidc-client-ts has got it"},
 	{"useradd", `:`, "the test changes nothing on this machine"},
 	{"sudo", `:`, "the test is the server's user already"},
 	{"systemctl", systemdProgram, "what the unit starts is run without systemd"},
@@ -184,6 +199,11 @@ const goProgram = `
 	"run ./"*) (cd "$REPOSITORY" && GOFLAGS=-mod=readonly command go "$@") ;;
 	*) command go "$@" ;;
 	esac`
+
+const npmProgram = `
+	[[ "$*" == "install oidc-client-ts@3.5.0" ]] || return 1
+	mkdir -p node_modules/oidc-client-ts/dist/browser
+	cp "$REPOSITORY/docs/testdata/oidc-client-ts/oidc-client-ts.min.js" node_modules/oidc-client-ts/dist/browser/`
 
 const makeProgram = `
 	case "$*" in
@@ -207,6 +227,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		return
+	}
+	if address := os.Getenv("OSTIARY_DOCS_BROWSER"); address != "" {
+		person(address)
 		return
 	}
 	status := m.Run()
