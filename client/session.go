@@ -214,16 +214,24 @@ func (c *Client) owner(row string) string {
 
 // setCookie sets a cookie for so long; a life that is not positive deletes it.
 func (c *Client) setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
+	setCookie(w, c.newCookie(name, value, life))
+}
+
+func (c *Client) newCookie(name, value string, life time.Duration) *http.Cookie {
 	age := int(life / time.Second)
 	if age <= 0 {
 		age = -1
 	}
-	http.SetCookie(w, &http.Cookie{
+	return &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: age,
 		// Lax, not Strict: the way back from the authorization server is a
 		// navigation from another site, and must bring the attempt along.
 		HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode,
-	})
+	}
+}
+
+func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
+	http.SetCookie(w, cookie)
 	// An answer with somebody's cookie is nobody else's.
 	w.Header().Set("Cache-Control", "no-store")
 }

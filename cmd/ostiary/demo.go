@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/examples/shop"
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
@@ -51,7 +52,8 @@ type demo struct {
 	listeners                   map[string]net.Listener
 	samples                     map[string]http.Handler // by the name of their listener
 	serverURL, shopURL, shopAPI string
-	elsewhereSecret             string // of the server at the stand-ins
+	elsewhereSecret             string                      // of the server at the stand-ins
+	follow                      func(context.Context) error // the revocation feed, for the API
 }
 
 func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
@@ -121,8 +123,17 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 		Name: "The Gatehouse", URI: d.shopURL,
 		RedirectURIs: []string{d.shopURL + "/callback"}, PostLogoutRedirectURIs: []string{d.shopURL + "/"},
 		BackchannelURI: d.shopURL + "/signed-out-elsewhere", BackchannelSession: true,
-		Scopes: shop.Scopes, Audiences: []string{d.shopAPI},
+		GrantTypes:    []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantImplicit},
+		ResponseTypes: []string{client.ResponseCode, client.ResponseTokens},
+		Scopes:        shop.Scopes, Audiences: []string{d.shopAPI},
 	}, "shop")
+	if err != nil {
+		return err
+	}
+	follower, followerSecret, err := d.server.Registrar.CreateClient(ctx, by, model.ClientSettings{
+		Name: "The Gatehouse, orders", GrantTypes: []string{model.GrantClientCredentials},
+		Scopes: []string{"ostiary:feed"}, Resources: []string{d.shopAPI},
+	}, "shop-api")
 	if err != nil {
 		return err
 	}
@@ -133,11 +144,14 @@ func (d *demo) furnish(ctx context.Context, folder string) (err error) {
 	if err != nil {
 		return err
 	}
-	back, err := shop.NewAPI(shop.APIConfig{Issuer: d.serverURL, Audience: d.shopAPI, URL: d.shopAPI, Logger: d.logger})
+	back, err := shop.NewAPI(shop.APIConfig{
+		Issuer: d.serverURL, Audience: d.shopAPI, URL: d.shopAPI,
+		ClientID: string(follower.ID), ClientSecret: followerSecret.Reveal(), Logger: d.logger,
+	})
 	if err != nil {
 		return err
 	}
-	d.samples["shop-port"], d.samples["api-port"] = front.Handler(), back.Handler()
+	d.samples["shop-port"], d.samples["api-port"], d.follow = front.Handler(), back.Handler(), back.Run
 	return d.furnishSSO(ctx, by)
 }
 
@@ -185,8 +199,9 @@ func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var all sync.WaitGroup
-	ended := make(chan error, 1+len(d.samples))
+	ended := make(chan error, 2+len(d.samples))
 	all.Go(func() { ended <- d.server.Run(ctx); cancel() })
+	all.Go(func() { ended <- d.follow(ctx); cancel() })
 	for name, handler := range d.samples {
 		all.Go(func() { ended <- serveSample(ctx, d.listeners[name], handler); cancel() })
 	}
