@@ -38,6 +38,8 @@ var documents = []document{
 	{path: "ARCHITECTURE.md"},
 	{path: "examples/shop/README.md"},
 	{path: "examples/restapi/README.md"},
+	{path: "examples/sso/README.md", after: singleSignOn},
+	{path: "examples/elsewhere/README.md", after: signInElsewhere},
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
 	{path: "docs/guard.md"},
@@ -158,6 +160,8 @@ var rewritten = map[string]string{
 	// Its default ports may be taken.
 	"go run ./examples/shop/cmd/shop":                    "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
 	"go run ./examples/restapi/cmd/restapi":              "go run ./examples/restapi/cmd/restapi --issuer http://localhost:$PORT_8080 --listen localhost:$PORT_8081",
+	"go run ./examples/sso/cmd/sso":                      "go run ./examples/sso/cmd/sso --issuer http://localhost:$PORT_8080 --app1-port $PORT_8081 --app2-port $PORT_8082 --api1-port $PORT_8083 --api2-port $PORT_8084",
+	"go run ./examples/elsewhere/cmd/elsewhere":          "go run ./examples/elsewhere/cmd/elsewhere --server http://localhost:$PORT_8080 --harbour-port $PORT_8081 --workbench-port $PORT_8082",
 	"http.server --directory page --bind localhost 8083": "http.server --directory page --bind localhost $PORT_8083",
 	// It has a name in the DNS in front of it, and its port is taken by the first one.
 	"./ostiary serve --issuer": "./ostiary serve --listen 127.0.0.1:$PORT_8085 --issuer",
