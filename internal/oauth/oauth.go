@@ -129,6 +129,7 @@ func New(c Config) (*Authority, error) {
 		Algorithms: []jwa.Algorithm{c.AccessAlgorithm},
 		Types:      []string{accessTokenType},
 		Issuers:    []string{c.Issuer},
+		CacheSize:  8192, // a token comes again: with each question of an API, and each visit to userinfo
 		Now:        c.Now,
 	})
 	if err != nil {
