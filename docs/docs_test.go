@@ -91,9 +91,9 @@ PATH="$WORK/bin:$PATH"
 var notRun = map[string]string{
 	"adfs":      "is typed into AD FS",
 	"caddyfile": "needs a name in the DNS: TestProxies goes through that of docs/operate.md, internal/guard through that of docs/guard.md",
+	"nginx":     "likewise, and a certificate",
 	"auth0":     "asks a tenant at Auth0",
 	"keycloak":  "is run where Keycloak is",
-	"nginx":     "likewise, and a certificate",
 	"js":        "without the name of a file, needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
 }
 
