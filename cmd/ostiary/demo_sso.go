@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	"github.com/ostiary/ostiary/examples/elsewhere"
 	"github.com/ostiary/ostiary/examples/sso"
 	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/resource"
 )
 
 // The people of the two stand-ins. Bob has an account here with the address that his
@@ -27,20 +27,10 @@ var (
 // demoWays are the identity providers of the demo, as the applications offer them.
 var demoWays = []sso.Way{{ID: "harbour", Name: "Harbour"}, {ID: "workbench", Name: "Workbench"}}
 
-// The listeners that the two applications, their APIs and the stand-ins need.
-var ssoListeners = []string{"app1", "app2", "api1", "api2", "harbour", "workbench"}
-
-// at is the address of a listener under another name for this machine: cookies do not
-// know ports, and each of these is to be a house of its own.
-func (d *demo) at(host, name string) string {
-	return strings.Replace(d.url(name), "localhost", host, 1)
-}
-
 // demoApp is one of the two applications: where it and the other one are.
 type demoApp struct {
 	trade        sso.Trade
-	own, api     string // names of listeners
-	url          string
+	own, api     string // names of rooms
 	other        string
 	otherAPI     string
 	frontChannel bool
@@ -48,76 +38,92 @@ type demoApp struct {
 
 // furnishSSO makes the two applications, which are clients of the server, and the
 // providers elsewhere, whose client the server is.
-func (d *demo) furnishSSO(ctx context.Context, by model.Actor) error {
-	app1, app2 := d.at("app1.localhost", "app1"), d.at("app2.localhost", "app2")
+func (d *demo) furnishSSO(ctx context.Context) error {
 	for _, a := range []demoApp{
-		{trade: sso.Almanac, own: "app1", api: "api1", url: app1, other: app2, otherAPI: d.url("api2")},
-		{trade: sso.Ledger, own: "app2", api: "api2", url: app2, other: app1, otherAPI: d.url("api1"), frontChannel: true},
+		{trade: sso.Almanac, own: "app1", api: "api1", other: "app2", otherAPI: "api2"},
+		{trade: sso.Ledger, own: "app2", api: "api2", other: "app1", otherAPI: "api1", frontChannel: true},
 	} {
-		if err := d.furnishApp(ctx, by, a); err != nil {
+		if err := d.furnishApp(ctx, a); err != nil {
 			return err
 		}
 	}
-	harbour, err := elsewhere.NewOpenID(d.stand("harbour", "Harbour", harbourPeople))
+	secret := d.kept.secret("elsewhere") // of the server, at the stand-ins
+	harbour, err := elsewhere.NewOpenID(d.stand("harbour", "Harbour", secret, harbourPeople))
 	if err != nil {
 		return err
 	}
-	workbench, err := elsewhere.NewOAuth(d.stand("workbench", "Workbench", workbenchPeople))
+	workbench, err := elsewhere.NewOAuth(d.stand("workbench", "Workbench", secret, workbenchPeople))
 	if err != nil {
 		return err
 	}
-	d.samples["harbour"], d.samples["workbench"] = harbour.Handler(), workbench.Handler()
-	return d.federate(ctx, by)
+	d.room("harbour").handler, d.room("workbench").handler = harbour.Handler(), workbench.Handler()
+	if d.kept.furnished {
+		return nil
+	}
+	return d.federate(ctx)
 }
 
 // furnishApp registers an application and makes it and its API.
-func (d *demo) furnishApp(ctx context.Context, by model.Actor, a demoApp) error {
-	api := d.url(a.api)
+func (d *demo) furnishApp(ctx context.Context, a demoApp) error {
+	here, api := d.url(a.own), d.url(a.api)
 	settings := model.ClientSettings{
-		Name: sso.ClientName(a.trade), URI: a.url, FirstParty: true, // else prompt=none would have to ask for consent
-		RedirectURIs: []string{a.url + sso.CallbackPath}, PostLogoutRedirectURIs: []string{a.url + sso.SignedOutPath},
+		Name: sso.ClientName(a.trade), URI: here, FirstParty: true, // else prompt=none would have to ask for consent
+		RedirectURIs: []string{here + sso.CallbackPath}, PostLogoutRedirectURIs: []string{here + sso.SignedOutPath},
 		Scopes: sso.Scopes(a.trade), Audiences: []string{api},
 	}
 	if a.frontChannel {
-		settings.FrontchannelURI, settings.FrontchannelSession = a.url+sso.FrontChannelPath, true
+		settings.FrontchannelURI, settings.FrontchannelSession = here+sso.FrontChannelPath, true
 	} else {
 		// Not every resolver knows names below localhost, as browsers do.
-		settings.BackchannelURI, settings.BackchannelSession = d.url(a.own)+sso.BackChannelPath, true
+		settings.BackchannelURI, settings.BackchannelSession = d.room(a.own).at("localhost")+sso.BackChannelPath, true
 	}
-	registered, secret, err := d.server.Registrar.CreateClient(ctx, by, settings, model.ClientID(a.trade))
+	id := string(a.trade)
+	secret, err := d.register(ctx, model.ClientID(id), settings)
+	if err != nil {
+		return err
+	}
+	key, err := d.kept.key(id)
 	if err != nil {
 		return err
 	}
 	front, err := sso.New(sso.Config{
-		Trade: a.trade, Issuer: d.serverURL, ClientID: string(registered.ID), ClientSecret: secret.Reveal(),
-		BaseURL: a.url, APIURL: api, OtherURL: a.other, OtherAPIURL: a.otherAPI, Ways: demoWays, FrontChannel: a.frontChannel, Logger: d.logger,
+		Trade: a.trade, Issuer: d.url("server"), ClientID: id, ClientSecret: secret, SessionKey: key,
+		BaseURL: here, APIURL: api, OtherURL: d.url(a.other), OtherAPIURL: d.url(a.otherAPI), Ways: demoWays, FrontChannel: a.frontChannel, Logger: d.logger,
 	})
 	if err != nil {
 		return err
 	}
-	back, err := sso.NewAPI(sso.APIConfig{Trade: a.trade, Issuer: d.serverURL, Audience: api, Logger: d.logger})
+	follower, err := d.follower(ctx, model.ClientID(id+"-api"), sso.ClientName(a.trade)+", its API", api)
 	if err != nil {
 		return err
 	}
-	d.samples[a.own], d.samples[a.api] = front.Handler(), back.Handler()
+	feed, err := resource.NewFeed(resource.FeedConfig{Issuer: d.url("server"), ClientID: id + "-api", ClientSecret: follower, Logger: d.logger})
+	if err != nil {
+		return err
+	}
+	back, err := sso.NewAPI(sso.APIConfig{Trade: a.trade, Issuer: d.url("server"), Audience: api, Feed: feed, Logger: d.logger})
+	if err != nil {
+		return err
+	}
+	d.room(a.own).handler, d.room(a.api).handler, d.room(a.api).run = front.Handler(), back.Handler(), feed.Run
 	return nil
 }
 
 // stand is what a stand-in has to know. Its only client is the server.
-func (d *demo) stand(id, name string, people []elsewhere.Person) elsewhere.Config {
-	at := d.serverURL + "/upstream/" + id
+func (d *demo) stand(id, name, secret string, people []elsewhere.Person) elsewhere.Config {
+	at := d.url("server") + "/upstream/" + id
 	return elsewhere.Config{
-		URL: d.at("127.0.0.1", id), Name: name, People: people, Logger: d.logger,
+		URL: d.url(id), Name: name, People: people, Logger: d.logger,
 		Client: elsewhere.Client{
-			ID: "ostiary", Secret: d.elsewhereSecret, Name: "Ostiary", RedirectURI: at + "/callback",
-			PostLogoutRedirectURI: d.serverURL + "/signed-out", BackchannelURI: at + "/backchannel",
+			ID: "ostiary", Secret: secret, Name: "Ostiary", RedirectURI: at + "/callback",
+			PostLogoutRedirectURI: d.url("server") + "/signed-out", BackchannelURI: at + "/backchannel",
 		},
 	}
 }
 
 // federate makes the stand-ins known to the server.
-func (d *demo) federate(ctx context.Context, by model.Actor) error {
-	harbour, workbench := d.at("127.0.0.1", "harbour"), d.at("127.0.0.1", "workbench")
+func (d *demo) federate(ctx context.Context) error {
+	harbour, workbench := d.url("harbour"), d.url("workbench")
 	for i, u := range []struct {
 		kind       string
 		connection map[string]any
@@ -135,8 +141,8 @@ func (d *demo) federate(ctx context.Context, by model.Actor) error {
 		if err != nil {
 			return err
 		}
-		_, err = d.server.Federation.Change(ctx, by, federation.Change{
-			ID: model.UpstreamID(demoWays[i].ID), Secrets: map[string]model.Secret{"client_secret": model.Secret(d.elsewhereSecret)},
+		_, err = d.server.Federation.Change(ctx, bySystem, federation.Change{
+			ID: model.UpstreamID(demoWays[i].ID), Secrets: map[string]model.Secret{"client_secret": model.Secret(d.kept.secret("elsewhere"))},
 			After: &model.Upstream{UpstreamSettings: model.UpstreamSettings{
 				Kind: u.kind, Name: demoWays[i].Name, Position: int64(i + 1), Connection: connection, SignUp: true, LinkByMail: true,
 			}},

@@ -75,12 +75,12 @@ func (w *writer) routes(t *testing.T, routes []server.Route, programs bool) {
 
 // manual is where the pages of docs tell of what.
 type manual struct {
-	places []place
+	places []told
 	titles map[string]string // of a page, and of a part of it, by how it is linked
 }
 
-// place is where an address is told of.
-type place struct {
+// told is where an address is told of.
+type told struct {
 	path, at string
 	rank     int // the lower, the more it is about this address
 }
@@ -108,7 +108,7 @@ func readManual(t *testing.T) manual {
 		}
 		m.add(filepath.Base(file), string(text))
 	}
-	slices.SortStableFunc(m.places, func(a, b place) int { return cmp.Compare(a.rank, b.rank) })
+	slices.SortStableFunc(m.places, func(a, b told) int { return cmp.Compare(a.rank, b.rank) })
 	return m
 }
 
@@ -148,7 +148,7 @@ func (m *manual) add(file, text string) {
 			rank++
 		}
 		for _, one := range found {
-			m.places = append(m.places, place{normal(one[1]), to, rank})
+			m.places = append(m.places, told{normal(one[1]), to, rank})
 		}
 	}
 }
