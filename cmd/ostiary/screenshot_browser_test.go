@@ -20,34 +20,58 @@ type scene struct {
 	name          string
 	width, height int64
 	dark          bool
-	come          func(b *browser, at addresses) // from where the scene before it left the browser
+	come          func(b *browser, at sights) // from where the scene before it left the browser
+}
+
+// sights is what "demo --json" prints.
+type sights struct {
+	addresses
+	App1 string
 }
 
 // scenes are all of them, in the order in which one visitor walks through them.
 var scenes = []scene{
-	{"shop", 1000, 750, false, func(b *browser, at addresses) {
+	{"attack", 1000, 750, false, func(b *browser, at sights) {
 		b.do("the shop", chromedp.Navigate(at.Shop), chromedp.WaitVisible(`#sign-in`))
 		b.do("filling the cart", chromedp.Click(`button[value="lantern"]`), chromedp.WaitVisible(`#buy`))
 		b.do("filling it further", chromedp.Click(`button[value="bell"]`))
 		b.expect(`#cart-count`, "2")
+		b.do("the attacks", chromedp.Navigate(at.Shop+"/attacks"), chromedp.WaitVisible(`#attack-price`), chromedp.Click(`#attack-price`), chromedp.WaitVisible(`#verdict`))
+		b.expect(`#verdict`, "It failed.")
 	}},
-	{"sign-in", 880, 830, true, func(b *browser, _ addresses) {
-		b.do("buying", chromedp.Click(`#buy`), chromedp.WaitVisible(`input[name="password"]`))
+	{"sign-in", 1000, 830, true, func(b *browser, at sights) {
+		b.do("buying", chromedp.Navigate(at.Shop), chromedp.Click(`#buy`), chromedp.WaitVisible(`input[name="password"]`))
 	}},
-	{"consent", 1000, 750, false, func(b *browser, at addresses) {
+	{"consent", 1000, 750, false, func(b *browser, at sights) {
 		b.do("signing in",
 			chromedp.SendKeys(`input[name="login"]`, at.Users[0].Login), chromedp.SendKeys(`input[name="password"]`, at.Users[0].Password),
 			chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
 	}},
-	{"account", 1000, 750, true, func(b *browser, at addresses) {
+	{"account", 1000, 750, true, func(b *browser, at sights) {
 		b.do("consenting", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#sign-out`))
 		b.do("the account", chromedp.Navigate(at.Server+"/account"), chromedp.WaitVisible(`main`))
 		b.expect(`main`, "Alice Liddell")
 	}},
-	{"sessions", 1000, 600, false, func(b *browser, at addresses) {
+	{"sessions", 1000, 600, false, func(b *browser, at sights) {
 		b.do("the sessions", chromedp.Navigate(at.Server+"/account/sessions"), chromedp.WaitVisible(`main`))
 	}},
-	{"debugger", 1200, 900, true, func(b *browser, at addresses) {
+	{"sso", 1000, 750, false, func(b *browser, at sights) {
+		b.do("another application", chromedp.Navigate(at.App1), chromedp.WaitVisible(`#came`))
+		b.expect(`#came`, "without a screen")
+	}},
+	{"locked", 1200, 900, true, func(b *browser, at sights) {
+		b.do("the tour", chromedp.Navigate(at.Tour), chromedp.WaitVisible(`#begin`))
+		b.do("the first scene", chromedp.Click(`#begin`), chromedp.WaitVisible(`#sign-in`), chromedp.Click(`#sign-in`), chromedp.WaitVisible(`#signed-in`))
+		b.do("to the fifth", chromedp.Click(`#next`), chromedp.WaitVisible(`#debug-access`), chromedp.Click(`#next`), chromedp.WaitVisible(`#open-shop`),
+			chromedp.Click(`#next`), chromedp.WaitVisible(`#renew`), chromedp.Click(`#next`), chromedp.WaitVisible(`#lock`))
+		bob := b.tab()
+		bob.do("Bob signs in", chromedp.Navigate(at.Tour+"/bob"), chromedp.Click(`#bob-sign-in`), chromedp.WaitVisible(`#calls`))
+		b.do("the operator's desk", front)
+		b.eventually("his work is seen here too", `document.querySelectorAll("#strip i").length > 5`)
+		b.do("locking him", chromedp.Click(`#lock`), chromedp.WaitVisible(`#after`))
+		b.expect(`#account`, "locked")
+	}},
+	{"debugger", 1200, 900, true, func(b *browser, at sights) {
 		b.do("the debugger", chromedp.Navigate(at.Server+"/debugger"), chromedp.WaitVisible(`#example`), chromedp.Click(`#example`))
 		b.expect(`main`, "Signature verified")
 	}},
@@ -56,7 +80,7 @@ var scenes = []scene{
 // TestScreenshots walks through every scene. With -update, which make screenshots gives,
 // it photographs them anew.
 func TestScreenshots(t *testing.T) {
-	demo := startDemo(t)
+	demo := start[sights](t, "demo")
 	b := openBrowser(t)
 	for _, s := range scenes {
 		light := look{"", s.width, s.height, "light"}
