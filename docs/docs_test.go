@@ -68,6 +68,7 @@ var documents = []document{
 	{path: "docs/jwt-or-session.md"},
 	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
 	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
+	{path: "docs/comparison.md"},
 	{path: "docs/specifications.md"},
 	{path: "docs/reference/settings.md"},
 	{path: "docs/reference/commands.md"},
