@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -35,7 +36,8 @@ type AuthOptions struct {
 // must keep it where only this browser can bring it back, and use it once. It
 // holds a secret: the code verifier.
 type Attempt struct {
-	Issuer   string    `json:"iss"` // whom the browser was sent to
+	Issuer   string    `json:"iss"`                    // whom the browser was sent to
+	Redirect string    `json:"redirect_uri,omitempty"` // empty: Config.RedirectURI
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
 	Verifier string    `json:"verifier"`          // RFC 7636 §4.1
@@ -57,11 +59,20 @@ func (c *Client) AuthCodeURL(ctx context.Context, o AuthOptions) (string, Attemp
 	if c.config.RedirectURI == "" {
 		return "", Attempt{}, errors.New("client: Config.RedirectURI is missing")
 	}
+	return c.authCodeURL(ctx, "", o)
+}
+
+// authCodeURL is AuthCodeURL for a way back that is only now known; empty: that of
+// Config.
+func (c *Client) authCodeURL(ctx context.Context, redirect string, o AuthOptions) (string, Attempt, error) {
 	up, err := c.discover(ctx)
 	if err != nil {
 		return "", Attempt{}, err
 	}
-	a := Attempt{Issuer: c.config.Issuer, State: random(), Nonce: random(), Verifier: random(), Scopes: o.Scopes, ReturnTo: localPath(o.ReturnTo), Began: c.now()}
+	a := Attempt{
+		Issuer: c.config.Issuer, Redirect: redirect, State: random(), Nonce: random(), Verifier: random(),
+		Scopes: o.Scopes, ReturnTo: localPath(o.ReturnTo), Began: c.now(),
+	}
 	if o.State != "" {
 		a.State = o.State
 	}
@@ -95,7 +106,7 @@ func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 	challenge := sha256.Sum256([]byte(a.Verifier))
 	q.Set("response_type", ResponseCode)
 	q.Set("client_id", c.config.ClientID)
-	q.Set("redirect_uri", c.config.RedirectURI)
+	q.Set("redirect_uri", cmp.Or(a.Redirect, c.config.RedirectURI))
 	q.Set("state", a.State)
 	// Also where no code is asked for: servers that insist on it (RFC 9700 §2.1.1) may
 	// do so of every request.
@@ -163,7 +174,7 @@ func (c *Client) tokens(ctx context.Context, up *upstream, a Attempt, response u
 	return c.request(ctx, up, url.Values{ // RFC 6749 §4.1.3, RFC 7636 §4.5
 		"grant_type":    {"authorization_code"},
 		"code":          {code},
-		"redirect_uri":  {c.config.RedirectURI},
+		"redirect_uri":  {cmp.Or(a.Redirect, c.config.RedirectURI)},
 		"code_verifier": {a.Verifier},
 	}, a.Scopes)
 }

@@ -23,12 +23,13 @@ type session struct {
 	root  string            // stands for the root of the file system
 	ports map[string]string // from those in the document
 	texts []substitution    // done to every block
+	began time.Time         // when the reader began
 }
 
 // newSession finds free ports and makes the folders that every system has.
 func newSession(t *testing.T, d document) *session {
 	t.Helper()
-	s := &session{path: d.path, root: t.TempDir(), ports: map[string]string{}}
+	s := &session{began: time.Now(), path: d.path, root: t.TempDir(), ports: map[string]string{}}
 	for _, dir := range []string{"work", "home", "log", "out", "etc/ostiary", "etc/systemd/system", "usr/local/bin", "var/lib/ostiary"} {
 		if err := os.MkdirAll(filepath.Join(s.root, dir), 0o700); err != nil {
 			t.Fatal(err)
@@ -188,7 +189,7 @@ func (s *session) environment(t *testing.T) []string {
 		// The programs of the documents are compiled as everybody else's, but
 		// with this tree as the module, and without a network.
 		"GOMODCACHE=" + folders[0], "GOCACHE=" + folders[1], "GOFLAGS=-mod=mod", "GOPROXY=off", "GOTOOLCHAIN=local", "GONOSUMDB=*",
-		"PORT_8080=" + s.ports["8080"], "PORT_8081=" + s.ports["8081"], "PORT_8082=" + s.ports["8082"],
+		"PORT_8080=" + s.ports["8080"], "PORT_8081=" + s.ports["8081"], "PORT_8082=" + s.ports["8082"], "PORT_8083=" + s.ports["8083"], "PORT_8084=" + s.ports["8084"], "PORT_8085=" + s.ports["8085"],
 		// What serve listens on if nobody says anything.
 		"OSTIARY_LISTEN=127.0.0.1:" + s.ports["8080"],
 		// Cheap hashes: what they cost is tested where they are made.
@@ -229,6 +230,13 @@ func (s *session) step(t *testing.T, b block) string {
 	case "python":
 		name, _, _ := strings.Cut(strings.TrimPrefix(b.text, "# "), "\n")
 		return write(name, text)
+	case "html", "js":
+		if file != "" {
+			return write(file, text)
+		}
+		if notRun[kind] == "" {
+			t.Errorf("%s:%d: the first line of the file must be its name, as a comment", s.path, b.line)
+		}
 	case "yaml", "ini":
 		if file == "" {
 			t.Errorf("%s:%d: the first line of the file must be its name, as a comment", s.path, b.line)
@@ -263,13 +271,13 @@ func named(text string) string {
 		}
 	}
 	if beside := besideIt.FindStringSubmatch(first); beside != nil {
-		return beside[1]
+		return beside[1] + beside[2] + beside[3]
 	}
 	return ""
 }
 
 // besideIt is the name of a file in the folder of the reader.
-var besideIt = regexp.MustCompile(`^# ([a-z-]+\.(?:yaml|ini))$`)
+var besideIt = regexp.MustCompile(`^(?:# ([a-z-]+\.(?:yaml|ini))|// ([a-z-]+/[a-z-]+\.js)|<!-- ([a-z-]+/[a-z-]+\.html) -->)$`)
 
 func write(file, text string) string {
 	return "mkdir -p \"$(dirname " + file + ")\" && cat >" + file + " <<'END_OF_BLOCK'\n" + text + "END_OF_BLOCK"
@@ -317,7 +325,7 @@ start() {
 	programs+=("$last")
 	echo "$last" >>"$ROOT/programs"
 	for _ in $(seq 1200); do
-		if grep -qE 'msg"?[=:]"?listening|listening on|is open|Ctrl-C|Open this address' "$log"; then
+		if grep -qE 'msg"?[=:]"?listening|listening on|Serving HTTP on|is open|Ctrl-C|Open this address' "$log"; then
 			cd "$WORK"
 			return 0
 		fi

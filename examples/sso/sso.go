@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/client"
+	"github.com/ostiary/ostiary/jwa"
 )
 
 // Way is a way in that leads to an identity provider at once, without the server's
@@ -36,8 +37,11 @@ type Config struct {
 	Issuer       string // the authorization server
 	ClientID     string // the application's registration there
 	ClientSecret string // empty: a public client
-	BaseURL      string // as browsers see it, such as "http://app1.localhost:8081"
-	APIURL       string // of its own API, such as "http://localhost:8083"
+	// IDTokenAlgorithm is the one that the client is registered with. Default RS256.
+	IDTokenAlgorithm jwa.Algorithm
+
+	BaseURL string // as browsers see it, such as "http://app1.localhost:8081"
+	APIURL  string // of its own API, such as "http://localhost:8083"
 
 	OtherURL    string // of the other application
 	OtherAPIURL string // of its API, which is not for this one
@@ -118,7 +122,7 @@ func New(c Config) (*App, error) {
 	a.signIn, err = client.New(client.Config{
 		Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret,
 		RedirectURI: root + CallbackPath, PostLogoutRedirectURI: root + SignedOutPath,
-		Scopes: Scopes(c.Trade), SessionKeys: [][]byte{c.SessionKey},
+		Scopes: Scopes(c.Trade), IDTokenAlgorithm: c.IDTokenAlgorithm, SessionKeys: [][]byte{c.SessionKey},
 		HTTP: c.HTTP, Now: c.Now, Logger: c.Logger, Failed: a.failed,
 	})
 	if err != nil {
