@@ -101,6 +101,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
 		{base + oauth.PathRevocations, s.private(s.revocations, "GET")},
+		{base + oauth.PathDeviceAuthorization, s.private(s.authorizeDevice, "POST")},
 		// No script of a page: draft-ietf-oauth-first-party-apps-04 §9.8.
 		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
 		{base + registration.Path, s.public(s.register, "POST")},

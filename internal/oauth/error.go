@@ -34,6 +34,10 @@ const (
 	NotFound                 Code = "not_found"                         // of the endpoints for administration
 	TooManyRequests          Code = "temporarily_unavailable"           // RFC 6749 §4.1.2.1
 
+	AuthorizationPending Code = "authorization_pending" // RFC 8628 §3.5
+	SlowDown             Code = "slow_down"             // RFC 8628 §3.5
+	ExpiredToken         Code = "expired_token"         // RFC 8628 §3.5
+
 	InsufficientAuthorization Code = "insufficient_authorization" // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
 	RedirectToWeb             Code = "redirect_to_web"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
 	InvalidSession            Code = "invalid_session"            // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
