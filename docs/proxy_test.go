@@ -28,6 +28,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/jwt"
 	"github.com/ostiary/ostiary/resource"
 )
 
@@ -229,6 +230,41 @@ func (p *proxied) client() *http.Client {
 		return new(net.Dialer).DialContext(ctx, network, to)
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: p.trusted}}}
+}
+
+// TestMaxInHeader: jwt.MaxInHeader is what nginx takes that nobody has told anything.
+func TestMaxInHeader(t *testing.T) {
+	p := &proxied{dir: t.TempDir(), tls: freeAddress(t)}
+	p.start(t, "nginx", "-e", "stderr", "-p", p.dir, "-c", p.file(t, "nginx.conf", `
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr;
+events {}
+http {
+	access_log off;
+	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+	server {
+		listen `+p.tls+`;
+		location / { return 200; }
+	}
+}
+`))
+	for length, want := range map[int]int{jwt.MaxInHeader: http.StatusOK, jwt.MaxInHeader + 1: http.StatusBadRequest} {
+		req, err := http.NewRequest(http.MethodGet, "http://"+p.tls+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+strings.Repeat("x", length))
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("a token of %d bytes: %d, want %d", length, res.StatusCode, want)
+		}
+	}
 }
 
 // redirects: whoever comes by plain http is sent to https, with the address that they

@@ -122,7 +122,7 @@ func TestDebuggerProblems(t *testing.T) {
 		{"RFC 7519 §7.2 no JSON", encode(long, `{"a":1,}`), "line 1, column 8"},
 		{"RFC 7519 §7.2 no object", encode(long, `[1]`), "no object"},
 		{"RFC 9068 §2.2", encode(`{"alg":"RS256","typ":"at+jwt"}`, `{"iss":"x"}`), `must have "exp", "aud"`},
-		{"RFC 9110 §5.4 a header of 8190 bytes", sized(jwt.MaxInHeader + 1), "It is 8169 bytes long. Many servers and proxies take 8168"},
+		{"RFC 9110 §5.4 a header of more than 8 KiB", sized(jwt.MaxInHeader + 1), "It is 8169 bytes long. Many servers and proxies take 8168"},
 		{"RFC 9110 §5.4 just fits", sized(jwt.MaxInHeader), "does not fit into a cookie: browsers keep 4096"},
 		{"RFC 6265 §6.1 a cookie", sized(jwt.MaxInCookie + 1), "It is 4097 bytes long, and does not fit into a cookie"},
 		{"64 KiB", sized(1<<16 + 1), "most software refuses it"},

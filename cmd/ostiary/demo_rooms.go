@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 
-	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/examples/restapi"
 	"github.com/ostiary/ostiary/examples/shop"
 	"github.com/ostiary/ostiary/examples/sso"
@@ -69,7 +68,7 @@ func (d *demo) furnishShop(ctx context.Context) error {
 		RedirectURIs: []string{here + "/callback"}, PostLogoutRedirectURIs: []string{here + "/"},
 		BackchannelURI: here + "/signed-out-elsewhere", BackchannelSession: true,
 		GrantTypes:    []string{model.GrantAuthorizationCode, model.GrantRefreshToken, model.GrantImplicit},
-		ResponseTypes: []string{client.ResponseCode, client.ResponseTokens},
+		ResponseTypes: shop.ResponseTypes,
 		Scopes:        shop.Scopes, Audiences: []string{api},
 	})
 	if err != nil {

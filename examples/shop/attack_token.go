@@ -48,22 +48,28 @@ func (ps *pockets) keep(p *pocket) (id string) {
 	}
 	id = rand.Text()
 	ps.byID[id] = p
-	if ps.queue = append(ps.queue, id); len(ps.queue) > maxPockets {
+	ps.queue = append(ps.queue, id)
+	for len(ps.queue) > maxPockets || ps.byID[ps.queue[0]].old(p.began) {
 		delete(ps.byID, ps.queue[0])
 		ps.queue = ps.queue[1:]
 	}
 	return id
 }
 
+func (p *pocket) old(now time.Time) bool { return now.Sub(p.began) > pocketLife }
+
 // of returns the pocket that a browser's cookie names; nil if there is none.
-func (ps *pockets) of(r *http.Request) *pocket {
+func (ps *pockets) of(r *http.Request, now time.Time) *pocket {
 	cookie, err := r.Cookie(pocketCookie)
 	if err != nil {
 		return nil
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	return ps.byID[cookie.Value]
+	if p := ps.byID[cookie.Value]; p != nil && !p.old(now) {
+		return p
+	}
+	return nil
 }
 
 // beginToken copies the access token, shows that it works, and signs the person out as
@@ -117,7 +123,7 @@ func (s *Shop) callAsThief(ctx context.Context, token string) (exchange, error) 
 
 // afterToken tells what the stolen token is worth after the sign-out.
 func (s *Shop) afterToken(w http.ResponseWriter, r *http.Request) {
-	p := s.stolen.of(r)
+	p := s.stolen.of(r, s.now())
 	if p == nil || client.SessionFrom(r.Context()) != nil {
 		http.SetCookie(w, &http.Cookie{Name: pocketCookie, Path: "/", MaxAge: -1, Secure: s.carts.secure})
 		http.Redirect(w, r, "/attacks", http.StatusSeeOther)

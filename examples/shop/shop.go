@@ -74,6 +74,10 @@ type Shop struct {
 // Scopes are what the shop asks for: who somebody is, and to order in their name.
 var Scopes = []string{"openid", "profile", "email", ScopeOrder}
 
+// ResponseTypes are those that the shop is registered for, so that both ways to sign in
+// can be had.
+var ResponseTypes = []string{client.ResponseCode, client.ResponseTokens}
+
 // New checks c and returns a Shop. It does no I/O.
 func New(c Config) (*Shop, error) {
 	base, err := url.Parse(c.BaseURL)
@@ -219,7 +223,7 @@ func (s *Shop) owner(r *http.Request) owner {
 }
 
 func (s *Shop) front(w http.ResponseWriter, r *http.Request) {
-	if client.SessionFrom(r.Context()) == nil && s.stolen.of(r) != nil { // the attack goes on here
+	if client.SessionFrom(r.Context()) == nil && s.stolen.of(r, s.now()) != nil { // the attack goes on here
 		http.Redirect(w, r, "/attacks/token", http.StatusSeeOther)
 		return
 	}

@@ -5,9 +5,9 @@ import { JSONError, parse, plain } from './json.js'
 
 const usualSize = 64 << 10, maxSize = 1 << 20 // characters
 
-// Characters that fit where tokens travel: a header line of Apache after its
-// "Authorization: Bearer ", and nginx takes one more; a cookie with its name.
-const headerSize = 8190 - 'Authorization: Bearer '.length, cookieSize = 4096
+// Characters that fit where tokens travel: a header line of 8 KiB, as in nginx (jwt/size.go);
+// a cookie with its name.
+const headerSize = (8 << 10) - 'Authorization: Bearer \r\n'.length, cookieSize = 4096
 
 const names = {
   jws: ['header', 'payload', 'signature'],
