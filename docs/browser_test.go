@@ -174,11 +174,14 @@ func letDeviceIn(t *testing.T, s *session) {
 // signOut is a person with the sample shop in two browsers, who signs out at the
 // server in one of them.
 func signOut(t *testing.T, s *session) {
-	addresses := regexp.MustCompile(`(?m)^(The shop|Ostiary) +(http://localhost:\d+)`).FindAllStringSubmatch(s.logs(t), -1)
-	if len(addresses) != 2 {
+	at := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(The shop|Ostiary) +(http://localhost:\d+)`).FindAllStringSubmatch(s.logs(t), -1) {
+		at[m[1]] = m[2]
+	}
+	shop, server := at["The shop"], at["Ostiary"]
+	if shop == "" || server == "" {
 		t.Fatalf("the demo says %s", s.logs(t))
 	}
-	shop, server := addresses[0][2], addresses[1][2]
 	one, two := newBrowser(t), newBrowser(t)
 	for i, b := range []*browser{one, two} {
 		b.get(shop + "/login")
