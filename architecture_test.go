@@ -53,7 +53,9 @@ var mayImport = map[string]string{
 	"internal/servertest":                "server, client, account, model, store/storetest, mail, jwa, jwk",
 	"cmd/ostiary":                        "server, audit, account, federation, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail, device, roster",
 	"examples/*":                         "library, client, resource",
-	"bench/kickout":                      "resource",
+	"bench/house":                        "–",
+	"bench/kickout":                      "resource, bench/house",
+	"bench/load":                         "bench/house",
 	"scripts/pack-passwords":             "credential",
 	"internal/credential/credentialtest": "–",
 }

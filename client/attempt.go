@@ -33,8 +33,22 @@ func (c *Client) keepAttempt(w http.ResponseWriter, r *http.Request, a Attempt) 
 	}
 	c.pruneAttempts(w, r)
 	name := c.attemptCookie(a.State)
-	c.setCookie(w, name, c.seal.close(plain, sealAttempt, c.owner(name)), attemptLife)
+	value := c.seal.close(plain, sealAttempt, c.owner(name))
+	c.setAttempt(w, a, value, attemptLife)
 	return nil
+}
+
+// setAttempt sets the cookie of an attempt for so long; a life that is not positive
+// deletes it.
+func (c *Client) setAttempt(w http.ResponseWriter, a Attempt, value string, life time.Duration) {
+	cookie := c.newCookie(c.attemptCookie(a.State), value, life)
+	if a.inBrowser() {
+		// The answer is a form that another site posts, and brings no cookie along but
+		// one that says None. Such a one must be Secure; on http://localhost, Chromium
+		// and Firefox keep it all the same. It is sealed, and good for one answer.
+		cookie.Secure, cookie.SameSite = true, http.SameSiteNoneMode
+	}
+	setCookie(w, cookie)
 }
 
 // pruneAttempts makes room for one more attempt.
@@ -81,7 +95,7 @@ func (c *Client) takeAttempt(w http.ResponseWriter, r *http.Request, state strin
 		if err != nil {
 			continue
 		}
-		c.setCookie(w, name, "", -1)
+		c.setAttempt(w, a, "", -1)
 		// A second use of a code makes the authorization server revoke what
 		// the first one got (RFC 6749 §4.1.2), so a reloaded callback must not
 		// reach it.

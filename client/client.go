@@ -9,7 +9,8 @@
 // person's machine uses Loopback, a device without a browser Device and DeviceTokens.
 //
 // Every sign-in uses PKCE (S256), state and nonce; none of them can be switched
-// off. It never shows a refresh token to a browser in readable form, never
+// off. For servers that speak nothing better there is ResponseTokens, whose answer
+// counts only as a posted form. The package never shows a refresh token to a browser in readable form, never
 // follows a redirect of the authorization server's programs, and never sends a
 // browser to another site than the authorization server.
 package client

@@ -27,6 +27,9 @@ type AuthOptions struct {
 	ReturnTo  string     // local path of the page to go back to; default "/"
 	State     string     // of at least 128 random bits, from those who keep attempts by it; default: a fresh one
 	Extra     url.Values // further parameters; they cannot replace those of the protocol
+
+	// ResponseType is ResponseCode, the default, or ResponseTokens.
+	ResponseType string
 }
 
 // Attempt is one sign-in that has begun. Those who keep attempts their own way
@@ -42,6 +45,8 @@ type Attempt struct {
 	Scopes   []string  `json:"scopes,omitempty"`
 	ReturnTo string    `json:"return_to,omitempty"`
 	Began    time.Time `json:"began"`
+	// ResponseType is what was asked for; empty: ResponseCode.
+	ResponseType string `json:"response_type,omitempty"`
 }
 
 func (Attempt) String() string   { return redacted }
@@ -74,6 +79,9 @@ func (c *Client) authCodeURL(ctx context.Context, redirect string, o AuthOptions
 	if len(a.Scopes) == 0 {
 		a.Scopes = c.config.Scopes
 	}
+	if a.ResponseType, err = responseType(o.ResponseType, a.Scopes); err != nil {
+		return "", Attempt{}, err
+	}
 	if o.MaxAge != 0 {
 		seconds := max(int64(o.MaxAge/time.Second), 0)
 		a.MaxAge = &seconds
@@ -96,14 +104,20 @@ func (c *Client) authCodeURL(ctx context.Context, redirect string, o AuthOptions
 // OpenID Connect Core §3.1.2.1.
 func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 	challenge := sha256.Sum256([]byte(a.Verifier))
-	q.Set("response_type", "code")
+	q.Set("response_type", ResponseCode)
 	q.Set("client_id", c.config.ClientID)
 	q.Set("redirect_uri", cmp.Or(a.Redirect, c.config.RedirectURI))
 	q.Set("state", a.State)
+	// Also where no code is asked for: servers that insist on it (RFC 9700 §2.1.1) may
+	// do so of every request.
 	q.Set("code_challenge", base64.RawURLEncoding.EncodeToString(challenge[:]))
 	q.Set("code_challenge_method", "S256")
 	if slices.Contains(a.Scopes, "openid") {
 		q.Set("nonce", a.Nonce)
+	}
+	if a.inBrowser() {
+		q.Set("response_type", a.ResponseType)
+		q.Set("response_mode", "form_post") // never in an address, where tokens end up in logs and histories
 	}
 	if a.MaxAge != nil {
 		q.Set("max_age", strconv.FormatInt(*a.MaxAge, 10))
@@ -122,8 +136,8 @@ func (c *Client) ask(q url.Values, a Attempt, o AuthOptions) {
 }
 
 // Exchange checks an authorization response against the attempt that it must
-// belong to and exchanges its code for tokens. The identity is the zero value
-// when "openid" was not asked for.
+// belong to and exchanges its code for tokens; a response to ResponseTokens has
+// them in it. The identity is the zero value when "openid" was not asked for.
 //
 // Errors: ErrAttempt, ErrIssuer, ErrResponse, ErrIdentity, ErrUnavailable, and
 // *Error for what the authorization server refused ("access_denied",
@@ -133,25 +147,36 @@ func (c *Client) Exchange(ctx context.Context, a Attempt, response url.Values) (
 	if err != nil {
 		return Tokens{}, Identity{}, err
 	}
-	code, err := c.checkResponse(up, a, response)
-	if err != nil {
-		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
+	err = c.checkResponse(up, a, response)
+	var t Tokens
+	if err == nil {
+		t, err = c.tokens(ctx, up, a, response)
 	}
-	form := url.Values{ // RFC 6749 §4.1.3, RFC 7636 §4.5
-		"grant_type":    {"authorization_code"},
-		"code":          {code},
-		"redirect_uri":  {cmp.Or(a.Redirect, c.config.RedirectURI)},
-		"code_verifier": {a.Verifier},
+	var id Identity
+	if err == nil {
+		t, id, err = c.identified(ctx, up, a, t)
 	}
-	t, err := c.request(ctx, up, form, a.Scopes)
-	if err != nil {
-		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
-	}
-	t, id, err := c.identified(ctx, up, a, t)
 	if err != nil {
 		return Tokens{}, Identity{}, fmt.Errorf("client: sign-in: %w", err)
 	}
 	return t, id, nil
+}
+
+// tokens returns what a checked response brings: tokens, or a code for them.
+func (c *Client) tokens(ctx context.Context, up *upstream, a Attempt, response url.Values) (Tokens, error) {
+	if a.inBrowser() {
+		return c.takeTokens(a, response)
+	}
+	code := response.Get("code")
+	if code == "" {
+		return Tokens{}, fmt.Errorf("%w: neither code nor error", ErrResponse)
+	}
+	return c.request(ctx, up, url.Values{ // RFC 6749 §4.1.3, RFC 7636 §4.5
+		"grant_type":    {"authorization_code"},
+		"code":          {code},
+		"redirect_uri":  {cmp.Or(a.Redirect, c.config.RedirectURI)},
+		"code_verifier": {a.Verifier},
+	}, a.Scopes)
 }
 
 // identified checks whom the tokens of an attempt are about.
@@ -164,43 +189,40 @@ func (c *Client) identified(ctx context.Context, up *upstream, a Attempt, t Toke
 	if t.ID == "" {
 		return Tokens{}, Identity{}, fmt.Errorf("%w: no id_token", ErrResponse)
 	}
-	id, err := c.identify(ctx, up, t, expected{nonce: a.Nonce, maxAge: a.MaxAge})
+	id, err := c.identify(ctx, up, t, expected{nonce: a.Nonce, maxAge: a.MaxAge, accessHash: a.inBrowser()})
 	if err != nil {
 		return Tokens{}, Identity{}, err
 	}
 	return t, id, nil
 }
 
-// checkResponse returns the code of an authorization response.
-func (c *Client) checkResponse(up *upstream, a Attempt, response url.Values) (string, error) {
+// checkResponse checks that an authorization response belongs to the attempt, and
+// returns the error that it carries, if any.
+func (c *Client) checkResponse(up *upstream, a Attempt, response url.Values) error {
 	// RFC 6749 §3.1: parameters must not be sent more than once.
-	for _, name := range []string{"code", "state", "iss", "error", "error_description"} {
+	for _, name := range []string{"code", "state", "iss", "error", "error_description", "access_token", "token_type", "expires_in", "scope", "id_token"} {
 		if len(response[name]) > 1 {
-			return "", fmt.Errorf("%w: %s was sent twice", ErrResponse, name)
+			return fmt.Errorf("%w: %s was sent twice", ErrResponse, name)
 		}
 	}
 	// RFC 6749 §10.12: the response belongs to this browser's own request.
 	if a.State == "" || subtle.ConstantTimeCompare([]byte(response.Get("state")), []byte(a.State)) != 1 {
-		return "", ErrAttempt
+		return ErrAttempt
 	}
 	// RFC 9700 §4.4.2: nor was the browser sent to another server.
 	if a.Issuer != c.config.Issuer || c.now().Sub(a.Began) >= attemptLife {
-		return "", ErrAttempt
+		return ErrAttempt
 	}
 	// RFC 9207 §2.4: the issuer is checked before the code, and before an
 	// error, is looked at; a mixed-up server learns nothing.
 	if iss, sent := response["iss"]; sent && !c.mayIssue(iss[0]) {
-		return "", fmt.Errorf("%w: iss of the response", ErrIssuer)
+		return fmt.Errorf("%w: iss of the response", ErrIssuer)
 	} else if !sent && up.SendsIssuer {
-		return "", fmt.Errorf("%w: the response has no iss", ErrIssuer)
+		return fmt.Errorf("%w: the response has no iss", ErrIssuer)
 	}
 	// RFC 6749 §4.1.2.1.
 	if named := response.Get("error"); named != "" {
-		return "", &Error{Code: printable(named, 100), Description: printable(response.Get("error_description"), 300)}
+		return &Error{Code: printable(named, 100), Description: printable(response.Get("error_description"), 300)}
 	}
-	code := response.Get("code")
-	if code == "" {
-		return "", fmt.Errorf("%w: neither code nor error", ErrResponse)
-	}
-	return code, nil
+	return nil
 }

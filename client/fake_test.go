@@ -185,6 +185,10 @@ func (f *fake) serveKeys(w http.ResponseWriter, _ *http.Request) {
 // serveAuthorize is a person who is signed in and agrees to everything.
 func (f *fake) serveAuthorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if q.Get("response_mode") == "form_post" {
+		f.postTokens(w, q)
+		return
+	}
 	for name, want := range map[string]string{
 		"response_type": "code", "client_id": fakeID, "code_challenge_method": "S256", "tenant": "1",
 	} {

@@ -81,6 +81,9 @@ type expected struct {
 	nonce   string
 	maxAge  *int64
 	renewal bool // OpenID Connect Core §12.2: the nonce may be missing
+	// OpenID Connect Core §3.2.2.10: where both tokens came through the browser,
+	// at_hash must be there. One of them could have been swapped on the way.
+	accessHash bool
 }
 
 // identify verifies t.ID as OpenID Connect Core §3.1.3.7 says. Errors:
@@ -113,6 +116,9 @@ func (c *Client) identify(ctx context.Context, up *upstream, t Tokens, want expe
 	}
 	if err := c.checkIdentity(id, want); err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	if want.accessHash && id.accessHash == "" {
+		return Identity{}, fmt.Errorf("%w: at_hash is missing", ErrIdentity)
 	}
 	if err := checkAccessHash(id.accessHash, t.Access, token.Header.Algorithm); err != nil {
 		return Identity{}, fmt.Errorf("%w: %w", ErrIdentity, err)

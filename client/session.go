@@ -68,21 +68,16 @@ func (c *Client) Session(w http.ResponseWriter, r *http.Request) (*Session, erro
 	}
 	renewed := false
 	if rec.Tokens.Refresh != "" && reached(rec.Tokens.RenewAt, c.now()) {
-		next, err := c.Refresh(r.Context(), rec.Tokens)
+		next, err := c.renewRecord(w, r, rec)
 		switch {
 		case err == nil:
-			rec.Tokens, renewed = next, true
-		case hasCode(err, "invalid_grant"):
-			// Renewing is where an application learns that the
-			// person was put out.
-			if err := c.drop(w, r, rec); err != nil {
-				return nil, err
-			}
-			return nil, fmt.Errorf("client: %w: %w", ErrNoSession, err)
-		default:
+			rec, renewed = next, true
+		case errors.Is(err, errKept):
 			// Nothing is known to be wrong with the session: it is kept, and
 			// AccessToken tells when its token has died.
 			c.log.WarnContext(r.Context(), "renewal failed", "error", err)
+		default:
+			return nil, err
 		}
 	}
 	// While the renewal was under way, the person may have signed out in
@@ -96,6 +91,50 @@ func (c *Client) Session(w http.ResponseWriter, r *http.Request) (*Session, erro
 		}
 	}
 	return c.session(rec)
+}
+
+// Renew is Session with tokens that are exchanged now, however long the old ones
+// would live yet: for an application that knows that what they say has changed. A
+// browser that comes with the same cookie again gets the same ones. Errors:
+// ErrNoSession as there, ErrExpired without a refresh token, and those of Refresh,
+// which leave the session as it is.
+func (c *Client) Renew(w http.ResponseWriter, r *http.Request) (*Session, error) {
+	rec, _, err := c.load(r)
+	if err != nil {
+		return nil, err
+	}
+	if rec, err = c.renewRecord(w, r, rec); err != nil {
+		return nil, err
+	}
+	if c.ended.used(rec.ID) {
+		return nil, fmt.Errorf("client: %w", ErrNoSession)
+	}
+	if err := c.save(w, r, rec); err != nil {
+		return nil, err
+	}
+	return c.session(rec)
+}
+
+// errKept marks a renewal that failed and says nothing about the session.
+var errKept = errors.New("the session is kept")
+
+// renewRecord returns rec with new tokens. Errors: ErrNoSession if the grant is
+// over, with the session dropped; errKept if it is not known to be.
+func (c *Client) renewRecord(w http.ResponseWriter, r *http.Request, rec record) (record, error) {
+	next, err := c.Refresh(r.Context(), rec.Tokens)
+	switch {
+	case err == nil:
+		rec.Tokens = next
+		return rec, nil
+	case hasCode(err, "invalid_grant"):
+		// Renewing is where an application learns that the person was put out.
+		if err := c.drop(w, r, rec); err != nil {
+			return record{}, err
+		}
+		return record{}, fmt.Errorf("client: %w: %w", ErrNoSession, err)
+	default:
+		return record{}, fmt.Errorf("%w: %w", err, errKept)
+	}
 }
 
 // session unfolds a record.
@@ -214,16 +253,24 @@ func (c *Client) owner(row string) string {
 
 // setCookie sets a cookie for so long; a life that is not positive deletes it.
 func (c *Client) setCookie(w http.ResponseWriter, name, value string, life time.Duration) {
+	setCookie(w, c.newCookie(name, value, life))
+}
+
+func (c *Client) newCookie(name, value string, life time.Duration) *http.Cookie {
 	age := int(life / time.Second)
 	if age <= 0 {
 		age = -1
 	}
-	http.SetCookie(w, &http.Cookie{
+	return &http.Cookie{
 		Name: name, Value: value, Path: "/", MaxAge: age,
 		// Lax, not Strict: the way back from the authorization server is a
 		// navigation from another site, and must bring the attempt along.
 		HttpOnly: true, Secure: c.secure, SameSite: http.SameSiteLaxMode,
-	})
+	}
+}
+
+func setCookie(w http.ResponseWriter, cookie *http.Cookie) {
+	http.SetCookie(w, cookie)
 	// An answer with somebody's cookie is nobody else's.
 	w.Header().Set("Cache-Control", "no-store")
 }

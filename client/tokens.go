@@ -51,31 +51,39 @@ func (c *Client) request(ctx context.Context, up *upstream, form url.Values, ask
 	if e := a.named(); e != nil {
 		return Tokens{}, e
 	}
-	var granted struct {
-		Access  string      `json:"access_token"`
-		Type    string      `json:"token_type"`
-		Expires json.Number `json:"expires_in"`
-		Refresh string      `json:"refresh_token"`
-		ID      string      `json:"id_token"`
-		Scope   *string     `json:"scope"`
-		Auth    string      `json:"auth_session"`
-	}
-	if err := json.Unmarshal(a.body, &granted); err != nil {
+	var g granted
+	if err := json.Unmarshal(a.body, &g); err != nil {
 		return Tokens{}, fmt.Errorf("%w: not a JSON object of tokens", ErrResponse)
 	}
-	if granted.Access == "" {
+	return c.take(g, asked)
+}
+
+// granted is a successful answer, RFC 6749 §5.1.
+type granted struct {
+	Access  string      `json:"access_token"`
+	Type    string      `json:"token_type"`
+	Expires json.Number `json:"expires_in"`
+	Refresh string      `json:"refresh_token"`
+	ID      string      `json:"id_token"`
+	Scope   *string     `json:"scope"`
+	Auth    string      `json:"auth_session"`
+}
+
+// take checks what was granted, wherever it came from.
+func (c *Client) take(g granted, asked []string) (Tokens, error) {
+	if g.Access == "" {
 		return Tokens{}, fmt.Errorf("%w: no access_token", ErrResponse)
 	}
 	// RFC 6749 §7.1: a type that is not understood must not be used.
-	if !strings.EqualFold(granted.Type, "Bearer") {
+	if !strings.EqualFold(g.Type, "Bearer") {
 		return Tokens{}, fmt.Errorf("%w: token_type is not Bearer", ErrResponse)
 	}
-	t := Tokens{Access: granted.Access, Refresh: granted.Refresh, ID: granted.ID, Scope: asked, AuthSession: granted.Auth}
-	if granted.Scope != nil {
-		t.Scope = strings.Fields(*granted.Scope)
+	t := Tokens{Access: g.Access, Refresh: g.Refresh, ID: g.ID, Scope: asked, AuthSession: g.Auth}
+	if g.Scope != nil {
+		t.Scope = strings.Fields(*g.Scope)
 	}
-	if granted.Expires != "" {
-		seconds, err := granted.Expires.Int64()
+	if g.Expires != "" {
+		seconds, err := g.Expires.Int64()
 		if err != nil || seconds < 0 || seconds > 10*365*24*3600 {
 			return Tokens{}, fmt.Errorf("%w: expires_in is not a number of seconds", ErrResponse)
 		}

@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"html/template"
+	"mime"
 	"net/http"
 	"net/url"
 	"time"
@@ -81,10 +83,12 @@ func (c *Client) Login() http.Handler {
 	})
 }
 
-// Callback completes a sign-in. It is mounted at Config.RedirectURI.
+// Callback completes a sign-in. It is mounted at Config.RedirectURI. The answer to
+// ResponseTokens is posted there by the page of another site, which a protection
+// against such forms must let through: what proves it is "state" and a cookie.
 func (c *Client) Callback() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !allow(w, r, http.MethodGet) {
+		if !allow(w, r, http.MethodGet, http.MethodPost) {
 			return
 		}
 		target, err := c.complete(w, r)
@@ -99,13 +103,18 @@ func (c *Client) Callback() http.Handler {
 // complete turns an authorization response into a session and returns the page
 // that started it.
 func (c *Client) complete(w http.ResponseWriter, r *http.Request) (string, error) {
-	response, err := url.ParseQuery(r.URL.RawQuery)
+	response, err := responseOf(w, r)
 	if err != nil {
-		return "", ErrResponse
+		return "", err
 	}
 	a, err := c.takeAttempt(w, r, response.Get("state"))
 	if err != nil {
 		return "", err
+	}
+	// OAuth 2.0 Form Post Response Mode §2: an answer comes in the mode that was asked
+	// for. Tokens in an address are none, wherever they come from.
+	if a.inBrowser() != (r.Method == http.MethodPost) {
+		return "", fmt.Errorf("client: sign-in: %w: another response_mode than was asked for", ErrResponse)
 	}
 	t, id, err := c.Exchange(r.Context(), a, response)
 	if err != nil {
@@ -126,6 +135,25 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request) (string, error
 		return "", err
 	}
 	return a.ReturnTo, nil
+}
+
+// responseOf reads an authorization response: of a query, or of a posted form.
+func responseOf(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	if r.Method == http.MethodGet {
+		response, err := url.ParseQuery(r.URL.RawQuery)
+		if err != nil {
+			return nil, ErrResponse
+		}
+		return response, nil
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/x-www-form-urlencoded" {
+		return nil, fmt.Errorf("client: sign-in: %w: not a form", ErrResponse)
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, fmt.Errorf("client: sign-in: %w: not a form", ErrResponse)
+	}
+	return r.PostForm, nil
 }
 
 // Logout signs the person out: here, then at the authorization server, which

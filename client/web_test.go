@@ -328,9 +328,9 @@ func TestCallbackAttacks(t *testing.T) {
 			t.Error("an attempt passed for a session")
 		}
 	})
-	t.Run("POST", func(t *testing.T) {
+	t.Run("PUT", func(t *testing.T) {
 		a := newApp(t)
-		if res := a.step("POST", "/callback"); res.StatusCode != http.StatusMethodNotAllowed {
+		if res := a.step("PUT", "/callback"); res.StatusCode != http.StatusMethodNotAllowed {
 			t.Errorf("%d", res.StatusCode)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,8 +36,10 @@ type document struct {
 var documents = []document{
 	{path: "README.md", after: ownAPI},
 	{path: "ARCHITECTURE.md"},
-	{path: "examples/shop/README.md", before: shopClient},
+	{path: "examples/shop/README.md"},
 	{path: "examples/restapi/README.md"},
+	{path: "examples/sso/README.md", after: singleSignOn},
+	{path: "examples/elsewhere/README.md", after: signInElsewhere},
 	{path: "docs/README.md"},
 	{path: "docs/protect-an-api.md"},
 	{path: "docs/guard.md"},
@@ -62,15 +65,17 @@ var documents = []document{
 	{path: "docs/command-jwt.md"},
 	{path: "docs/library.md"},
 	{path: "docs/coming-from.md"},
+	{path: "docs/production.md"},
+	{path: "docs/jwt-or-session.md"},
+	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
+	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
+	{path: "docs/comparison.md"},
+	{path: "docs/specifications.md"},
+	{path: "docs/reference/settings.md"},
+	{path: "docs/reference/commands.md"},
+	{path: "docs/reference/endpoints.md"},
+	{path: "docs/reference/errors.md"},
 }
-
-// shopClient is the registration that the page of the sample shop describes.
-const shopClient = `
-start ostiary serve
-SHOP_SECRET=$(ostiary client create --json --id shop --redirect-uri http://localhost:8081/callback --post-logout-redirect-uri http://localhost:8081/ \
-	--scope "openid profile email orders:write" --audience https://api.shop.example 2>/dev/null | jq -r .client_secret)
-export SHOP_SECRET
-`
 
 // appleKey is the file that Apple lets its customers download.
 const appleKey = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out AuthKey_ABC123DEFG.p8 2>/dev/null\n"
@@ -87,20 +92,22 @@ PATH="$WORK/bin:$PATH"
 // notRun names the fences whose blocks are not run, and why.
 var notRun = map[string]string{
 	"adfs":      "is typed into AD FS",
+	"caddyfile": "needs a name in the DNS: TestProxies goes through that of docs/operate.md, internal/guard through that of docs/guard.md",
+	"nginx":     "likewise, and a certificate",
+	"auth0":     "asks a tenant at Auth0",
+	"keycloak":  "is run where Keycloak is",
 	"js":        "without the name of a file, needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
-	"caddyfile": "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
-	"nginx":     "needs a name in the DNS and a certificate; that of docs/guard.md is tried in internal/guard",
 }
 
 // substitutions are done to all that is run, and to what is expected of it.
 func substitutions(t *testing.T, s *session, d document) []substitution {
 	t.Helper()
-	database := ""
-	if strings.Contains(read(t, d.path), "db.example.com") {
-		database = storetest.EmptyPostgresURL(t)
-	}
 	fixed := func(text string) func(string) string { return func(string) string { return text } }
-	return []substitution{
+	var database []substitution
+	if strings.Contains(read(t, d.path), "db.example.com") {
+		database = ofDatabase(t)
+	}
+	return append(database, []substitution{
 		// A name in the DNS, and TLS: the server itself, on loopback.
 		{regexp.MustCompile(`https://login\.example\.com`), fixed("http://localhost:" + s.ports["8080"])},
 		// The ports of the documents may be taken: free ones.
@@ -108,16 +115,43 @@ func substitutions(t *testing.T, s *session, d document) []substitution {
 			host, port, _ := strings.Cut(m, ":")
 			return host + ":" + s.ports[port]
 		}},
+		// The house from which people move: another server of ours.
+		{regexp.MustCompile(`--set issuer=` + oldHouse), func(m string) string { return m + " --set allow_internal=true" }},
+		{regexp.MustCompile(oldHouse), func(m string) string {
+			u, _ := url.Parse(m) // of this very pattern: it can be
+			return "http://localhost:" + s.ports["8082"] + strings.TrimSuffix(u.Path, "/")
+		}},
+		{regexp.MustCompile(`\w+_MadeUpSecretOf(?:Auth0|Keycloak)\b`), fixed("$OLD_SECRET")},
 		// Folders of the system: the same below a temporary one.
 		{regexp.MustCompile(`(?m)(?:^|[\s='"])/(?:etc|var|usr/local)/`), func(m string) string {
 			i := strings.Index(m, "/")
 			return m[:i] + s.root + m[i:]
 		}},
-		// A database of the reader's: a fresh one on the server of the tests.
-		{regexp.MustCompile(`postgres://ostiary:PASSWORD@db\.example\.com/ostiary`), fixed(database)},
-		// The one secret that a document leaves out.
-		{regexp.MustCompile(`SHOP_CLIENT_SECRET=…`), fixed(`SHOP_CLIENT_SECRET=$SHOP_SECRET`)},
+	}...)
+}
+
+// ofDatabase puts one on the server of the tests in place of the database of the reader,
+// which the document makes, backs up and makes again.
+func ofDatabase(t *testing.T) []substitution {
+	t.Helper()
+	database, server := storetest.NewDatabase(t)
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
 	}
+	password, _ := u.User.Password()
+	name := strings.TrimPrefix(u.Path, "/")
+	var all []substitution
+	for _, one := range [][2]string{
+		{`postgres://ostiary:PASSWORD@db\.example\.com/ostiary`, database},
+		{`db\.example\.com:5432:\*:ostiary:PASSWORD`, strings.Join([]string{u.Hostname(), u.Port(), "*", u.User.Username(), password}, ":")},
+		{`--host db\.example\.com --username ostiary --dbname ostiary`, "--host " + u.Hostname() + " --port " + u.Port() + " --username " + u.User.Username() + " --dbname " + name},
+		{`createdb --owner ostiary ostiary`, `createdb --maintenance-db="` + server + `" ` + name},
+		{`dropdb ostiary`, `dropdb --maintenance-db="` + server + `" ` + name},
+	} {
+		all = append(all, substitution{regexp.MustCompile(one[0]), func(string) string { return one[1] }})
+	}
+	return all
 }
 
 // rewritten are commands that are not typed as they stand.
@@ -128,6 +162,8 @@ var rewritten = map[string]string{
 	// Its default ports may be taken.
 	"go run ./examples/shop/cmd/shop":                    "go run ./examples/shop/cmd/shop --listen localhost:$PORT_8081 --api-listen localhost:$PORT_8082",
 	"go run ./examples/restapi/cmd/restapi":              "go run ./examples/restapi/cmd/restapi --issuer http://localhost:$PORT_8080 --listen localhost:$PORT_8081",
+	"go run ./examples/sso/cmd/sso":                      "go run ./examples/sso/cmd/sso --issuer http://localhost:$PORT_8080 --app1-port $PORT_8081 --app2-port $PORT_8082 --api1-port $PORT_8083 --api2-port $PORT_8084",
+	"go run ./examples/elsewhere/cmd/elsewhere":          "go run ./examples/elsewhere/cmd/elsewhere --server http://localhost:$PORT_8080 --harbour-port $PORT_8081 --workbench-port $PORT_8082",
 	"http.server --directory page --bind localhost 8083": "http.server --directory page --bind localhost $PORT_8083",
 	// It has a name in the DNS in front of it, and its port is taken by the first one.
 	"./ostiary serve --issuer": "./ostiary serve --listen 127.0.0.1:$PORT_8085 --issuer",
@@ -144,8 +180,7 @@ var replaced = []struct{ program, with, because string }{
 	{"sudo", `:`, "the test is the server's user already"},
 	{"systemctl", systemdProgram, "what the unit starts is run without systemd"},
 	{"journalctl", `cat "$log"`, "likewise"},
-	{"createuser", `:`, "storetest has made a database"},
-	{"createdb", `:`, "likewise"},
+	{"createuser", `:`, "the role is that of the test's server"},
 }
 
 const goProgram = `
@@ -363,55 +398,6 @@ func help(t *testing.T, command ...string) string {
 		t.Fatal(err)
 	}
 	return string(out)
-}
-
-var option = regexp.MustCompile(`(?m)^ +--([a-z-]+) [A-Z:]+ .*?(?:\(default: (.*)\) )?\[\$(OSTIARY_\w+)\]$`)
-
-// The tables of settings are those of the commands.
-func TestSettings(t *testing.T) {
-	for _, one := range []struct {
-		command, document string
-		least             int
-	}{
-		{"serve", "docs/operate.md", 20},
-		{"guard", "docs/guard.md", 15},
-	} {
-		t.Run(one.command, func(t *testing.T) { checkSettings(t, one.command, one.document, one.least) })
-	}
-}
-
-func checkSettings(t *testing.T, command, document string, least int) {
-	t.Helper()
-	type setting struct{ variable, inFile, fallback string }
-	known := map[string]setting{}
-	for _, m := range option.FindAllStringSubmatch(help(t, command), -1) {
-		known[m[1]] = setting{m[3], m[1], m[2]}
-	}
-	if len(known) < least {
-		t.Fatalf("the help of %s names %d settings only: %v", command, len(known), known)
-	}
-	for _, row := range rows(read(t, document)) {
-		name, isFlag := strings.CutPrefix(strings.Trim(row[0], "`"), "--")
-		if !isFlag {
-			continue
-		}
-		if len(row) != 5 || row[4] == "" {
-			t.Errorf("--%s: the row has %d cells and must have 5", name, len(row))
-			continue
-		}
-		said := setting{strings.Trim(row[1], "`"), strings.Trim(row[2], "`"), strings.Trim(row[3], "`")}
-		want, ok := known[name]
-		if name == "config" {
-			want.inFile = "–" // the file cannot name itself
-		}
-		if !ok || said != want {
-			t.Errorf("--%s: the table says %v, the command %v", name, said, want)
-		}
-		delete(known, name)
-	}
-	for name := range known {
-		t.Errorf("--%s is missing in the table", name)
-	}
 }
 
 var (

@@ -189,7 +189,7 @@ func (s *session) environment(t *testing.T) []string {
 		// The programs of the documents are compiled as everybody else's, but
 		// with this tree as the module, and without a network.
 		"GOMODCACHE=" + folders[0], "GOCACHE=" + folders[1], "GOFLAGS=-mod=mod", "GOPROXY=off", "GOTOOLCHAIN=local", "GONOSUMDB=*",
-		"PORT_8080=" + s.ports["8080"], "PORT_8081=" + s.ports["8081"], "PORT_8082=" + s.ports["8082"], "PORT_8083=" + s.ports["8083"], "PORT_8085=" + s.ports["8085"],
+		"PORT_8080=" + s.ports["8080"], "PORT_8081=" + s.ports["8081"], "PORT_8082=" + s.ports["8082"], "PORT_8083=" + s.ports["8083"], "PORT_8084=" + s.ports["8084"], "PORT_8085=" + s.ports["8085"],
 		// What serve listens on if nobody says anything.
 		"OSTIARY_LISTEN=127.0.0.1:" + s.ports["8080"],
 		// Cheap hashes: what they cost is tested where they are made.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"slices"
 	"time"
 
 	"github.com/ostiary/ostiary/jwa"
@@ -369,4 +370,20 @@ func ExampleInsecureVerifyNone() {
 	said, err := jwt.InsecureVerifyNone[jwt.Registered](token, jwt.VerifyOptions{})
 	fmt.Println(said.Claims.Subject, err)
 	// Output: ada <nil>
+}
+
+// A token that grows with what people are given is measured where it is made: who finds
+// it too long later is a proxy, and says 400 or 431 to somebody else.
+func ExampleMaxInHeader() {
+	key, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		log.Fatal(err)
+	}
+	groups := slices.Repeat([]string{"a group with a rather long name"}, 200)
+	token, err := jwt.Sign(map[string]any{"groups": groups}, key, jwt.SignOptions{ExpiresIn: time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(token) > jwt.MaxInHeader, len(token) > jwt.MaxInCookie)
+	// Output: true true
 }

@@ -10,14 +10,18 @@ import (
 	"time"
 )
 
-// The codes of refusals: RFC 6750 §3.1, RFC 9470 §3, and for what is our own
-// fault RFC 6749 §4.1.2.1.
+// The codes of refusals.
 const (
-	CodeInvalidRequest         = "invalid_request"
-	CodeInvalidToken           = "invalid_token"
-	CodeInsufficientScope      = "insufficient_scope"
-	CodeInsufficientSignIn     = "insufficient_user_authentication"
-	CodeTemporarilyUnavailable = "temporarily_unavailable"
+	// The token comes twice, in two ways or malformed.
+	CodeInvalidRequest = "invalid_request" // RFC 6750 §3.1
+	// The token is not good, or not any more: the client renews it.
+	CodeInvalidToken = "invalid_token" // RFC 6750 §3.1
+	// The token lacks a scope.
+	CodeInsufficientScope = "insufficient_scope" // RFC 6750 §3.1
+	// The sign-in is too old or too weak: the person signs in again.
+	CodeInsufficientSignIn = "insufficient_user_authentication" // RFC 9470 §3
+	// The keys or the revocation feed cannot be had; it is not about the token. Retry-After says when to try again.
+	CodeTemporarilyUnavailable = "temporarily_unavailable" // RFC 6749 §4.1.2.1
 )
 
 // Refusal is why a request was not let through. 401 means that a new token could

@@ -41,8 +41,8 @@ var (
 	ErrStale = errors.New("the revocation feed is stale")
 )
 
-// AccountDisabled is the type of the problem with which a request is refused
-// whose person's account is locked or deleted. To sign in again does not help.
+// AccountDisabled is the type of the problem that the person's account is locked or
+// deleted, with which a request is refused. To sign in again does not help.
 const AccountDisabled = "urn:ostiary:problem:account-disabled"
 
 // staleRetry is what clients are told to wait. A feed that was cut off is back

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/ostiary/ostiary/bench/house"
 )
 
 func TestMain(m *testing.M) {
@@ -23,7 +25,7 @@ func TestMain(m *testing.M) {
 // TestKickout measures next to nothing: that everybody is put out everywhere, that
 // nobody is put out wrongly, and that there is something to print and to draw.
 func TestKickout(t *testing.T) {
-	binary, err := build(t.Context(), t.TempDir())
+	binary, err := house.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

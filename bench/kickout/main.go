@@ -19,6 +19,8 @@ import (
 	"os/signal"
 	"syscall"
 	"text/tabwriter"
+
+	"github.com/ostiary/ostiary/bench/house"
 )
 
 // options are the flags.
@@ -81,7 +83,7 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(folder)
 	if o.Binary == "" {
-		if o.Binary, err = build(ctx, folder); err != nil {
+		if o.Binary, err = house.Build(ctx, folder); err != nil {
 			return err
 		}
 	}

@@ -76,7 +76,7 @@ func measure(ctx context.Context, o options, s setting) (*result, error) {
 }
 
 // ends puts one session after the other out and gathers when each API refused.
-func (r *result) ends(ctx context.Context, o options, h *house, apis []*process, ending, live []string, victims []signedIn) error {
+func (r *result) ends(ctx context.Context, o options, h *server, apis []*process, ending, live []string, victims []signedIn) error {
 	per := (o.Rate + len(apis) - 1) / len(apis)
 	if err := each(apis, func(p *process) error {
 		_, err := p.ask(order{Do: "watch", Tokens: ending, Live: live, Rate: per})
@@ -148,7 +148,7 @@ func (r *result) ends(ctx context.Context, o options, h *house, apis []*process,
 
 // compare tells what a call costs an API and the server: with the feed and tokens
 // that were seen before, with tokens that were not, and by asking.
-func (r *result) compare(ctx context.Context, o options, h *house, api *process, live []signedIn) error {
+func (r *result) compare(ctx context.Context, o options, h *server, api *process, live []signedIn) error {
 	fresh, err := h.signIn(ctx, liveTokens)
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ func (r *result) compare(ctx context.Context, o options, h *house, api *process,
 		{&r.Fresh, "fresh", fresh, liveTokens},
 		{&r.Introspection, "introspect", live, max(o.Calls/10, 1)},
 	} {
-		before, err := h.processorTime()
+		before, err := h.ProcessorTime()
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (r *result) compare(ctx context.Context, o options, h *house, api *process,
 		if err != nil {
 			return err
 		}
-		after, err := h.processorTime()
+		after, err := h.ProcessorTime()
 		if err != nil {
 			return err
 		}

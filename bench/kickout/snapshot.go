@@ -35,11 +35,11 @@ func load(ctx context.Context, o options) (*snapshot, error) {
 	}
 	small[0].end()
 	h.apps = nil
-	h.stop()
-	if err := fill(ctx, filepath.Join(h.folder, "data", "ostiary.db"), o.Entries); err != nil {
+	h.Stop()
+	if err := fill(ctx, filepath.Join(h.Folder, "data", "ostiary.db"), o.Entries); err != nil {
 		return nil, err
 	}
-	if err := h.start(ctx, h.nodes[0]); err != nil {
+	if err := h.Start(ctx, h.Nodes[0]); err != nil {
 		return nil, err
 	}
 	large, err := h.apis(ctx, 1)

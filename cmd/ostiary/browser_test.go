@@ -25,8 +25,9 @@ import (
 
 // addresses is what "demo --json" prints.
 type addresses struct {
-	Server, Shop, API string
-	Users             []struct{ Login, Password string }
+	Server, Tour, Shop, API string
+
+	Users []struct{ Login, Password string }
 }
 
 // TestDemoInBrowser is the whole house in one walk, with a real browser: fill
@@ -255,6 +256,18 @@ func (b *browser) expect(selector, want string) {
 	}
 	if !strings.Contains(text, want) {
 		b.t.Fatalf("%s says %q, want %q in it (%v)", selector, text, want, err)
+	}
+}
+
+// eventually waits until a script is true.
+func (b *browser) eventually(what, script string) {
+	b.t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ask(b, what, chromedp.Evaluate[bool](script)) {
+		if time.Now().After(deadline) {
+			b.t.Fatalf("%s: not so, at %s", what, b.where())
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -43,5 +43,5 @@ func (sh shell) runDebugger(ctx context.Context, c *cli.Command) error {
 	if err := sh.say(c, map[string]string{"debugger": address}, "The token debugger is at %s\nStop with Ctrl-C.", address); err != nil {
 		return errors.Join(err, l.Close())
 	}
-	return serveSample(ctx, l, mux)
+	return serveSample(ctx, l, mux, nil)
 }

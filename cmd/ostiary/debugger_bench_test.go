@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -107,18 +106,6 @@ func (b *bench) key(kind, value string) {
 func (b *bench) value(id string) string {
 	b.t.Helper()
 	return ask(b.browser, "reading "+id, chromedp.Evaluate[string](fmt.Sprintf(`document.getElementById(%q).value`, id)))
-}
-
-// eventually waits until a script is true.
-func (b *bench) eventually(what, script string) {
-	b.t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ask(b.browser, what, chromedp.Evaluate[bool](script)) {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%s: not so, at %s", what, b.where())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 // verdict waits until the page says so about the token.

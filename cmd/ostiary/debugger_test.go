@@ -95,6 +95,10 @@ func TestDebuggerProblems(t *testing.T) {
 	b := openBench(t, startDebugger(t))
 	encode := func(header, claims string) string { return base64URL(header) + "." + base64URL(claims) + "." }
 	long := `{"alg":"HS256","typ":"JWT"}`
+	sized := func(bytes int) string { // whatever it says
+		token := encode(long, `{"exp":9999999999}`)
+		return token + strings.Repeat("A", bytes-len(token))
+	}
 	for _, row := range []struct{ name, token, want string }{
 		{"RFC 8725 §3.2 alg none", encode(`{"alg":"none"}`, `{}`), `"alg" is "none"`},
 		{"RFC 8725 §3.2 alg none, disguised", encode(`{"alg":"nOnE"}`, `{}`), `"alg" is "none"`},
@@ -118,6 +122,10 @@ func TestDebuggerProblems(t *testing.T) {
 		{"RFC 7519 §7.2 no JSON", encode(long, `{"a":1,}`), "line 1, column 8"},
 		{"RFC 7519 §7.2 no object", encode(long, `[1]`), "no object"},
 		{"RFC 9068 §2.2", encode(`{"alg":"RS256","typ":"at+jwt"}`, `{"iss":"x"}`), `must have "exp", "aud"`},
+		{"RFC 9110 §5.4 a header of more than 8 KiB", sized(jwt.MaxInHeader + 1), "It is 8169 bytes long. Many servers and proxies take 8168"},
+		{"RFC 9110 §5.4 just fits", sized(jwt.MaxInHeader), "does not fit into a cookie: browsers keep 4096"},
+		{"RFC 6265 §6.1 a cookie", sized(jwt.MaxInCookie + 1), "It is 4097 bytes long, and does not fit into a cookie"},
+		{"64 KiB", sized(1<<16 + 1), "most software refuses it"},
 		{"RFC 6750 §2.1 Bearer", "Bearer " + encode(long, `{}`), "belongs to the HTTP header"},
 		{"markup", encode(`{"alg":"<img src=x onerror=alert(1)>"}`, `{"<script>alert(1)</script>":"<img src=x onerror=alert(1)>"}`), "<img"},
 	} {

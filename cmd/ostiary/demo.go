@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/ostiary/ostiary/examples/shop"
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
@@ -21,7 +20,7 @@ import (
 )
 
 // The people of the demo. Their password is no secret: the demo listens on
-// loopback only, and what it knows is gone when it ends.
+// loopback only, and what it knows is gone when it ends, or in a folder for trying.
 var demoUsers = []account.NewUser{
 	{Login: "alice", Admin: true, Profile: model.Profile{Name: "Alice Liddell", GivenName: "Alice", FamilyName: "Liddell", Email: "alice@example.com", EmailVerified: true}},
 	{Login: "bob", Profile: model.Profile{Name: "Bob Cratchit", GivenName: "Bob", FamilyName: "Cratchit", Email: "bob@example.com", EmailVerified: true}},
@@ -30,26 +29,41 @@ var demoUsers = []account.NewUser{
 const demoPassword = "open sesame please"
 
 func (sh shell) demo() *cli.Command {
-	port := func(name, usage string) cli.Flag {
-		return &cli.IntFlag{Name: name, Usage: usage, DefaultText: "a free one"}
-	}
 	return &cli.Command{
-		Name: "demo", Usage: "run a server, a sample shop and its API, with test users; nothing is kept",
+		Name: "demo", Usage: "run a server, all samples and a tour through them, with test users",
+		Description: "Opens the tour in your browser, if you sit before one. Nothing is left behind, unless --keep names a folder for it.",
 		Flags: []cli.Flag{
-			port("port", "port of the server"), port("shop-port", "port of the shop"), port("api-port", "port of the shop's API"),
+			&cli.IntFlag{Name: "port", Usage: "port of the server; the others follow", DefaultText: "free ones"},
+			&cli.StringFlag{Name: "keep", Usage: "folder that keeps everything for the next start, addresses included", DefaultText: "nothing is kept"},
+			&cli.BoolFlag{Name: "no-browser", Usage: "open no browser"},
 			&cli.BoolFlag{Name: "verbose", Usage: "log every request"},
 		},
 		Action: sh.runDemo,
 	}
 }
 
+// bySystem says in the audit log who has furnished the demo.
+var bySystem = model.Actor{Kind: model.ActorSystem}
+
 // demo is what runs together.
 type demo struct {
-	server                      *server.Server
-	logger                      *slog.Logger
-	listeners                   map[string]net.Listener
-	serverURL, shopURL, shopAPI string
-	shopHandler, shopAPIHandler http.Handler
+	server *server.Server
+	logger *slog.Logger
+	rooms  []*room
+	kept   kept
+}
+
+// room is one address of the demo, and who answers there.
+type room struct {
+	name string // of its port in what is kept, and of its address for programs
+	host string // a name for this machine: cookies do not know ports, and some are to be a house of their own
+	what string // for people
+	note string
+
+	listener net.Listener
+	handler  http.Handler                    // of a sample; the server has its own
+	run      func(ctx context.Context) error // beside it, until ctx is done
+	stop     func()                          // before it shuts down
 }
 
 func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
@@ -57,29 +71,69 @@ func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process on the spot
 
-	folder, err := os.MkdirTemp("", "ostiary-demo-")
-	if err != nil {
-		return fmt.Errorf("cannot make a temporary folder: %w: set TMPDIR to one that can be written", err)
+	folder := c.String("keep")
+	if folder == "" {
+		if folder, err = os.MkdirTemp("", "ostiary-demo-"); err != nil {
+			return fmt.Errorf("cannot make a temporary folder: %w: set TMPDIR to one that can be written", err)
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-
 	level := "warn"
 	if c.Bool("verbose") {
 		level = "info"
 	}
-	d := &demo{logger: sh.logger(settings{LogLevel: level, LogFormat: "text"}), listeners: map[string]net.Listener{}}
-	for _, name := range []string{"port", "shop-port", "api-port"} {
-		if d.listeners[name], err = listenLocal(ctx, name, c.Int(name)); err != nil {
-			return errors.Join(err, d.close())
-		}
+	d := &demo{logger: sh.logger(settings{LogLevel: level, LogFormat: "text"}), rooms: demoRooms()}
+	if d.kept, err = readKept(folder, c.Int("port")); err != nil {
+		return err
 	}
-	if err := d.furnish(ctx, folder); err != nil {
+	if err := d.open(ctx, folder, c.Int("port")); err != nil {
 		return errors.Join(err, d.close())
 	}
 	if err := sh.announce(c, d); err != nil {
 		return errors.Join(err, d.close())
 	}
+	if !c.Bool("no-browser") && !c.Bool("json") && ctx.Err() == nil {
+		sh.browse(ctx, d.url("tour"))
+	}
 	return d.run(ctx)
+}
+
+// open makes everything that there is, up to the first request.
+func (d *demo) open(ctx context.Context, folder string, port int) error {
+	if err := d.listen(ctx, port); err != nil {
+		return err
+	}
+	if err := d.furnish(ctx, folder); err != nil {
+		return err
+	}
+	return d.kept.write(folder)
+}
+
+// listen takes a port for each room: the one that was kept, the one that follows the
+// server's, or a free one.
+func (d *demo) listen(ctx context.Context, port int) (err error) {
+	for i, r := range d.rooms {
+		switch before, was := d.kept.Ports[r.name]; {
+		case was:
+			if r.listener, err = listenLocal(ctx, "keep", before); err != nil {
+				return fmt.Errorf("cannot listen on port %d, which %s had before: %w: end what uses it, or choose another folder with --keep", before, r.name, errors.Unwrap(err))
+			}
+		case i == 0:
+			r.listener, err = listenLocal(ctx, "port", port)
+		case port != 0 && port+i <= 65535:
+			if r.listener, err = listenLocal(ctx, "port", port+i); err == nil {
+				break
+			}
+			fallthrough
+		default:
+			r.listener, err = listenLocal(ctx, "port", 0)
+		}
+		if err != nil {
+			return err
+		}
+		d.kept.Ports[r.name] = r.port()
+	}
+	return nil
 }
 
 func listenLocal(ctx context.Context, flag string, port int) (net.Listener, error) {
@@ -90,105 +144,85 @@ func listenLocal(ctx context.Context, flag string, port int) (net.Listener, erro
 	return l, nil
 }
 
-func (d *demo) url(name string) string {
-	return fmt.Sprintf("http://localhost:%d", d.listeners[name].Addr().(*net.TCPAddr).Port)
+// room returns the one of that name.
+func (d *demo) room(name string) *room {
+	for _, r := range d.rooms {
+		if r.name == name {
+			return r
+		}
+	}
+	panic("the demo has no room " + name)
 }
 
-// furnish makes the server, its users, and the shop that is its client.
+func (d *demo) url(name string) string { return d.room(name).url() }
+
+func (r *room) port() int { return r.listener.Addr().(*net.TCPAddr).Port }
+
+// at is the room's address under a name for this machine.
+func (r *room) at(host string) string { return fmt.Sprintf("http://%s:%d", host, r.port()) }
+
+func (r *room) url() string { return r.at(r.host) }
+
+// furnish makes the server, its users, and the samples that are its clients.
 func (d *demo) furnish(ctx context.Context, folder string) (err error) {
-	d.serverURL, d.shopURL, d.shopAPI = d.url("port"), d.url("shop-port"), d.url("api-port")
 	d.server, err = server.New(ctx, server.Config{
-		Listener: d.listeners["port"], Issuer: d.serverURL, Data: folder, Logger: d.logger, Mailbox: true,
+		Listener: d.room("server").listener, Issuer: d.url("server"), Data: folder, Logger: d.logger, Mailbox: true,
 	})
 	if err != nil {
 		return err
 	}
-	by := model.Actor{Kind: model.ActorSystem}
-	for _, u := range demoUsers {
-		u.Password = demoPassword
-		if _, err := d.server.Accounts.Create(ctx, by, u); err != nil {
+	if !d.kept.furnished {
+		var all sync.WaitGroup // a password takes its time, on purpose
+		failed := make([]error, len(demoUsers))
+		for i, u := range demoUsers {
+			u.Password = demoPassword
+			all.Go(func() { _, failed[i] = d.server.Accounts.Create(ctx, bySystem, u) })
+		}
+		all.Wait()
+		if err := errors.Join(failed...); err != nil {
 			return err
 		}
 	}
-	registered, secret, err := d.server.Registrar.CreateClient(ctx, by, model.ClientSettings{
-		Name: "The Gatehouse", URI: d.shopURL,
-		RedirectURIs: []string{d.shopURL + "/callback"}, PostLogoutRedirectURIs: []string{d.shopURL + "/"},
-		BackchannelURI: d.shopURL + "/signed-out-elsewhere", BackchannelSession: true,
-		Scopes: shop.Scopes, Audiences: []string{d.shopAPI},
-	}, "shop")
-	if err != nil {
-		return err
-	}
-	front, err := shop.New(shop.Config{
-		Issuer: d.serverURL, ClientID: string(registered.ID), ClientSecret: secret.Reveal(),
-		BaseURL: d.shopURL, APIURL: d.shopAPI, Logger: d.logger,
-	})
-	if err != nil {
-		return err
-	}
-	back, err := shop.NewAPI(shop.APIConfig{Issuer: d.serverURL, Audience: d.shopAPI, URL: d.shopAPI, Logger: d.logger})
-	if err != nil {
-		return err
-	}
-	d.shopHandler, d.shopAPIHandler = front.Handler(), back.Handler()
-	return nil
+	return d.furnishSamples(ctx)
 }
 
-// announce prints where everything is, once it can be visited.
-func (sh shell) announce(c *cli.Command, d *demo) error {
-	type person struct {
-		Login    string `json:"login"`
-		Password string `json:"password"`
-		Admin    bool   `json:"admin"`
-	}
-	people := []person{}
-	rows := [][]string{}
-	for _, u := range demoUsers {
-		people = append(people, person{u.Login, demoPassword, u.Admin})
-		note := ""
-		if u.Admin {
-			note = "administrator"
-		}
-		rows = append(rows, []string{u.Login, demoPassword, note})
-	}
-	if c.Bool("json") {
-		return sh.printJSON(map[string]any{"server": d.serverURL, "shop": d.shopURL, "api": d.shopAPI, "mailbox": d.serverURL + "/mailbox", "users": people})
-	}
-	addresses := table{columns: []string{"WHAT", "ADDRESS", ""}, rows: [][]string{
-		{"The shop", d.shopURL, "begin here"}, {"Its API", d.shopAPI, "what the access token is for"}, {"Ostiary", d.serverURL, "the server that signs people in"},
-		{"Its mailbox", d.serverURL + "/mailbox", "all letters that it writes"},
-	}}
-	if err := sh.printTable(c, addresses); err != nil {
-		return err
-	}
-	fmt.Fprintln(sh.stdout)
-	if err := sh.printTable(c, table{columns: []string{"USER", "PASSWORD", ""}, rows: rows}); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintln(sh.stdout, "\nNothing is kept. Stop with Ctrl-C.")
-	return err
-}
-
-// run serves all three until ctx is done or one of them fails.
+// run serves everything until ctx is done or a part of it fails.
 func (d *demo) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var all sync.WaitGroup
-	ended := make(chan error, 3)
-	all.Go(func() { ended <- d.server.Run(ctx); cancel() })
-	for name, handler := range map[string]http.Handler{"shop-port": d.shopHandler, "api-port": d.shopAPIHandler} {
-		all.Go(func() { ended <- serveSample(ctx, d.listeners[name], handler); cancel() })
+	var mu sync.Mutex
+	var failed error
+	start := func(run func(context.Context) error) {
+		all.Go(func() {
+			err := run(ctx)
+			mu.Lock()
+			failed = errors.Join(failed, err)
+			mu.Unlock()
+			cancel()
+		})
+	}
+	start(d.server.Run)
+	for _, r := range d.rooms {
+		if r.handler == nil {
+			continue
+		}
+		start(func(ctx context.Context) error { return serveSample(ctx, r.listener, r.handler, r.stop) })
+		if r.run != nil {
+			start(func(ctx context.Context) error {
+				if err := r.run(ctx); ctx.Err() == nil {
+					return err
+				}
+				return nil
+			})
+		}
 	}
 	all.Wait()
-	close(ended)
-	var err error
-	for one := range ended {
-		err = errors.Join(err, one)
-	}
-	return err
+	return failed
 }
 
-func serveSample(ctx context.Context, l net.Listener, h http.Handler) error {
+// serveSample serves until ctx is done. What streams is ended by stop, if there is one.
+func serveSample(ctx context.Context, l net.Listener, h http.Handler, stop func()) error {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
@@ -196,6 +230,9 @@ func serveSample(ctx context.Context, l net.Listener, h http.Handler) error {
 	case err := <-served:
 		return err
 	case <-ctx.Done():
+		if stop != nil {
+			stop()
+		}
 		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return s.Shutdown(shut)
@@ -207,11 +244,10 @@ func (d *demo) close() error {
 	var err error
 	if d.server != nil {
 		err = d.server.Close()
-		delete(d.listeners, "port")
 	}
-	for _, l := range d.listeners {
-		if l != nil {
-			err = errors.Join(err, l.Close())
+	for i, r := range d.rooms {
+		if r.listener != nil && (i > 0 || d.server == nil) { // the server closes its own
+			err = errors.Join(err, r.listener.Close())
 		}
 	}
 	return err

@@ -17,38 +17,37 @@ import (
 
 var ofGuard = catalogue{"OSTIARY_GUARD_", guardSettings}
 
-const (
-	groupGuarded = "What is guarded"
-	groupFeed    = "Out at once"
-	groupForward = "Forwarding"
+var (
+	groupGuarded = group{"What is guarded", "guard.md"}
+	groupFeed    = group{"Out at once", "guard.md#while-the-feed-is-cut-off"}
+	groupForward = group{"Forwarding", "guard.md#what-the-api-gets"}
 )
 
 // guardSettings is the list of all settings of a guard.
 var guardSettings = []setting{
-	{"issuer", groupGuarded, "`URL` of the server whose tokens are let through", "", "", text(func(s *settings) *string { return &s.Guard.Issuer })},
-	{"audience", groupGuarded, "`URI` of the API: what \"aud\" of a token must name", "", "", text(func(s *settings) *string { return &s.Guard.Audience })},
-	{"rules", groupGuarded, "YAML `FILE` that says what each path needs", "", "none: every request needs a good token", guardRules},
-	{"upstream", groupGuarded, "`URL` of the API, to which requests are forwarded", "", "none", guardUpstream},
-	{"verify", groupGuarded, "`PROXY` that asks at /verify about each request: nginx, caddy, traefik or envoy", "", "none", guardAsker},
+	{"issuer", groupGuarded, "`URL` of the server whose tokens are let through; required", "", "", text(func(s *settings) *string { return &s.Guard.Issuer })},
+	{"audience", groupGuarded, "`URI` of the API: what \"aud\" of a token must name; required", "", "", text(func(s *settings) *string { return &s.Guard.Audience })},
+	{"rules", groupGuarded, "YAML `FILE` that says what each path needs", "", "none: every request needs a good token", as(guardRules)},
+	{"upstream", groupGuarded, "`URL` of the API, to which requests are forwarded", "", "none", as(guardUpstream)},
+	{"verify", groupGuarded, "`PROXY` that asks at /verify about each request: nginx, caddy, traefik or envoy; this or upstream is required, and with both, /verify of the API is hidden", "", "none", as(guardAsker)},
 	{"listen", groupGuarded, "`HOST:PORT` to listen on", "127.0.0.1:8090", "", guardAddress(func(s *settings) *string { return &s.Guard.Listen })},
-	{"metrics-listen", groupGuarded, "`HOST:PORT` of /healthz, /readyz and /metrics, which must be another", "", "none", guardMetrics},
+	{"metrics-listen", groupGuarded, "`HOST:PORT` of /healthz, /readyz and /metrics, which must be another", "", "none", as(guardMetrics)},
 
 	{"feed", groupFeed, "`STATE` of the revocation feed: on, or off, and then a token is good until it expires", "on", "", onOrOff(func(s *settings, on bool) { s.Guard.NoFeed = !on })},
-	{"client-id", groupFeed, "`ID` of the client that follows the feed", "", "", text(func(s *settings) *string { return &s.Guard.ClientID })},
-	{"client-secret-file", groupFeed, "`FILE` with the client's secret; or the secret itself in " + guardSecret, "", "", guardSecretFile},
-	{"stale", groupFeed, "`POLICY` for the time in which the feed is cut off: deny (503), introspect (ask the server), or allow; a rule may say another", "deny", "", guardPolicy},
-	{"max-lag", groupFeed, "`TIME` without news of the feed after which it counts as cut off", "10s", "", guardLag},
+	{"client-id", groupFeed, "`ID` of the client that follows the feed, with the scope ostiary:feed and the API among its --resource", "", "", text(func(s *settings) *string { return &s.Guard.ClientID })},
+	{"client-secret-file", groupFeed, "`FILE` with the client's secret; or the secret itself in " + guardSecret + ", which wins", "", "", as(guardSecretFile)},
+	{"stale", groupFeed, "`POLICY` for the time in which the feed is cut off: deny (503), introspect (ask the server), or allow; a rule may say another", "deny", "", as(guardPolicy)},
+	{"max-lag", groupFeed, "`TIME` without news of the feed after which it counts as cut off; 5s or more", "10s", "", as(guardLag)},
 
 	{"forward-token", groupForward, "`STATE` of the access token: on passes it to the API, off takes it out", "off", "", onOrOff(func(s *settings, on bool) { s.Guard.ForwardToken = on })},
-	{"trusted-proxies", groupForward, "`NETWORKS` of proxies in front whose X-Forwarded-* headers are passed on, such as 127.0.0.1/32; separated by commas", "", "none", guardProxies},
-	{"upstream-timeout", groupForward, "`TIME` in which the API must begin to answer", "60s", "", life(func(s *settings) *time.Duration { return &s.Guard.UpstreamTimeout })},
+	{"trusted-proxies", groupForward, "`NETWORKS` of proxies in front whose X-Forwarded-* headers are passed on, such as 127.0.0.1/32; separated by commas", "", "none", as(guardProxies)},
+	{"upstream-timeout", groupForward, "`TIME` in which the API must begin to answer, or it is 504", "60s", "", life(func(s *settings) *time.Duration { return &s.Guard.UpstreamTimeout })},
 
-	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
+	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal and json otherwise", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error; refusals tell their reason at debug", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
 }
 
-// guardSecret is the variable that may hold the secret of the guard's client. A
-// flag would show it to everybody on the machine.
+// guardSecret is the variable that may hold the secret of the guard's client.
 const guardSecret = "OSTIARY_GUARD_CLIENT_SECRET"
 
 func (sh shell) guard() *cli.Command {
@@ -150,11 +149,11 @@ func guardAsker(s *settings, v string) error {
 	return fmt.Errorf("%q is not a proxy that is known: write one of %s", v, strings.Join(names, ", "))
 }
 
-func guardAddress(field func(*settings) *string) func(*settings, string) error {
-	return func(s *settings, v string) error {
+func guardAddress(field func(*settings) *string) value {
+	return as(func(s *settings, v string) error {
 		*field(s) = v
 		return checkAddress(v)
-	}
+	})
 }
 
 func guardMetrics(s *settings, v string) error {

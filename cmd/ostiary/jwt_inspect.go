@@ -37,6 +37,9 @@ func (sh shell) jwtInspect() *cli.Command {
 			if err != nil {
 				return err
 			}
+			if len(token) > jwt.MaxInHeader {
+				i.warning("long", "RFC 9110 §5.4", "it %s", tooLong(token))
+			}
 			if i.Kind == encrypted {
 				err = t.open(ctx, token, i)
 			} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -91,6 +92,9 @@ func (t *task) signingKey(ctx context.Context) (*jwk.Key, error) {
 
 // printToken prints a token that was made; as JSON with its header.
 func (t *task) printToken(token string) error {
+	if len(token) > jwt.MaxInHeader {
+		t.warn("warning: the token %s", tooLong(token))
+	}
 	if !t.command.Bool("json") {
 		return t.say(t.command, nil, "%s", token)
 	}
@@ -102,4 +106,9 @@ func (t *task) printToken(token string) error {
 		Token  string          `json:"token"`
 		Header json.RawMessage `json:"header"`
 	}{token, header})
+}
+
+// tooLong says what a token that common servers refuse will meet.
+func tooLong(token string) string {
+	return fmt.Sprintf("has %d bytes: many servers and proxies take %d in the Authorization header, and browsers %d in a cookie", len(token), jwt.MaxInHeader, jwt.MaxInCookie)
 }

@@ -42,35 +42,47 @@ var ofServer = catalogue{"OSTIARY_", known}
 // (session-idle:), and the first of these three that says something wins.
 type setting struct {
 	name     string
-	group    string
+	group    group
 	usage    string
 	fallback string // what holds when nobody says anything
 	shown    string // in place of fallback in the help
-	parse    func(*settings, string) error
+	value    value
+}
+
+// value is what may be said, and how it is read.
+type value struct {
+	form  string // in words; empty: the usage says it
+	parse func(*settings, string) error
+}
+
+// group is some settings that belong together.
+type group struct {
+	title string
+	told  string // where the manual says more
 }
 
 // configName is the setting that names the file, and so cannot stand in it.
 const configName = "config"
 
-const (
-	groupPlace    = "Addresses and storage"
-	groupTheme    = "Look of the pages"
-	groupPeople   = "People"
-	groupMail     = "Mail"
-	groupOutgoing = "Requests to applications"
-	groupRegister = "Applications that register themselves"
-	groupLife     = "Lifetimes"
-	groupProtect  = "Passwords and keys"
-	groupLog      = "Logs"
+var (
+	groupPlace    = group{"Addresses and storage", "operate.md#first-start"}
+	groupTheme    = group{"Look of the pages", "people.md#themes"}
+	groupPeople   = group{"People", "people.md#policies"}
+	groupMail     = group{"Mail", "operate.md#mail"}
+	groupOutgoing = group{"Requests to applications", "sign-out.md"}
+	groupRegister = group{"Applications that register themselves", "register-applications.md"}
+	groupLife     = group{"Lifetimes", "sign-people-in.md"}
+	groupProtect  = group{"Passwords and keys", "operate.md#signing-keys"}
+	groupLog      = group{"Logs", "operate.md#health-and-logs"}
 )
 
 // known is the list of all settings. The lives and costs that are empty here
 // have their defaults where they are used; the help tells them.
 var known = []setting{
-	{"data", groupPlace, "`FOLDER` of the database and the master key", "data", "", text(func(s *settings) *string { return &s.Data })},
-	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", database},
-	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", address},
-	{"issuer", groupPlace, "public `URL` of this server", "", "http://localhost and the port, when listening on loopback", issuer},
+	{"data", groupPlace, "`FOLDER` of the database and the master key; made with mode 0700", "data", "", text(func(s *settings) *string { return &s.Data })},
+	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
+	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
+	{"issuer", groupPlace, "public `URL` of this server, https://…, without a query; it may have a path", "", "http://localhost and the port, when listening on loopback", as(issuer)},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
 	{"language", groupPlace, "`TAG` of the language of the pages for people who wish for none that there is, such as uk", "en", "", text(func(s *settings) *string { return &s.Language })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
@@ -81,70 +93,76 @@ var known = []setting{
 	{"background-dark", groupTheme, "`COLOUR` around the card in the dark theme", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.BackgroundDark })},
 	{"accent", groupTheme, "`COLOUR` of links, of the main button and of the focus, such as #1b664d", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Accent })},
 	{"accent-dark", groupTheme, "`COLOUR` of the same in the dark theme", "", "that of --accent, as light as it must be", colour(func(l *theme.Look) *string { return &l.AccentDark })},
-	{"logo", groupTheme, "`FILE` with the logo: a PNG, JPEG, GIF, WebP or SVG; one that is much wider than high stands in place of the title", "", "Ostiary's mark", picture(func(l *theme.Look) **theme.Picture { return &l.Logo })},
+	{"logo", groupTheme, "`FILE` with the logo: a PNG, JPEG, GIF, WebP or SVG; 256 KiB at most; one that is much wider than high stands in place of the title", "", "Ostiary's mark", picture(func(l *theme.Look) **theme.Picture { return &l.Logo })},
 	{"logo-dark", groupTheme, "`FILE` with the logo for the dark theme", "", "that of --logo", picture(func(l *theme.Look) **theme.Picture { return &l.LogoDark })},
 	{"favicon", groupTheme, "`FILE` with the icon of browser tabs: such a picture, or an ICO", "", "the logo, unless it is wide", picture(func(l *theme.Look) **theme.Picture { return &l.Icon })},
-	{"style-sheet", groupTheme, "`FILE` with a style sheet that comes after our own", "", "none", styleSheet},
+	{"style-sheet", groupTheme, "`FILE` with a style sheet of 32 KiB at most that comes after our own", "", "none", as(styleSheet)},
 
-	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", signUp},
+	{"sign-up", groupPeople, "`WHO` gets an account beside those for whom operators choose a password: open (everybody who asks), invited (whom an operator invites) or off", "invited", "", as(signUp)},
 	{"sign-up-limit", groupPeople, "`NUMBER` of sign-ups that one address may try in an hour", "60", "", number(1, 1_000_000, func(s *settings, n int) { s.SignUpLimit = n })},
-	{"places", groupPeople, "CSV `FILE` of networks and the names of their places, such as 192.0.2.0/24,Kyiv office, for the page of sessions", "", "none", networkPlaces},
-	{"sign-in-methods", groupPeople, "`METHODS` by which people may prove who they are, of password, passkey, mail, totp, recovery_code and upstream, separated by commas", "", "all", signInMethods},
+	{"places", groupPeople, "CSV `FILE` of networks and the names of their places, such as 192.0.2.0/24,Kyiv office, for the page of sessions", "", "none", as(networkPlaces)},
+	{"sign-in-methods", groupPeople, "`METHODS` by which people may prove who they are, of password, passkey, mail, totp, recovery_code and upstream, separated by commas", "", "all", as(signInMethods)},
 	{"second-factor", groupPeople, "`WHEN` a second factor is asked: off, optional (of whoever has an app for codes) or required (of everybody)", model.SecondOptional, "", choice(func(s *settings) *string { return &s.SecondFactor }, model.SecondOff, model.SecondOptional, model.SecondRequired)},
-	{"remember-device", groupPeople, "`TIME` for which people may have a browser remembered in place of a second factor, such as 30d, or off", "off", "", rememberDevice},
+	{"remember-device", groupPeople, "`TIME` for which people may have a browser remembered in place of a second factor, such as 30d, or off", "off", "", as(rememberDevice)},
 
 	{"mail-server", groupMail, "`URL` of the server that takes letters, smtp://HOST:PORT with STARTTLS (587 where no port is said) or smtps://HOST:PORT (465); without it nothing that needs letters is offered", "", "none", text(func(s *settings) *string { return &s.Mail.Server })},
 	{"mail-from", groupMail, "`ADDRESS` that letters come from, such as \"Example <sign-in@example.com>\"", "", "none", text(func(s *settings) *string { return &s.Mail.From })},
 	{"mail-user", groupMail, "`NAME` to authenticate with there; its password is in " + mailPassword + " or in a file", "", "none", text(func(s *settings) *string { return &s.Mail.User })},
-	{"mail-password-file", groupMail, "`FILE` with that password", "", "none", mailPasswordFile},
+	{"mail-password-file", groupMail, "`FILE` with that password", "", "none", as(mailPasswordFile)},
 	{"mail-insecure", groupMail, "`STATE` of mail without TLS, to a server on this machine: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.Mail.Insecure = on })},
 	{"new-device-mail", groupMail, "`STATE` of letters to people who sign in at a browser that was not known: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.DeviceMail = on })},
 
-	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16; separated by commas", "", "none", networks},
-	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", authorities},
+	{"outgoing-allow", groupOutgoing, "internal `NETWORKS` to which clients may send the server, for keys and logout, such as 10.1.0.0/16, separated by commas; else it goes to public addresses only", "", "none", as(networks)},
+	{"outgoing-ca", groupOutgoing, "PEM `FILE` with certificate authorities to trust there beside the system's", "", "none", as(authorities)},
 
 	{"registration", groupRegister, "`WHO` may register applications at /register: off, token (whoever holds an initial access token, see ostiary registration token) or open (everybody)", "off", "", choice(func(s *settings) *string { return &s.Registration.Mode }, registration.ModeOff, registration.ModeToken, registration.ModeOpen)},
 	{"client-documents", groupRegister, "`STATE` of client IDs that are the address of a metadata document: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.Registration.Documents = on })},
-	{"registration-redirect-hosts", groupRegister, "`HOSTS` that a sign-in may return to, such as shop.example.com or *.example.com, or com.example.app: for a private scheme; separated by commas", "", "any", redirectHosts},
+	{"registration-redirect-hosts", groupRegister, "`HOSTS` that a sign-in may return to, such as shop.example.com, *.example.com for all below, or com.example.app: for a private scheme; separated by commas", "", "any", as(redirectHosts)},
 	{"registration-scopes", groupRegister, "`SCOPES` that may be asked for, separated by commas or spaces", "", "openid, profile, email, address, phone, offline_access", words(func(s *settings) *[]string { return &s.Registration.Scopes })},
 	{"registration-audiences", groupRegister, "`APIS` that their access tokens are for, URLs, separated by commas", "", "the issuer", words(func(s *settings) *[]string { return &s.Registration.Audiences })},
-	{"registration-auth-methods", groupRegister, "`METHODS` by which they may prove themselves, separated by commas", "", "all", authMethods},
-	{"registration-per-hour", groupRegister, "`NUMBER` of registrations from one address in an hour", "100", "", number(1, 1_000_000, func(s *settings, n int) { s.Registration.PerHour = n })},
+	{"registration-auth-methods", groupRegister, "`METHODS` by which they may prove themselves, separated by commas", "", "all", as(authMethods)},
+	{"registration-per-hour", groupRegister, "`NUMBER` of registrations from one address in an hour; of IPv6, from one /64", "100", "", number(1, 1_000_000, func(s *settings, n int) { s.Registration.PerHour = n })},
 	{"registration-secret-life", groupRegister, "`TIME` that their secrets live, or never", "never", "", lifeOrNever(func(s *settings) *time.Duration { return &s.Registration.SecretLife })},
 	{"registration-unused", groupRegister, "`TIME` after which one that nobody uses is removed; 1h or more", "30d", "", life(func(s *settings) *time.Duration { return &s.Registration.Unused })},
-	{"software-statements", groupRegister, "`ISSUERS` whose software statements are trusted, each with its keys, ISSUER=FILE or ISSUER=https://…; separated by commas", "", "none", statementIssuers},
+	{"software-statements", groupRegister, "`ISSUERS` whose software statements are trusted, each with its keys, ISSUER=FILE or ISSUER=https://…; separated by commas", "", "none", as(statementIssuers)},
 
-	{"access-token-life", groupLife, "`TIME` that an access token lives", "5m", "", life(func(s *settings) *time.Duration { return &s.AccessLife })},
-	{"id-token-life", groupLife, "`TIME` that an ID token lives", "1h", "", life(func(s *settings) *time.Duration { return &s.IDLife })},
+	{"access-token-life", groupLife, "`TIME` that an access token lives; 1h at most", "5m", "", life(func(s *settings) *time.Duration { return &s.AccessLife })},
+	{"id-token-life", groupLife, "`TIME` that an ID token lives; 24h at most", "1h", "", life(func(s *settings) *time.Duration { return &s.IDLife })},
 	{"refresh-token-idle", groupLife, "`TIME` that a refresh token lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RefreshIdle })},
-	{"refresh-token-life", groupLife, "`TIME` that a chain of refresh tokens lives", "90d", "", life(func(s *settings) *time.Duration { return &s.RefreshLife })},
-	{"refresh-race", groupLife, "`TIME` in which a used refresh token yields its successor again, to requests that race", "20s", "", life(func(s *settings) *time.Duration { return &s.RefreshRace })},
+	{"refresh-token-life", groupLife, "`TIME` that a chain of refresh tokens lives, however often it is renewed", "90d", "", life(func(s *settings) *time.Duration { return &s.RefreshLife })},
+	{"refresh-race", groupLife, "`TIME` in which a used refresh token yields its successor again, to requests that race; 5m at most", "20s", "", life(func(s *settings) *time.Duration { return &s.RefreshRace })},
 	{"offline-access", groupLife, "`WHAT` becomes of a grant with offline_access when its session ends: survive, or end, unless the client says otherwise", "survive", "", choice(func(s *settings) *string { return &s.OfflineAccess }, model.OfflineSurvives, model.OfflineEnds)},
-	{"session-idle", groupLife, "`TIME` that a session lives unused", "2h", "", life(func(s *settings) *time.Duration { return &s.SessionIdle })},
+	{"session-idle", groupLife, "`TIME` that a session lives unused; 2m or more", "2h", "", life(func(s *settings) *time.Duration { return &s.SessionIdle })},
 	{"session-life", groupLife, "`TIME` that a session lives at most", "12h", "", life(func(s *settings) *time.Duration { return &s.SessionLife })},
-	{"remember-idle", groupLife, "`TIME` that a remembered session lives unused", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},
-	{"remember-life", groupLife, "`TIME` that a remembered session lives at most", "90d", "", life(func(s *settings) *time.Duration { return &s.RememberLife })},
+	{"remember-idle", groupLife, "`TIME` that a session lives unused of who chose to stay signed in on their device; 2m or more", "14d", "", life(func(s *settings) *time.Duration { return &s.RememberIdle })},
+	{"remember-life", groupLife, "`TIME` that such a session lives at most", "90d", "", life(func(s *settings) *time.Duration { return &s.RememberLife })},
 
 	{"password-length", groupProtect, "`NUMBER` of characters that a new password has at least, 8 to 64; 8 is for servers that want a second factor of everybody", "15", "", number(8, 64, func(s *settings, n int) { s.PasswordLength = n })},
 	{"password-memory", groupProtect, "memory of one Argon2id hash in `KIB`", "19456", "", number(7*1024, 1024*1024, func(s *settings, n int) { s.Password.Memory = uint32(n) })},
 	{"password-passes", groupProtect, "`NUMBER` of passes of an Argon2id hash over its memory", "2", "", number(1, 32, func(s *settings, n int) { s.Password.Time = uint32(n) })},
 	{"password-threads", groupProtect, "`NUMBER` of threads of an Argon2id hash", "1", "", number(1, 16, func(s *settings, n int) { s.Password.Threads = uint8(n) })},
-	{"password-hashes", groupProtect, "`NUMBER` of passwords hashed at once; 0: one for each processor", "0", "", number(0, 1024, func(s *settings, n int) { s.Hashes = n })},
+	{"password-hashes", groupProtect, "`NUMBER` of passwords hashed at once, each of which takes its memory; 0: one for each processor", "0", "", number(0, 1024, func(s *settings, n int) { s.Hashes = n })},
 	{"key-rotate", groupProtect, "`TIME` that a key signs", "30d", "", life(func(s *settings) *time.Duration { return &s.KeyRotation })},
-	{"key-ahead", groupProtect, "`TIME` that a key is published before it signs", "24h", "", life(func(s *settings) *time.Duration { return &s.KeyAhead })},
+	{"key-ahead", groupProtect, "`TIME` that a key is published before it signs; shorter than key-rotate", "24h", "", life(func(s *settings) *time.Duration { return &s.KeyAhead })},
 
 	{"audit-retention", groupLog, "`TIME` that entries of the audit log are kept, an hour or more, or never: they are never deleted", "400d", "", lifeOrNever(func(s *settings) *time.Duration { return &s.AuditKeep })},
-	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
+	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal and json otherwise", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
 }
 
+// secretVariables are the settings without a flag: it would show them to everybody
+// on the machine. They do not belong into a file with settings either.
+var secretVariables = []struct{ name, usage string }{
+	{masterKey, "the key that seals all others, in place of the file master.key in the data folder"},
+	{mailPassword, "the password of the mail server's user, in place of the file that mail-password-file names"},
+	{guardSecret, "the secret of a guard's client, in place of the file that client-secret-file names"},
+}
+
 // masterKey is the variable that may hold the key which seals all others, in
-// place of the file master.key in the data folder. A flag would show it to
-// everybody on the machine, and it does not belong into a file with settings.
+// place of the file master.key in the data folder.
 const masterKey = "OSTIARY_MASTER_KEY"
 
 // mailPassword is the variable that may hold the password of the mail server's user.
-// There is no flag for it, for the reason of masterKey.
 const mailPassword = "OSTIARY_MAIL_PASSWORD"
 
 func (c catalogue) variable(name string) string {
@@ -157,7 +175,7 @@ func (c catalogue) flag(s setting) cli.Flag {
 		shown = s.fallback
 	}
 	return &cli.StringFlag{
-		Name: s.name, Usage: s.usage, Category: s.group, DefaultText: shown, HideDefault: shown == "",
+		Name: s.name, Usage: s.usage, Category: s.group.title, DefaultText: shown, HideDefault: shown == "",
 		Sources: cli.EnvVars(c.variable(s.name)),
 	}
 }
@@ -230,7 +248,7 @@ func (sh shell) gather(c *cli.Command, from catalogue) (settings, error) {
 	}
 	for _, one := range from.all {
 		value, origin := sh.lookup(c, from, one, file)
-		if err := one.parse(&s, value); err != nil {
+		if err := one.value.parse(&s, value); err != nil {
 			return s, usagef("%s: %v", origin, err)
 		}
 	}
@@ -256,7 +274,10 @@ func (sh shell) lookup(c *cli.Command, from catalogue, s setting, file map[strin
 // misspelt returns the variables of an environment that look like settings and
 // are none, each with what it may have been meant to be.
 func misspelt(environ []string) []string {
-	names := []string{masterKey, mailPassword, guardSecret}
+	var names []string
+	for _, secret := range secretVariables {
+		names = append(names, secret.name)
+	}
 	for _, c := range []catalogue{ofServer, ofGuard} {
 		for _, name := range append(c.names(), configName) {
 			names = append(names, c.variable(name))
@@ -279,73 +300,6 @@ func (sh shell) flagged(name string) bool {
 		given, _, _ := strings.Cut(strings.TrimLeft(a, "-"), "=")
 		return strings.HasPrefix(a, "-") && given == name
 	})
-}
-
-func text(field func(*settings) *string) func(*settings, string) error {
-	return func(s *settings, v string) error {
-		*field(s) = v
-		return nil
-	}
-}
-
-func choice(field func(*settings) *string, allowed ...string) func(*settings, string) error {
-	return func(s *settings, v string) error {
-		if !slices.Contains(allowed, v) {
-			return fmt.Errorf("%q is not allowed: write one of %s", v, strings.Join(allowed, ", "))
-		}
-		*field(s) = v
-		return nil
-	}
-}
-
-func onOrOff(set func(*settings, bool)) func(*settings, string) error {
-	return func(s *settings, v string) error {
-		if v != "on" && v != "off" {
-			return fmt.Errorf("%q is neither on nor off", v)
-		}
-		set(s, v == "on")
-		return nil
-	}
-}
-
-func number(least, most int, set func(*settings, int)) func(*settings, string) error {
-	return func(s *settings, v string) error {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < least || n > most {
-			return fmt.Errorf("%q is not a whole number between %d and %d", v, least, most)
-		}
-		set(s, n)
-		return nil
-	}
-}
-
-func life(field func(*settings) *time.Duration) func(*settings, string) error {
-	return func(s *settings, v string) (err error) {
-		*field(s), err = duration(v)
-		return err
-	}
-}
-
-func lifeOrNever(field func(*settings) *time.Duration) func(*settings, string) error {
-	return func(s *settings, v string) error {
-		if v == "never" {
-			*field(s) = 0
-			return nil
-		}
-		return life(field)(s, v)
-	}
-}
-
-// list reads words with commas or spaces between them.
-func list(v string) []string {
-	return strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-func words(field func(*settings) *[]string) func(*settings, string) error {
-	return func(s *settings, v string) error {
-		*field(s) = list(v)
-		return nil
-	}
 }
 
 func redirectHosts(s *settings, v string) error {

@@ -8,15 +8,15 @@ import (
 
 // colour reads a colour of the pages, and holds it against those that stand before
 // it in the list of settings.
-func colour(field func(*theme.Look) *string) func(*settings, string) error {
-	return func(s *settings, v string) error {
+func colour(field func(*theme.Look) *string) value {
+	return value{"#rrggbb", func(s *settings, v string) error {
 		*field(&s.Look) = v
 		return s.Look.Check()
-	}
+	}}
 }
 
-func picture(field func(*theme.Look) **theme.Picture) func(*settings, string) error {
-	return func(s *settings, path string) error {
+func picture(field func(*theme.Look) **theme.Picture) value {
+	return as(func(s *settings, path string) error {
 		if path == "" {
 			return nil
 		}
@@ -30,7 +30,7 @@ func picture(field func(*theme.Look) **theme.Picture) func(*settings, string) er
 		}
 		*field(&s.Look) = &p
 		return nil
-	}
+	})
 }
 
 func styleSheet(s *settings, path string) error {

@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -23,6 +24,11 @@ type APIConfig struct {
 	URL      string     // where the API stands; for its metadata; default: Audience
 	Keys     jwk.Source // default: found through the issuer
 
+	// The API's own registration there, with which it follows the revocation feed; see
+	// Run. Without one, a token is good until it expires, whatever became of its person.
+	ClientID     string
+	ClientSecret string
+
 	HTTP   *http.Client     // for finding the keys
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default: nothing is logged
@@ -32,6 +38,8 @@ type APIConfig struct {
 // order what is in the access token.
 type API struct {
 	guard *resource.Guard
+	feed  *resource.Feed // nil: none is followed
+	now   func() time.Time
 
 	mu     sync.Mutex
 	orders map[string]*Order // by ID
@@ -44,34 +52,76 @@ type Order struct {
 	ID    string         `json:"id"`
 	Items map[string]int `json:"items"`
 	Total Cents          `json:"total"`
+	Name  string         `json:"name"` // for the receipt, as the shop says
 
 	owner string // "iss" and "sub" of who bought it
 	key   string
 }
 
-// The API remembers so many orders; the oldest gives way.
-const maxOrders = 1000
+const (
+	maxOrders = 1000 // that are remembered; the oldest gives way
+	maxName   = 300  // bytes, on a receipt
+)
 
 // NewAPI checks c and returns an API. It does no I/O.
 func NewAPI(c APIConfig) (*API, error) {
-	guard, err := resource.New(resource.Config{
+	a := &API{orders: make(map[string]*Order), keys: make(map[string]string), now: c.Now}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	var err error
+	if c.ClientID != "" {
+		a.feed, err = resource.NewFeed(resource.FeedConfig{
+			Issuer: c.Issuer, ClientID: c.ClientID, ClientSecret: c.ClientSecret, Now: c.Now, Logger: c.Logger,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("shop: %w", err)
+		}
+	}
+	a.guard, err = resource.New(resource.Config{
 		Issuer: c.Issuer, Audience: c.Audience, Keys: c.Keys,
 		Metadata: resource.Metadata{Resource: c.URL, Scopes: []string{ScopeOrder}, Name: "The Gatehouse, orders"},
+		Feed:     a.feed,
 		HTTP:     c.HTTP, Now: c.Now, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("shop: %w", err)
 	}
-	return &API{guard: guard, orders: make(map[string]*Order), keys: make(map[string]string)}, nil
+	return a, nil
+}
+
+// Run follows the revocation feed until ctx is done: from then on a session that is
+// ended is refused within a second. Until the feed is ready, and while it is cut off for
+// longer than ten seconds, the API answers 503. Without a ClientID there is none.
+func (a *API) Run(ctx context.Context) error {
+	if a.feed == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return a.feed.Run(ctx)
 }
 
 // Handler serves the API.
 func (a *API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+a.guard.MetadataPath(), a.guard.Metadata())
+	mux.Handle("GET /me", a.guard.RequireFunc(a.me))
 	mux.Handle("POST /orders", a.guard.RequireFunc(a.create, ScopeOrder))
 	mux.Handle("GET /orders/{id}", a.guard.RequireFunc(a.show))
 	return mux
+}
+
+// Me is what GET /me answers: as whom the API knows the caller.
+type Me struct {
+	Subject   string   `json:"sub"`
+	ClientID  string   `json:"client_id"`
+	Scope     []string `json:"scope"`
+	ExpiresIn int64    `json:"expires_in"` // seconds; as the token says, not as the feed does
+}
+
+func (a *API) me(w http.ResponseWriter, r *http.Request) {
+	t := resource.Token(r.Context())
+	answer(w, http.StatusOK, Me{t.Subject, t.ClientID, t.Scope, int64(t.ExpiresAt.Sub(a.now()) / time.Second)})
 }
 
 // create takes an order. The price comes from the catalogue, the buyer from the
@@ -79,6 +129,7 @@ func (a *API) Handler() http.Handler {
 func (a *API) create(w http.ResponseWriter, r *http.Request) {
 	var asked struct {
 		Items map[string]int `json:"items"`
+		Name  string         `json:"name"` // is printed and decides nothing
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&asked); err != nil {
 		problem(w, http.StatusBadRequest, "The body is not a JSON order")
@@ -97,12 +148,12 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	key := r.Header.Get("Idempotency-Key")
-	if len(key) > 64 {
-		problem(w, http.StatusBadRequest, "The Idempotency-Key is too long")
+	if len(key) > 64 || len(asked.Name) > maxName {
+		problem(w, http.StatusBadRequest, "The Idempotency-Key or the name is too long")
 		return
 	}
 	order := a.keep(&Order{
-		ID: rand.Text(), Items: asked.Items, Total: total,
+		ID: rand.Text(), Items: asked.Items, Total: total, Name: asked.Name,
 		owner: ownerOf(resource.Token(r.Context())), key: key,
 	})
 	w.Header().Set("Location", "/orders/"+order.ID)

@@ -2,7 +2,10 @@ package shop_test
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -30,15 +33,20 @@ var cartKey = []byte("a cart key of thirty-two bytes!!")
 type street struct {
 	t               *testing.T
 	shop, api, auth *httptest.Server
-	key             *jwk.Key
+	key, alien      *jwk.Key
+	sh              *shop.Shop
 
 	mu      sync.Mutex
+	front   http.Handler // of the shop
 	now     time.Time
 	person  string
 	name    string
 	scope   string // empty: what was asked
 	apiDown bool
 	codes   map[string]url.Values
+	issued  string // the last access token
+
+	published *jwk.Key
 }
 
 func (s *street) set(change func()) {
@@ -53,13 +61,22 @@ func (s *street) clock() time.Time {
 	return s.now
 }
 
+// Making an RSA key is slow; all tests share two.
+var signingKeys = sync.OnceValue(func() (keys [2]*jwk.Key) {
+	for i := range keys {
+		key, err := jwk.Generate(jwa.RS256)
+		if err != nil {
+			panic(err)
+		}
+		keys[i] = key
+	}
+	return keys
+})
+
 func newStreet(t *testing.T) *street {
 	t.Helper()
-	key, err := jwk.Generate(jwa.RS256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &street{t: t, key: key, now: time.Now(), person: "person-1", name: "Ada Lovelace", codes: map[string]url.Values{}}
+	key, alien := signingKeys()[0], signingKeys()[1]
+	s := &street{t: t, key: key, alien: alien, published: key, now: time.Now(), person: "person-1", name: "Ada Lovelace", codes: map[string]url.Values{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		write(w, map[string]any{
@@ -67,7 +84,9 @@ func newStreet(t *testing.T) *street {
 			"jwks_uri": s.auth.URL + "/jwks", "end_session_endpoint": s.auth.URL + "/end",
 		})
 	})
-	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) { write(w, map[string]any{"keys": []*jwk.Key{key}}) })
+	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
+		s.set(func() { write(w, map[string]any{"keys": []*jwk.Key{s.published}}) })
+	})
 	mux.HandleFunc("GET /authorize", s.authorize)
 	mux.HandleFunc("POST /token", s.token)
 	mux.HandleFunc("GET /end", func(w http.ResponseWriter, r *http.Request) {
@@ -89,15 +108,19 @@ func newStreet(t *testing.T) *street {
 		}
 		handler.ServeHTTP(w, r)
 	}))
-	var front http.Handler
-	s.shop = s.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { front.ServeHTTP(w, r) }))
-	sh, err := shop.New(shop.Config{
+	s.shop = s.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		front := s.front
+		s.mu.Unlock()
+		front.ServeHTTP(w, r)
+	}))
+	s.sh, err = shop.New(shop.Config{
 		Issuer: s.auth.URL, ClientID: "shop", BaseURL: s.shop.URL, APIURL: s.api.URL, CartKey: cartKey, Now: s.clock,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	front = sh.Handler()
+	s.front = s.sh.Handler()
 	return s
 }
 
@@ -114,6 +137,19 @@ func write(w http.ResponseWriter, v any) {
 
 func (s *street) authorize(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if q.Get("response_mode") == "form_post" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		access := s.accessToken(s.person, q.Get("scope"))
+		sum := sha256.Sum256([]byte(access))
+		fmt.Fprint(w, url.Values{
+			"access_token": {access}, "token_type": {"Bearer"}, "expires_in": {"300"}, "state": {q.Get("state")},
+			"id_token": {s.sign("JWT", map[string]any{
+				"aud": "shop", "sub": s.person, "name": s.name, "nonce": q.Get("nonce"), "at_hash": base64.RawURLEncoding.EncodeToString(sum[:16]),
+			})},
+		}.Encode())
+		return
+	}
 	code := rand.Text()
 	s.set(func() { s.codes[code] = q })
 	http.Redirect(w, r, q.Get("redirect_uri")+"?code="+code+"&state="+q.Get("state"), http.StatusSeeOther)
@@ -134,7 +170,14 @@ func (s *street) token(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *street) accessToken(person, scope string) string {
-	return s.sign("at+jwt", map[string]any{"aud": audience, "sub": person, "client_id": "shop", "jti": rand.Text(), "scope": scope})
+	s.issued = s.sign("at+jwt", map[string]any{"aud": audience, "sub": person, "client_id": "shop", "jti": rand.Text(), "scope": scope})
+	return s.issued
+}
+
+func (s *street) lastToken() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.issued
 }
 
 func (s *street) sign(typ string, claims map[string]any) string {
@@ -202,6 +245,44 @@ func (p page) element(id string) string {
 		return ""
 	}
 	return html.UnescapeString(m[1])
+}
+
+// quote returns the newest comment.
+func (p page) quote() string {
+	m := regexp.MustCompile(`<blockquote>([^<]*)</blockquote>`).FindStringSubmatch(p.text)
+	if m == nil {
+		return ""
+	}
+	return html.UnescapeString(m[1])
+}
+
+// noRedirect sends a request and follows nothing.
+func (c *customer) noRedirect(method, path string) (*http.Response, error) {
+	c.t.Helper()
+	req, err := http.NewRequest(method, c.shop.URL+path, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	one := *c.browser
+	one.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return one.Do(req)
+}
+
+// signInByForm begins a sign-in, and posts the form that answers it, as the page of
+// another site.
+func (c *customer) signInByForm(path string) page {
+	c.t.Helper()
+	form, err := url.ParseQuery(c.get(path).text)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req, err := http.NewRequest("POST", c.shop.URL+"/callback", strings.NewReader(form.Encode()))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	return c.see(c.browser.Do(req))
 }
 
 func (p page) has(id string) bool { return strings.Contains(p.text, `id="`+id+`"`) }

@@ -15,7 +15,7 @@ var files embed.FS
 
 var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
-	for _, name := range []string{"front", "receipt", "message"} {
+	for _, name := range []string{"front", "receipt", "message", "inside", "attacks", "attack", "source"} {
 		all[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+name+".html"))
 	}
 	return all
@@ -23,14 +23,22 @@ var templates = func() map[string]*template.Template {
 
 // page is what templates draw.
 type page struct {
-	Title  string
-	Person string // empty: nobody is signed in
-	Note   string
-	Items  []Item
-	Lines  []Line
-	Pieces int
-	Total  Cents
-	Order  string
+	Title    string
+	Person   string // empty: nobody is signed in
+	Note     string
+	Refused  string // why the cart that came is not used
+	Items    []Item
+	Lines    []Line
+	Pieces   int
+	Total    Cents
+	Order    string
+	Buyer    string
+	Comments []Comment
+	Switches switches
+	Held     []held
+	Attacks  []attack
+	Report   report
+	Source   []place
 }
 
 // nameOf returns what to call a person.
@@ -47,10 +55,14 @@ func nameOf(s *client.Session) string {
 }
 
 func (s *Shop) showFront(w http.ResponseWriter, r *http.Request, status int, note string) {
-	list, total, pieces := lines(s.carts.read(r, s.owner(r)).Items)
+	cart, err := s.carts.read(r, s.owner(r))
+	if err != nil {
+		s.carts.clear(w) // it is said once
+	}
+	list, total, pieces := lines(cart.Items)
 	s.render(w, status, "front", page{
-		Title: "Everything for the door", Person: nameOf(client.SessionFrom(r.Context())), Note: note,
-		Items: catalogue, Lines: list, Pieces: pieces, Total: total,
+		Title: "Everything for the door", Person: nameOf(client.SessionFrom(r.Context())), Note: note, Refused: refusal(err),
+		Items: catalogue, Lines: list, Pieces: pieces, Total: total, Comments: s.said.all(),
 	})
 }
 

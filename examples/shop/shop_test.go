@@ -162,7 +162,7 @@ func TestOtherSites(t *testing.T) {
 	c := s.customer()
 	c.get("/login")
 	c.post("/cart", "item", "key")
-	for _, path := range []string{"/cart", "/orders", "/logout"} {
+	for _, path := range []string{"/cart", "/orders", "/comments", "/inside", "/attacks/strip", "/attacks/token", "/logout"} {
 		for name, value := range map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"} {
 			req, _ := http.NewRequest("POST", s.shop.URL+path, strings.NewReader("item=key"))
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -172,11 +172,11 @@ func TestOtherSites(t *testing.T) {
 			}
 		}
 		// An image that asks for it changes nothing.
-		if p := c.get(path + "?item=key"); p.status == http.StatusOK {
+		if p := c.get(path + "?item=key&text=x&turn=tokens"); p.status == http.StatusOK && path != "/inside" && path != "/attacks/token" {
 			t.Errorf("GET %s: %d", path, p.status)
 		}
 	}
-	if p := c.get("/"); p.element("cart-count") != "1" || !p.has("sign-out") {
+	if p := c.get("/"); p.element("cart-count") != "1" || !p.has("sign-out") || p.quote() != "" || c.cookie("switches") != "" {
 		t.Errorf("something has changed: %s", p.text)
 	}
 }
@@ -185,10 +185,11 @@ func TestPages(t *testing.T) {
 	s := newStreet(t)
 	s.name = `<script>alert(1)</script>`
 	c := s.customer()
-	for _, path := range []string{"/", "/login", "/nowhere", "/callback?state=x&error=<script>"} {
+	for _, path := range []string{"/", "/login", "/inside", "/attacks", "/source/cart.go", "/nowhere", "/callback?state=x&error=<script>"} {
 		p := c.get(path)
 		csp := p.header.Get("Content-Security-Policy")
-		if strings.Contains(p.text, "<script") || !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") ||
+		ours := strings.Count(p.text, `<script src="/static/`)
+		if strings.Count(p.text, "<script") != ours || !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") ||
 			!strings.Contains(csp, "frame-ancestors 'none'") || p.header.Get("Cache-Control") != "no-store" || p.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: %v %s", path, p.header, p.text)
 		}
@@ -196,7 +197,7 @@ func TestPages(t *testing.T) {
 	if p := c.get("/"); p.element("person") != s.name {
 		t.Errorf("the name is shown as %q", p.element("person"))
 	}
-	for _, path := range []string{"/static/style.css", "/static/key.svg", "/static/gate.svg"} {
+	for _, path := range []string{"/static/style.css", "/static/key.svg", "/static/gate.svg", "/static/cart.js", "/static/attack.js"} {
 		if p := c.get(path); p.status != http.StatusOK {
 			t.Errorf("%s: %d", path, p.status)
 		}

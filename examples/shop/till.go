@@ -22,8 +22,8 @@ func (e *apiError) Error() string { return fmt.Sprintf("the API answered %d", e.
 
 // order buys the cart at the API in the person's name. The cart's ID makes sure
 // that the same cart is bought once.
-func (s *Shop) order(ctx context.Context, person *client.Session, cart Cart) (Order, error) {
-	body, err := json.Marshal(map[string]any{"items": cart.Items})
+func (s *Shop) order(ctx context.Context, person *client.Session, cart Cart, name string) (Order, error) {
+	body, err := json.Marshal(map[string]any{"items": cart.Items, "name": name})
 	if err != nil {
 		return Order{}, fmt.Errorf("shop: order: %w", err)
 	}

@@ -128,9 +128,10 @@ func (i *Import) Batch(ctx context.Context, actor model.Actor, rows []ImportRow)
 	return told, err
 }
 
-// importedID is what an identifier from elsewhere may be: it becomes a "sub", and an
-// argument of commands.
-var importedID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+// importedID is what an identifier from elsewhere may be: it becomes a "sub", an argument
+// of commands, and a part of the names of cookies (RFC 9110 §5.6.2). The bar is for the
+// subjects of Auth0.
+var importedID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._|-]{0,127}$`)
 
 // draft checks a row by itself and against those before it.
 func (i *Import) draft(row ImportRow) (model.User, error) {
@@ -147,7 +148,7 @@ func (i *Import) draft(row ImportRow) (model.User, error) {
 	case row.Status != "" && row.Status != model.UserActive && row.Status != model.UserLocked:
 		return model.User{}, ErrInvalid{"status", "must be active or locked"}
 	case row.ID != "" && !importedID.MatchString(row.ID):
-		return model.User{}, ErrInvalid{"id", "must be 1 to 128 letters, digits, dots, hyphens and underscores of ASCII, and not begin with a dot or a hyphen"}
+		return model.User{}, ErrInvalid{"id", "must be 1 to 128 letters, digits, dots, hyphens, underscores and bars of ASCII, and not begin with a dot, a hyphen or a bar"}
 	case row.CreatedAt < 0 || row.CreatedAt > u.CreatedAt:
 		return model.User{}, ErrInvalid{"created_at", "must be a time in the past, in seconds since 1970"}
 	}

@@ -26,30 +26,31 @@ func (s *API) adminRoutes(base string) []Route {
 	// A pattern with a method leaves the other methods of a path to the
 	// catch-all, so each path has one handler, which knows its methods.
 	return []Route{
-		{base + "/api/users", s.private(s.admin(oauth.ScopeUsers, s.users), "GET", "POST")},
-		{base + "/api/users/{id}", s.private(s.admin(oauth.ScopeUsers, s.user), "GET", "PATCH", "DELETE")},
-		{base + pathImport, s.private(s.admin(oauth.ScopeUsers, s.importUsers), "POST")},
-		{base + "/api/export/users", s.private(s.admin(oauth.ScopeUsers, s.exportUsers), "GET")},
-		{base + "/api/users/{id}/reset", s.private(s.admin(oauth.ScopeUsers, s.resetUser), "POST")},
-		{base + "/api/groups", s.private(s.admin(oauth.ScopeUsers, s.groups), "GET")},
-		{base + "/api/users/{id}/reset-factors", s.private(s.admin(oauth.ScopeUsers, s.resetFactors), "POST")},
-		{base + "/api/users/{id}/passkeys", s.private(s.admin(oauth.ScopeUsers, s.passkeys), "GET")},
-		{base + "/api/users/{id}/passkeys/{passkey}", s.private(s.admin(oauth.ScopeUsers, s.removePasskey), "DELETE")},
-		{base + "/api/users/{id}/lock", s.private(s.admin(oauth.ScopeUsers, s.lockUser), "POST")},
-		{base + "/api/users/{id}/unlock", s.private(s.admin(oauth.ScopeUsers, s.unlockUser), "POST")},
-		{base + "/api/users/{id}/sign-out", s.private(s.admin(oauth.ScopeUsers, s.signOutUser), "POST")},
-		{base + "/api/sessions", s.private(s.admin(oauth.ScopeSessions, s.sessions), "GET")},
-		{base + "/api/sessions/{id}", s.private(s.admin(oauth.ScopeSessions, s.session), "GET", "DELETE")},
-		{base + "/api/sessions/end-all", s.private(s.admin(oauth.ScopeRevoke, s.endAll), "POST")},
+		{base + "/api/users", forAdmins, s.admin(oauth.ScopeUsers, s.users, "GET", "POST")},
+		{base + "/api/users/{id}", forAdmins, s.admin(oauth.ScopeUsers, s.user, "GET", "PATCH", "DELETE")},
+		{base + pathImport, forAdmins, s.admin(oauth.ScopeUsers, s.importUsers, "POST")},
+		{base + "/api/export/users", forAdmins, s.admin(oauth.ScopeUsers, s.exportUsers, "GET")},
+		{base + "/api/users/{id}/reset", forAdmins, s.admin(oauth.ScopeUsers, s.resetUser, "POST")},
+		{base + "/api/groups", forAdmins, s.admin(oauth.ScopeUsers, s.groups, "GET")},
+		{base + "/api/users/{id}/reset-factors", forAdmins, s.admin(oauth.ScopeUsers, s.resetFactors, "POST")},
+		{base + "/api/users/{id}/passkeys", forAdmins, s.admin(oauth.ScopeUsers, s.passkeys, "GET")},
+		{base + "/api/users/{id}/passkeys/{passkey}", forAdmins, s.admin(oauth.ScopeUsers, s.removePasskey, "DELETE")},
+		{base + "/api/users/{id}/lock", forAdmins, s.admin(oauth.ScopeUsers, s.lockUser, "POST")},
+		{base + "/api/users/{id}/unlock", forAdmins, s.admin(oauth.ScopeUsers, s.unlockUser, "POST")},
+		{base + "/api/users/{id}/sign-out", forAdmins, s.admin(oauth.ScopeUsers, s.signOutUser, "POST")},
+		{base + "/api/sessions", forAdmins, s.admin(oauth.ScopeSessions, s.sessions, "GET")},
+		{base + "/api/sessions/{id}", forAdmins, s.admin(oauth.ScopeSessions, s.session, "GET", "DELETE")},
+		{base + "/api/sessions/end-all", forAdmins, s.admin(oauth.ScopeRevoke, s.endAll, "POST")},
 	}
 }
 
 // administration is an endpoint that knows who calls.
 type administration func(w http.ResponseWriter, r *http.Request, by model.Actor) error
 
-// admin lets those through who may: RFC 6750 §3 says how the others are refused.
-func (s *API) admin(scope string, next administration) endpoint {
-	return func(w http.ResponseWriter, r *http.Request) error {
+// admin lets those through who may: RFC 6750 §3 says how the others are refused. No
+// script of another site reads the answers.
+func (s *API) admin(scope string, next administration, methods ...string) Endpoint {
+	return s.private(func(w http.ResponseWriter, r *http.Request) error {
 		token, e := headerToken(r)
 		if e != nil {
 			s.challenge(w, r, e)
@@ -60,7 +61,7 @@ func (s *API) admin(scope string, next administration) endpoint {
 			return s.notPermitted(w, r, err)
 		}
 		return s.administered(w, next(w, r, permit.Actor(s.Address(r))))
-	}
+	}, methods...).behind(scope)
 }
 
 // administered answers for what the rules of account say no to.

@@ -17,14 +17,14 @@ import (
 // upstreamRoutes are the endpoints about identity providers and who came by them.
 func (s *API) upstreamRoutes(base string) []Route {
 	return []Route{
-		{base + "/api/upstreams", s.private(s.admin(oauth.ScopeUpstreams, s.upstreams), "GET", "POST")},
-		{base + "/api/upstreams/{id}", s.private(s.admin(oauth.ScopeUpstreams, s.upstream), "GET", "PATCH", "DELETE")},
-		{base + "/api/upstreams/{id}/test", s.private(s.admin(oauth.ScopeUpstreams, s.testUpstream), "POST")},
-		{base + "/api/users/{id}/identities", s.private(s.admin(oauth.ScopeUsers, s.identities), "GET", "POST")},
-		{base + "/api/users/{id}/identities/{identity}", s.private(s.admin(oauth.ScopeUsers, s.disconnect), "DELETE")},
-		{base + "/api/users/{id}/identities/{identity}/tokens", s.private(s.admin(oauth.ScopeUpstreams, s.identityTokens), "GET")},
+		{base + "/api/upstreams", forAdmins, s.admin(oauth.ScopeUpstreams, s.upstreams, "GET", "POST")},
+		{base + "/api/upstreams/{id}", forAdmins, s.admin(oauth.ScopeUpstreams, s.upstream, "GET", "PATCH", "DELETE")},
+		{base + "/api/upstreams/{id}/test", forAdmins, s.admin(oauth.ScopeUpstreams, s.testUpstream, "POST")},
+		{base + "/api/users/{id}/identities", forAdmins, s.admin(oauth.ScopeUsers, s.identities, "GET", "POST")},
+		{base + "/api/users/{id}/identities/{identity}", forAdmins, s.admin(oauth.ScopeUsers, s.disconnect, "DELETE")},
+		{base + "/api/users/{id}/identities/{identity}/tokens", forAdmins, s.admin(oauth.ScopeUpstreams, s.identityTokens, "GET")},
 		// OpenID Connect Back-Channel Logout §2.5: another provider tells us.
-		{base + "/upstream/{id}/backchannel", s.private(s.upstreamEnded, "POST")},
+		{base + "/upstream/{id}/backchannel", forProviders, s.private(s.upstreamEnded, "POST")},
 	}
 }
 

@@ -78,11 +78,37 @@ func New(c Config) (*API, error) {
 	return s, nil
 }
 
-// Route is one endpoint: what a mux needs to know of it.
+// Route is one endpoint: what a mux needs to know of it, and what a reader does.
 type Route struct {
-	Path    string // from the root of the host
-	Handler http.Handler
+	Path string // from the root of the host
+	For  string // who may call, in words
+	Endpoint
 }
+
+// Endpoint answers at an address, and knows by which methods.
+type Endpoint struct {
+	http.Handler
+	Methods []Method
+}
+
+// Method is one of an endpoint.
+type Method struct {
+	Name   string
+	Scopes []string // of which an access token needs one; empty: no token of ours is asked for
+}
+
+// Who may call.
+const (
+	forAll       = "everybody"
+	forProofs    = "a client that proves who it is"
+	forTokens    = "whoever holds an access token of a person"
+	forSelf      = "a client, with an access token of its own"
+	forAdmins    = "an administrator, or a client"
+	forNewcomers = "everybody, or whoever holds an initial access token, as the settings say"
+	forOwners    = "the application, with its registration access token"
+	forProviders = "the identity provider, with a logout token that it has signed"
+	forSenders   = "the transmitter, as it was set up"
+)
 
 // Routes lists the endpoints. The paths are exact, but for that of a client's
 // registration, which ends in its client_id, and those that name a stream, a
@@ -92,22 +118,22 @@ func (s *API) Routes() []Route {
 	metadata := s.public(s.discovery, "GET")
 	routes := []Route{
 		// OpenID Connect Discovery §4: appended to the issuer.
-		{base + "/.well-known/openid-configuration", metadata},
+		{base + "/.well-known/openid-configuration", forAll, metadata},
 		// RFC 8414 §3.1: put between the host and the issuer's path.
-		{"/.well-known/oauth-authorization-server" + base, metadata},
-		{base + oauth.PathKeys, s.public(s.keySet, "GET")},
-		{base + oauth.PathToken, s.public(s.token, "POST")},
-		{base + oauth.PathUserInfo, s.public(s.userInfo, "GET", "POST")},
-		{base + oauth.PathRevoke, s.public(s.revoke, "POST")},
-		{base + oauth.PathIntrospect, s.private(s.introspect, "POST")},
-		{base + oauth.PathRevocations, s.private(s.revocations, "GET")},
-		{base + oauth.PathDeviceAuthorization, s.private(s.authorizeDevice, "POST")},
+		{"/.well-known/oauth-authorization-server" + base, forAll, metadata},
+		{base + oauth.PathKeys, forAll, s.public(s.keySet, "GET")},
+		{base + oauth.PathToken, forProofs, s.public(s.token, "POST")},
+		{base + oauth.PathUserInfo, forTokens, s.public(s.userInfo, "GET", "POST").behind("openid")},
+		{base + oauth.PathRevoke, forProofs, s.public(s.revoke, "POST")},
+		{base + oauth.PathIntrospect, forProofs, s.private(s.introspect, "POST")},
+		{base + oauth.PathRevocations, forSelf, s.private(s.revocations, "GET").behind(oauth.ScopeFeed)},
+		{base + oauth.PathDeviceAuthorization, forProofs, s.private(s.authorizeDevice, "POST")},
 		// No script of a page: draft-ietf-oauth-first-party-apps-04 §9.8.
-		{base + oauth.PathChallenge, s.private(s.authorize, "POST")},
-		{base + registration.Path, s.public(s.register, "POST")},
-		{base + registration.Path + "/{client}", s.public(s.registration, "GET", "PUT", "DELETE")},
-		{base + "/upstream/{upstream}/metadata", s.public(s.upstreamMetadata, "GET")},
-		{base + oauth.PathGlobalRevocation, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
+		{base + oauth.PathChallenge, forProofs, s.private(s.authorize, "POST")},
+		{base + registration.Path, forNewcomers, s.public(s.register, "POST")},
+		{base + registration.Path + "/{client}", forOwners, s.public(s.registration, "GET", "PUT", "DELETE")},
+		{base + "/upstream/{upstream}/metadata", forAll, s.public(s.upstreamMetadata, "GET")},
+		{base + oauth.PathGlobalRevocation, forSelf, s.forClients(method{"POST", []string{oauth.ScopeRevoke}, s.revokeAll})},
 	}
 	routes = append(routes, s.adminRoutes(base)...)
 	routes = append(routes, s.upstreamRoutes(base)...)
@@ -115,8 +141,8 @@ func (s *API) Routes() []Route {
 	if base != "" {
 		// Some clients append the second one too, and put the first between.
 		routes = append(routes,
-			Route{base + "/.well-known/oauth-authorization-server", metadata},
-			Route{"/.well-known/openid-configuration" + base, metadata})
+			Route{base + "/.well-known/oauth-authorization-server", forAll, metadata},
+			Route{"/.well-known/openid-configuration" + base, forAll, metadata})
 	}
 	return routes
 }
@@ -133,11 +159,27 @@ func (s *API) Body(path string) int64 {
 // endpoint answers a request, or returns why not.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
+func serve(methods []string, h http.HandlerFunc) Endpoint {
+	e := Endpoint{Handler: h}
+	for _, name := range methods {
+		e.Methods = append(e.Methods, Method{Name: name})
+	}
+	return e
+}
+
+// behind notes the scope that the endpoint itself asks a token for.
+func (e Endpoint) behind(scope string) Endpoint {
+	for i := range e.Methods {
+		e.Methods[i].Scopes = []string{scope}
+	}
+	return e
+}
+
 // private serves programs on servers: no browser script of another site may
 // read the answer.
-func (s *API) private(e endpoint, methods ...string) http.Handler {
+func (s *API) private(e endpoint, methods ...string) Endpoint {
 	allow := strings.Join(methods, ", ")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serve(methods, func(w http.ResponseWriter, r *http.Request) {
 		for _, m := range methods {
 			if r.Method == m || r.Method == http.MethodHead && m == http.MethodGet {
 				if err := e(w, r); err != nil {
@@ -153,10 +195,10 @@ func (s *API) private(e endpoint, methods ...string) http.Handler {
 
 // public also serves scripts of any site (CORS). The wildcard never goes with
 // credentials: no cookie means anything here.
-func (s *API) public(e endpoint, methods ...string) http.Handler {
+func (s *API) public(e endpoint, methods ...string) Endpoint {
 	next := s.private(e, methods...)
 	allow := strings.Join(append(methods, http.MethodOptions), ", ")
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serve(methods, func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
 		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, ETag")

@@ -42,15 +42,20 @@ func bearer(r *http.Request) (string, *oauth.Error) {
 	return token, nil
 }
 
+// challenges are the statuses of refusals that RFC 6750 §3.1 gives one, 401 but for
+// these.
+var challenges = map[oauth.Code]int{
+	oauth.InvalidToken:      http.StatusUnauthorized,
+	oauth.InvalidRequest:    http.StatusBadRequest,
+	oauth.InsufficientScope: http.StatusForbidden,
+}
+
 // challenge refuses as RFC 6750 §3 and §3.1 say: without an error where there
 // were no credentials.
 func (s *API) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error) {
 	status, header := http.StatusUnauthorized, `Bearer realm="`+s.Authority.Issuer+`"`
-	switch e.Code {
-	case oauth.InvalidRequest:
-		status = http.StatusBadRequest
-	case oauth.InsufficientScope:
-		status = http.StatusForbidden
+	if other, ok := challenges[e.Code]; ok {
+		status = other
 	}
 	if e != errNoToken {
 		header += `, error="` + string(e.Code) + `", error_description="` + e.Description + `"`

@@ -26,12 +26,12 @@ type method struct {
 
 // forClients serves clients by access tokens of their own, RFC 6750. No script of
 // another site reads the answers: these are programs on servers.
-func (s *API) forClients(methods ...method) http.Handler {
+func (s *API) forClients(methods ...method) Endpoint {
 	var names []string
 	for _, m := range methods {
 		names = append(names, m.name)
 	}
-	return s.private(func(w http.ResponseWriter, r *http.Request) error {
+	e := s.private(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
 		for _, m := range methods {
 			if m.name != r.Method && !(m.name == http.MethodGet && r.Method == http.MethodHead) {
@@ -54,6 +54,10 @@ func (s *API) forClients(methods ...method) http.Handler {
 		}
 		return nil
 	}, names...)
+	for i, m := range methods {
+		e.Methods[i].Scopes = m.scopes
+	}
+	return e
 }
 
 // headerToken takes the access token from the header alone, RFC 6750 §2.1: the body

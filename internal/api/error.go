@@ -12,6 +12,15 @@ import (
 	"github.com/ostiary/ostiary/internal/oauth"
 )
 
+// statuses are those of errors that are not answered with 400, RFC 6749 §5.2.
+var statuses = map[oauth.Code]int{
+	oauth.ServerError:               http.StatusInternalServerError,
+	oauth.TooManyRequests:           http.StatusTooManyRequests, // 503 of a busy server
+	oauth.InvalidClient:             http.StatusUnauthorized,
+	oauth.InsufficientAuthorization: http.StatusForbidden, // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
+	oauth.RedirectToWeb:             http.StatusForbidden, // draft-ietf-oauth-first-party-apps-04 §5.2.2.1
+}
+
 // refuse is the one place where an error becomes an answer for a program, RFC
 // 6749 §5.2.
 func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
@@ -32,19 +41,19 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		code, description, ended = e.Code, e.Description, e.Ended
 	}
 	level := slog.LevelInfo
+	if special, ok := statuses[code]; ok {
+		status = special
+	}
 	switch code {
 	case oauth.ServerError:
-		status, level = http.StatusInternalServerError, slog.LevelError
+		level = slog.LevelError
 	case oauth.TooManyRequests:
-		if status = http.StatusTooManyRequests; e.Busy {
+		if e.Busy {
 			status = http.StatusServiceUnavailable
 		}
 		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
-	case oauth.InsufficientAuthorization, oauth.RedirectToWeb:
-		status = http.StatusForbidden // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
 	case oauth.InvalidClient:
-		// RFC 6749 §5.2: 401, and the scheme in which the client tried.
-		status = http.StatusUnauthorized
+		// RFC 6749 §5.2: the scheme in which the client tried.
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
 	}
 	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))

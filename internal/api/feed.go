@@ -115,6 +115,10 @@ func (s *API) unavailable(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// noResources is the type of the problem that a client stands for no API, which is what
+// it follows the revocation feed for; its operator registers one (--resource).
+const noResources = "urn:ostiary:problem:no-resources"
+
 // refuseFollower answers as RFC 6750 §3 says; a client that stands for no API is
 // told how it comes to stand for one.
 func (s *API) refuseFollower(w http.ResponseWriter, r *http.Request, err error) error {
@@ -129,7 +133,7 @@ func (s *API) refuseFollower(w http.ResponseWriter, r *http.Request, err error) 
 	case oauth.AccessDenied:
 		s.Logger.InfoContext(r.Context(), "refused", "path", r.URL.Path, "status", http.StatusForbidden, "error", err, "request", s.RequestID(r))
 		return writeProblem(w, problem{
-			Type: "urn:ostiary:problem:no-resources", Title: "The client stands for no API", Status: http.StatusForbidden, Detail: e.Description,
+			Type: noResources, Title: "The client stands for no API", Status: http.StatusForbidden, Detail: e.Description,
 		})
 	}
 	s.challenge(w, r, e)

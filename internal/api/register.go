@@ -78,6 +78,14 @@ func (s *API) registrationCall(r *http.Request) (registration.Call, error) {
 	return call, err
 }
 
+// registrations are the statuses of errors of registration that are not answered with
+// 400.
+var registrations = map[registration.Code]int{
+	registration.InvalidToken:    http.StatusUnauthorized,
+	registration.AccessDenied:    http.StatusForbidden,
+	registration.TooManyRequests: http.StatusTooManyRequests,
+}
+
 // refuseRegistration answers by RFC 7591 §3.2.2 and RFC 7592 §2, which differ
 // from the other endpoints in some statuses; what is not about registration is
 // refuse's.
@@ -87,18 +95,17 @@ func (s *API) refuseRegistration(w http.ResponseWriter, r *http.Request, err err
 		return err
 	}
 	status := http.StatusBadRequest
+	if other, ok := registrations[e.Code]; ok {
+		status = other
+	}
 	switch e.Code {
 	case registration.InvalidToken:
-		status = http.StatusUnauthorized
 		challenge := `Bearer realm="` + s.Authority.Issuer + `"`
 		if r.Header.Get("Authorization") != "" { // RFC 6750 §3.1
 			challenge += `, error="invalid_token", error_description="` + e.Description + `"`
 		}
 		w.Header().Set("WWW-Authenticate", challenge)
-	case registration.AccessDenied:
-		status = http.StatusForbidden
 	case registration.TooManyRequests:
-		status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", strconv.FormatInt(e.RetryAfter, 10))
 	}
 	s.Logger.LogAttrs(r.Context(), slog.LevelInfo, "refused", slog.String("path", r.URL.Path), slog.Int("status", status),

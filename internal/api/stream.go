@@ -32,20 +32,20 @@ func (s *API) streamRoutes() ([]Route, error) {
 	}, "GET")
 	base := s.Authority.BasePath()
 	routes := []Route{
-		{signal.PathConfiguration + base, metadata}, // §7.2
-		{base + signal.PathStreams, s.forClients(
+		{signal.PathConfiguration + base, forAll, metadata}, // §7.2
+		{base + signal.PathStreams, forSelf, s.forClients(
 			method{"GET", toRead, s.readStream}, method{"POST", toManage, s.createStream},
 			method{"PATCH", toManage, s.changeStream}, method{"PUT", toManage, s.changeStream}, method{"DELETE", toManage, s.deleteStream},
 		)},
-		{base + signal.PathStatus, s.forClients(method{"GET", toRead, s.readStatus}, method{"POST", toManage, s.setStatus})},
-		{base + signal.PathAddSubject, s.forClients(method{"POST", toManage, s.addSubject})},
-		{base + signal.PathRemoveSubject, s.forClients(method{"POST", toManage, s.removeSubject})},
-		{base + signal.PathVerify, s.forClients(method{"POST", toManage, s.verifyStream})},
-		{base + signal.PathPoll + "{stream}", s.forClients(method{"POST", toRead, s.pollStream})},
-		{base + signal.PathEvents + "{transmitter}", s.private(s.receiveEvent, "POST")},
+		{base + signal.PathStatus, forSelf, s.forClients(method{"GET", toRead, s.readStatus}, method{"POST", toManage, s.setStatus})},
+		{base + signal.PathAddSubject, forSelf, s.forClients(method{"POST", toManage, s.addSubject})},
+		{base + signal.PathRemoveSubject, forSelf, s.forClients(method{"POST", toManage, s.removeSubject})},
+		{base + signal.PathVerify, forSelf, s.forClients(method{"POST", toManage, s.verifyStream})},
+		{base + signal.PathPoll + "{stream}", forSelf, s.forClients(method{"POST", toRead, s.pollStream})},
+		{base + signal.PathEvents + "{transmitter}", forSenders, s.private(s.receiveEvent, "POST")},
 	}
 	if base != "" {
-		routes = append(routes, Route{base + signal.PathConfiguration, metadata}) // some append it
+		routes = append(routes, Route{base + signal.PathConfiguration, forAll, metadata}) // some append it
 	}
 	return routes, nil
 }

@@ -25,17 +25,19 @@ const (
 // Cause says why something was ended.
 type Cause string
 
+// The causes. The revocation feed, the audit log and the member ostiary_cause of
+// invalid_grant have them.
 const (
-	CauseSignedOut        Cause = "signed_out"
-	CauseAdmin            Cause = "admin"
-	CauseAccountDisabled  Cause = "account_disabled"
-	CauseCredentialChange Cause = "credential_change"
-	CauseReuseDetected    Cause = "reuse_detected"
-	CauseRevoked          Cause = "revoked" // by the client, RFC 7009, or by the person, who withdrew what they allowed it
-	CausePolicy           Cause = "policy"
-	CauseExpired          Cause = "expired"  // idle or old, by itself
-	CauseSignal           Cause = "signal"   // a security event of another server
-	CauseUpstream         Cause = "upstream" // the person signed out at the identity provider by which they came
+	CauseSignedOut        Cause = "signed_out"        // the person signed out
+	CauseAdmin            Cause = "admin"             // an operator or an administrator ended it
+	CauseAccountDisabled  Cause = "account_disabled"  // the account was locked or deleted
+	CauseCredentialChange Cause = "credential_change" // the password, or what else the person signs in with, was changed
+	CauseReuseDetected    Cause = "reuse_detected"    // a code or a refresh token came a second time: somebody may have stolen it
+	CauseRevoked          Cause = "revoked"           // by the client, RFC 7009, or by the person, who withdrew what they allowed it
+	CausePolicy           Cause = "policy"            // a rule of the server
+	CauseExpired          Cause = "expired"           // idle or old, by itself
+	CauseSignal           Cause = "signal"            // a security event of another server
+	CauseUpstream         Cause = "upstream"          // the person signed out at the identity provider by which they came
 )
 
 // Revocation is one entry of the revocation log. It is written in the same

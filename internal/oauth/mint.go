@@ -119,6 +119,7 @@ func (a *Authority) mintAccess(i issuance) (token string, expires int64, err err
 		}
 	}
 	token, err = a.Keys.Sign(a.AccessAlgorithm, accessTokenType, told)
+	a.measure(i.client.ID, "access_token", token)
 	return token, access.ExpiresAt, err
 }
 
@@ -134,10 +135,11 @@ func (a *Authority) accessLife(c *registration.Client) int64 {
 // encrypted where the client is registered for that (OpenID Connect Core §2, §10).
 func (a *Authority) mintID(i issuance) (string, error) {
 	token, err := a.signID(i)
-	if err != nil || i.client.IDTokenEncryption == "" {
-		return token, err
+	if err == nil && i.client.IDTokenEncryption != "" {
+		token, err = i.to.seal(token)
 	}
-	return i.to.seal(token)
+	a.measure(i.client.ID, "id_token", token)
+	return token, err
 }
 
 func (a *Authority) signID(i issuance) (string, error) {

@@ -71,6 +71,7 @@ type Authority struct {
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
 	crowd      crowd
+	lengths    lengths
 }
 
 // New checks the configuration and returns an Authority.
@@ -130,6 +131,7 @@ func New(c Config) (*Authority, error) {
 		Algorithms: []jwa.Algorithm{c.AccessAlgorithm},
 		Types:      []string{accessTokenType},
 		Issuers:    []string{c.Issuer},
+		CacheSize:  8192, // a token comes again: with each question of an API, and each visit to userinfo
 		Now:        c.Now,
 	})
 	if err != nil {

@@ -9,17 +9,28 @@ import (
 // Code is the code of an error: what a program switches on.
 type Code string
 
-// The error codes, each with the clause that defines it.
+// The codes of registration. Each is told by when it comes, and has the clause that
+// defines it.
 const (
-	InvalidRedirectURI          Code = "invalid_redirect_uri"          // RFC 7591 §3.2.2
-	InvalidClientMetadata       Code = "invalid_client_metadata"       // RFC 7591 §3.2.2
-	InvalidSoftwareStatement    Code = "invalid_software_statement"    // RFC 7591 §3.2.2
+	// A redirect URI cannot be registered.
+	InvalidRedirectURI Code = "invalid_redirect_uri" // RFC 7591 §3.2.2
+	// Another member is wrong, or not allowed here; the description names it.
+	InvalidClientMetadata Code = "invalid_client_metadata" // RFC 7591 §3.2.2
+	// The software statement is not signed by its issuer, has expired or is malformed.
+	InvalidSoftwareStatement Code = "invalid_software_statement" // RFC 7591 §3.2.2
+	// The software statement is of an issuer that is not trusted here.
 	UnapprovedSoftwareStatement Code = "unapproved_software_statement" // RFC 7591 §3.2.2
-	InvalidClient               Code = "invalid_client"                // RFC 6749 §5.2
-	InvalidToken                Code = "invalid_token"                 // RFC 6750 §3.1
-	AccessDenied                Code = "access_denied"                 // RFC 6749 §4.1.2.1
-	TooManyRequests             Code = "temporarily_unavailable"       // RFC 6749 §4.1.2.1
+	// The token is missing, wrong, used up or expired, or not that of this client; the same for a client that does not exist.
+	InvalidToken Code = "invalid_token" // RFC 6750 §3.1
+	// Registration is off, or an operator has shut the client out.
+	AccessDenied Code = "access_denied" // RFC 6749 §4.1.2.1
+	// Too many registrations from this address, or too many documents to fetch; Retry-After says when to try again.
+	TooManyRequests Code = "temporarily_unavailable" // RFC 6749 §4.1.2.1
 )
+
+// InvalidClient says that a metadata document cannot be used. Package oauth answers with
+// the code that fits where the client_id came.
+const InvalidClient Code = "invalid_client" // RFC 6749 §5.2
 
 // Error is how a program is told that it cannot register, or that its client
 // cannot be known. Description is fit for anybody's eyes and consists of the

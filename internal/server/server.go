@@ -130,23 +130,13 @@ func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.
 // handler mounts the two doors: exact paths for programs, all the rest for
 // people.
 func (p *Parts) handler() (http.Handler, error) {
-	doors, err := web.New(web.Config{
-		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
-		Logger: p.Config.Logger, RequestID: requestID, Address: address, Places: p.Config.Places,
-	})
-	if err != nil {
-		return nil, err
-	}
-	endpoints, err := api.New(api.Config{
-		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
-		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
-	})
+	doors, endpoints, err := p.doors()
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", p.healthz)
-	mux.HandleFunc("GET /readyz", p.readyz)
+	mux.HandleFunc("GET "+pathAlive, p.healthz)
+	mux.HandleFunc("GET "+pathReady, p.readyz)
 	for _, r := range endpoints.Routes() {
 		mux.Handle(r.Path, r.Handler)
 	}
@@ -156,6 +146,22 @@ func (p *Parts) handler() (http.Handler, error) {
 	mux.Handle("/", doors.Handler())
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
 	return p.surround(mux, larger), nil
+}
+
+// doors returns that for people and that for programs.
+func (p *Parts) doors() (*web.Web, *api.API, error) {
+	doors, err := web.New(web.Config{
+		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
+		Logger: p.Config.Logger, RequestID: requestID, Address: address, Places: p.Config.Places,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	endpoints, err := api.New(api.Config{
+		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
+	})
+	return doors, endpoints, err
 }
 
 func (p *Parts) mountDebugger(mux *http.ServeMux) error {

@@ -104,8 +104,7 @@ func (h *House) run() {
 // Options change the configuration before.
 func (h *House) Restart(options ...Option) {
 	h.t.Helper()
-	h.stop()
-	h.stop = func() {}
+	h.Stop()
 	listener, err := net.Listen("tcp", h.config.Listener.Addr().String())
 	if err != nil {
 		h.t.Fatal(err)
@@ -115,6 +114,13 @@ func (h *House) Restart(options ...Option) {
 		o(&h.config)
 	}
 	h.run()
+}
+
+// Stop stops the server before the test ends.
+func (h *House) Stop() {
+	h.t.Helper()
+	h.stop()
+	h.stop = func() {}
 }
 
 // User makes an account with every standard claim.

@@ -198,16 +198,19 @@ func (s *Streams) Stop() {
 	}
 }
 
-// The error codes of RFC 8935 §2.4, and that of OpenID Shared Signals Framework
-// §8.1.4.1.
+// eventCode is why a security event was not taken.
+type eventCode = string
+
+// The codes by which security events are refused, in the member err of an answer (400)
+// or of a poll: RFC 8935 §2.4, and the last of OpenID Shared Signals Framework §8.1.4.1.
 const (
-	errRequest        = "invalid_request"
-	errKey            = "invalid_key"
-	errIssuer         = "invalid_issuer"
-	errAudience       = "invalid_audience"
-	errAuthentication = "authentication_failed"
-	errAccess         = "access_denied"
-	errState          = "invalid_state"
+	errRequest        eventCode = "invalid_request"       // it is no security event token of one event, or not as RFC 8417 §2 wants it
+	errKey            eventCode = "invalid_key"           // no key of the transmitter fits its signature
+	errIssuer         eventCode = "invalid_issuer"        // it is of another issuer than the transmitter's
+	errAudience       eventCode = "invalid_audience"      // it is for somebody else
+	errAuthentication eventCode = "authentication_failed" // the Authorization header is not that of this transmitter
+	errAccess         eventCode = "access_denied"         // the transmitter may not say this
+	errState          eventCode = "invalid_state"         // the state of a verification is not the one that was asked for
 )
 
 // errorCode reads the code of an error of a receiver, RFC 8935 §2.3.

@@ -34,14 +34,19 @@ func (s *Web) Body(path string) int64 {
 // asIs in a query asks for the sign-in page itself, and to be sent nowhere from it.
 const asIs = "page"
 
-// upstreamPages are the way to an identity provider and back.
-func (s *Web) upstreamPages(page route) {
+// directoryPages are the steps of a sign-in with an account elsewhere.
+func (s *Web) directoryPages(page route) {
 	page("POST /interaction/{id}/upstream/{upstream}", s.visitUpstream)
 	page("GET /interaction/{id}/directory/{upstream}", s.showDirectory)
 	page("POST /interaction/{id}/directory/{upstream}", s.directory)
 	page("GET /interaction/{id}/join", s.showJoin)
 	page("POST /interaction/{id}/join", s.join)
-	page("GET "+pathUpstream+"/{upstream}/callback", s.comeBack)
+}
+
+// upstreamPages are the way back from an identity provider.
+func (s *Web) upstreamPages(pages func(string) route) {
+	page, back := pages(forAll), pages(forReturning)
+	back("GET "+pathUpstream+"/{upstream}/callback", s.comeBack)
 	page("POST "+pathUpstream+"/{upstream}/callback", s.keepAnswer)
 	page("GET "+pathUpstream+"/{upstream}/logout", s.hearLogout)
 	page("POST "+pathUpstream+"/{upstream}/logout", s.hearLogout)

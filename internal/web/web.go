@@ -77,18 +77,58 @@ func New(c Config) (*Web, error) {
 // route gives an address a page; the base path of the issuer is put before it.
 type route func(pattern string, h func(http.ResponseWriter, *http.Request) error)
 
-// Handler is the site map. The base path of the issuer stands before each
-// route.
+// Route is one page, as a reader needs to know it.
+type Route struct {
+	Pattern string // method and path from the root of the host
+	For     string // who may visit it, in words
+}
+
+// Who may visit a page.
+const (
+	forAll       = "everybody"
+	forStarters  = "the browser that began the sign-in"
+	forSignedIn  = "whoever is signed in"
+	forLately    = "whoever has signed in lately"
+	forReturning = "the browser that went to the identity provider"
+	forAskers    = "the browser that asked for the letter"
+)
+
+// Handler answers at every page of the site map.
 func (s *Web) Handler() http.Handler {
 	mux := http.NewServeMux()
-	page := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		method, path, _ := strings.Cut(pattern, " ")
-		mux.HandleFunc(method+" "+s.base+path, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				s.refuse(w, r, err)
-			}
-		})
-	}
+	s.siteMap(func(string) route {
+		return func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+			mux.HandleFunc(s.below(pattern), func(w http.ResponseWriter, r *http.Request) {
+				if err := h(w, r); err != nil {
+					s.refuse(w, r, err)
+				}
+			})
+		}
+	})
+	return hear(s.sameOrigin().Handler(mux))
+}
+
+// Routes lists every page.
+func (s *Web) Routes() []Route {
+	var all []Route
+	s.siteMap(func(who string) route {
+		return func(pattern string, _ func(http.ResponseWriter, *http.Request) error) {
+			all = append(all, Route{s.below(pattern), who})
+		}
+	})
+	return all
+}
+
+// below puts the base path of the issuer into a pattern.
+func (s *Web) below(pattern string) string {
+	method, path, _ := strings.Cut(pattern, " ")
+	return method + " " + s.base + path
+}
+
+// siteMap has every page: pages leads from who may visit some of them to what takes
+// them.
+func (s *Web) siteMap(pages func(who string) route) {
+	page := pages(forAll)
 	// Where applications send people.
 	page("GET "+oauth.PathAuthorize, s.authorize)
 	page("POST "+oauth.PathAuthorize, s.authorize)
@@ -96,8 +136,9 @@ func (s *Web) Handler() http.Handler {
 	page("POST "+oauth.PathLogout, s.logout)
 	page("GET "+oauth.PathState, s.state)
 
-	s.signInPages(page)
-	s.upstreamPages(page)
+	s.signInPages(pages(forStarters))
+	s.directoryPages(pages(forStarters))
+	s.upstreamPages(pages)
 
 	// What a device tells its person to visit.
 	page("GET "+oauth.PathDevice, s.showDevice)
@@ -115,15 +156,18 @@ func (s *Web) Handler() http.Handler {
 	page("GET /setup", s.showSetup)
 	page("POST /setup", s.setup)
 
-	s.letterPages(page)
-	s.ownPages(page)
+	s.letterPages(pages)
+	s.ownPages(pages)
 
 	page("GET /logo/{hash}", s.logo)
 	page("GET /theme/{file}", s.themeFile)
 	page("GET /theme/{client}/{file}", s.clientFile)
-	mux.Handle("GET "+s.base+"/static/", http.StripPrefix(s.base, staticFiles()))
+	static := http.StripPrefix(s.base, staticFiles())
+	page("GET /static/", func(w http.ResponseWriter, r *http.Request) error {
+		static.ServeHTTP(w, r)
+		return nil
+	})
 	page("GET /", s.notFound)
-	return hear(s.sameOrigin().Handler(mux))
 }
 
 // signInPages are the steps of a sign-in.
@@ -156,13 +200,14 @@ func (s *Web) signInPages(page route) {
 }
 
 // letterPages are what letters lead to.
-func (s *Web) letterPages(page route) {
+func (s *Web) letterPages(pages func(string) route) {
+	page, asked := pages(forAll), pages(forAskers)
 	page("GET "+pathRecover, s.showRecover)
 	page("POST "+pathRecover, s.recover)
-	page("GET "+pathRecover+"/{id}", s.showRecoverCode)
-	page("POST "+pathRecover+"/{id}", s.recoverCode)
-	page("GET "+pathRecover+"/{id}/password", s.showRecoverPassword)
-	page("POST "+pathRecover+"/{id}/password", s.recoverPassword)
+	asked("GET "+pathRecover+"/{id}", s.showRecoverCode)
+	asked("POST "+pathRecover+"/{id}", s.recoverCode)
+	asked("GET "+pathRecover+"/{id}/password", s.showRecoverPassword)
+	asked("POST "+pathRecover+"/{id}/password", s.recoverPassword)
 	page("GET /link", s.showLink)
 	page("POST /link", s.link)
 	page("POST "+pathLinkPasskey, s.acceptPasskey)
@@ -170,20 +215,26 @@ func (s *Web) letterPages(page route) {
 	page("GET "+pathMailbox, s.mailbox)
 	page("GET "+pathMailbox+"/{letter}", s.letter)
 	page("GET "+pathMailbox+"/{letter}/html", s.letterHTML)
-
 }
 
 // ownPages are those of the account area. Where there is a page, a sign-in can lead
 // to it.
-func (s *Web) ownPages(page route) {
+func (s *Web) ownPages(pages func(string) route) {
+	behind := func(pattern string, need proof, h mine) {
+		who := forSignedIn
+		if need == fresh {
+			who = forLately
+		}
+		pages(who)(pattern, s.guard(need, h))
+	}
 	own := func(pattern string, need proof, h mine) {
 		if method, path, _ := strings.Cut(pattern, " "); method == http.MethodGet {
 			s.ours[path] = true
 		}
-		page(pattern, s.guard(need, h))
+		behind(pattern, need, h)
 	}
 	s.ours[oauth.PathAccount] = true
-	page("GET "+oauth.PathAccount, s.overview)
+	pages(forSignedIn)("GET "+oauth.PathAccount, s.overview)
 	own("GET /account/profile", live, s.showProfile)
 	own("POST /account/profile", live, s.changeProfile)
 	own("GET /account/sign-in", fresh, s.showMethods)
@@ -206,13 +257,13 @@ func (s *Web) ownPages(page route) {
 	own("GET "+pathIdentities, fresh, s.showIdentities)
 	own("POST "+pathIdentities, fresh, s.connectIdentity)
 	own("POST "+pathIdentities+"/{identity}", fresh, s.disconnectIdentity)
-	page("GET "+pathIdentities+"/at/{upstream}", s.guard(fresh, s.showConnectDirectory))
-	page("POST "+pathIdentities+"/at/{upstream}", s.guard(fresh, s.connectDirectory))
+	behind("GET "+pathIdentities+"/at/{upstream}", fresh, s.showConnectDirectory)
+	behind("POST "+pathIdentities+"/at/{upstream}", fresh, s.connectDirectory)
 
 	own("GET "+pathMail, live, s.showMail)
 	own("POST "+pathMail, fresh, s.changeMail)
-	page("GET "+pathMail+"/{id}", s.guard(live, s.showMailCode))
-	page("POST "+pathMail+"/{id}", s.guard(live, s.mailCode))
+	behind("GET "+pathMail+"/{id}", live, s.showMailCode)
+	behind("POST "+pathMail+"/{id}", live, s.mailCode)
 }
 
 // sameOrigin refuses what another site makes a browser post, but for the addresses

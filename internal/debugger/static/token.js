@@ -5,6 +5,10 @@ import { JSONError, parse, plain } from './json.js'
 
 const usualSize = 64 << 10, maxSize = 1 << 20 // characters
 
+// Characters that fit where tokens travel: a header line of 8 KiB, as in nginx (jwt/size.go);
+// a cookie with its name.
+const headerSize = (8 << 10) - 'Authorization: Bearer \r\n'.length, cookieSize = 4096
+
 const names = {
   jws: ['header', 'payload', 'signature'],
   jwe: ['header', 'encrypted key', 'initialization vector', 'ciphertext', 'authentication tag'],
@@ -29,6 +33,10 @@ export function read(input) {
   }
   if (token.text.length > usualSize) {
     token.problems.push({ level: 'warn', text: 'It is longer than 64 KiB: most software refuses it.' })
+  } else if (token.text.length > headerSize) {
+    token.problems.push({ level: 'warn', text: `It is ${token.text.length} bytes long. Many servers and proxies take ${headerSize} in the Authorization header, and refuse the request.`, clause: 'RFC 9110 §5.4' })
+  } else if (token.text.length > cookieSize) {
+    token.problems.push({ level: 'note', text: `It is ${token.text.length} bytes long, and does not fit into a cookie: browsers keep ${cookieSize}, name and all.`, clause: 'RFC 6265 §6.1' })
   }
   token.parts = token.text.split('.')
   token.kind = { 3: 'jws', 5: 'jwe' }[token.parts.length] ?? 'unknown'

@@ -183,6 +183,22 @@ func EmptyPostgresURL(t testing.TB) string {
 	return address
 }
 
+// NewDatabase returns the address of a database on PostgreSQL that the test may make, and
+// that of the one from which it is made; it is dropped when the test ends. It is for
+// programs that work on databases as a whole.
+func NewDatabase(t testing.TB) (database, server string) {
+	t.Helper()
+	server = postgres(t)
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal("OSTIARY_TEST_POSTGRES is not a URL")
+	}
+	name := "test_" + strings.ToLower(rand.Text())
+	address.Path = "/" + name
+	t.Cleanup(func() { administer(t, server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
+	return address.String(), server
+}
+
 // postgres is the address of the server.
 func postgres(t testing.TB) string {
 	t.Helper()

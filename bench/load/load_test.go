@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/xml"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ostiary/ostiary/bench/house"
+)
+
+// TestLoad measures next to nothing: that every operation works, on one node and on
+// two, without one error, and that there is something to print and to draw.
+func TestLoad(t *testing.T) {
+	t.Setenv("OSTIARY_PASSWORD_MEMORY", "8192") // what a password costs is not the question
+	t.Setenv("OSTIARY_PASSWORD_PASSES", "1")
+	binary, err := house.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	database := os.Getenv("OSTIARY_TEST_POSTGRES")
+	if database == "" {
+		t.Fatal("PostgreSQL is not running: run make test, which starts one (or set OSTIARY_TEST_POSTGRES)")
+	}
+	for name, o := range map[string]options{
+		"one node":  {Nodes: 1, Connections: []int{1, 4}},
+		"two nodes": {Nodes: 2, Connections: []int{4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Binary, o.Database, o.Time, o.WarmUp, o.Runs = binary, database, 150*time.Millisecond, 50*time.Millisecond, 1
+			r, err := measureAll(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := len(operations) * len(o.Connections); len(r.Results) != want {
+				t.Fatalf("%d results, want %d", len(r.Results), want)
+			}
+			for _, one := range r.Results {
+				if one.Done == 0 || one.Errors != 0 {
+					t.Errorf("%s, %d connections: %d done, %d errors: %s", one.Operation, one.Connections, one.Done, one.Errors, one.Failure)
+				}
+				if one.P50 <= 0 || one.P50 > one.P99 || one.Before <= 0 {
+					t.Errorf("%s: cannot be: %+v", one.Operation, one)
+				}
+			}
+			for d := xml.NewDecoder(strings.NewReader(plot(r.Results))); ; {
+				if _, err := d.Token(); err == io.EOF {
+					break
+				} else if err != nil {
+					t.Fatalf("the plot: %v", err)
+				}
+			}
+			for _, asJSON := range []bool{false, true} {
+				if err := r.print(asJSON); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Setenv("OSTIARY_TEST_POSTGRES", "")
+	for _, row := range []struct{ args, fault string }{
+		{"-connections 1,4,16 -runs 5 -only refresh,keys", ""},
+		{"-connections 0", "no number"},
+		{"-connections 1,many", "no number"},
+		{"-only nothing", "no operation"},
+		{"-nodes 2", "-database"},
+		{"-postgres", "-database"},
+		{"-runs 0", "more than nothing"},
+		{"more", "only flags"},
+	} {
+		_, err := parse(strings.Fields(row.args))
+		switch {
+		case row.fault == "" && err != nil:
+			t.Errorf("%s: %v", row.args, err)
+		case row.fault != "" && (err == nil || !strings.Contains(err.Error(), row.fault)):
+			t.Errorf("%s: %v, want %q in it", row.args, err, row.fault)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+// Command load puts load on a server and measures what comes of it: operations in a
+// second, how long they take, and what each costs the server in processor time. It
+// speaks ordinary HTTP over loopback, with cookies and forms as a browser does.
+//
+//	scripts/load                             every operation, 16 connections, on SQLite
+//	scripts/load -runs 5 -only refresh       the median of five runs of one
+//	scripts/load -connections 1,4,16,64 -plot load.svg
+//	scripts/load -nodes 2                    two nodes on PostgreSQL
+//
+// The server is built and run as processes of its own, set up with the command, and
+// gone afterwards. Server and load share the machine: the processor time of an
+// operation says more than how many there were in a second.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ostiary/ostiary/bench/house"
+)
+
+// options are the flags.
+type options struct {
+	Binary      string
+	Connections []int
+	Time        time.Duration // of each measurement
+	WarmUp      time.Duration
+	Runs        int
+	Nodes       int
+	Postgres    bool
+	Database    string // a PostgreSQL, where one is needed
+	Only        []string
+	Plot        string
+	JSON        bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+// maxConnections is more than anybody has cores for.
+const maxConnections = 4096
+
+func parse(args []string) (o options, err error) {
+	f := flag.NewFlagSet("load", flag.ContinueOnError)
+	connections := f.String("connections", "16", "how many connections; several numbers, separated by commas, measure each")
+	only := f.String("only", "", "operations, separated by commas: "+strings.Join(names(), ", ")+" (default: all)")
+	f.DurationVar(&o.Time, "time", 5*time.Second, "how long each is measured")
+	f.DurationVar(&o.WarmUp, "warm-up", time.Second, "how long it runs before that")
+	f.IntVar(&o.Runs, "runs", 1, "how often; the run with the median cost counts")
+	f.IntVar(&o.Nodes, "nodes", 1, "how many nodes; more than one are on PostgreSQL")
+	f.BoolVar(&o.Postgres, "postgres", false, "one node on PostgreSQL")
+	f.StringVar(&o.Database, "database", os.Getenv("OSTIARY_TEST_POSTGRES"), "URL of a PostgreSQL, for -postgres and -nodes")
+	f.StringVar(&o.Plot, "plot", "", "file for a plot of throughput and tail against connections, SVG")
+	f.BoolVar(&o.JSON, "json", false, "print JSON")
+	f.StringVar(&o.Binary, "ostiary", "", "the program (default: it is built)")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("what is %q? There are only flags: see -help", f.Arg(0))
+	}
+	for text := range strings.SplitSeq(*connections, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 || n > maxConnections {
+			return o, fmt.Errorf("-connections: %q is no number from 1 to %d", text, maxConnections)
+		}
+		o.Connections = append(o.Connections, n)
+	}
+	if *only != "" {
+		o.Only = strings.Split(*only, ",")
+	}
+	for _, name := range o.Only {
+		if !slices.Contains(names(), name) {
+			return o, fmt.Errorf("-only: there is no operation %q, but %s", name, strings.Join(names(), ", "))
+		}
+	}
+	switch {
+	case o.Time <= 0 || o.WarmUp < 0 || o.Runs < 1 || o.Nodes < 1:
+		return o, errors.New("-time, -runs and -nodes must be more than nothing")
+	case (o.Postgres || o.Nodes > 1) && o.Database == "":
+		return o, errors.New("PostgreSQL needs -database URL; scripts/load starts one")
+	}
+	return o, nil
+}
+
+// report is all that was measured.
+type report struct {
+	Nodes    int       `json:"nodes"`
+	Database string    `json:"database"`
+	Seconds  float64   `json:"seconds"` // of each measurement
+	Runs     int       `json:"runs"`
+	Results  []*result `json:"results"`
+}
+
+func run(ctx context.Context, o options) error {
+	folder, err := os.MkdirTemp("", "ostiary-load-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	if o.Binary == "" {
+		fmt.Fprintln(os.Stderr, "building the server …")
+		if o.Binary, err = house.Build(ctx, folder); err != nil {
+			return err
+		}
+	}
+	r, err := measureAll(ctx, o)
+	if err != nil {
+		return err
+	}
+	if o.Plot != "" {
+		if err := os.WriteFile(o.Plot, []byte(plot(r.Results)), 0o644); err != nil {
+			return err
+		}
+	}
+	return r.print(o.JSON)
+}
+
+func measureAll(ctx context.Context, o options) (_ *report, err error) {
+	s, err := open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	r := &report{Nodes: o.Nodes, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
+	if o.Postgres || o.Nodes > 1 {
+		r.Database = "PostgreSQL"
+	}
+	for _, op := range operations {
+		if len(o.Only) > 0 && !slices.Contains(o.Only, op.name) {
+			continue
+		}
+		for _, n := range o.Connections {
+			fmt.Fprintf(os.Stderr, "%s, %d connections …\n", op.name, n)
+			one, err := s.median(ctx, o, op, n)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", op.name, err)
+			}
+			r.Results = append(r.Results, one)
+		}
+	}
+	return r, nil
+}
+
+// median measures as often as is asked for, and takes the run in the middle.
+func (s *server) median(ctx context.Context, o options, op operation, connections int) (*result, error) {
+	var runs []*result
+	for range o.Runs {
+		one, err := s.measure(ctx, o, op, connections)
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, one)
+	}
+	slices.SortFunc(runs, func(a, b *result) int {
+		if a.CPU < b.CPU {
+			return -1
+		}
+		return 1
+	})
+	return runs[len(runs)/2], nil
+}
+
+func (r *report) print(asJSON bool) error {
+	if asJSON {
+		e := json.NewEncoder(os.Stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d\n\n", r.Database, r.Nodes, r.Seconds, r.Runs)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\terrors\tmemory before\tafter\t")
+	for _, one := range r.Results {
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f ms\t%.2f ms\t%.2f ms\t%.3f ms\t%d\t%.1f MiB\t%.1f MiB\t\n",
+			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.Errors, one.Before, one.After)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, one := range r.Results {
+		if one.Errors > 0 {
+			fmt.Printf("\n%s, %d connections: %s\n", one.Operation, one.Connections, one.Failure)
+		}
+	}
+	return nil
+}
