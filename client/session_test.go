@@ -55,6 +55,48 @@ func TestSessionRenewal(t *testing.T) {
 	})
 }
 
+// Renew does not wait for the token to grow old, and nobody is signed in by it.
+func TestRenew(t *testing.T) {
+	eachStore(t, func(t *testing.T, a *app) {
+		if status, _ := a.get("/renew"); status != http.StatusUnauthorized {
+			t.Errorf("nobody is signed in, and it answers %d", status)
+		}
+		_, before := a.get("/private/")
+		_, first := a.get("/renew")
+		_, second := a.get("/renew")
+		if first.Access == "" || first.Access == before.Access || second.Access == first.Access {
+			t.Errorf("renewed from %q to %q to %q", before.Access, first.Access, second.Access)
+		}
+		if second.ID != before.ID || second.Subject != before.Subject || second.Name != before.Name {
+			t.Errorf("the session has changed: %+v, was %+v", second, before)
+		}
+		if _, now := a.get("/"); now.Access != second.Access {
+			t.Error("the new token is not kept")
+		}
+
+		a.fake.set(func() { a.fake.down = true })
+		if status, _ := a.get("/renew"); status != http.StatusBadGateway {
+			t.Errorf("the server is down, and it answers %d", status)
+		}
+		if _, now := a.get("/"); now.Access != second.Access {
+			t.Error("a failed renewal has cost the session")
+		}
+		a.fake.set(func() {
+			a.fake.down = false
+			for _, family := range a.fake.families {
+				family.ended = true
+			}
+		})
+		a.fake.clock.advance(4 * time.Second) // a failure is remembered for so long
+		if status, _ := a.get("/renew"); status != http.StatusUnauthorized {
+			t.Errorf("the grant is over, and it answers %d", status)
+		}
+		if _, now := a.get("/"); now.Subject != "" || a.session() != nil {
+			t.Error("still signed in")
+		}
+	})
+}
+
 func TestSessionRenewalFails(t *testing.T) {
 	t.Run("invalid_grant: the person was put out", func(t *testing.T) {
 		eachStore(t, func(t *testing.T, a *app) {

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -59,6 +60,22 @@ func newApp(t *testing.T, change ...func(*client.Config)) *app {
 	mux.Handle("/logout", a.client.Logout())
 	mux.Handle("/back", a.client.BackChannelLogout())
 	mux.Handle("/front", a.client.FrontChannelLogout())
+	mux.HandleFunc("/renew", func(w http.ResponseWriter, r *http.Request) {
+		s, err := a.client.Renew(w, r)
+		if err != nil {
+			status := http.StatusBadGateway
+			if errors.Is(err, client.ErrNoSession) {
+				status = http.StatusUnauthorized
+			}
+			http.Error(w, err.Error(), status)
+			return
+		}
+		access, err := s.AccessToken()
+		if err != nil {
+			t.Error(err)
+		}
+		writeJSON(w, http.StatusOK, seen{ID: s.ID, Subject: s.Subject, Name: s.Profile.Name, Access: access})
+	})
 	mux.Handle("/private/", a.client.RequireSignIn(page))
 	mux.Handle("/", a.client.Attach(page))
 	a.Config.Handler = mux

@@ -25,7 +25,7 @@ import (
 
 // addresses is what "demo --json" prints.
 type addresses struct {
-	Server, Tour, Shop, API string
+	Server, Tour, Shop, API, App1 string
 
 	Users []struct{ Login, Password string }
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -393,6 +394,28 @@ func TestDebuggerLink(t *testing.T) {
 	b.eventually("the token is there", `document.getElementById('token').value.length > 100`)
 	if got := ask(b.browser, "where", chromedp.Location()); got != b.address {
 		t.Errorf("the address is still %s", got)
+	}
+	b.verdict("key", "Not verified yet")
+
+	// A public key may come along, and is said to; a private one and a secret are not taken.
+	key := newKey(t, "ES256")
+	public := publicJWK(t, key)
+	follow := func(jwk string) {
+		t.Helper()
+		b.do("following a link", chromedp.Navigate("about:blank"),
+			chromedp.Navigate(b.address+"#"+url.Values{"token": {sample(t, key)}, "jwk": {jwk}}.Encode()), chromedp.WaitVisible(`#bench`))
+	}
+	follow(public)
+	b.verdict("good", "Signature verified")
+	b.expect(`#key-note`, "Whoever made the link chose it")
+	b.put("jwk", public+" ")
+	b.eventually("it is the person's own now", `document.getElementById("key-note").textContent === ""`)
+	for _, refused := range []string{`{"d":"AQ",` + public[1:], `{"kty":"oct","k":"c2VjcmV0"}`, "nonsense"} {
+		follow(refused)
+		b.verdict("key", "Not verified yet")
+		if got := b.value("jwk"); got != "" {
+			t.Errorf("the link brought the key %s", got)
+		}
 	}
 	b.do("switching scripts off", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})

@@ -26,6 +26,9 @@ var demoUsers = []account.NewUser{
 	{Login: "bob", Profile: model.Profile{Name: "Bob Cratchit", GivenName: "Bob", FamilyName: "Cratchit", Email: "bob@example.com", EmailVerified: true}},
 }
 
+// patient is how long a second signal after the first one means nothing.
+const patient = time.Second
+
 const demoPassword = "open sesame please"
 
 func (sh shell) demo() *cli.Command {
@@ -69,7 +72,9 @@ type room struct {
 func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process on the spot
+	// A second signal ends the process on the spot; but timeout(1) and others send the
+	// first one twice, and the folder is to be removed all the same.
+	context.AfterFunc(ctx, func() { time.Sleep(patient); stop() })
 
 	folder := c.String("keep")
 	if folder == "" {
@@ -87,6 +92,9 @@ func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
 		return err
 	}
 	if err := d.open(ctx, folder, c.Int("port")); err != nil {
+		if ctx.Err() != nil { // it was stopped before it stood
+			err = nil
+		}
 		return errors.Join(err, d.close())
 	}
 	if err := sh.announce(c, d); err != nil {

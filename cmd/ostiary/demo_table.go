@@ -83,15 +83,15 @@ func (sh shell) announce(c *cli.Command, d *demo) error {
 	return err
 }
 
-// browse shows a page to whoever sits before this machine: only if the command was
-// typed at a terminal, and a desktop is there. Failing is no error: the address has
-// been printed.
-func (sh shell) browse(ctx context.Context, address string) {
+// browse shows a page to whoever sits before this machine, and reports whether it
+// does: only if the command was typed at a terminal, and a desktop is there. Failing
+// is no error: the address has been printed.
+func (sh shell) browse(ctx context.Context, address string) bool {
 	if !terminal(sh.stdout) {
-		return
+		return false
 	}
-	if over, _ := sh.getenv("SSH_CONNECTION"); over != "" {
-		return // the desktop would be somebody else's
+	if afar, _ := sh.getenv("SSH_CONNECTION"); afar != "" {
+		return false // the desktop would be somebody else's
 	}
 	var words []string
 	switch runtime.GOOS {
@@ -103,16 +103,18 @@ func (sh shell) browse(ctx context.Context, address string) {
 		x11, _ := sh.getenv("DISPLAY")
 		wayland, _ := sh.getenv("WAYLAND_DISPLAY")
 		if x11 == "" && wayland == "" {
-			return
+			return false
 		}
 		words = []string{"xdg-open", address}
 	}
 	path, err := exec.LookPath(words[0])
 	if err != nil {
-		return
+		return false
 	}
 	opener := exec.CommandContext(ctx, path, words[1:]...)
-	if opener.Start() == nil {
-		go opener.Wait() // it is not waited for, but it must not stay a zombie
+	if opener.Start() != nil {
+		return false
 	}
+	go opener.Wait() // nobody waits for it, but it must not stay a zombie
+	return true
 }

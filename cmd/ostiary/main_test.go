@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"database/sql"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,6 +61,9 @@ func TestScripts(t *testing.T) {
 			"sql":    execute,
 			"occupy": occupy,
 
+			"waitfor": waitFor,
+			"loginat": loginAt,
+
 			"mailserver": mailServer,
 		},
 	})
@@ -100,6 +107,37 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 	if got := answer.Status[:3]; got != args[0] {
 		ts.Fatalf("%s answers %s, not %s", args[1], got, args[0])
 	}
+}
+
+// waitfor FILE waits until there is a file.
+func waitFor(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("%s does not come", args[0])
+}
+
+// loginat FOLDER LOGIN PASSWORD waits until a demo that keeps itself in a folder signs
+// somebody in, at the port that its API had before.
+func loginAt(ts *testscript.TestScript, neg bool, args []string) {
+	var kept struct{ Ports map[string]int }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(filepath.Join(args[0], "demo.json"))), &kept))
+	body, err := json.Marshal(map[string]string{"login": args[1], "password": args[2]})
+	ts.Check(err)
+	address := fmt.Sprintf("http://localhost:%d/login", kept.Ports["notes"])
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		answer, err := http.Post(address, "application/json", bytes.NewReader(body))
+		if err != nil {
+			continue
+		}
+		answer.Body.Close()
+		if answer.StatusCode == http.StatusOK {
+			return
+		}
+	}
+	ts.Fatalf("%s signs nobody in", address)
 }
 
 // sql FILE STATEMENT changes a SQLite database behind everybody's back.

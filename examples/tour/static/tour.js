@@ -43,6 +43,8 @@ function standing(s) {
   pane.dataset.signed = s.signed_in
   pane.dataset.locked = s.locked
   pane.dataset.refused = Boolean(s.status)
+  // The call that was refused first may have been another window's.
+  if (s.status && $('strip').lastChild?.className !== 'no') call({ n: $('calls').textContent, status: s.status })
   if (s.signed_in && !s.status) for (const old of [...$('strip').querySelectorAll('.no')]) old.remove()
   $('refused-status').textContent = s.status ?? ''
   $('refused-says').textContent = s.says ?? ''

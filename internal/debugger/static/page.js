@@ -13,6 +13,7 @@ let token = read('')
 let opened = null // what was inside an encrypted token: {text, node, map, problems}
 let fetched = null // the last set of keys: {url, text}
 let edited = {} // halves whose editor holds what is not in the token
+let broughtKey = null // the key that a link brought
 let turn = 0 // of check: an older one must not overwrite a newer one
 
 const claimsNow = () => token.kind === 'jwe' ? opened : token.payload
@@ -179,6 +180,7 @@ async function check() {
   if (mine !== turn) return
   if (!note && kindOf() === 'url' && given.length) note = `Fetched ${count(given.length, 'key')}.`
   if (!note && given.length > 1) note = `${given.length} keys.`
+  if (!note && kindOf() === 'jwk' && given.length && $('jwk').value === broughtKey) note = 'This key came with the link. Whoever made the link chose it.'
   $('key-note').textContent = note
   await showPublic(given)
   opened = result.opened ?? null
@@ -393,11 +395,28 @@ showKind()
 $('bench').hidden = false
 
 // bring takes the token that a link brought behind the #, which no browser sends
-// to a server, out of the address: so it does not stay in the history.
+// to a server, out of the address: so it does not stay in the history. A public key
+// may come along. It says nothing about who made the token, and so the page says
+// where it is from; a link has no business with a private one.
 function bring() {
-  const brought = new URLSearchParams(location.hash.slice(1)).get('token')
+  const fragment = new URLSearchParams(location.hash.slice(1))
   if (location.hash) history.replaceState(null, '', location.pathname)
+  const [brought, key] = [fragment.get('token'), fragment.get('jwk')]
+  if (brought && key) bringKey(key)
   if (brought) setToken(brought)
+}
+
+function bringKey(text) {
+  let set = []
+  try {
+    set = keys.fromJWK(text)
+  } catch (error) {
+    if (!(error instanceof keys.KeyError)) throw error
+  }
+  if (set.length === 0 || set.some(keys.isPrivate)) return // a shared secret counts as private
+  setKind('jwk')
+  $('jwk').value = text
+  broughtKey = text
 }
 
 setToken($('token').value)
