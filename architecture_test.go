@@ -51,7 +51,7 @@ var mayImport = map[string]string{
 	"internal/api":                       "registration, oauth, account, federation, signal, model, resource, roster",
 	"internal/server":                    "language, store, model, audit, device, keys, signal, mail, fetch, account, federation, registration, oauth, web, api, debugger, library, client, resource, theme",
 	"internal/servertest":                "server, client, account, model, store/storetest, mail, jwa, jwk",
-	"cmd/ostiary":                        "server, audit, account, federation, registration, oauth, signal, store, model, theme, debugger, guard, library, resource, examples, mail, device, roster",
+	"cmd/ostiary":                        "server, audit, account, federation, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail, device, roster, resource",
 	"examples/*":                         "library, client, resource",
 	"bench/house":                        "–",
 	"bench/kickout":                      "resource, bench/house",

@@ -5,7 +5,8 @@
 //
 // A web application uses New and then the ready-made Login, Callback and Logout,
 // and RequireSignIn or Attach around its own pages. Those who keep sessions their
-// own way use AuthCodeURL, Exchange, Refresh, Userinfo and LogoutURL.
+// own way use AuthCodeURL, Exchange, Refresh, Userinfo and LogoutURL. A program on a
+// person's machine uses Loopback, a device without a browser Device and DeviceTokens.
 //
 // Every sign-in uses PKCE (S256), state and nonce; none of them can be switched
 // off. For servers that speak nothing better there is ResponseTokens, whose answer

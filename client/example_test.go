@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/exec"
 
 	"github.com/ostiary/ostiary/client"
 )
@@ -28,6 +29,46 @@ func Example() {
 	http.Handle("GET /", c.RequireSignIn(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "Hello, %s\n", client.SessionFrom(r.Context()).Profile.Name)
 	})))
+}
+
+// A program on a person's own machine.
+func ExampleClient_Loopback() {
+	c, err := client.New(client.Config{
+		Issuer: "https://id.example", ClientID: "desk", RedirectURI: "http://127.0.0.1/callback", Scopes: []string{"openid", "offline_access"},
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	tokens, identity, err := c.Loopback(context.Background(), client.AuthOptions{}, func(address string) error {
+		return exec.Command("xdg-open", address).Start()
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	fmt.Println(identity.Subject, tokens) // keep tokens where only this person can read them
+}
+
+// A device without a browser.
+func ExampleClient_Device() {
+	c, err := client.New(client.Config{Issuer: "https://id.example", ClientID: "tv", Scopes: []string{"openid", "offline_access"}})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	code, err := c.Device(context.Background(), client.DeviceOptions{})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	fmt.Println("Open", code.VerificationURI, "and type", code.UserCode)
+	tokens, identity, err := c.DeviceTokens(context.Background(), code)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	fmt.Println(identity.Subject, tokens)
 }
 
 // A program that calls an API in its own name.

@@ -26,6 +26,7 @@ type Metadata struct {
 	EndSessionEndpoint    string   `json:"end_session_endpoint"`
 	RevocationEndpoint    string   `json:"revocation_endpoint"`
 	ChallengeEndpoint     string   `json:"authorization_challenge_endpoint"` // of Challenge
+	DeviceEndpoint        string   `json:"device_authorization_endpoint"`    // of Device
 	ScopesSupported       []string `json:"scopes_supported"`
 	// SendsIssuer: every authorization response carries "iss", RFC 9207 §3.
 	SendsIssuer bool `json:"authorization_response_iss_parameter_supported"`
@@ -184,6 +185,7 @@ func (c *Config) checkMetadata(m Metadata) error {
 		{"end_session_endpoint", m.EndSessionEndpoint, false},
 		{"revocation_endpoint", m.RevocationEndpoint, false},
 		{"authorization_challenge_endpoint", m.ChallengeEndpoint, false},
+		{"device_authorization_endpoint", m.DeviceEndpoint, false},
 	} {
 		if e.url == "" && !e.required {
 			continue

@@ -3,8 +3,10 @@ package client_test
 import (
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -226,6 +228,21 @@ func TestSessionTooLarge(t *testing.T) {
 	b.fake.userinfo = big
 	if status, s := b.get("/private/"); status != http.StatusOK || s.Name != name.String() {
 		t.Errorf("in a store: %d", status)
+	}
+}
+
+// TestFailureLevel: whoever asks with prompt=none is not to have a log full of warnings.
+func TestFailureLevel(t *testing.T) {
+	for code, want := range map[string]string{
+		"login_required": "INFO", "consent_required": "INFO", "access_denied": "INFO", "server_error": "WARN", "invalid_scope": "WARN",
+	} {
+		var log strings.Builder
+		a := newApp(t, func(c *client.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		a.fake.response = func(v url.Values) { v.Del("code"); v.Set("error", code) }
+		a.get("/private/")
+		if !strings.Contains(log.String(), "level="+want+` msg="sign-in or sign-out failed"`) {
+			t.Errorf("%s: %s", code, log.String())
+		}
 	}
 }
 

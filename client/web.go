@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -242,9 +244,17 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 	return false
 }
 
+// refusals are what a person may say, and what prompt=none is answered where somebody has
+// to be asked (OpenID Connect Core §3.1.2.6): nothing is wrong, and nobody need be warned.
+var refusals = []string{"access_denied", "login_required", "interaction_required", "consent_required", "account_selection_required"}
+
 // fail is the one place where a failure becomes an answer.
 func (c *Client) fail(w http.ResponseWriter, r *http.Request, err error) {
-	c.log.WarnContext(r.Context(), "sign-in or sign-out failed", "path", r.URL.Path, "error", err)
+	level := slog.LevelWarn
+	if no, ok := errors.AsType[*Error](err); ok && slices.Contains(refusals, no.Code) {
+		level = slog.LevelInfo
+	}
+	c.log.Log(r.Context(), level, "sign-in or sign-out failed", "path", r.URL.Path, "error", err)
 	w.Header().Set("Cache-Control", "no-store")
 	c.config.Failed(w, r, err)
 }

@@ -149,14 +149,36 @@ func signIn(t *testing.T, s *session) {
 	checkScopes(t, s)
 }
 
+// letDeviceIn does what "Devices without a keyboard" says to do on another device.
+func letDeviceIn(t *testing.T, s *session) {
+	at := regexp.MustCompile(`(http://localhost:\d+/device)\n\s+([A-Z]{4}-[A-Z]{4})`).FindStringSubmatch(s.logs(t))
+	if at == nil {
+		t.Fatalf("the device shows %s", s.logs(t))
+	}
+	b := newBrowser(t)
+	b.get(at[1])
+	b.submit("user_code", at[2])
+	b.submit("login", "alice", "password", "correct horse battery")
+	b.shows("a device that is not this one")
+	b.submit()
+	b.shows("The device is let in")
+	for range 200 {
+		if strings.Contains(s.logs(t), "Hello, Alice Liddell.") {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Errorf("the device does not greet: %s", s.logs(t))
+}
+
 // signOut is a person with the sample shop in two browsers, who signs out at the
 // server in one of them.
 func signOut(t *testing.T, s *session) {
-	address := map[string]string{}
-	for _, row := range regexp.MustCompile(`(?m)^(The shop|Ostiary) +(http://localhost:\d+)`).FindAllStringSubmatch(s.logs(t), -1) {
-		address[row[1]] = row[2]
+	at := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(The shop|Ostiary) +(http://localhost:\d+)`).FindAllStringSubmatch(s.logs(t), -1) {
+		at[m[1]] = m[2]
 	}
-	shop, server := address["The shop"], address["Ostiary"]
+	shop, server := at["The shop"], at["Ostiary"]
 	if shop == "" || server == "" {
 		t.Fatalf("the demo says %s", s.logs(t))
 	}

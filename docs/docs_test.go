@@ -48,6 +48,7 @@ var documents = []document{
 	{path: "docs/sign-in-without-redirect.md"},
 	{path: "docs/single-page-applications.md", after: clickThrough},
 	{path: "docs/machine-to-machine.md"},
+	{path: "docs/devices.md", after: letDeviceIn},
 	{path: "docs/native-and-terminal.md", before: opensAddresses},
 	{path: "docs/register-applications.md"},
 	{path: "docs/sign-out.md", after: signOut},

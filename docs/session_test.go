@@ -325,7 +325,7 @@ start() {
 	programs+=("$last")
 	echo "$last" >>"$ROOT/programs"
 	for _ in $(seq 1200); do
-		if grep -qE 'msg"?[=:]"?listening|listening on|Serving HTTP on|is open|Ctrl-C|Open this address' "$log"; then
+		if grep -qE 'msg"?[=:]"?listening|listening on|Serving HTTP on|is open|Ctrl-C|Until [0-9]|Open this address' "$log"; then
 			cd "$WORK"
 			return 0
 		fi

@@ -22,14 +22,15 @@ var accessScript string
 // fieldTokens are the autocomplete tokens of all fields by their names, WCAG 2.2
 // §1.3.5; "off" is for what is no matter of the person.
 var fieldTokens = map[string][]string{
-	"login":    {"username", "username webauthn"},
-	"password": {"current-password", "new-password"},
-	"name":     {"name", "off"}, // of a person; or of a passkey or an app
-	"email":    {"email"},
-	"code":     {"one-time-code", "current-password", "off"}, // a recovery code is for no browser to keep
-	"current":  {"current-password"},
-	"username": {"username"}, // this and the next are not sent: they are for whoever keeps passwords
-	"":         {"username"},
+	"login":     {"username", "username webauthn"},
+	"password":  {"current-password", "new-password"},
+	"name":      {"name", "off"}, // of a person; or of a passkey or an app
+	"email":     {"email"},
+	"code":      {"one-time-code", "current-password", "off"}, // a recovery code is for no browser to keep
+	"user_code": {"off"},                                      // of a device, for once
+	"current":   {"current-password"},
+	"username":  {"username"}, // this and the next are not sent: they are for whoever keeps passwords
+	"":          {"username"},
 
 	// The profile; what is not about the person, and for what there is no token, is off.
 	"given_name": {"given-name"}, "family_name": {"family-name"}, "middle_name": {"additional-name"}, "nickname": {"nickname"}, "preferred_username": {"off"},

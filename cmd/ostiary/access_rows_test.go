@@ -96,6 +96,18 @@ var accessRows = []accessRow{
 	{"consent", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent") }},
 	{"consent, themed", "consent", "", func(v *visitor) { v.one().ask(v.themed, "prompt", "consent") }},
 	{"consent, nothing asked", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent", "scope", "openid", "nonce", "n") }},
+	{"consent, for a device", "consent", "", func(v *visitor) {
+		d := v.h.Call("/device-authorization", v.tv, "", url.Values{"scope": {"openid profile"}})
+		v.one().visit("/device?user_code=" + d.String("user_code"))
+		v.do("sending it", chromedp.Click(`.primary`), chromedp.WaitVisible(`.caution`))
+	}},
+	{"device", "device", "", func(v *visitor) { v.nobody().visit("/device?user_code=BCDF-GHJK") }},
+	{"device, wrong", "device", "user_code", func(v *visitor) {
+		v.nobody().visit("/device")
+		v.do("sending it", chromedp.SendKeys(`#user_code`, "BBBB-BBBB"), chromedp.Submit(`#user_code`), chromedp.WaitVisible(`[role="alert"]`))
+	}},
+	{"device, let in", "done", "", func(v *visitor) { v.nobody().visit("/device/done") }},
+	{"device, refused", "done", "", func(v *visitor) { v.nobody().visit("/device/refused") }},
 	{"formpost", "", "", func(v *visitor) {
 		v.one().visit(servertest.AuthorizePath(v.own, "response_mode", "form_post", "redirect_uri", v.own.RedirectURIs[1])) // it sends itself, and stays
 	}},

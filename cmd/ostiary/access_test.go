@@ -105,6 +105,7 @@ type visitor struct {
 	shop   model.Client
 	themed model.Client
 	own    model.Client
+	tv     model.Client      // a device without a browser
 	keys   model.Client      // takes passkeys alone
 	state  string            // who is signed in
 	tongue string            // in which the pages are; empty: English
@@ -148,6 +149,9 @@ func newVisitor(t *testing.T, options ...servertest.Option) *visitor {
 	v.themed, _ = v.h.Client("themed", settings)
 	settings.FirstParty, settings.FrontchannelURI = true, app.URL+"/front"
 	v.own, _ = v.h.Client("own", settings)
+	v.tv, _ = v.h.Client("tv", model.ClientSettings{
+		Name: "Television", AuthMethod: model.AuthNone, GrantTypes: []string{model.GrantDeviceCode}, Scopes: []string{"openid", "profile"},
+	})
 	for _, route := range siteMap(t) {
 		v.mux.HandleFunc(route, func(http.ResponseWriter, *http.Request) {})
 	}

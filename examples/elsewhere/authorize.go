@@ -141,7 +141,7 @@ func (h *house) answer(w http.ResponseWriter, r *http.Request, asked request, s 
 
 // refuse sends the browser back with an error, RFC 6749 §4.1.2.1.
 func (h *house) refuse(w http.ResponseWriter, r *http.Request, asked request, f fault) {
-	h.config.Logger.WarnContext(r.Context(), "an authorization request is refused", "house", h.config.Name, "error", f.code, "description", f.description)
+	h.config.Logger.InfoContext(r.Context(), "an authorization request is refused", "house", h.config.Name, "error", f.code, "description", f.description)
 	h.sendBack(w, r, asked, url.Values{"error": {f.code}, "error_description": {f.description}})
 }
 

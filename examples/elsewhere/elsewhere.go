@@ -122,6 +122,7 @@ func newHouse(c Config) (*house, error) {
 	return &house{
 		config:   c,
 		requests: newDrawer[request](requestLife, c.Now), leaving: newDrawer[departure](requestLife, c.Now),
+		// A code is kept beyond its life, so that one that comes again is known.
 		codes: newDrawer[code](requestLife, c.Now), tokens: newDrawer[access](tokenLife, c.Now), sessions: newDrawer[session](sessionLife, c.Now),
 	}, nil
 }
@@ -140,8 +141,7 @@ func (h *house) person(id string) (Person, bool) {
 	return h.config.People[i], true
 }
 
-// secured sets the headers that every answer has, bounds what is read, and turns away
-// posts of other sites to what is ours alone.
+// secured sets the headers that every answer has, and bounds what is read.
 func (h *house) secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -186,7 +186,7 @@ func parameters(r *http.Request) (map[string]string, error) {
 		if len(values) > 1 {
 			return nil, errors.New("a parameter is there twice")
 		}
-		if limit := maxValue; len(values[0]) > limit && name != "id_token_hint" {
+		if len(values[0]) > maxValue && name != "id_token_hint" { // which a whole token is
 			return nil, errors.New("a parameter is too long")
 		}
 		if values[0] != "" {

@@ -25,7 +25,7 @@ type OpenID struct {
 	set *jwk.Set
 }
 
-// Scopes that a client may ask the OpenID Provider for.
+// OpenIDScopes are those that the OpenID Provider knows.
 var OpenIDScopes = []string{"openid", "profile", "email"}
 
 // idTokenLife is how long an ID token is good.
@@ -161,14 +161,14 @@ func (h *house) begin(w http.ResponseWriter, r *http.Request, p Person) session 
 	}
 	h.mu.Lock()
 	before, was := h.session(r)
-	same := was && before.person == p.ID
-	if s.id = rand.Text(); same {
+	again := was && before.person == p.ID
+	if s.id = rand.Text(); again {
 		s.id = before.id
 	}
 	h.forget(r)
 	name := h.sessions.put(s) // a new one each time: nobody can know it beforehand
 	h.mu.Unlock()
-	if was && !same {
+	if was && !again {
 		h.notify(r.Context(), before)
 	}
 	h.setCookie(w, name, int(sessionLife.Seconds()))

@@ -81,7 +81,6 @@ type call struct {
 	Status    int // 0: there was no answer
 	Challenge string
 	Entries   []Entry
-	Took      time.Duration
 }
 
 // Words is the status for people.
@@ -98,7 +97,6 @@ func (c call) Good() bool { return c.Status == http.StatusOK }
 // call asks an API for its entries with the person's access token.
 func (a *App) call(ctx context.Context, person *client.Session, api string) call {
 	c := call{URL: strings.TrimSuffix(api, "/") + "/entries"}
-	began := time.Now()
 	err := func() error {
 		token, err := person.AccessToken()
 		if err != nil {
@@ -129,6 +127,5 @@ func (a *App) call(ctx context.Context, person *client.Session, api string) call
 	if err != nil {
 		a.config.Logger.WarnContext(ctx, "the API did not answer", "url", c.URL, "error", err)
 	}
-	c.Took = time.Since(began)
 	return c
 }

@@ -53,20 +53,20 @@ func (a *App) timed(next http.Handler) http.Handler {
 	})
 }
 
-// Came is how somebody came in.
-type Came struct {
+// arrival is how somebody came in.
+type arrival struct {
 	Quietly bool
 	Way     string // the name of the provider; empty: by the server's page
 	Took    time.Duration
 }
 
 // came tells how a browser came in; nil if it does not know.
-func (a *App) came(r *http.Request) *Came {
+func (a *App) came(r *http.Request) *arrival {
 	how, n := readCame(r)
 	if how == "" || n >= time.Hour.Milliseconds() {
 		return nil
 	}
-	c := &Came{Quietly: how == quietly, Took: time.Duration(n) * time.Millisecond}
+	c := &arrival{Quietly: how == quietly, Took: time.Duration(n) * time.Millisecond}
 	for _, way := range a.config.Ways {
 		if way.ID == how {
 			c.Way = way.Name
@@ -79,11 +79,11 @@ func (a *App) came(r *http.Request) *Came {
 type heard struct {
 	now  func() time.Time
 	mu   sync.Mutex
-	list []Notice
+	list []notice
 }
 
-// Notice is that a session is over.
-type Notice struct {
+// notice is that a session is over.
+type notice struct {
 	Channel string
 	At      time.Time
 }
@@ -93,13 +93,13 @@ const maxHeard = 5
 func (h *heard) add(channel string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.list = append([]Notice{{channel, h.now()}}, h.list[:min(len(h.list), maxHeard-1)]...)
+	h.list = append([]notice{{channel, h.now()}}, h.list[:min(len(h.list), maxHeard-1)]...)
 }
 
-func (h *heard) all() []Notice {
+func (h *heard) all() []notice {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return append([]Notice(nil), h.list...)
+	return append([]notice(nil), h.list...)
 }
 
 // hearing notes which notices the handler of package client has taken.

@@ -35,12 +35,12 @@ type page struct {
 	Host, Issuer  string
 	Title, Person string // Person is empty: nobody is signed in
 	FrontChannel  bool
-	Heard         []Notice
+	Heard         []notice
 	Now           time.Time
 
 	// When somebody is signed in.
 	Session *client.Session
-	Came    *Came
+	Came    *arrival
 	Own     call
 	Tried   *call // the other API
 	API     string

@@ -127,6 +127,7 @@ func (s *API) Routes() []Route {
 		{base + oauth.PathRevoke, forProofs, s.public(s.revoke, "POST")},
 		{base + oauth.PathIntrospect, forProofs, s.private(s.introspect, "POST")},
 		{base + oauth.PathRevocations, forSelf, s.private(s.revocations, "GET").behind(oauth.ScopeFeed)},
+		{base + oauth.PathDeviceAuthorization, forProofs, s.private(s.authorizeDevice, "POST")},
 		// No script of a page: draft-ietf-oauth-first-party-apps-04 §9.8.
 		{base + oauth.PathChallenge, forProofs, s.private(s.authorize, "POST")},
 		{base + registration.Path, forNewcomers, s.public(s.register, "POST")},

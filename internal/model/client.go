@@ -12,12 +12,13 @@ const (
 	AuthNone       = "none"            // a public client
 )
 
-// Grant types, RFC 6749 §1.3 and §6.
+// Grant types, RFC 6749 §1.3 and §6, and others.
 const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantImplicit          = "implicit"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantDeviceCode        = "urn:ietf:params:oauth:grant-type:device_code" // RFC 8628 §3.4
 )
 
 // Whom an assertion of a client may be meant for, RFC 7523 §3(3).

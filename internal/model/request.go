@@ -39,6 +39,8 @@ type Asked struct {
 	UpstreamHint  string   `json:"upstream_hint,omitempty"` // the identity provider that the client would send the person to
 	Resources     []string `json:"resources,omitempty"`     // RFC 8707; empty: all that the client may reach
 
+	Device string `json:"device,omitempty"` // the device that asks, by DeviceCode.Hash; empty: the client in this browser
+
 	Claims ClaimsRequest `json:"claims,omitzero"`
 }
 

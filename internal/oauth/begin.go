@@ -88,6 +88,11 @@ func (a *Authority) room(ctx context.Context) error {
 			}
 			others, err := tx.CountAuthSessions(now+authSessionLife, a.Waiting)
 			waiting += others
+			if err != nil {
+				return err
+			}
+			devices, err := tx.CountDeviceCodes(a.Waiting)
+			waiting += devices
 			return err
 		})
 		if err != nil {
@@ -158,16 +163,24 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 	}
 	// The client may have changed since: the address is checked again before
 	// anything is sent to it.
-	if !c.Redirects(r.Asked.RedirectURI) {
+	if r.Asked.Device == "" && !c.Redirects(r.Asked.RedirectURI) {
 		return Authorization{}, fail(InvalidRequest, "The redirect_uri is no longer registered for this client")
 	}
 	return Authorization{
 		Request: r,
 		Client:  c.Client,
 		Logo:    a.Registrar.ShownLogo(c),
-		way:     Return{URI: r.Asked.RedirectURI, Mode: r.Asked.ResponseMode, State: r.Asked.State, Issuer: a.Issuer},
+		way:     a.wayBack(r.Asked),
 		stored:  true,
 	}, nil
+}
+
+// wayBack is where the answer to a stored request goes.
+func (a *Authority) wayBack(asked model.Asked) Return {
+	if asked.Device != "" {
+		return Return{URI: a.BasePath() + PathDevice, Mode: ModeDevice}
+	}
+	return Return{URI: asked.RedirectURI, Mode: asked.ResponseMode, State: asked.State, Issuer: a.Issuer}
 }
 
 // Stored reports whether the request waits in the store.

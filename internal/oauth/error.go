@@ -41,6 +41,12 @@ const (
 	// The server could not do it; its log knows why. Nothing was used up.
 	ServerError Code = "server_error" // RFC 6749 §4.1.2.1
 
+	// The person has not yet answered for a device: it asks again after the interval.
+	AuthorizationPending Code = "authorization_pending" // RFC 8628 §3.5
+	// The device asks too often: it waits five seconds longer, this time and from now on.
+	SlowDown Code = "slow_down" // RFC 8628 §3.5
+	// Nobody has answered for the device in time: it begins anew.
+	ExpiredToken Code = "expired_token" // RFC 8628 §3.5
 	// A proof is missing or wrong in a sign-in without a redirect, or the sign-in is too old; the answer has the auth session to go on with.
 	InsufficientAuthorization Code = "insufficient_authorization" // draft-ietf-oauth-first-party-apps-04 §5.2.2.1, §6.2
 	// The sign-in needs a page, in a browser.

@@ -128,6 +128,11 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	if i.grant.Subject, err = a.subject(tx, z.Client, i.grant.UserID); err != nil {
 		return err
 	}
+	if z.Device() {
+		if err := a.letIn(tx, z, i); err != nil {
+			return err
+		}
+	}
 	if err := tx.InsertGrant(i.grant); err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ const (
 	PathState      = "/session-state" // check_session_iframe
 	PathChallenge  = "/challenge"     // draft-ietf-oauth-first-party-apps-04 §4.1
 
+	PathDeviceAuthorization = "/device-authorization" // RFC 8628 §3.1
+	PathDevice              = "/device"               // where people type what their device shows, RFC 8628 §3.3
+
 	PathRevocations      = "/revocations"             // the revocation feed
 	PathGlobalRevocation = "/global-token-revocation" // draft-parecki-oauth-global-token-revocation-06 §3.1
 )
@@ -40,6 +43,7 @@ type Metadata struct {
 	RevocationEndpoint    string `json:"revocation_endpoint"`
 	EndSessionEndpoint    string `json:"end_session_endpoint"` // OpenID Connect RP-Initiated Logout §2.1
 
+	DeviceEndpoint           string `json:"device_authorization_endpoint"`    // RFC 8628 §4
 	ChallengeEndpoint        string `json:"authorization_challenge_endpoint"` // draft-ietf-oauth-first-party-apps-04 §8
 	GlobalRevocationEndpoint string `json:"global_token_revocation_endpoint"` // draft-parecki-oauth-global-token-revocation-06 §5
 	RevocationFeedEndpoint   string `json:"revocation_feed_endpoint"`         // ours: docs/revocation-feed.md
@@ -124,6 +128,7 @@ func (a *Authority) Metadata() Metadata {
 		IntrospectionEndpoint:       a.Endpoint(PathIntrospect),
 		RevocationEndpoint:          a.Endpoint(PathRevoke),
 		EndSessionEndpoint:          a.Endpoint(PathLogout),
+		DeviceEndpoint:              a.Endpoint(PathDeviceAuthorization),
 		ChallengeEndpoint:           a.Endpoint(PathChallenge),
 		GlobalRevocationEndpoint:    a.Endpoint(PathGlobalRevocation),
 		RevocationFeedEndpoint:      a.Endpoint(PathRevocations),

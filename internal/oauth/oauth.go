@@ -67,6 +67,7 @@ type Authority struct {
 	refreshKey []byte
 	subjectKey []byte
 	stateKey   []byte
+	deviceKey  []byte
 	access     *jwt.Verifier[accessClaims] // of our own access tokens
 	hints      *jwt.Verifier[idClaims]     // of ID tokens of ours that clients send back
 	crowd      crowd
@@ -123,6 +124,7 @@ func New(c Config) (*Authority, error) {
 	a := &Authority{
 		Config:     c,
 		refreshKey: c.Keys.Derive("refresh token"), subjectKey: c.Keys.Derive("pairwise subject"), stateKey: c.Keys.Derive("browser state"),
+		deviceKey: c.Keys.Derive("device code"),
 	}
 	var err error
 	a.access, err = jwt.NewVerifier[accessClaims](c.Keys, jwt.VerifyOptions{

@@ -32,6 +32,8 @@ var limits = map[string]int{
 	"idp_hint":              64,
 	"resource":              2048,
 	"code":                  256,
+	"device_code":           256,
+	"user_code":             64,
 	"refresh_token":         512,
 	"grant_type":            128,
 	"client_secret":         512,

@@ -68,6 +68,12 @@ func (r Return) answer(v url.Values) Answer {
 	if r.Mode == ModeOwn {
 		return Answer{URI: r.URI, Mode: r.Mode}
 	}
+	if r.Mode == ModeDevice {
+		if v.Has("error") {
+			return Answer{URI: r.URI + "/refused", Mode: r.Mode}
+		}
+		return Answer{URI: r.URI + "/done", Mode: r.Mode}
+	}
 	if r.State != "" {
 		v.Set("state", r.State) // RFC 6749 §4.1.2: exactly as received
 	}
@@ -78,7 +84,7 @@ func (r Return) answer(v url.Values) Answer {
 // Location is the address that carries the answer, in its query or its
 // fragment. An answer in the mode form_post has none: it is a form.
 func (a Answer) Location() string {
-	if a.Mode == ModeOwn {
+	if a.Mode == ModeOwn || a.Mode == ModeDevice {
 		return a.URI
 	}
 	u, err := url.Parse(a.URI)

@@ -48,6 +48,7 @@ var grants = map[string]func(*Authority, context.Context, *registration.Client, 
 	model.GrantAuthorizationCode: (*Authority).redeemCode,        // RFC 6749 §4.1.3
 	model.GrantRefreshToken:      (*Authority).redeemRefresh,     // RFC 6749 §6
 	model.GrantClientCredentials: (*Authority).redeemCredentials, // RFC 6749 §4.4
+	model.GrantDeviceCode:        (*Authority).redeemDeviceCode,  // RFC 8628 §3.4
 }
 
 // Token is the token endpoint: authenticate the client, pick the grant, redeem

@@ -40,14 +40,15 @@ func withDefaults(s model.ClientSettings) model.ClientSettings {
 			s.ResponseTypes[i] = known
 		}
 	}
-	if len(s.Scopes) == 0 && slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) {
+	person := slices.Contains(s.GrantTypes, model.GrantAuthorizationCode) || slices.Contains(s.GrantTypes, model.GrantDeviceCode)
+	if len(s.Scopes) == 0 && person {
 		s.Scopes = []string{"openid", "profile", "email", "offline_access"}
 	}
 	return withEncryptionDefaults(s)
 }
 
 // GrantTypes are the grants that a client can be registered for.
-var GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken, model.GrantClientCredentials}
+var GrantTypes = []string{model.GrantAuthorizationCode, model.GrantImplicit, model.GrantRefreshToken, model.GrantClientCredentials, model.GrantDeviceCode}
 
 // MaxURI bounds every address in a client's settings, in bytes.
 const MaxURI = 2048

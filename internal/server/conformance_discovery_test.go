@@ -17,7 +17,7 @@ import (
 // the suite's warning: the registry of RFC 8414 §7.1.2, as far as there is use
 // for it here.
 var registeredMetadata = strings.Fields(`
-	issuer authorization_endpoint token_endpoint userinfo_endpoint jwks_uri registration_endpoint introspection_endpoint revocation_endpoint
+	issuer authorization_endpoint token_endpoint userinfo_endpoint jwks_uri registration_endpoint introspection_endpoint revocation_endpoint device_authorization_endpoint
 	end_session_endpoint check_session_iframe scopes_supported response_types_supported response_modes_supported grant_types_supported
 	acr_values_supported subject_types_supported
 	id_token_signing_alg_values_supported id_token_encryption_alg_values_supported id_token_encryption_enc_values_supported

@@ -45,6 +45,7 @@ var exercisers = map[string]func(*testing.T, *tour){
 	"check_session_iframe":   exerciseSessionState,
 
 	"authorization_challenge_endpoint": exerciseChallenge,
+	"device_authorization_endpoint":    exerciseGrantTypes,
 	"global_token_revocation_endpoint": exerciseGlobalRevocation,
 	"revocation_feed_endpoint":         exerciseFeed,
 

@@ -94,6 +94,15 @@ func exerciseGrantTypes(t *testing.T, w *tour) {
 			a = renew(w.h, w.c, w.secret, w.tokens(t, w.c, w.secret).String("refresh_token"))
 		case "client_credentials":
 			a = w.h.Call(w.path(t, "token_endpoint"), w.c, w.secret, url.Values{"grant_type": {grant}})
+		case deviceGrant: // RFC 8628 §3
+			c, secret := w.client(t, func(s *model.ClientSettings) { s.GrantTypes = append(slices.Clone(s.GrantTypes), grant) })
+			d := w.h.Call(w.path(t, "device_authorization_endpoint"), c, secret, url.Values{"scope": {"openid"}})
+			typeCode(w.h.Browser(), d.String("user_code")).Submit("primary")
+			a = w.h.Call(w.path(t, "token_endpoint"), c, secret, url.Values{"grant_type": {grant}, "device_code": {d.String("device_code")}})
+			if !active(w.h, c, secret, a.String("access_token")) {
+				t.Errorf("%s: %d %s", grant, a.Status, a.Text)
+			}
+			continue
 		default:
 			t.Errorf("nothing exercises the grant %s", grant)
 			continue

@@ -21,6 +21,7 @@ var dead = []struct {
 }{
 	{`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM device_codes WHERE hash IN (SELECT hash FROM device_codes WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM ceremonies WHERE holder IN (SELECT holder FROM ceremonies WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM sign_ins WHERE holder IN (SELECT holder FROM sign_ins WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM devices WHERE hash IN (SELECT hash FROM devices WHERE expires_at <= $1 LIMIT $2)`, 0},
@@ -45,7 +46,7 @@ var dead = []struct {
 const maxRounds = 100
 
 // Sweep deletes what nobody can use any more at the time now: requests, sign-ins,
-// visits to identity providers with what they brought, questions to authenticators, devices, auth sessions, links, confirmations, assertions, tallies, revocations and security events when they have expired, grants (with
+// visits to identity providers with what they brought, questions to authenticators, devices, device codes, auth sessions, links, confirmations, assertions, tallies, revocations and security events when they have expired, grants (with
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
 // stale. It deletes at most batch rows in one transaction, so that nobody waits for

@@ -42,6 +42,7 @@ var alarming = map[string]bool{"password.throttle": true, "grant.reuse": true, "
 var silent = map[string]bool{
 	"user.delete": true, "password.rehash": true, "password.export": true, "code.redeem": true, "grant.renew": true,
 	"logout.undelivered": true, "signal.refused": true, "totp.use": true,
+	"device.refuse": true, // of whoever it is: nobody need be signed in
 }
 
 func (s *Web) showActivity(w http.ResponseWriter, r *http.Request, me visitor) error {

@@ -84,7 +84,19 @@ func (s *Web) decline(w http.ResponseWriter, r *http.Request, z oauth.Authorizat
 	if z.Own() {
 		return e
 	}
+	if err := s.Authority.RefuseDevice(r.Context(), z, s.Address(r)); err != nil {
+		return err
+	}
 	s.send(w, r, z.Refuse(e))
+	return nil
+}
+
+// cancel tells whoever asked that the person said no.
+func (s *Web) cancel(w http.ResponseWriter, r *http.Request, z oauth.Authorization) error {
+	if err := s.Authority.RefuseDevice(r.Context(), z, s.Address(r)); err != nil {
+		return err
+	}
+	s.send(w, r, z.Cancel())
 	return nil
 }
 
@@ -129,8 +141,7 @@ func (s *Web) answered(w http.ResponseWriter, r *http.Request) (z oauth.Authoriz
 		return z, nil, false, err
 	}
 	if f.Get("decision") == "cancel" {
-		s.send(w, r, z.Cancel())
-		return z, f, false, nil
+		return z, f, false, s.cancel(w, r, z)
 	}
 	return z, f, true, nil
 }

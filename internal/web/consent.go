@@ -13,7 +13,7 @@ func (s *Web) showConsent(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.pages.consent(w, r, consentPage{
 		Status: http.StatusOK, Action: s.pageOf(v.z, "/consent"), Client: clientOf(v.z),
-		User: userOf(v.who.User), Switch: s.pageOf(v.z, "/select"), Display: v.z.Request.Asked.Display,
+		Device: v.z.Device(), User: userOf(v.who.User), Switch: s.pageOf(v.z, "/select"), Display: v.z.Request.Asked.Display,
 		Scopes: append(s.pages.scopes(r, v.z.Request.Asked.Scope), s.pages.claims(r, v.z.Claims())...),
 	})
 	return nil
@@ -48,7 +48,7 @@ func (s *Web) consent(w http.ResponseWriter, r *http.Request) error {
 		}
 		redirect(w, r, s.pageOf(v.z, ""))
 	case "deny":
-		s.send(w, r, v.z.Cancel())
+		return s.cancel(w, r, v.z)
 	default:
 		return errForm
 	}

@@ -179,8 +179,7 @@ func (s *Web) posted(w http.ResponseWriter, r *http.Request, missing account.Lac
 func (s *Web) leave(w http.ResponseWriter, r *http.Request, v visit, decision string) (answered bool, err error) {
 	switch {
 	case decision == "cancel":
-		s.send(w, r, v.z.Cancel())
-		return true, nil
+		return true, s.cancel(w, r, v.z)
 	case decision == "later" && v.progress.Offered:
 		if err := s.Accounts.Decline(r.Context(), holder(v.z)); err != nil {
 			return true, err

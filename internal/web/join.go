@@ -91,8 +91,7 @@ func (s *Web) join(w http.ResponseWriter, r *http.Request) error {
 		if err := s.Federation.Forget(r.Context(), holder(v.z)); err != nil {
 			return err
 		}
-		s.send(w, r, v.z.Cancel())
-		return nil
+		return s.cancel(w, r, v.z)
 	}
 	err = s.Federation.Join(r.Context(), federation.Joining{
 		Holder: holder(v.z), Login: f.Get("login"), Name: f.Get("name"), Address: s.Address(r),

@@ -339,6 +339,7 @@ type consentPage struct {
 	Status  int // 0: 200
 	Action  string
 	Client  clientView
+	Device  bool // it asks for a device that is not this one
 	User    userView
 	Switch  string // address of the page that lists who is signed in
 	Scopes  []scopeView
@@ -475,6 +476,7 @@ var pageData = map[string]any{
 	"code":      codePage{},
 	"password":  passwordPage{},
 	"done":      donePage{},
+	"device":    devicePage{},
 	"link":      linkPage{},
 	"mailbox":   mailboxPage{},
 	"home":      homePage{},

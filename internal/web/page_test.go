@@ -65,6 +65,8 @@ func showTo(t *testing.T, p *pages, r *http.Request, data any) *http.Response {
 		p.code(w, r, v)
 	case passwordPage:
 		p.password(w, r, v)
+	case devicePage:
+		p.device(w, r, v)
 	case donePage:
 		p.done(w, r, v)
 	case linkPage:
@@ -227,6 +229,7 @@ var samplePages = []struct {
 	{"consent", consentPage{Action: "/interaction/1/consent", Client: sampleClient, User: sampleUser, Switch: "/interaction/1/select", Scopes: []scopeView{{"a", "See A", "All of it"}, {"b:read", "", ""}}}, 200,
 		[]string{"button.primary decision=allow", "button.cancel decision=deny"},
 		[]string{"Shop asks to use your account", "Anna Kovalenko", "anna@example.com", "Not you?", "See A", "All of it", "b:read"}},
+	{"consent, for a device", consentPage{Client: sampleClient, User: sampleUser, Device: true}, 200, []string{"button.primary decision=allow", "button.cancel decision=deny"}, []string{"not this one"}},
 	{"consent, no scopes", consentPage{Client: sampleClient, User: sampleUser}, 200,
 		[]string{"button.primary decision=allow", "button.cancel decision=deny"}, nil},
 	{"error", errorPage{Code: "invalid_request", Description: "The client is unknown", RequestID: "r-1"}, 400, nil,
@@ -260,6 +263,8 @@ var samplePages = []struct {
 	{"password, or a passkey", passwordPage{Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna", Passkey: &passkeyView{Action: "/link/passkey", New: true, Token: "t-1"}}, 200, passwordControls,
 		[]string{"You can choose a passkey in place of a password.", "Add a passkey"}},
 	{"password, wrong", passwordPage{Status: 422, Action: "/link", Title: "T", Text: "X", Token: "t-1", Login: "anna", Error: "No."}, 422, passwordControls, []string{"No."}},
+	{"device", devicePage{Action: "/device", Typed: "BCDF-GHJK"}, 200, []string{"input[text] user_code=BCDF-GHJK", "button.primary"}, []string{"Let a device in"}},
+	{"device, wrong", devicePage{Status: 422, Action: "/device", Error: "No."}, 422, []string{"input[text] user_code=", "button.primary"}, []string{"No."}},
 	{"done", donePage{Title: "T", Text: "X", Link: "/", Go: "G"}, 200, nil, []string{"T", "X", "G"}},
 	{"link", linkPage{Action: "/link", Token: "t-1", Title: "T", Text: "X", Submit: "S"}, 200, []string{"input[hidden] token=t-1", "button.primary"}, nil},
 	{"link, elsewhere", linkPage{Title: "T", Text: "X"}, 200, nil, nil},

@@ -43,6 +43,7 @@ var refusals = map[string]sentence{
 
 	"This sign-in has ended, took too long, or was begun in another browser": {"refusal.gone", nil, ""},
 	"Too many sign-ins wait for their person: try again in a minute":         {"refusal.crowd", nil, ""},
+	"Too many wrong codes: try again in a few minutes":                       {"refusal.codes", nil, ""},
 
 	"The person cannot sign in here in any of the ways that are required": {"refusal.unmet", nil, ""},
 

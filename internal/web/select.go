@@ -43,8 +43,7 @@ func (s *Web) selectAccount(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if f.Get("decision") == "cancel" {
-		s.send(w, r, v.z.Cancel())
-		return nil
+		return s.cancel(w, r, v.z)
 	}
 	// Who has been signed out meanwhile is not there: the dispatcher knows what then.
 	if who := find(v.accounts, f.Get("account")); who != nil {

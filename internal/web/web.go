@@ -140,6 +140,12 @@ func (s *Web) siteMap(pages func(who string) route) {
 	s.directoryPages(pages(forStarters))
 	s.upstreamPages(pages)
 
+	// What a device tells its person to visit.
+	page("GET "+oauth.PathDevice, s.showDevice)
+	page("POST "+oauth.PathDevice, s.device)
+	page("GET "+oauth.PathDevice+"/done", s.deviceDone)
+	page("GET "+oauth.PathDevice+"/refused", s.deviceRefused)
+
 	// What a person visits on their own.
 	page("GET /{$}", s.home)
 	page("GET /sign-in", s.signIn)
