@@ -96,7 +96,7 @@ var notRun = map[string]string{
 	"nginx":     "likewise, and a certificate",
 	"auth0":     "asks a tenant at Auth0",
 	"keycloak":  "is run where Keycloak is",
-	"js":        "without the name of a file, needs the package jose from npm, and tells its settings only; or is a file at an address of somebody else's",
+	"js":        "without the name of a file; javascript_test.go has what there is of it",
 }
 
 // substitutions are done to all that is run, and to what is expected of it.
