@@ -95,7 +95,7 @@ func (sh shell) runDemo(ctx context.Context, c *cli.Command) (err error) {
 		if ctx.Err() != nil { // it was stopped before it stood
 			err = nil
 		}
-		return errors.Join(err, d.close())
+		return errors.Join(err, d.close(), d.kept.abandon(folder))
 	}
 	if err := sh.announce(c, d); err != nil {
 		return errors.Join(err, d.close())

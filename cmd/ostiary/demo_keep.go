@@ -76,6 +76,19 @@ func (k kept) write(folder string) error {
 	return os.Rename(path+".new", path)
 }
 
+// abandon empties a folder that was empty before this demo, which does not stand: half
+// of one is of no use to the next start.
+func (k kept) abandon(folder string) error {
+	if k.furnished {
+		return nil
+	}
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(folder, e.Name())))
+	}
+	return err
+}
+
 // secret returns one that the demo makes up itself, the same at each start.
 func (k kept) secret(name string) string {
 	if k.Secrets[name] == "" {

@@ -68,6 +68,7 @@ func (s *Web) deviceDone(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Web) deviceRefused(w http.ResponseWriter, r *http.Request) error {
-	s.pages.done(w, r, donePage{Title: s.pages.text(r, "device.refused.title"), Text: s.pages.text(r, "device.refused.text")})
+	// Nothing failed, but nobody was let in: no check mark.
+	s.pages.done(w, r, donePage{Status: http.StatusOK, Title: s.pages.text(r, "device.refused.title"), Text: s.pages.text(r, "device.refused.text")})
 	return nil
 }
