@@ -16,6 +16,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/jwt"
 	"github.com/ostiary/ostiary/resource"
 )
@@ -40,11 +42,14 @@ const host = "login.example.com"
 func TestProxies(t *testing.T) {
 	for name, run := range map[string]func(*testing.T, *proxied){"nginx": runNGINX, "caddy": runCaddy} {
 		t.Run(name, func(t *testing.T) {
-			h := servertest.Start(t, func(c *server.Config) { c.Issuer = "https://" + host })
+			h := servertest.Start(t, func(c *server.Config) {
+				c.Issuer, c.TrustedProxies = "https://"+host, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
+			})
 			p := &proxied{House: h, dir: t.TempDir(), plain: freeAddress(t), tls: freeAddress(t)}
 			run(t, p)
 			p.redirects(t)
 			p.signsIn(t)
+			p.knowsWhoCalls(t)
 			p.imports(t)
 			p.tellsAtOnce(t)
 			p.keepsSecrets(t)
@@ -220,6 +225,9 @@ func (p *proxied) start(t *testing.T, name string, arguments ...string) {
 	}
 }
 
+// caller is where clients come from: another address than that of the proxy.
+const caller = "127.0.0.2"
+
 // client reaches the proxy under the name of the server, and believes its certificate.
 func (p *proxied) client() *http.Client {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -227,7 +235,7 @@ func (p *proxied) client() *http.Client {
 		if to == "" {
 			return nil, fmt.Errorf("nobody is to ask %s", address)
 		}
-		return new(net.Dialer).DialContext(ctx, network, to)
+		return (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(caller)}}).DialContext(ctx, network, to)
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: dial, TLSClientConfig: &tls.Config{RootCAs: p.trusted}}}
 }
@@ -310,6 +318,45 @@ func (p *proxied) signsIn(t *testing.T) {
 	if left == nil || left.Query().Get("code") == "" || left.Query().Get("state") != state {
 		t.Fatalf("the sign-in ends at %s: %.600s", b.at, b.body)
 	}
+}
+
+// knowsWhoCalls: the server is told where a request comes from, and believes nothing that
+// the caller says about it.
+func (p *proxied) knowsWhoCalls(t *testing.T) {
+	b := newBrowser(t)
+	b.http.Transport = forwarding{p.client().Transport}
+	b.get("https://" + host + "/sign-in")
+	b.submit("login", "alice", "password", "correct horse battery")
+	var found []model.Event
+	err := p.Store.View(t.Context(), func(tx *store.Tx) (err error) {
+		found, err = tx.Events(0, 1000)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sessions := 0
+	for _, e := range found {
+		if e.Action != "session.start" {
+			continue
+		}
+		sessions++
+		if e.Actor.Address != caller {
+			t.Errorf("somebody signed in from %q, want %s", e.Actor.Address, caller)
+		}
+	}
+	if sessions != 2 {
+		t.Errorf("%d sign-ins, want 2", sessions)
+	}
+}
+
+// forwarding is a caller who pretends to be another.
+type forwarding struct{ http.RoundTripper }
+
+func (f forwarding) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("X-Forwarded-For", "198.51.100.7")
+	return f.RoundTripper.RoundTrip(r)
 }
 
 // imports: a list of people is larger than other requests, and may be as large as the

@@ -83,6 +83,7 @@ var known = []setting{
 	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
 	{"issuer", groupPlace, "public `URL` of this server, https://…, without a query; it may have a path", "", "http://localhost and the port, when listening on loopback", as(issuer)},
+	{"trusted-proxies", groupPlace, "`NETWORKS` of proxies in front whose X-Forwarded-For tells where a request comes from, such as 127.0.0.1/32; separated by commas", "", "none", as(func(s *settings, v string) (err error) { s.TrustedProxies, err = prefixes(v); return err })},
 	{"title", groupPlace, "`NAME` that people see on the pages", "Ostiary", "", text(func(s *settings) *string { return &s.Name })},
 	{"language", groupPlace, "`TAG` of the language of the pages for people who wish for none that there is, such as uk", "en", "", text(func(s *settings) *string { return &s.Language })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},

@@ -34,6 +34,10 @@ type Config struct {
 
 	Places device.Places // where networks are; nothing is known of it
 
+	// TrustedProxies are the networks of the proxies in front, whose word counts for
+	// where a request comes from (X-Forwarded-For); nobody's.
+	TrustedProxies []netip.Prefix
+
 	NoDebugger bool // leaves out the page at /debugger
 
 	SignUp      bool // strangers can make themselves an account

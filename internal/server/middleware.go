@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -45,15 +44,6 @@ func requestID(r *http.Request) string {
 	return id
 }
 
-// address is the peer's. A forwarded one is not believed: anybody can send it.
-func address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
-}
-
 // access logs each request: never the query, which may hold a code, a state or
 // a token, and never a header.
 func (p *Parts) access(next http.Handler) http.Handler {
@@ -67,7 +57,7 @@ func (p *Parts) access(next http.Handler) http.Handler {
 			slog.Int("status", seen.code()),
 			slog.Int64("bytes", seen.bytes),
 			slog.Duration("took", time.Since(start)),
-			slog.String("peer", address(r)),
+			slog.String("peer", p.address(r)),
 			slog.String("request", requestID(r)))
 	})
 }

@@ -152,14 +152,14 @@ func (p *Parts) handler() (http.Handler, error) {
 func (p *Parts) doors() (*web.Web, *api.API, error) {
 	doors, err := web.New(web.Config{
 		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
-		Logger: p.Config.Logger, RequestID: requestID, Address: address, Places: p.Config.Places,
+		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	endpoints, err := api.New(api.Config{
 		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
-		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: address,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address,
 	})
 	return doors, endpoints, err
 }
