@@ -29,6 +29,7 @@ var unseenRoutes = map[string]string{
 	"GET /interaction/{id}":      "it leads to the page that is next",
 	"GET /mailbox/{letter}/html": "a letter, which stands in the frame of another page",
 	"GET /sign-in":               "it leads to a sign-in",
+	"GET /static/":               "style sheets, scripts and pictures",
 	"GET /logo/{hash}":           "a picture",
 	"GET /theme/{file}":          "a style sheet, a picture",
 	"GET /theme/{client}/{file}": "a style sheet",

@@ -258,6 +258,11 @@ func TestLoginGuesses(t *testing.T) {
 		for i := range 8 {
 			p = p.Submit("primary", "login", login, "password", "wrong password")
 			said = append(said, p.Header.Get("Retry-After"), http.StatusText(p.Status))
+			// The first pause is a second, which a busy machine may let pass; the next
+			// ones are longer.
+			for again := 0; i == 7 && p.Status != http.StatusTooManyRequests && again < 3; again++ {
+				p = p.Submit("primary", "login", login, "password", "wrong password")
+			}
 			if i == 7 && (p.Status != http.StatusTooManyRequests || p.Header.Get("Retry-After") == "" || !strings.Contains(p.Body, "Too many attempts. Try again in ")) {
 				t.Errorf("%q: %d %s", login, p.Status, p.Body)
 			}
