@@ -49,23 +49,15 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 			return e // which leaves the code unused
 		}
 		session, user, e := a.checkCode(tx, c, code, grant, p)
-		var aud []string
 		if e == nil {
-			aud, e = a.target(p.all("resource"), grant.Scope, grant.Audience) // RFC 8707 §2.2
+			out, e, err = a.firstIssue(tx, c, p, redeemed{grant, session, user, at})
 		}
 		if e != nil {
 			refused = e
 			return a.endGrant(tx, c, grant.ID, model.CausePolicy, "grant.refuse")
 		}
-		grant.ExpiresAt = a.grantEnd(c, grant, session)
-		if err := tx.ExtendGrant(grant.ID, grant.ExpiresAt); err != nil {
+		if err != nil {
 			return err
-		}
-		out = issuance{client: c, grant: grant, scope: grant.Scope, audience: aud, idToken: slices.Contains(grant.Scope, ScopeOpenID), at: at, user: user}
-		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
-			if out.refresh, err = a.startRefresh(tx, c, &out.grant); err != nil {
-				return err
-			}
 		}
 		if code.AuthSession != "" { // draft-ietf-oauth-first-party-apps-04 §6.1
 			out.auth = auth
@@ -84,6 +76,35 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 		return issuance{}, inner(err).(*Error)
 	}
 	return out, refused
+}
+
+// redeemed is a grant whose code has just been used up, and was good.
+type redeemed struct {
+	grant   model.Grant
+	session model.Session
+	user    model.User
+	at      int64
+}
+
+// firstIssue is what such a grant gives, from now until its session or its refresh
+// tokens end.
+func (a *Authority) firstIssue(tx *store.Tx, c *registration.Client, p params, r redeemed) (out issuance, e *Error, err error) {
+	aud, e := a.target(p.all("resource"), r.grant.Scope, r.grant.Audience) // RFC 8707 §2.2
+	if e != nil {
+		return issuance{}, e, nil
+	}
+	r.grant.ExpiresAt = a.grantEnd(c, r.grant, r.session)
+	if err := tx.ExtendGrant(r.grant.ID, r.grant.ExpiresAt); err != nil {
+		return issuance{}, nil, err
+	}
+	out = issuance{
+		client: c, grant: r.grant, scope: r.grant.Scope, audience: aud, idToken: slices.Contains(r.grant.Scope, ScopeOpenID),
+		at: r.at, user: r.user,
+	}
+	if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
+		out.refresh, err = a.startRefresh(tx, c, &out.grant)
+	}
+	return out, nil, err
 }
 
 // checkCode holds a code that has just been used up to what it was issued for,

@@ -303,23 +303,15 @@ func (a *Authority) fetch(ctx context.Context, c *registration.Client, p params,
 			return e // which leaves the code unused
 		}
 		session, user, e := a.checkFetch(tx, grant)
-		var aud []string
 		if e == nil {
-			aud, e = a.target(p.all("resource"), grant.Scope, grant.Audience) // RFC 8707 §2.2
+			out, e, err = a.firstIssue(tx, c, p, redeemed{grant, session, user, at})
 		}
 		if e != nil {
 			refused = e
 			return a.endGrant(tx, c, grant.ID, model.CausePolicy, "grant.refuse")
 		}
-		grant.ExpiresAt = a.grantEnd(c, grant, session)
-		if err := tx.ExtendGrant(grant.ID, grant.ExpiresAt); err != nil {
+		if err != nil {
 			return err
-		}
-		out = issuance{client: c, grant: grant, scope: grant.Scope, audience: aud, idToken: slices.Contains(grant.Scope, ScopeOpenID), at: at, user: user}
-		if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
-			if out.refresh, err = a.startRefresh(tx, c, &out.grant); err != nil {
-				return err
-			}
 		}
 		return tx.Record(model.Event{
 			Actor:  model.Actor{Kind: model.ActorClient, ID: string(c.ID), Address: c.Address},
