@@ -61,6 +61,8 @@ type Config struct {
 	// MustExist refuses a database that no server was set up on, instead of
 	// setting it up.
 	MustExist bool
+	// Restoring accepts a database whose restore was not finished, to finish it.
+	Restoring bool
 	// ChangeIssuer accepts an issuer other than the one that the database was
 	// set up for.
 	ChangeIssuer bool

@@ -75,6 +75,9 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 			err = errors.Join(err, p.Store.Close())
 		}
 	}()
+	if err := p.mayServe(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.sameIssuer(ctx); err != nil {
 		return nil, err
 	}

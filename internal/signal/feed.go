@@ -30,8 +30,8 @@ const (
 	feedPage = 1000
 )
 
-// logSetting holds the name of the log. A sequence means nothing in another one.
-const logSetting = "revocation_log"
+// logSetting holds the name of the log.
+const logSetting = store.RevocationLog
 
 // FeedConfig says with what a Feed works; Now and Logger may be left out.
 type FeedConfig struct {

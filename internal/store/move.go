@@ -45,10 +45,9 @@ func Move(ctx context.Context, c MoveConfig) (_ Moving, err error) {
 		}
 		to = "sqlite:" + path + ".moving"
 		rename = func(t *Target) error {
-			err := os.Rename(path+".moving", path)
+			err := Name(path+".moving", path)
 			if err == nil {
 				t.raw.path = path
-				err = SyncFile(path)
 			}
 			return err
 		}

@@ -245,6 +245,19 @@ func texts(ctx context.Context, conn *sql.Conn, query string, args ...any) (list
 	return list, rows.Err()
 }
 
+// CheckTables fails unless tables are those of a version of the schema, and this
+// program knows that version.
+func CheckTables(ctx context.Context, tables []Table, schema int64) error {
+	known, err := latestSchema()
+	if err != nil {
+		return err
+	}
+	if schema > known {
+		return newerSchema(schema, known)
+	}
+	return asMigrated(ctx, tables, schema)
+}
+
 // asMigrated fails unless the tables are those that the migrations make up to a
 // version of the schema: what else there is could not be put back.
 func asMigrated(ctx context.Context, tables []Table, schema int64) error {

@@ -21,7 +21,8 @@ type Target struct {
 	Tables  []Table // as this database describes them
 	raw     *raw
 	made    bool // there was no schema before
-	over    bool // committed, or undone
+	over    bool // closed
+	held    bool // see Hold
 	inserts map[string]string
 }
 
@@ -108,6 +109,10 @@ func (t *Target) begin(ctx context.Context) error {
 	return nil
 }
 
+// Expect fails unless tables that were described elsewhere are those that are here: a
+// name that comes from outside is held to one of ours before it gets into SQL.
+func (t *Target) Expect(tables []Table) error { return sameTables(tables, t.Tables) }
+
 // Add adds rows to a table, whose columns are given by the source.
 func (t *Target) Add(ctx context.Context, table Table, rows [][]any) error {
 	if t.raw.kind == "sqlite" {
@@ -169,7 +174,7 @@ func (t *Target) commit(ctx context.Context, want []Filled, seen func()) error {
 	for _, f := range want {
 		tables = append(tables, f.Table)
 	}
-	if err := sameTables(tables, t.Tables); err != nil {
+	if err := t.Expect(tables); err != nil {
 		return err
 	}
 	for _, f := range want {
@@ -191,6 +196,11 @@ func (t *Target) commit(ctx context.Context, want []Filled, seen func()) error {
 	}
 	if t.raw.kind == "sqlite" {
 		if err := t.references(ctx); err != nil {
+			return err
+		}
+	}
+	if t.held {
+		if err := t.raw.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, 'yes') ON CONFLICT DO NOTHING`, restoringSetting); err != nil {
 			return err
 		}
 	}
@@ -238,11 +248,11 @@ func (t *Target) settle(ctx context.Context) error {
 		return err
 	}
 	t.over = true
-	return SyncFile(t.raw.path)
+	return syncFile(t.raw.path)
 }
 
-// SyncFile makes a file and its name durable.
-func SyncFile(path string) error {
+// syncFile makes a file and its name durable.
+func syncFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
 		err = errors.Join(f.Sync(), f.Close())
@@ -255,6 +265,17 @@ func SyncFile(path string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Name gives a file of SQLite that nobody has open its name, durably.
+func Name(from, to string) error {
+	if _, err := os.Lstat(from + "-wal"); err == nil {
+		return fmt.Errorf("store: %s is in use", from) // and what is in that file would be lost
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncFile(to)
 }
 
 // Close ends the use of a Target after Commit.
