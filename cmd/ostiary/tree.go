@@ -53,6 +53,7 @@ func tree(sh shell) *cli.Command {
 				Name: "audit", Usage: "who did what to whom", Flags: places(),
 				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead(), sh.auditBegin()},
 			},
+			sh.doctor(),
 			sh.backup(),
 			sh.restore(),
 			sh.move(),

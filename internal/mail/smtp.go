@@ -50,6 +50,28 @@ func (p *Post) transmit(ctx context.Context, w Written) error {
 	return nil
 }
 
+// Probe connects to the mail server as for a letter, with TLS and the password, and
+// sends nothing. It returns ErrOff if there is none.
+func (p *Post) Probe(ctx context.Context) error {
+	if p.config.Box != nil {
+		return nil
+	}
+	if p.config.Server == "" {
+		return ErrOff
+	}
+	ctx, cancel := context.WithTimeout(ctx, transmitTime)
+	defer cancel()
+	client, err := p.client(ctx)
+	if err != nil {
+		return err
+	}
+	talk, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	return client.CloseWithSMTPClient(talk)
+}
+
 // lasting reports whether a refusal stays one, RFC 5321 §4.2.1.
 func lasting(err error) bool {
 	var refusal *gomail.SendError

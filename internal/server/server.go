@@ -145,7 +145,7 @@ func (p *Parts) handler() (http.Handler, error) {
 	}
 	mux.Handle("/", doors.Handler())
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
-	return p.surround(mux, larger), nil
+	return p.surround(p.probed(mux), larger), nil
 }
 
 // doors returns that for people and that for programs.
