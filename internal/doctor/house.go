@@ -8,6 +8,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -221,6 +222,7 @@ func (v *visit) settings(context.Context) (found []Finding) {
 		{c.Mail.Insecure, "mail-insecure: off", "Letters, with links that let people in, go out without TLS."},
 		{c.Registration.Mode == registration.ModeOpen && secure, "registration: token", "Everybody may register applications, which then ask people for their consent."},
 		{c.SignUp && len(c.TrustedProxies) == 0 && secure, "set trusted-proxies", "Strangers may make accounts, and all come from one address: the limit of sign-ups is for all of them together."},
+		{slices.ContainsFunc(c.TrustedProxies, wide), "name the proxies alone, such as 127.0.0.1/32", "trusted-proxies names a network so large that strangers can be in it: those can pass for anybody."},
 		{c.AuditKeep != 0 && c.AuditKeep < 90*24*time.Hour, "audit-retention: 400d", "Entries of the audit log are deleted after less than 90 days: what is noticed late cannot be followed up."},
 		{c.AccessLife > 15*time.Minute, "access-token-life: 5m", "Access tokens live longer than 15 minutes: an API that does not follow the feed accepts them as long."},
 		{reachable(c.Listen) && secure, "listen: 127.0.0.1:8080, or a network that only the proxy reaches", "The server listens on " + c.Listen + " for whoever can reach that: past the proxy, without TLS."},
@@ -234,6 +236,11 @@ func (v *visit) settings(context.Context) (found []Finding) {
 		found = append(found, good("No setting is risky."))
 	}
 	return found
+}
+
+// wide reports whether a network is larger than any that one can own in private.
+func wide(n netip.Prefix) bool {
+	return n.Addr().Is4() && n.Bits() < 8 || n.Addr().Is6() && n.Bits() < 7
 }
 
 // reachable reports whether an address to listen on is for others than this machine.

@@ -244,8 +244,6 @@ func (v *visit) feed(ctx context.Context) []Finding {
 		return []Finding{wrong("let the proxy pass on every path to the server", "The revocation feed cannot be reached: %s.", reason(err))}
 	case answer.StatusCode != http.StatusUnauthorized || answer.Header.Get("WWW-Authenticate") == "":
 		return []Finding{wrong("let the proxy pass on every path to the server, and answers as they are", "The revocation feed answers a stranger with %d, and should with 401 and a challenge: APIs cannot follow it.", answer.StatusCode)}
-	case v.seen && v.database.Log == "" && v.runs:
-		return []Finding{warning("see the log of the server", "The revocation log has no name yet, so nobody follows it.")}
 	}
 	return []Finding{good("The revocation feed can be reached; %d entries are in the log.", v.database.Revocations)}
 }

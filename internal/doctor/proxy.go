@@ -43,24 +43,25 @@ func (v *visit) proxy(ctx context.Context) []Finding {
 // callers tells whom the server takes for the caller.
 func (v *visit) callers(p server.Probe) Finding {
 	said := strings.Split(strings.ReplaceAll(strings.Join(p.Headers["X-Forwarded-For"], ","), " ", ""), ",")
+	last := said[len(said)-1] // whom the proxy was called by: this command
 	untouched := slices.Equal(said, []string{nobody})
 	between := !untouched || strings.HasPrefix(v.base, "https:") && !p.TLS
 	switch {
-	case p.Address == nobody:
+	case untouched && p.Address == nobody:
 		return wrong("let the proxy write the header itself (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), and name nobody but proxies in trusted-proxies",
 			"Whoever calls can pass for anybody: the server believes what a caller writes into X-Forwarded-For.")
-	case between && (untouched || said[0] == ""):
+	case between && (untouched || last == ""):
 		return wrong("let the proxy send X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for)",
 			"The proxy at %s does not say who calls: all people come from that one address, and share the limits that go by address.", p.Peer)
 	case between && !p.Trusted:
 		return wrong("set trusted-proxies to the network of the proxy, such as "+network(p.Peer),
 			"The proxy at %s says who calls, and the server does not believe it: all people come from that one address.", p.Peer)
 	case between:
-		return good("The proxy at %s says who calls, and is believed: this command came from %s.", p.Peer, p.Address)
-	case len(v.Server.TrustedProxies) > 0 && p.Trusted:
-		return warning("ask from another machine, to go the way that people go", "This request came from %s without a proxy, which is in trusted-proxies.", p.Peer)
+		// Where this runs beside the proxy, last is a proxy itself, and p.Address is
+		// whom it would speak for.
+		return good("The proxy at %s says who calls, and is believed: this command came from %s.", p.Peer, last)
 	}
-	return good("There is no proxy between here and the server; this command came from %s.", p.Address)
+	return good("There is no proxy between here and the server; this command came from %s.", p.Peer)
 }
 
 func network(peer string) string {

@@ -36,7 +36,6 @@ type Examination struct {
 	Signals       Backlog            // security events
 	Unsealed      Backlog            // entries of the audit log without a seal
 	Revocations   int64
-	Log           string // the name of the revocation log
 }
 
 // Backlog is what waits.
@@ -118,7 +117,7 @@ func (r *raw) examinePostgres(ctx context.Context, e *Examination, now func() ti
 
 func (r *raw) examineRows(ctx context.Context, e *Examination) error {
 	var err error
-	for name, value := range map[string]*string{issuerSetting: &e.Issuer, movedSetting: &e.Moved, RevocationLog: &e.Log} {
+	for name, value := range map[string]*string{issuerSetting: &e.Issuer, movedSetting: &e.Moved} {
 		if *value, err = r.setting(ctx, name); err != nil {
 			return err
 		}
