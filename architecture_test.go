@@ -52,6 +52,7 @@ var mayImport = map[string]string{
 	"internal/web":                       "language, account, federation, device, registration, oauth, model, theme, mail, credential",
 	"internal/api":                       "registration, oauth, account, federation, signal, model, resource, roster",
 	"internal/server":                    "language, store, model, audit, backup, device, keys, signal, mail, fetch, account, federation, registration, oauth, web, api, debugger, library, client, resource, theme",
+	"internal/browsertest":               "–",
 	"internal/servertest":                "server, client, account, model, store/storetest, mail, jwa, jwk",
 	"cmd/ostiary":                        "server, audit, backup, doctor, account, federation, registration, oauth, signal, store, model, theme, debugger, guard, library, examples, mail, device, roster, resource",
 	"examples/*":                         "library, client, resource",
@@ -75,7 +76,7 @@ var standardOnly = []string{"jwa", "jwk", "jws", "jwe", "jwt", "resource", "clie
 var meaningless = strings.Fields(`util utils helper helpers common base core types dto service
 	services manager lib handler handlers registry factory provider strategy misc shared`)
 
-var testsOnly = []string{"internal/servertest", "internal/store/storetest", "internal/credential/credentialtest", "internal/upstream/upstreamtest"}
+var testsOnly = []string{"internal/servertest", "internal/browsertest", "internal/store/storetest", "internal/credential/credentialtest", "internal/upstream/upstreamtest"}
 
 const module = "github.com/ostiary/ostiary"
 

@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"github.com/ostiary/ostiary/internal/store/storetest"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/urfave/cli/v3"
 	_ "modernc.org/sqlite"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
+	"github.com/ostiary/ostiary/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -113,7 +115,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 
 // waitfor FILE waits until there is a file.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(browsertest.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
@@ -129,7 +131,7 @@ func loginAt(ts *testscript.TestScript, neg bool, args []string) {
 	body, err := json.Marshal(map[string]string{"login": args[1], "password": args[2]})
 	ts.Check(err)
 	address := fmt.Sprintf("http://localhost:%d/login", kept.Ports["notes"])
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(browsertest.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		answer, err := http.Post(address, "application/json", bytes.NewReader(body))
 		if err != nil {
 			continue
