@@ -27,7 +27,7 @@ func (sh shell) doctor() *cli.Command {
 	return &cli.Command{
 		Name: "doctor", Usage: "look at the installation from all sides, and say what is wrong and what to do; exit code 1 if anything is",
 		Description: "Run it as the server's user, with the server's settings, while the server runs: then it also goes the way that\n" +
-			"people go, through the proxy. It changes nothing.",
+			"people go, through the proxy. It cures nothing, and sends no letter.",
 		Flags: everySetting(),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			s, err := sh.read(c)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -34,31 +35,17 @@ func Move(ctx context.Context, c MoveConfig) (_ Moving, err error) {
 	if c.Progress == nil {
 		c.Progress = func(int64, int64) {}
 	}
-	kind, path, err := kindOf(c.To)
+	to, rename, err := destination(c.To)
 	if err != nil {
 		return Moving{}, err
-	}
-	to, rename := c.To, func(*Target) error { return nil }
-	if kind == "sqlite" {
-		if _, err := os.Lstat(path); err == nil {
-			return Moving{}, fmt.Errorf("%w: there is a file %s already: choose another name", ErrConflict, path)
-		}
-		to = "sqlite:" + path + ".moving"
-		rename = func(t *Target) error {
-			err := Name(path+".moving", path)
-			if err == nil {
-				t.raw.path = path
-			}
-			return err
-		}
 	}
 	source, err := OpenSource(ctx, c.From, true)
 	if err != nil {
 		return Moving{}, err
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
-	if kind == "sqlite" {
-		_ = os.Remove(path + ".moving") // of a move that was killed: nobody else moves what we hold
+	if path, embedded := strings.CutPrefix(to, "sqlite:"); embedded {
+		_ = os.Remove(path) // of a move that was killed: nobody else moves what we hold
 	}
 	target, err := OpenTarget(ctx, to, source.Schema)
 	if err != nil {
@@ -82,6 +69,26 @@ func Move(ctx context.Context, c MoveConfig) (_ Moving, err error) {
 		return Moving{}, errors.Join(err, target.Undo(ctx))
 	}
 	return done, nil
+}
+
+// destination returns where rows are put first, and what gives that its name in the end:
+// a file of SQLite has another one until it is finished.
+func destination(address string) (to string, rename func(*Target) error, err error) {
+	kind, path, err := kindOf(address)
+	if err != nil || kind != "sqlite" {
+		return address, func(*Target) error { return nil }, err
+	}
+	if _, err := os.Lstat(path); err == nil {
+		return "", nil, fmt.Errorf("%w: there is a file %s already: choose another name", ErrConflict, path)
+	}
+	unnamed := path + ".moving"
+	return "sqlite:" + unnamed, func(t *Target) error {
+		err := Name(unnamed, path)
+		if err == nil {
+			t.raw.path = path
+		}
+		return err
+	}, nil
 }
 
 // carryAtOnce is how many rows go in one piece.

@@ -98,19 +98,33 @@ line <é日本🙂>' WHERE name = 'x'`,
 
 func fine(context.Context, string) error { return nil }
 
-// bothWays goes the ways between the two kinds.
-func bothWays(t *testing.T, fn func(t *testing.T, from, to string)) {
-	t.Run("sqlite to postgres", func(t *testing.T) { fn(t, storetest.SQLiteURL(t), storetest.EmptyPostgresURL(t)) })
-	t.Run("postgres to sqlite", func(t *testing.T) {
-		fn(t, storetest.PostgresURL(t), "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
-	})
+// ways are those between the two kinds first; what waits in one way does not keep the
+// others waiting.
+var ways = []struct {
+	name     string
+	from, to func(t *testing.T) string
+}{
+	{"sqlite to postgres", sqliteURL, emptyPostgres},
+	{"postgres to sqlite", postgresURL, newFile},
+	{"sqlite to sqlite", sqliteURL, newFile},
+	{"postgres to postgres", postgresURL, postgresURL},
 }
 
-func eachWay(t *testing.T, fn func(t *testing.T, from, to string)) {
-	bothWays(t, fn)
-	free := func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "new.db") }
-	t.Run("sqlite to sqlite", func(t *testing.T) { fn(t, storetest.SQLiteURL(t), free(t)) })
-	t.Run("postgres to postgres", func(t *testing.T) { fn(t, storetest.PostgresURL(t), storetest.PostgresURL(t)) })
+func sqliteURL(t *testing.T) string     { return storetest.SQLiteURL(t) }
+func postgresURL(t *testing.T) string   { return storetest.PostgresURL(t) }
+func emptyPostgres(t *testing.T) string { return storetest.EmptyPostgresURL(t) }
+func newFile(t *testing.T) string       { return "sqlite:" + filepath.Join(t.TempDir(), "new.db") }
+
+func eachWay(t *testing.T, fn func(t *testing.T, from, to string))  { goWays(t, len(ways), fn) }
+func bothWays(t *testing.T, fn func(t *testing.T, from, to string)) { goWays(t, 2, fn) }
+
+func goWays(t *testing.T, n int, fn func(t *testing.T, from, to string)) {
+	for _, w := range ways[:n] {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			fn(t, w.from(t), w.to(t))
+		})
+	}
 }
 
 // Every table moves with every row, and the numbers go on.
