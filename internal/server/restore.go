@@ -81,19 +81,39 @@ func (c Config) Restore(ctx context.Context, r Restore) (Restored, error) {
 			return p.Accounts.Restored(ctx, r.Actor, account.Restoring{Made: contents.Time(), Keep: r.Keep})
 		})
 	}
-	if err == nil && embedded {
-		out.Aside, err = c.place(ctx, path, out.Key)
-	}
-	if err == nil && out.Key {
+	switch {
+	case err == nil && embedded:
+		out.Aside, err = c.install(ctx, path, out.Key)
+	case err == nil && out.Key:
 		err = keys.WriteMaster(filepath.Join(c.Data, masterFile), c.MasterKey)
-	}
-	if err == nil && embedded {
-		err = store.Name(path+restoring, path)
 	}
 	if err != nil {
 		return out, errors.Join(err, target.Undo(ctx))
 	}
 	return out, nil
+}
+
+// install gives a finished file of SQLite its name, and puts the master key beside it
+// if that came along. It returns the folder with what was there before.
+func (c Config) install(ctx context.Context, path string, key bool) (aside string, err error) {
+	room, err := c.vacate(ctx, path, key)
+	if err != nil {
+		return "", err
+	}
+	master := filepath.Join(c.Data, masterFile)
+	if key { // first: without it the file is of no use
+		err = keys.WriteMaster(master, c.MasterKey)
+	}
+	if err == nil {
+		err = store.Name(path+restoring, path)
+	}
+	if err == nil {
+		return room.folder, nil
+	}
+	if key {
+		_ = os.Remove(master) // what was there before comes back
+	}
+	return "", errors.Join(err, room.back())
 }
 
 // restoring ends the name of a file that is not finished.
@@ -150,31 +170,53 @@ func (c Config) vacant(ctx context.Context, force bool) error {
 	return err
 }
 
-// place makes room for a file: what is there goes into a folder beside it, whose name
-// it returns.
-func (c Config) place(ctx context.Context, path string, key bool) (aside string, err error) {
+// vacated is a place from which files were put aside.
+type vacated struct {
+	folder string      // where they are; empty: there were none
+	moved  [][2]string // from and to
+}
+
+// vacate makes room for a file: what is there goes into a folder beside it.
+func (c Config) vacate(ctx context.Context, path string, key bool) (*vacated, error) {
 	if err := c.vacant(ctx, true); err != nil { // somebody may have started one meanwhile
-		return "", err
+		return nil, err
 	}
 	old := []string{path, path + "-wal", path + "-shm"}
 	if key {
 		old = append(old, filepath.Join(c.Data, masterFile))
 	}
+	v := &vacated{}
 	for _, file := range old {
 		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		if aside == "" {
-			aside = filepath.Join(filepath.Dir(path), "before-restore-"+c.Now().UTC().Format("20060102-150405"))
-			if err := os.Mkdir(aside, 0o700); err != nil {
-				return "", err
+		if v.folder == "" {
+			v.folder = filepath.Join(filepath.Dir(path), "before-restore-"+c.Now().UTC().Format("20060102-150405"))
+			if err := os.Mkdir(v.folder, 0o700); err != nil {
+				return nil, err
 			}
 		}
-		if err := os.Rename(file, filepath.Join(aside, filepath.Base(file))); err != nil {
-			return aside, err
+		to := filepath.Join(v.folder, filepath.Base(file))
+		if err := os.Rename(file, to); err != nil {
+			return nil, errors.Join(err, v.back())
 		}
+		v.moved = append(v.moved, [2]string{file, to})
 	}
-	return aside, nil
+	return v, nil
+}
+
+// back puts everything where it was: nothing has come in its place.
+func (v *vacated) back() (err error) {
+	if v == nil {
+		return nil
+	}
+	for _, m := range v.moved {
+		err = errors.Join(err, os.Rename(m[1], m[0]))
+	}
+	if v.folder != "" {
+		err = errors.Join(err, os.Remove(v.folder))
+	}
+	return err
 }
 
 // FinishRestore does what has to follow where a database was put back by other means.
