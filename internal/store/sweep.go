@@ -40,6 +40,7 @@ var dead = []struct {
 	{`DELETE FROM upstream_stays WHERE id IN (SELECT id FROM upstream_stays WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM upstream_messages WHERE (upstream_id, hash) IN (SELECT upstream_id, hash FROM upstream_messages WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM levels WHERE name IN (SELECT name FROM levels WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
 // maxRounds bounds how many batches of a kind one call of Sweep deletes.
