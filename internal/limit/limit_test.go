@@ -246,7 +246,7 @@ func TestQuiet(t *testing.T) {
 		if err := l.Share(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := s.Sweep(ctx, c.now().Add(24*time.Hour).Unix(), 0); err != nil || n != 0 {
+		if n, err := s.Sweep(ctx, c.now().Add(24*time.Hour).Unix(), 0); err != nil || n.Rows != 0 {
 			t.Errorf("%d rows of quiet callers, %v", n, err)
 		}
 		for range 100 {
@@ -255,10 +255,10 @@ func TestQuiet(t *testing.T) {
 		if err := l.Share(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := s.Sweep(ctx, c.now().Unix(), 0); err != nil || n != 0 {
+		if n, err := s.Sweep(ctx, c.now().Unix(), 0); err != nil || n.Rows != 0 {
 			t.Errorf("a row that counts was swept: %d, %v", n, err)
 		}
-		if n, err := s.Sweep(ctx, c.now().Add(24*time.Hour).Unix(), 0); err != nil || n != 1 {
+		if n, err := s.Sweep(ctx, c.now().Add(24*time.Hour).Unix(), 0); err != nil || n.Rows != 1 {
 			t.Errorf("%d rows of the one busy caller, %v", n, err)
 		}
 		c.move(time.Hour)
