@@ -56,7 +56,9 @@ var mayImport = map[string]string{
 	"examples/*":                         "library, client, resource",
 	"bench/house":                        "–",
 	"bench/kickout":                      "resource, bench/house",
-	"bench/load":                         "bench/house",
+	"bench/fill":                         "–",
+	"bench/flood":                        "bench/house",
+	"bench/load":                         "bench/house, bench/fill",
 	"scripts/pack-passwords":             "credential",
 	"internal/credential/credentialtest": "–",
 }

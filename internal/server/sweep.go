@@ -30,6 +30,8 @@ func (s *Server) sweep(ctx context.Context) {
 			_, err = s.Audit.Sweep(ctx)
 		}
 		s.failed(ctx, "sweep", err)
-		s.Config.Logger.DebugContext(ctx, "swept", "rows", swept.Rows, "batches", swept.Batches, "longest", swept.Longest)
+		if swept.Rows > 0 {
+			s.Config.Logger.InfoContext(ctx, "swept", "rows", swept.Rows, "batches", swept.Batches, "longest", swept.Longest)
+		}
 	}
 }
