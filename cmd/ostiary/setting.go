@@ -78,7 +78,7 @@ var (
 
 // known is the list of all settings. The lives and costs that are empty here
 // have their defaults where they are used; the help tells them.
-var known = []setting{
+var known = slices.Concat([]setting{
 	{"data", groupPlace, "`FOLDER` of the database and the master key; made with mode 0700", "data", "", text(func(s *settings) *string { return &s.Data })},
 	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
@@ -149,7 +149,7 @@ var known = []setting{
 	{"audit-retention", groupLog, "`TIME` that entries of the audit log are kept, an hour or more, or never: they are never deleted", "400d", "", lifeOrNever(func(s *settings) *time.Duration { return &s.AuditKeep })},
 	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal and json otherwise", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
-}
+}, limitSettings)
 
 // secretVariables are the settings without a flag: it would show them to everybody
 // on the machine. They do not belong into a file with settings either.

@@ -55,6 +55,9 @@ func (s *API) revocations(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	permit, err := s.Authority.Follow(r.Context(), token)
+	if err == nil {
+		err = s.Authority.AdmitPermit(permit, s.Address(r))
+	}
 	if err != nil {
 		return s.refuseFollower(w, r, err)
 	}
@@ -127,6 +130,8 @@ func (s *API) refuseFollower(w http.ResponseWriter, r *http.Request, err error) 
 		return err
 	}
 	switch e.Code {
+	case oauth.TooManyRequests:
+		return err
 	case oauth.ServerError:
 		s.Logger.ErrorContext(r.Context(), "refused", "path", r.URL.Path, "error", err, "request", s.RequestID(r))
 		return s.unavailable(w, r)

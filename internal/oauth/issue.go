@@ -37,6 +37,9 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		}
 		return Answer{}, e
 	}
+	if err := a.admitUser(session.UserID, z.Client.ID, address); err != nil {
+		return Answer{}, err
+	}
 	if z.Own() {
 		return a.issueOwn(ctx, z)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -96,6 +97,8 @@ type Config struct {
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration
 	GenerateKey func(jwa.Algorithm) (*jwk.Key, error)
+
+	Limits limit.Rates // how much may be asked of it in a minute
 
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever

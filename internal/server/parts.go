@@ -19,6 +19,7 @@ import (
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -42,6 +43,7 @@ type Parts struct {
 	Courier    *signal.Courier
 	Receiver   *signal.Receiver
 	Feed       *signal.Feed
+	Limits     *limit.Limits
 
 	stopping atomic.Bool
 }
@@ -110,8 +112,12 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Limits, err = limit.New(limit.Config{Store: p.Store, Rates: c.Limits, Now: c.Now, Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
 	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
+		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Limits: p.Limits, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
 		ACRValues: account.ACRs(), Stand: p.stand,
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
 		SignUp: c.SignUp, UILocales: language.Tags(),

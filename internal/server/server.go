@@ -93,6 +93,8 @@ func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.work.Go(func() { s.tick(background) })
 	s.work.Go(func() { s.seal(background) })
+	s.work.Go(func() { s.sweep(background) })
+	s.work.Go(func() { s.shareLimits(background) })
 	for range logoFetchers {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,14 +99,28 @@ func (s *Web) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.siteMap(func(string) route {
 		return func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+			free := lyingReady(pattern)
 			mux.HandleFunc(s.below(pattern), func(w http.ResponseWriter, r *http.Request) {
-				if err := h(w, r); err != nil {
+				var err error
+				if !free {
+					err = s.Authority.Admit(s.Address(r))
+				}
+				if err == nil {
+					err = h(w, r)
+				}
+				if err != nil {
 					s.refuse(w, r, err)
 				}
 			})
 		}
 	})
 	return hear(s.sameOrigin().Handler(mux))
+}
+
+// lyingReady reports whether at an address is a file that cost nothing to make: a page
+// asks for several of them, and everybody may have them as often as they like.
+func lyingReady(pattern string) bool {
+	return slices.ContainsFunc([]string{"GET /static/", "GET /theme/", "GET /logo/"}, func(begin string) bool { return strings.HasPrefix(pattern, begin) })
 }
 
 // Routes lists every page.
