@@ -95,6 +95,8 @@ type Config struct {
 	KeyAhead    time.Duration
 	GenerateKey func(jwa.Algorithm) (*jwk.Key, error)
 
+	Observation
+
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever
 
