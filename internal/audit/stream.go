@@ -25,7 +25,7 @@ const (
 	streamBatch = 200
 	// claimFor is how long an outlet is nobody else's, in seconds: longer than an
 	// attempt may take.
-	claimFor = 60
+	claimFor = 30
 	// The pause after the first failure and the longest one, in seconds.
 	firstPause   = 1
 	longestPause = 5 * 60
@@ -189,7 +189,7 @@ func (s *Stream) some(ctx context.Context, o outlet) (more bool, err error) {
 	}
 	err = s.Log.store.Upkeep(ctx, func(tx *store.Tx) error { return tx.AdvanceOutlet(claim, at) })
 	if errors.Is(err, store.ErrNotFound) {
-		err = errors.New("it took longer than a minute, so another node has begun to send the same")
+		err = errors.New("it took longer than half a minute, so another node has begun to send the same")
 	}
 	if failure == nil && err == nil && s.Streamed != nil {
 		s.Streamed(o.name, len(list))
