@@ -100,6 +100,8 @@ type Config struct {
 
 	Limits limit.Rates // how much may be asked of it in a minute
 
+	Observation
+
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever
 
