@@ -39,6 +39,13 @@ type Config struct {
 	// where a request comes from (X-Forwarded-For); nobody's.
 	TrustedProxies []netip.Prefix
 
+	TLS TLS // what the server needs to speak TLS itself; nothing: a proxy does
+
+	// HTTPListen is the host:port of a plain listener beside it, which sends people to
+	// https, meets the challenge HTTP-01 and tells how the server is; none.
+	HTTPListen   string
+	HTTPListener net.Listener // instead of HTTPListen
+
 	NoDebugger bool // leaves out the page at /debugger
 
 	SignUp      bool // strangers can make themselves an account
@@ -58,6 +65,10 @@ type Config struct {
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data
 	MasterKey model.Secret // 32 bytes, base64url or hex; the file master.key in Data
+
+	// MasterKeyFile holds it in place of that file: one that the operator has made, and
+	// that others of a group may read.
+	MasterKeyFile string
 
 	// MustExist refuses a database that no server was set up on, instead of
 	// setting it up.

@@ -229,9 +229,11 @@ func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	master, err := keys.LoadMaster(keys.MasterConfig{
-		Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist,
-	})
+	from := keys.MasterConfig{Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist}
+	if p.Config.MasterKeyFile != "" {
+		from.Path, from.Create, from.Given = p.Config.MasterKeyFile, false, true
+	}
+	master, err := keys.LoadMaster(from)
 	if err != nil {
 		return nil, err
 	}
