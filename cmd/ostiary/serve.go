@@ -75,6 +75,9 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	if err := sh.offerSetup(ctx, c, srv); err != nil {
 		return errors.Join(err, srv.Close())
 	}
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		defer server.TuneMemory()()
+	}
 	s.Logger.Info("listening", "address", srv.Addr().String(), "issuer", s.Issuer, "version", build().Version)
 	err = srv.Run(ctx)
 	s.Logger.Info("stopped")
