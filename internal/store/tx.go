@@ -257,6 +257,9 @@ func (d document) Scan(src any) error {
 	if !ok {
 		return fmt.Errorf("a document is stored as text, not %T", src)
 	}
+	if text == "{}" || text == "null" { // as most are; what they are read into is zero
+		return nil
+	}
 	return json.Unmarshal([]byte(text), d.value)
 }
 
