@@ -20,6 +20,7 @@ type result struct {
 	P95         float64 `json:"p95_ms"`
 	P99         float64 `json:"p99_ms"`
 	CPU         float64 `json:"cpu_ms"`            // of all nodes, for one operation
+	Bar         float64 `json:"bar_ms,omitempty"`  // what CPU may be; 0: nothing is set
 	Before      float64 `json:"memory_before_mib"` // of all nodes
 	After       float64 `json:"memory_after_mib"`
 }
@@ -51,7 +52,7 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 		}
 		steps[i] = step
 	}
-	r := &result{Operation: op.name, Connections: connections}
+	r := &result{Operation: op.name, Connections: connections, Bar: op.bar * o.allowance()}
 	var err error
 	if r.Before, err = s.Memory(); err != nil {
 		return nil, err
