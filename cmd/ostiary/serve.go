@@ -78,6 +78,9 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	if plain := srv.PlainAddr(); plain != nil {
 		s.Logger.Info("plain listener", "address", plain.String())
 	}
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		defer server.TuneMemory()()
+	}
 	s.Logger.Info("listening", "address", srv.Addr().String(), "issuer", s.Issuer, "version", build().Version)
 	err = srv.Run(ctx)
 	s.Logger.Info("stopped")

@@ -187,9 +187,7 @@ func (p *Parts) handler() (http.Handler, error) {
 	for _, r := range endpoints.Routes() {
 		mux.Handle(r.Path, r.Handler)
 	}
-	if err := p.mountDebugger(mux); err != nil {
-		return nil, err
-	}
+	p.mountDebugger(mux)
 	mux.Handle("/", doors.Handler())
 	p.Measures.Watch(measure.Sources{Store: p.Store, Keys: p.Keys, Feed: p.Feed, Mail: p.Mail, Audit: p.Stream, Followers: endpoints.Followers})
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
@@ -212,16 +210,20 @@ func (p *Parts) doors() (*web.Web, *api.API, error) {
 	return doors, endpoints, err
 }
 
-func (p *Parts) mountDebugger(mux *http.ServeMux) error {
+// mountDebugger mounts a page that is made when somebody visits it first: few do.
+func (p *Parts) mountDebugger(mux *http.ServeMux) {
 	if p.Config.NoDebugger {
-		return nil
+		return
 	}
 	base := p.Authority.BasePath()
-	page, err := debugger.New(debugger.Config{Name: p.Config.Name, Base: base})
-	if err != nil {
-		return err
-	}
-	mux.Handle(base+debugger.Path, page)
-	mux.Handle(base+debugger.Path+"/", page)
-	return nil
+	page := sync.OnceValue(func() http.Handler {
+		d, err := debugger.New(debugger.Config{Name: p.Config.Name, Base: base})
+		if err != nil {
+			panic(err) // its files are a part of the program, and its tests make it
+		}
+		return d
+	})
+	visit := func(w http.ResponseWriter, r *http.Request) { page().ServeHTTP(w, r) }
+	mux.HandleFunc(base+debugger.Path, visit)
+	mux.HandleFunc(base+debugger.Path+"/", visit)
 }

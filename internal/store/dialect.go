@@ -39,7 +39,30 @@ const (
 
 // querier runs statements inside a transaction.
 type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	// exec returns how many rows were changed.
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	query(ctx context.Context, query string, args []any) (rows, error)
+}
+
+// rows are those of a query; the next one may be begun when they are closed.
+type rows interface {
+	scanner
+	Next() bool
+	Err() error
+	Close() error
+}
+
+// standard is a querier by package database/sql.
+type standard struct{ *sql.Tx }
+
+func (s standard) exec(ctx context.Context, query string, args []any) (int64, error) {
+	result, err := s.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (s standard) query(ctx context.Context, query string, args []any) (rows, error) {
+	return s.QueryContext(ctx, query, args...)
 }

@@ -176,7 +176,7 @@ func (p *postgres) attempt(ctx context.Context, options *sql.TxOptions, weight i
 		return p.explain(err)
 	}
 	defer tx.Rollback() // does nothing after a commit
-	if err := fn(tx); err != nil {
+	if err := fn(standard{tx}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
