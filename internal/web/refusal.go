@@ -45,6 +45,9 @@ var refusals = map[string]sentence{
 	"Too many sign-ins wait for their person: try again in a minute":         {"refusal.crowd", nil, ""},
 	"Too many wrong codes: try again in a few minutes":                       {"refusal.codes", nil, ""},
 
+	"The server cannot reach its database now: try again in a moment":                       {"refusal.away", nil, ""},
+	"The server lost its database while it did this, and does not know whether it was done": {"refusal.doubt", nil, ""},
+
 	"The person cannot sign in here in any of the ways that are required": {"refusal.unmet", nil, ""},
 
 	"The id_token_hint is not an ID token of this server":              {"refusal.hint", nil, ""},
