@@ -56,6 +56,7 @@ var mayImport = map[string]string{
 	"bench/house":                        "–",
 	"bench/kickout":                      "resource, bench/house",
 	"bench/load":                         "bench/house",
+	"bench/faults":                       "bench/house",
 	"scripts/pack-passwords":             "credential",
 	"internal/credential/credentialtest": "–",
 }

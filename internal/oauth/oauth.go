@@ -184,19 +184,18 @@ func Unforeseen(err error) *Error {
 		return &Error{Code: Code(unknown.Code), Description: unknown.Description, RetryAfter: unknown.RetryAfter, cause: unknown.Unwrap()}
 	case errors.Is(err, store.ErrBusy):
 		return &Error{Code: TooManyRequests, Description: "The server is busy: try again in a moment", Busy: true, RetryAfter: 1, cause: err}
-	case errors.Is(err, store.ErrAway):
-		return unsure(TooManyRequests, saidAway, err)
-	case errors.Is(err, store.ErrDoubt):
-		return unsure(ServerError, saidDoubt, err)
+	case errors.Is(err, store.ErrAway), errors.Is(err, store.ErrDoubt):
+		return errDatabase(err)
 	}
 	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
 }
 
-const (
-	saidAway  = "The server cannot reach its database now: try again in a moment"
-	saidDoubt = "The server lost its database while it did this, and does not know whether it was done"
-)
-
-func unsure(code Code, said string, cause error) *Error {
-	return &Error{Code: code, Description: said, Format: said, Busy: true, RetryAfter: 5, cause: cause}
+// errDatabase tells of a database that is away: nothing was changed, or nobody knows.
+func errDatabase(cause error) *Error {
+	e := fail(TooManyRequests, "The server cannot reach its database now: try again in a moment")
+	if errors.Is(cause, store.ErrDoubt) {
+		e = fail(ServerError, "The server lost its database while it did this, and does not know whether it was done")
+	}
+	e.Busy, e.RetryAfter, e.cause = true, 5, cause
+	return e
 }

@@ -161,7 +161,7 @@ func conflict(err error) bool {
 func lost(err error) bool {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch failure.Code {
-		case codeShutdown, codeCrash, codeStarting, codeReadOnly:
+		case codeShutdown, codeCrash, codeStarting, codeReadOnly, codeIdle:
 			return true
 		}
 		return strings.HasPrefix(failure.Code, classConnection)

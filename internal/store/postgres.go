@@ -54,6 +54,7 @@ const (
 	codeShutdown      = "57P01"
 	codeCrash         = "57P02"
 	codeStarting      = "57P03"
+	codeIdle          = "25P03" // the transaction stood still for too long
 	classConnection   = "08"
 )
 
@@ -109,7 +110,8 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	setDefault(config, "statement_timeout", strconv.FormatInt(p.statement.Milliseconds(), 10))
 	p.statement = onTheWay + statementTime(config.RuntimeParams["statement_timeout"], p.statement)
 	setDefault(config, "lock_timeout", "5s")
-	setDefault(config, "idle_in_transaction_session_timeout", "30s")
+	// A node that stands still keeps what it has locked for no longer than this.
+	setDefault(config, "idle_in_transaction_session_timeout", "5s")
 	// Every statement has its index. A sequential scan, which looks cheaper in a
 	// small table, counts as having read all of it, and then every write there
 	// is a conflict (PostgreSQL manual, §13.2.3).
