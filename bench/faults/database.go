@@ -38,7 +38,7 @@ func database(ctx context.Context, o options) (tally, error) {
 		if err := p.control(ctx, "stop", "-m", mode); err != nil {
 			return tally{}, err
 		}
-		t.counts.Faults++
+		t.count(func(c *tally) { c.Faults++ })
 		if i%2 == 1 {
 			if err := t.without(ctx); err != nil {
 				return tally{}, err

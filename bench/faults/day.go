@@ -129,7 +129,7 @@ func (t *town) day(ctx context.Context) {
 		time.Sleep(20 * time.Millisecond)
 		return
 	}
-	kind := mathrand.IntN(3)
+	kind := t.days.Add(1) % 3
 	if kind == 0 {
 		t.race(ctx, code)
 		return

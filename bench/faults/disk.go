@@ -20,6 +20,9 @@ func disk(ctx context.Context, o options) (tally, error) {
 	}
 	defer t.Close()
 	t.live(ctx, o.Workers)
+	if err := t.busy(ctx); err != nil {
+		return tally{}, err
+	}
 	node := t.Nodes[0]
 	for range o.Fills {
 		if err := t.answering(ctx, node); err != nil {
@@ -32,7 +35,7 @@ func disk(ctx context.Context, o options) (tally, error) {
 		if err := limit(process, fullAt); err != nil {
 			return tally{}, err
 		}
-		t.counts.Faults++
+		t.count(func(c *tally) { c.Faults++ })
 		if err := t.refusing(ctx, node); err != nil {
 			return tally{}, err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"syscall"
 	"time"
@@ -12,10 +13,14 @@ import (
 // nodesOf is a server of two nodes, and who lives there.
 func nodesOf(ctx context.Context, o options, database string) (*town, error) {
 	t, err := settle(ctx, house.Config{Program: o.Binary, Nodes: 2, Database: database})
-	if err == nil {
-		t.live(ctx, o.Workers)
+	if err != nil {
+		return nil, err
 	}
-	return t, err
+	t.live(ctx, o.Workers)
+	if err := t.busy(ctx); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
 }
 
 // kill kills one node after the other under load, with SIGKILL, and starts it again.
@@ -35,7 +40,7 @@ func kill(ctx context.Context, o options) (tally, error) {
 		if err := t.Kill(victim); err != nil {
 			return tally{}, err
 		}
-		t.counts.Faults++
+		t.count(func(c *tally) { c.Faults++ })
 		if err := t.answering(ctx, other); err != nil {
 			return tally{}, err
 		}
@@ -67,7 +72,7 @@ func pause(ctx context.Context, o options) (tally, error) {
 	if err := t.Signal(still, syscall.SIGSTOP); err != nil {
 		return tally{}, err
 	}
-	t.counts.Faults++
+	t.count(func(c *tally) { c.Faults++ })
 	t.send(still, true) // as a proxy does that asks for /readyz
 	began := time.Now()
 	defer t.Signal(still, syscall.SIGCONT) // else it could not be ended
