@@ -72,9 +72,10 @@ const (
 	// onTheWay is what the network may add to the time of a statement before it
 	// counts as lost.
 	onTheWay = time.Second
-	// maxConnect bounds how long a connection may take to be made, where the
-	// address does not say.
-	maxConnect = 3 * time.Second
+	// firstConnect and maxConnect bound how long a connection may take to be made,
+	// where the address does not say: at the start, and when somebody waits for it.
+	firstConnect = 10 * time.Second
+	maxConnect   = 3 * time.Second
 )
 
 func openPostgres(ctx context.Context, c Config) (*postgres, error) {
@@ -92,8 +93,9 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		news:      make(chan struct{}, 1), closing: make(chan struct{}), announced: make(chan struct{}),
 	}
 	p.writers = semaphore.NewWeighted(p.size)
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = maxConnect
+	free := config.ConnectTimeout == 0
+	if free {
+		config.ConnectTimeout = firstConnect
 	}
 	if config.ValidateConnect == nil {
 		// Of several hosts in the address, the one that takes writes; and after a
@@ -106,6 +108,9 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	setDefault(config, "synchronous_commit", "on")
 	if err := p.migrate(ctx, config.Copy()); err != nil {
 		return nil, p.explain(err)
+	}
+	if free {
+		config.ConnectTimeout = maxConnect
 	}
 	setDefault(config, "statement_timeout", strconv.FormatInt(p.statement.Milliseconds(), 10))
 	p.statement = onTheWay + statementTime(config.RuntimeParams["statement_timeout"], p.statement)
