@@ -151,6 +151,10 @@ var additive = []*regexp.Regexp{
 	regexp.MustCompile(`^ALTER TABLE \w+ ADD COLUMN \w+ (TEXT|BIGINT) NOT NULL DEFAULT \S+$`),
 }
 
+// contractions are the migrations that take away what the release before does not use
+// any more, each with the reason why it does not.
+var contractions = map[int64]string{}
+
 // A migration that says that older programs work beside it only adds. What is taken
 // away is so a release later.
 func TestMigrationsThatExpand(t *testing.T) {
@@ -160,7 +164,7 @@ func TestMigrationsThatExpand(t *testing.T) {
 	}
 	all[9001] = "-- Beside: 1\n" + expands // so that there is one
 	for version, text := range all {
-		if !strings.HasPrefix(text, "-- Beside: ") {
+		if !strings.HasPrefix(text, "-- Beside: ") || contractions[version] != "" {
 			continue
 		}
 		text = regexp.MustCompile(`(?m)--.*$`).ReplaceAllString(text, "")
