@@ -65,6 +65,7 @@ var mayImport = map[string]string{
 	"bench/fill":                         "–",
 	"bench/flood":                        "bench/house",
 	"bench/load":                         "bench/house, bench/fill",
+	"bench/faults":                       "bench/house",
 	"bench/start":                        "bench/house",
 	"scripts/pack-passwords":             "credential",
 	"internal/credential/credentialtest": "–",

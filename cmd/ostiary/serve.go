@@ -55,6 +55,7 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process on the spot
+	keepWriting()
 
 	srv, err := server.New(ctx, s.Config)
 	if err != nil {

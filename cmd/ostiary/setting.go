@@ -87,6 +87,8 @@ var (
 var known = slices.Concat([]setting{
 	{"data", groupPlace, "`FOLDER` of the database and the master key; made with mode 0700", "data", "", text(func(s *settings) *string { return &s.Data })},
 	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
+	{"database-connections", groupPlace, "`NUMBER` of connections to PostgreSQL that each node has at most, beside one on which it listens; 0: four for each processor, 8 to 32", "0", "", number(0, 1000, func(s *settings, n int) { s.Connections = n })},
+	{"database-wait", groupPlace, "`TIME` that a request waits for a connection to PostgreSQL, also in a failover, before it is answered with 503", "5s", "", life(func(s *settings) *time.Duration { return &s.DatabaseWait })},
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
 	{"issuer", groupPlace, "public `URL` of this server, https://…, without a query; it may have a path", "", "http://localhost and the port, when listening on loopback", as(issuer)},
 	{"trusted-proxies", groupPlace, "`NETWORKS` of proxies in front whose X-Forwarded-For tells where a request comes from, such as 127.0.0.1/32; separated by commas", "", "none", as(func(s *settings, v string) (err error) { s.TrustedProxies, err = prefixes(v); return err })},

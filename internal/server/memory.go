@@ -3,7 +3,7 @@ package server
 import (
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
+	runtimemetrics "runtime/metrics"
 	"sync"
 	"time"
 )
@@ -91,9 +91,9 @@ func (t *tuner) next(now time.Time, live uint64) int {
 
 // liveHeap is how much was alive at the last collection, in bytes.
 func liveHeap() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	if sample[0].Value.Kind() != metrics.KindUint64 {
+	sample := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	runtimemetrics.Read(sample)
+	if sample[0].Value.Kind() != runtimemetrics.KindUint64 {
 		return 0
 	}
 	return sample[0].Value.Uint64()

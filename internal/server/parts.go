@@ -74,7 +74,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p := &Parts{Config: c}
-	if p.Store, err = store.Open(ctx, store.Config{URL: c.databaseURL(), Now: c.Now}); err != nil {
+	if p.Store, err = store.Open(ctx, c.database()); err != nil {
 		return nil, err
 	}
 	defer func() {

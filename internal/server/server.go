@@ -46,6 +46,7 @@ type Server struct {
 // New opens the parts and the port. Nothing is served before Run; after an
 // error nothing is left open.
 func New(ctx context.Context, c Config) (_ *Server, err error) {
+	c.serving = true
 	parts, err := Open(ctx, c)
 	if err != nil {
 		return nil, err

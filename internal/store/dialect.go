@@ -18,9 +18,11 @@ type dialect interface {
 	// that it may succeed if it runs again.
 	again(err error) bool
 	// inOrder is a statement that lets transactions that come after it commit
-	// one after the other, and wakes those who listen, or empty if they commit so
-	// anyway.
+	// one after the other and changes a row, or empty if they commit so anyway.
 	inOrder() string
+	// tell wakes those who listen in other processes, where the database can, and
+	// waits for nothing: it may be lost.
+	tell()
 	// listen calls wake when another process has added to the revocation log,
 	// where the database tells, until ctx is done.
 	listen(ctx context.Context, wake func())

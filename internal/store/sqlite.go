@@ -235,6 +235,8 @@ func (s *sqlite) again(error) bool { return false }
 
 func (s *sqlite) inOrder() string { return "" }
 
+func (s *sqlite) tell() {}
+
 // listen has nothing to wait for: SQLite tells nobody what another process wrote.
 func (s *sqlite) listen(context.Context, func()) {}
 

@@ -1,3 +1,4 @@
+-- Beside: 22
 -- What an authority has issued for the server's own TLS, for all nodes.
 CREATE TABLE certificates (
     host          TEXT NOT NULL PRIMARY KEY,
