@@ -45,9 +45,10 @@ type Config struct {
 
 // House is a server of one or more nodes.
 type House struct {
-	Issuer string
-	Nodes  []string // host:port of each
-	Folder string   // with "data" and the logs of the nodes; gone after Close
+	Issuer   string
+	Nodes    []string // host:port of each
+	Folder   string   // with "data" and the logs of the nodes; gone after Close
+	Database string   // its address: "sqlite:PATH" or "postgres://…"
 
 	program string
 	env     []string
@@ -80,12 +81,14 @@ func Open(ctx context.Context, c Config) (_ *House, err error) {
 	h.Issuer = "http://localhost:" + port
 	h.env = append(os.Environ(), "OSTIARY_DATA="+filepath.Join(h.Folder, "data"), "OSTIARY_ISSUER="+h.Issuer)
 	h.env = append(h.env, c.Settings...)
+	h.Database = "sqlite:" + filepath.Join(h.Folder, "data", "ostiary.db")
 	if c.Database != "" {
 		database, err := h.schema(ctx, c.Database)
 		if err != nil {
 			return nil, err
 		}
 		h.env = append(h.env, "OSTIARY_DATABASE="+database)
+		h.Database = database
 	}
 	for _, node := range h.Nodes {
 		if err := h.Start(ctx, node); err != nil {

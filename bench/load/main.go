@@ -6,6 +6,9 @@
 //	scripts/load -runs 5 -only refresh       the median of five runs of one
 //	scripts/load -connections 1,4,16,64 -plot load.svg
 //	scripts/load -nodes 2                    two nodes on PostgreSQL
+//	scripts/load -fill 1000000 -runs 5       empty, and beside a million sessions
+//	scripts/load -sweep 400000 -time 3m -connections 2 -only code,refresh
+//	                                         while a million rows are swept
 //
 // The server is built and run as processes of its own, set up with the command, and
 // gone afterwards. Server and load share the machine: the processor time of an
@@ -43,6 +46,8 @@ type options struct {
 	Only        []string
 	Plot        string
 	JSON        bool
+	Fill        int // sessions beside which it is measured as well
+	Sweep       int // sessions that are over, and are swept while it is measured
 }
 
 func main() {
@@ -77,6 +82,8 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.Database, "database", os.Getenv("OSTIARY_TEST_POSTGRES"), "URL of a PostgreSQL, for -postgres and -nodes")
 	f.StringVar(&o.Plot, "plot", "", "file for a plot of throughput and tail against connections, SVG")
 	f.BoolVar(&o.JSON, "json", false, "print JSON")
+	f.IntVar(&o.Fill, "fill", 0, "so many sessions are put into the database, with five refresh tokens and five codes for each two, and it is measured before and after")
+	f.IntVar(&o.Sweep, "sweep", 0, "so many sessions that are over are put into the database, with their grants, and it is measured before and while they are swept; -time should be minutes")
 	f.StringVar(&o.Binary, "ostiary", "", "the program (default: it is built)")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -100,6 +107,8 @@ func parse(args []string) (o options, err error) {
 		}
 	}
 	switch {
+	case o.Fill < 0 || o.Sweep < 0 || o.Fill > 0 && o.Sweep > 0:
+		return o, errors.New("-fill and -sweep are numbers, and one of them")
 	case o.Time <= 0 || o.WarmUp < 0 || o.Runs < 1 || o.Nodes < 1:
 		return o, errors.New("-time, -runs and -nodes must be more than nothing")
 	case (o.Postgres || o.Nodes > 1) && o.Database == "":
@@ -129,6 +138,13 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	if o.Fill > 0 || o.Sweep > 0 {
+		p, err := compare(ctx, o)
+		if err != nil {
+			return err
+		}
+		return p.print(o.JSON)
+	}
 	r, err := measureAll(ctx, o)
 	if err != nil {
 		return err
@@ -147,6 +163,10 @@ func measureAll(ctx context.Context, o options) (_ *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.measureEach(ctx, o)
+}
+
+func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
 	r := &report{Nodes: o.Nodes, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
 	if o.Postgres || o.Nodes > 1 {
 		r.Database = "PostgreSQL"

@@ -19,6 +19,7 @@ type result struct {
 	P50         float64 `json:"p50_ms"`
 	P95         float64 `json:"p95_ms"`
 	P99         float64 `json:"p99_ms"`
+	Longest     float64 `json:"longest_ms"`
 	CPU         float64 `json:"cpu_ms"`            // of all nodes, for one operation
 	Before      float64 `json:"memory_before_mib"` // of all nodes
 	After       float64 `json:"memory_after_mib"`
@@ -131,7 +132,7 @@ func (r *result) tell(shares []share) {
 	at := func(share float64) float64 {
 		return float64(all[min(len(all)-1, int(share*float64(len(all))))].Microseconds()) / 1e3
 	}
-	r.P50, r.P95, r.P99 = at(0.50), at(0.95), at(0.99)
+	r.P50, r.P95, r.P99, r.Longest = at(0.50), at(0.95), at(0.99), at(1)
 }
 
 func errorOf(shares []share) error {

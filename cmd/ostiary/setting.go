@@ -30,6 +30,7 @@ type settings struct {
 	LogFormat, LogLevel string
 
 	databasePasswordFile string
+	auditStdout          bool
 }
 
 // catalogue is the settings of one program.
@@ -38,7 +39,7 @@ type catalogue struct {
 	all    []setting
 }
 
-var ofServer = catalogue{"OSTIARY_", known}
+var ofServer = catalogue{"OSTIARY_", slices.Concat(known, observing)}
 
 // setting is one of them. It has one name as a flag (--session-idle), as an
 // environment variable (OSTIARY_SESSION_IDLE) and in the configuration file
@@ -82,7 +83,7 @@ var (
 
 // known is the list of all settings. The lives and costs that are empty here
 // have their defaults where they are used; the help tells them.
-var known = []setting{
+var known = slices.Concat([]setting{
 	{"data", groupPlace, "`FOLDER` of the database and the master key; made with mode 0700", "data", "", text(func(s *settings) *string { return &s.Data })},
 	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
@@ -166,13 +167,14 @@ var known = []setting{
 	{"audit-retention", groupLog, "`TIME` that entries of the audit log are kept, an hour or more, or never: they are never deleted", "400d", "", lifeOrNever(func(s *settings) *time.Duration { return &s.AuditKeep })},
 	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal and json otherwise", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
-}
+}, limitSettings)
 
 // secretVariables are the settings without a flag: it would show them to everybody
 // on the machine. They do not belong into a file with settings either.
 var secretVariables = []struct{ name, usage string }{
 	{masterKey, "the key that seals all others, in place of the file master.key in the data folder"},
 	{mailPassword, "the password of the mail server's user, in place of the file that mail-password-file names"},
+	{auditSecret, "the secret that signs what goes to the audit webhook, in place of the file that audit-webhook-secret-file names"},
 	{guardSecret, "the secret of a guard's client, in place of the file that client-secret-file names"},
 }
 
@@ -253,6 +255,9 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	}
 	if v, ok := sh.getenv(mailPassword); ok && v != "" {
 		s.Mail.Password = model.Secret(v)
+	}
+	if err := sh.observe(&s); err != nil {
+		return s, err
 	}
 	if err := s.Mail.Check(); err != nil {
 		return s, usagef("%v", err)

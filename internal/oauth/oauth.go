@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
@@ -25,12 +26,13 @@ import (
 	"github.com/ostiary/ostiary/jwt"
 )
 
-// Config says what an Authority works with. Store, Keys, Registrar and Issuer
-// are required; a zero life takes the default given beside it.
+// Config says what an Authority works with. Store, Keys, Registrar, Limits and
+// Issuer are required; a zero life takes the default given beside it.
 type Config struct {
 	Store     *store.Store
 	Keys      *keys.Ring
 	Registrar *registration.Registrar // who is known to the server
+	Limits    *limit.Limits           // how much may be asked
 	Issuer    string                  // https URL without query or fragment, RFC 8414 §2
 	Now       func() time.Time        // nil: time.Now
 	Logger    *slog.Logger            // nil: slog.Default
@@ -58,6 +60,8 @@ type Config struct {
 
 	UILocales []string // languages of the pages (BCP 47)
 
+	Issued func(grant string, to model.Client) // is told of each answer of the token endpoint that has tokens; nil: nobody is
+
 	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 
@@ -76,8 +80,8 @@ type Authority struct {
 
 // New checks the configuration and returns an Authority.
 func New(c Config) (*Authority, error) {
-	if c.Store == nil || c.Keys == nil || c.Registrar == nil {
-		return nil, errors.New("oauth: Store, Keys and Registrar are required")
+	if c.Store == nil || c.Keys == nil || c.Registrar == nil || c.Limits == nil {
+		return nil, errors.New("oauth: Store, Keys, Registrar and Limits are required")
 	}
 	if err := CheckIssuer(c.Issuer); err != nil {
 		return nil, fmt.Errorf("the issuer %w", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
@@ -72,6 +73,8 @@ type Config struct {
 	// MustExist refuses a database that no server was set up on, instead of
 	// setting it up.
 	MustExist bool
+	// Restoring accepts a database whose restore was not finished, to finish it.
+	Restoring bool
 	// ChangeIssuer accepts an issuer other than the one that the database was
 	// set up for.
 	ChangeIssuer bool
@@ -105,6 +108,10 @@ type Config struct {
 	KeyRotation time.Duration // see keys.Config for these
 	KeyAhead    time.Duration
 	GenerateKey func(jwa.Algorithm) (*jwk.Key, error)
+
+	Limits limit.Rates // how much may be asked of it in a minute
+
+	Observation
 
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/api"
 	"github.com/ostiary/ostiary/internal/debugger"
+	"github.com/ostiary/ostiary/internal/measure"
 	"github.com/ostiary/ostiary/internal/web"
 )
 
@@ -35,10 +36,11 @@ const shutdownTimeout = 15 * time.Second
 // Server is a running Ostiary. Make it with New, then Run it.
 type Server struct {
 	*Parts
-	main  *port
-	ports []*port // main, and the plain one beside it if there is one
-	keep  keeper  // nil: the server speaks plain HTTP
-	work  sync.WaitGroup
+	main    *port
+	ports   []*port  // main, and the plain one beside it if there is one
+	keep    keeper   // nil: the server speaks plain HTTP
+	metrics *metrics // nil: there are none
+	work    sync.WaitGroup
 }
 
 // New opens the parts and the port. Nothing is served before Run; after an
@@ -53,8 +55,7 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 			err = errors.Join(err, parts.Close())
 		}
 	}()
-	handler, err := parts.handler()
-	if err != nil {
+	if err := parts.openStream(); err != nil {
 		return nil, err
 	}
 	s := &Server{Parts: parts}
@@ -63,6 +64,13 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 			err = errors.Join(err, s.shut())
 		}
 	}()
+	handler, err := parts.handler()
+	if err != nil {
+		return nil, err
+	}
+	if s.metrics, err = parts.openMetrics(ctx); err != nil {
+		return nil, err
+	}
 	if s.keep, err = parts.keeper(ctx); err != nil {
 		return nil, err
 	}
@@ -101,9 +109,11 @@ func (s *Server) Handler() http.Handler { return s.main.http.Handler }
 // Run serves until ctx is done, then lets the requests under way finish and
 // closes everything. It returns nil after an orderly end.
 func (s *Server) Run(ctx context.Context) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(s.Tracer.Within(context.WithoutCancel(ctx)))
 	s.work.Go(func() { s.tick(background) })
 	s.work.Go(func() { s.seal(background) })
+	s.work.Go(func() { s.sweep(background) })
+	s.work.Go(func() { s.shareLimits(background) })
 	for range logoFetchers {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}
@@ -111,6 +121,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
 	s.work.Go(func() { s.Feed.Run(background) })
+	s.work.Go(func() { s.Stream.Run(background) })
+	s.work.Go(func() { s.failed(background, "metrics", s.metrics.serve()) })
 	<-s.Feed.Begun()
 	served := make(chan error, len(s.ports))
 	for _, o := range s.ports {
@@ -132,8 +144,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.Feed.Stop()
 	stop()
+	closed := s.metrics.close()
 	s.work.Wait()
-	return errors.Join(err, s.Parts.Close())
+	return errors.Join(err, closed, s.Parts.Close())
 }
 
 // finish lets the requests under way end, at all ports at once.
@@ -149,9 +162,9 @@ func (s *Server) finish(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// shut closes the ports, if nothing was served.
+// shut closes what is open beside the parts, if nothing was served.
 func (s *Server) shut() error {
-	var err error
+	err := errors.Join(s.metrics.close(), s.Stream.Close())
 	for _, o := range s.ports {
 		err = errors.Join(err, o.listener.Close())
 	}
@@ -178,22 +191,23 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/", doors.Handler())
+	p.Measures.Watch(measure.Sources{Store: p.Store, Keys: p.Keys, Feed: p.Feed, Mail: p.Mail, Audit: p.Stream, Followers: endpoints.Followers})
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
-	return p.surround(mux, larger), nil
+	return p.surround(p.probed(routed(mux)), larger), nil
 }
 
 // doors returns that for people and that for programs.
 func (p *Parts) doors() (*web.Web, *api.API, error) {
 	doors, err := web.New(web.Config{
 		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
-		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places,
+		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places, Visited: visited,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	endpoints, err := api.New(api.Config{
 		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
-		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Refused: p.Measures.Refused,
 	})
 	return doors, endpoints, err
 }
