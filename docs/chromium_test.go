@@ -2,15 +2,14 @@ package docs_test
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 // tab is a tab of a headless Chromium, for what only a real browser can try: scripts,
@@ -20,35 +19,22 @@ type tab struct {
 	ctx context.Context
 }
 
-// patience bounds each step, also on a machine that is busy.
-const patience = 40 * time.Second
-
 // openTab starts a Chromium, which ends with the test.
 func openTab(t *testing.T) tab {
 	t.Helper()
-	path := os.Getenv("OSTIARY_TEST_CHROMIUM")
-	if path == "" {
-		t.Fatal("there is no browser: run make test, which finds or installs Chromium (or set OSTIARY_TEST_CHROMIUM to its path)")
-	}
-	process, end := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))...)
-	ctx, cancel := chromedp.NewContext(process)
-	t.Cleanup(func() { cancel(); end() })
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("Chromium does not start: %v", err)
+	ctx, stop, err := browsertest.Start()
+	t.Cleanup(stop)
+	if err != nil {
+		t.Fatal(err)
 	}
 	b := tab{t, ctx}
-	b.do("in front", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		_, err := cdp.Call(ctx, t, page.BringToFront, cdp.Empty{})
-		return chromedp.Void{}, err
-	})
+	b.do("in front", browsertest.Front)
 	return b
 }
 
 func (b tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, browsertest.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatalf("%s: %v; the page says %q", what, err, b.text("body"))
@@ -59,7 +45,7 @@ func (b tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 func (b tab) text(selector string) string {
 	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
 	defer cancel()
-	text, err := chromedp.Run(ctx, chromedp.Text(selector))
+	text, err := chromedp.Run(ctx, browsertest.Text(selector))
 	if err != nil {
 		return ""
 	}
@@ -69,7 +55,7 @@ func (b tab) text(selector string) string {
 // expect waits until an element says something.
 func (b tab) expect(selector, want string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(patience); !strings.Contains(b.text(selector), want); {
+	for deadline := time.Now().Add(browsertest.Patience); !strings.Contains(b.text(selector), want); {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%s says %q, want %q in it; the page says %q", selector, b.text(selector), want, b.text("body"))
 		}
@@ -79,7 +65,7 @@ func (b tab) expect(selector, want string) {
 // finds runs a script that returns whether something is so.
 func (b tab) finds(what, script string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, browsertest.Patience)
 	defer cancel()
 	is, err := chromedp.Run(ctx, chromedp.Evaluate[bool](script))
 	if err != nil || !is {
@@ -90,7 +76,7 @@ func (b tab) finds(what, script string) {
 // count runs a script that returns a number.
 func (b tab) count(script string) int {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, browsertest.Patience)
 	defer cancel()
 	n, err := chromedp.Run(ctx, chromedp.Evaluate[int](script))
 	if err != nil {
@@ -102,15 +88,15 @@ func (b tab) count(script string) int {
 // signIn is the person at the pages of the server.
 func (b tab) signIn() {
 	b.t.Helper()
-	b.do("signing in", chromedp.WaitVisible(`input[name="password"]`),
-		chromedp.SendKeys(`input[name="login"]`, "alice"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`))
+	b.do("signing in", browsertest.Visible(`input[name="password"]`),
+		browsertest.Type(`input[name="login"]`, "alice"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`))
 }
 
 // agree lets the application have what it asks for.
 func (b tab) agree() {
 	b.t.Helper()
-	b.do("agreeing", chromedp.WaitVisible(`button[value="allow"]`), chromedp.Click(`button[value="allow"]`))
+	b.do("agreeing", browsertest.Visible(`button[value="allow"]`), browsertest.Click(`button[value="allow"]`))
 }
 
 // clickThrough visits both applications of "Single-page applications".
@@ -124,15 +110,15 @@ const noTokens = `JSON.stringify(localStorage).indexOf("eyJ") < 0 && JSON.string
 
 func withBackend(b tab, address string) {
 	b.t.Helper()
-	b.do("the page", chromedp.Navigate(address), chromedp.WaitVisible(`#in`), chromedp.Click(`#in a`))
+	b.do("the page", browsertest.Visit(address), browsertest.Visible(`#in`), browsertest.Click(`#in a`))
 	b.signIn()
 	b.agree()
 	b.expect("#who", "Hello, Alice Liddell.")
 	b.expect("#orders", "One lantern")
 	b.finds("scripts see neither the session nor a token", `!document.cookie.includes("session-") && location.search === "" && `+noTokens)
-	b.do("again", chromedp.Navigate(address))
+	b.do("again", browsertest.Visit(address))
 	b.expect("#orders", "Two bells")
-	b.do("signing out", chromedp.Click(`#out button`), chromedp.WaitVisible(`#in`))
+	b.do("signing out", browsertest.Click(`#out button`), browsertest.Visible(`#in`))
 }
 
 func withoutBackend(b tab, s *session, address string) {
@@ -142,19 +128,19 @@ func withoutBackend(b tab, s *session, address string) {
 	if out, err := update.CombinedOutput(); err != nil {
 		b.t.Fatalf("%v: %s", err, out)
 	}
-	b.do("the page", chromedp.Navigate(address), chromedp.WaitVisible(`#in`), chromedp.Click(`#in`))
+	b.do("the page", browsertest.Visit(address), browsertest.Visible(`#in`), browsertest.Click(`#in`))
 	b.signIn()
 	b.agree()
 	b.expect("#who", "Hello, Alice Liddell.")
 	b.expect("#orders", "One lantern")
 	b.finds("no token outlives the page", `location.search === "" && `+noTokens)
 	const calls = `performance.getEntriesByType("resource").filter((e) => e.name.endsWith("/token")).length`
-	for deadline := time.Now().Add(patience); b.count(calls) < 3; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(browsertest.Patience); b.count(calls) < 3; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("the page has asked for tokens %d times only", b.count(calls))
 		}
 	}
-	b.do("again", chromedp.Navigate(address))
+	b.do("again", browsertest.Visit(address))
 	b.expect("#orders", "Two bells")
-	b.do("signing out", chromedp.Click(`#out`), chromedp.WaitVisible(`#in`))
+	b.do("signing out", browsertest.Click(`#out`), browsertest.Visible(`#in`))
 }

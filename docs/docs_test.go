@@ -57,6 +57,7 @@ var documents = []document{
 	{path: "docs/operate.md"},
 	{path: "docs/which-status-when.md"},
 	{path: "docs/audit.md"},
+	{path: "docs/observe.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/languages.md"},
 	{path: "docs/people.md"},

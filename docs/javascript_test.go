@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -91,7 +91,7 @@ func TestVerifyInJavaScript(t *testing.T) {
 		{"for another API", token("two", "https://other.example.com"), "ERR_JWT_CLAIM_VALIDATION_FAILED"},
 		{"with another signature", good[:len(good)-8] + strings.Repeat(last, 8), "ERR_JWS_SIGNATURE_VERIFICATION_FAILED"},
 	} {
-		b.do(row.name, chromedp.Navigate(site.URL+"/?token="+url.QueryEscape(row.token)))
+		b.do(row.name, browsertest.Visit(site.URL+"/?token="+url.QueryEscape(row.token)))
 		b.expect("#said", row.want)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 //go:embed testdata/axe/axe.min.js
@@ -61,7 +63,7 @@ func (v *visitor) check(row accessRow) {
 	if row.view != "" {
 		v.says("its fields", "access.fields("+string(tokens)+")")
 	}
-	v.do("in front", front) // elsewhere nothing has the focus
+	v.do("in front", browsertest.Front) // elsewhere nothing has the focus
 	// Each width and each theme once, and colours in all four: nothing else of what axe
 	// looks at hangs on both.
 	text, full := "", map[string]bool{"narrow-light": true, "desktop-dark": true}
@@ -115,7 +117,7 @@ func (v *visitor) keyboard() {
 	for range 3 { // out of the page and into it again, which takes the browser a moment; a frame has stops of its own
 		v.do("Tab", chromedp.KeyEvent("\t"), js(`access.at()`))
 	}
-	v.do("in front", front)
+	v.do("in front", browsertest.Front)
 	type stop struct {
 		Index  int      `json:"index"`
 		Faults []string `json:"faults"`

@@ -14,6 +14,7 @@ import (
 	"github.com/pquerna/otp/totp"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -33,11 +34,11 @@ var accessRows = []accessRow{
 	{"setup", "setup", "", func(v *visitor) { v.setup() }},
 	{"setup, wrong", "setup", "login", func(v *visitor) {
 		v.setup()
-		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("filling it in", browsertest.Type(`#login`, "anna"), browsertest.Type(`#password`, "short"), browsertest.Submit(`#password`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"setupdone", "setupdone", "", func(v *visitor) {
 		v.setup()
-		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
+		v.do("filling it in", browsertest.Type(`#login`, "anna"), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(`.state.good`))
 	}},
 
 	{"login", "login", "", func(v *visitor) { v.nobody().ask(v.shop) }},
@@ -47,7 +48,7 @@ var accessRows = []accessRow{
 	}},
 	{"login, nothing typed", "login", "none", func(v *visitor) {
 		v.nobody().ask(v.shop)
-		v.do("sending it", js(`document.forms[0].noValidate = true; document.querySelector(".primary").click()`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("sending it", js(`document.forms[0].noValidate = true; document.querySelector(".primary").click()`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"login, popup", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "popup") }},
 	{"login, touch", "login", "", func(v *visitor) { v.nobody().ask(v.shop, "display", "touch") }},
@@ -56,41 +57,41 @@ var accessRows = []accessRow{
 	{"create", "create", "", func(v *visitor) { v.nobody().ask(v.shop, "prompt", "create") }},
 	{"create, wrong", "create", "login", func(v *visitor) {
 		v.nobody().ask(v.shop, "prompt", "create")
-		v.do("filling it in", chromedp.SendKeys(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("filling it in", browsertest.Type(`#login`, "olena"), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"create, wrong password", "create", "login", func(v *visitor) {
 		v.nobody().ask(v.shop, "prompt", "create")
-		v.do("filling it in", chromedp.SendKeys(`#login`, "anna"), chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("filling it in", browsertest.Type(`#login`, "anna"), browsertest.Type(`#password`, "short"), browsertest.Submit(`#password`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"code, of a sign-up", "code", "", func(v *visitor) {
 		v.nobody().ask(v.shop, "prompt", "create")
 		v.people++
-		v.do("filling it in", chromedp.SendKeys(`#login`, fmt.Sprintf("new%d@example.com", v.people)), chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`#code`))
+		v.do("filling it in", browsertest.Type(`#login`, fmt.Sprintf("new%d@example.com", v.people)), browsertest.Type(`#password`, "four words that rhyme"), browsertest.Submit(`#password`), browsertest.Visible(`#code`))
 	}},
 	{"by mail", "ask", "", func(v *visitor) { v.byMail() }},
 	{"code, of a sign-in", "code", "", func(v *visitor) {
 		v.byMail()
-		v.do("asking for a code", chromedp.SendKeys(`#login`, "olena"), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
+		v.do("asking for a code", browsertest.Type(`#login`, "olena"), browsertest.Submit(`#login`), browsertest.Visible(`#code`))
 	}},
 	{"factor", "factor", "", func(v *visitor) { v.careful() }},
 	{"factor, wrong", "factor", "none", func(v *visitor) {
 		v.careful()
-		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("guessing", browsertest.Type(`#code`, "000000"), browsertest.Submit(`#code`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"factor, a recovery code", "factor", "", func(v *visitor) {
 		v.careful()
-		v.do("another way", chromedp.Click(`.links a[href*="recovery"]`), chromedp.WaitVisible(`#code[autocomplete="off"]`))
+		v.do("another way", browsertest.Click(`.links a[href*="recovery"]`), browsertest.Visible(`#code[autocomplete="off"]`))
 	}},
 	{"factor, a mailed code", "factor", "", func(v *visitor) { v.wantsSecond(v.h.User, `a.primary`) }},
 	{"enrol", "enrol", "", func(v *visitor) { v.enrol() }},
 	{"enrol, wrong", "enrol", "none", func(v *visitor) {
 		v.enrol()
-		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("guessing", browsertest.Type(`#code`, "000000"), browsertest.Submit(`#code`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"codes", "codes", "", func(v *visitor) {
 		v.enrol()
-		code := v.appCode(ask(v.browser, "reading the secret", chromedp.Text(`.secret`)))
-		v.do("the first code", chromedp.SendKeys(`#code`, code), chromedp.Submit(`#code`), chromedp.WaitVisible(`.codes`))
+		code := v.appCode(ask(v.browser, "reading the secret", browsertest.Text(`.secret`)))
+		v.do("the first code", browsertest.Type(`#code`, code), browsertest.Submit(`#code`), browsertest.Visible(`.codes`))
 	}},
 	{"select", "select", "", func(v *visitor) { v.two().ask(v.shop, "prompt", "select_account") }},
 	{"consent", "consent", "", func(v *visitor) { v.one().ask(v.shop, "prompt", "consent") }},
@@ -99,12 +100,12 @@ var accessRows = []accessRow{
 	{"consent, for a device", "consent", "", func(v *visitor) {
 		d := v.h.Call("/device-authorization", v.tv, "", url.Values{"scope": {"openid profile"}})
 		v.one().visit("/device?user_code=" + d.String("user_code"))
-		v.do("sending it", chromedp.Click(`.primary`), chromedp.WaitVisible(`.caution`))
+		v.do("sending it", browsertest.Click(`.primary`), browsertest.Visible(`.caution`))
 	}},
 	{"device", "device", "", func(v *visitor) { v.nobody().visit("/device?user_code=BCDF-GHJK") }},
 	{"device, wrong", "device", "user_code", func(v *visitor) {
 		v.nobody().visit("/device")
-		v.do("sending it", chromedp.SendKeys(`#user_code`, "BBBB-BBBB"), chromedp.Submit(`#user_code`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("sending it", browsertest.Type(`#user_code`, "BBBB-BBBB"), browsertest.Submit(`#user_code`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"device, let in", "done", "", func(v *visitor) { v.nobody().visit("/device/done") }},
 	{"device, refused", "done", "", func(v *visitor) { v.nobody().visit("/device/refused") }},
@@ -120,9 +121,9 @@ var accessRows = []accessRow{
 	{"signedout", "signedout", "", func(v *visitor) { v.nobody().visit("/signed-out") }},
 	{"signedout, applications are told", "signedout", "", func(v *visitor) {
 		v.nobody().ask(v.own)
-		v.do("signing in", chromedp.SendKeys(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`#arrived`))
+		v.do("signing in", browsertest.Type(`#login`, "olena"), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(`#arrived`))
 		v.visit("/logout?" + url.Values{"client_id": {"own"}, "post_logout_redirect_uri": {v.own.PostLogoutRedirectURIs[0]}}.Encode())
-		v.do("signing out", chromedp.Click(`.primary`), chromedp.WaitVisible(`.state.good`))
+		v.do("signing out", browsertest.Click(`.primary`), browsertest.Visible(`.state.good`))
 		v.state = ""
 	}},
 	{"error", "error", "", func(v *visitor) { v.nobody().visit("/authorize?client_id=nobody") }},
@@ -133,26 +134,26 @@ var accessRows = []accessRow{
 	{"profile", "profile", "", func(v *visitor) { v.one().visit("/account/profile") }},
 	{"profile, saved", "profile", "", func(v *visitor) {
 		v.one().visit("/account/profile")
-		v.do("saving", chromedp.Click(`.primary`), chromedp.WaitVisible(`.notice`))
+		v.do("saving", browsertest.Click(`.primary`), browsertest.Visible(`.notice`))
 	}},
 	{"profile, wrong", "profile", "name", func(v *visitor) {
 		v.one().visit("/account/profile")
-		v.do("a date that is none", chromedp.SetValue(`[name="birthdate"]`, "yesterday"), chromedp.Submit(`[name="birthdate"]`), chromedp.WaitVisible(`[aria-invalid]`))
+		v.do("a date that is none", browsertest.Fill(`[name="birthdate"]`, "yesterday"), browsertest.Submit(`[name="birthdate"]`), browsertest.Visible(`[aria-invalid]`))
 	}},
 	{"methods", "methods", "", func(v *visitor) { v.fresh().visit("/account/sign-in") }},
 	{"methods, wrong password", "methods", "none", func(v *visitor) {
 		v.fresh().visit("/account/sign-in")
-		v.do("guessing", chromedp.SendKeys(`#current`, "wrong password"), chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[aria-invalid]`))
+		v.do("guessing", browsertest.Type(`#current`, "wrong password"), browsertest.Type(`#password`, "four words that rhyme"), browsertest.Submit(`#password`), browsertest.Visible(`[aria-invalid]`))
 	}},
 	{"totp", "totp", "", func(v *visitor) { v.fresh().visit("/account/sign-in/totp") }},
 	{"totp, wrong", "totp", "none", func(v *visitor) {
 		v.fresh().visit("/account/sign-in/totp")
-		v.do("guessing", chromedp.SendKeys(`#code`, "000000\r"), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("guessing", browsertest.Type(`#code`, "000000\r"), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"totp, an app", "totp", "", func(v *visitor) {
 		secret := v.careful()
 		v.h.Clock.Move(time.Minute) // a code is good once
-		v.do("the code", chromedp.SendKeys(`#code`, v.appCode(secret)), chromedp.Submit(`#code`), chromedp.WaitVisible(`button[value="allow"]`))
+		v.do("the code", browsertest.Type(`#code`, v.appCode(secret)), browsertest.Submit(`#code`), browsertest.Visible(`button[value="allow"]`))
 		v.visit("/account/sign-in/totp")
 	}},
 	{"passkeys", "passkeys", "", func(v *visitor) { v.fresh().visit("/account/sign-in/passkeys") }},
@@ -161,17 +162,17 @@ var accessRows = []accessRow{
 		a := v.authenticator()
 		v.t.Cleanup(a.unplug)
 		v.visit("/account/sign-in/passkeys")
-		v.do("adding one", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.thing summary`), chromedp.Click(`.thing summary`), chromedp.WaitVisible(`.thing .danger`))
+		v.do("adding one", browsertest.Click(`.passkey button`), browsertest.Visible(`.thing summary`), browsertest.Click(`.thing summary`), browsertest.Visible(`.thing .danger`))
 	}},
 	{"mail", "mail", "", func(v *visitor) { v.fresh().visit("/account/mail") }},
 	{"mail, wrong", "mail", "email", func(v *visitor) {
 		v.fresh().visit("/account/mail")
-		v.do("no address", js(`document.querySelector("#email").form.noValidate = true`), chromedp.SetValue(`#email`, "olena"), chromedp.Submit(`#email`), chromedp.WaitVisible(`[aria-invalid]`))
+		v.do("no address", js(`document.querySelector("#email").form.noValidate = true`), browsertest.Fill(`#email`, "olena"), browsertest.Submit(`#email`), browsertest.Visible(`[aria-invalid]`))
 	}},
 	{"code, of an address", "mailcode", "", func(v *visitor) { v.changeMail() }},
 	{"code, of an address, wrong", "mailcode", "none", func(v *visitor) {
 		v.changeMail()
-		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[aria-invalid]`))
+		v.do("guessing", browsertest.Type(`#code`, "000000"), browsertest.Submit(`#code`), browsertest.Visible(`[aria-invalid]`))
 	}},
 	{"sessions", "sessions", "", func(v *visitor) { v.one().visit("/account/sessions") }},
 	{"applications", "applications", "", func(v *visitor) { v.one().visit("/account/applications") }},
@@ -180,14 +181,14 @@ var accessRows = []accessRow{
 	{"delete", "delete", "", func(v *visitor) { v.fresh().visit("/account/delete") }},
 	{"delete, wrong", "delete", "none", func(v *visitor) {
 		v.fresh().visit("/account/delete")
-		v.do("another name", chromedp.SendKeys(`#login`, "bohdan"), chromedp.Submit(`#login`), chromedp.WaitVisible(`[aria-invalid]`))
+		v.do("another name", browsertest.Type(`#login`, "bohdan"), browsertest.Submit(`#login`), browsertest.Visible(`[aria-invalid]`))
 	}},
 	{"deleted", "deleted", "", func(v *visitor) {
 		v.h.User("leaving", secret)
 		v.nobody().visit("/sign-in")
 		v.signIn("leaving", secret, `nav`)
 		v.visit("/account/delete")
-		v.do("leaving", chromedp.SendKeys(`#login`, "leaving"), chromedp.Submit(`#login`), chromedp.WaitVisible(`.state.good`))
+		v.do("leaving", browsertest.Type(`#login`, "leaving"), browsertest.Submit(`#login`), browsertest.Visible(`.state.good`))
 	}},
 
 	// What letters lead to.
@@ -195,34 +196,34 @@ var accessRows = []accessRow{
 	{"code", "code", "", func(v *visitor) { v.recover() }},
 	{"code, wrong", "code", "none", func(v *visitor) {
 		v.recover()
-		v.do("guessing", chromedp.SendKeys(`#code`, "000000"), chromedp.Submit(`#code`), chromedp.WaitVisible(`[aria-invalid]`))
+		v.do("guessing", browsertest.Type(`#code`, "000000"), browsertest.Submit(`#code`), browsertest.Visible(`[aria-invalid]`))
 	}},
 	{"recover, the link", "link", "", func(v *visitor) {
 		v.recover()
-		v.do("the link", chromedp.Navigate(v.letter().Link), chromedp.WaitVisible(`.primary`))
+		v.do("the link", browsertest.Visit(v.letter().Link), browsertest.Visible(`.primary`))
 	}},
 	{"elsewhere", "link", "", func(v *visitor) {
 		v.recover()
-		v.nobody().do("the link", chromedp.Navigate(v.letter().Link), chromedp.WaitVisible(`h1`))
+		v.nobody().do("the link", browsertest.Visit(v.letter().Link), browsertest.Visible(`h1`))
 	}},
 	{"error, a link that was used", "done", "", func(v *visitor) { v.nobody().visit("/link?token=x") }},
 	{"password", "password", "", func(v *visitor) { v.recovered() }},
 	{"password, wrong", "password", "none", func(v *visitor) {
 		v.recovered()
-		v.do("a short one", chromedp.SendKeys(`#password`, "short"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("a short one", browsertest.Type(`#password`, "short"), browsertest.Submit(`#password`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"password, or a passkey", "password", "", func(v *visitor) { v.invited() }},
 	{"password, or a passkey, refused", "password", "none", func(v *visitor) {
 		v.invited()
-		v.do("no passkey", js(`const f = document.querySelector(".passkey"); f.elements.answer.value = "{}"; f.constructor.prototype.submit.call(f)`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("no passkey", js(`const f = document.querySelector(".passkey"); f.elements.answer.value = "{}"; f.constructor.prototype.submit.call(f)`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"recovered", "done", "", func(v *visitor) {
 		v.recovered()
-		v.do("a new password", chromedp.SendKeys(`#password`, "four words that rhyme"), chromedp.Submit(`#password`), chromedp.WaitVisible(`.state.good`))
+		v.do("a new password", browsertest.Type(`#password`, "four words that rhyme"), browsertest.Submit(`#password`), browsertest.Visible(`.state.good`))
 	}},
 	{"code, of an applicant", "code", "", func(v *visitor) {
 		v.nobody().ask(v.shop, "prompt", "create")
-		v.do("an address", chromedp.SendKeys(`#login`, "applicant@example.com"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`#code`))
+		v.do("an address", browsertest.Type(`#login`, "applicant@example.com"), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(`#code`))
 	}},
 	{"mailbox", "mailbox", "", func(v *visitor) {
 		v.recover()
@@ -238,24 +239,24 @@ var accessRows = []accessRow{
 	{"login, refused by a provider", "login", "none", func(v *visitor) {
 		v.providers().nobody().ask(v.shop)
 		at := ask(v.browser, "reading the address", chromedp.Location())
-		v.do("coming back", chromedp.Navigate(at+"?refused=denied&at=house"), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("coming back", browsertest.Visit(at+"?refused=denied&at=house"), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"login, to connect", "login", "", func(v *visitor) { v.elsewhere("olena", `.person + .lede`) }},
 	{"join", "join", "", func(v *visitor) { v.elsewhere("taras", `#name`) }},
 	{"join, wrong", "join", "login", func(v *visitor) {
 		v.elsewhere("taras", `#name`)
-		v.do("a login that is taken", chromedp.SetValue(`#login`, "olena"), chromedp.Submit(`#login`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("a login that is taken", browsertest.Fill(`#login`, "olena"), browsertest.Submit(`#login`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"directory", "directory", "", func(v *visitor) { v.directory() }},
 	{"directory, wrong", "directory", "login", func(v *visitor) {
 		v.directory()
-		v.do("guessing", chromedp.SetValue(`#login`, "bob"), chromedp.SendKeys(`#password`, "guessed"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
+		v.do("guessing", browsertest.Fill(`#login`, "bob"), browsertest.Type(`#password`, "guessed"), browsertest.Submit(`#password`), browsertest.Visible(`[role="alert"]`))
 	}},
 	{"directory, to connect", "directory", "", func(v *visitor) { v.providers().fresh().visit("/account/sign-in/elsewhere/at/staff") }},
 	{"identities", "identities", "", func(v *visitor) { v.providers().fresh().visit("/account/sign-in/elsewhere") }},
 	{"identities, one", "identities", "", func(v *visitor) {
 		v.providers().fresh().visit("/account/sign-in/elsewhere")
-		v.do("connecting", chromedp.Click(`button[value="house"]`))
+		v.do("connecting", browsertest.Click(`button[value="house"]`))
 		v.thereAs("olena", `.thing`)
 	}},
 	{"error, an answer that nobody waits for", "error", "", func(v *visitor) { v.providers().nobody().visit("/upstream/house/callback?state=x&code=y") }},
@@ -263,13 +264,13 @@ var accessRows = []accessRow{
 	{"debugger", "", "", func(v *visitor) { v.debug() }},
 	{"debugger, an example", "", "", func(v *visitor) {
 		v.debug()
-		v.do("the example", chromedp.Click(`#example`))
+		v.do("the example", browsertest.Click(`#example`))
 		v.expect(`#verdict`, "Signature verified")
 	}},
 	{"debugger, to encrypt", "", "", func(v *visitor) {
 		v.debug()
-		v.do("writing what is wrong", chromedp.SendKeys(`#token`, "eyJhbGciOiJub25lIn0.e30."), chromedp.WaitVisible(`#problems li`), chromedp.Click(`#claims-json`),
-			chromedp.Click(`#mode-encrypt`), chromedp.Click(`[name=kind][value=url] + span`), chromedp.WaitVisible(`#url`))
+		v.do("writing what is wrong", browsertest.Type(`#token`, "eyJhbGciOiJub25lIn0.e30."), browsertest.Visible(`#problems li`), browsertest.Click(`#claims-json`),
+			browsertest.Click(`#mode-encrypt`), browsertest.Click(`[name=kind][value=url] + span`), browsertest.Visible(`#url`))
 	}},
 }
 
@@ -290,7 +291,7 @@ func (v *visitor) providers() *visitor {
 func (v *visitor) elsewhere(login, then string) {
 	v.t.Helper()
 	v.providers().nobody().ask(v.shop)
-	v.do("to the second house", chromedp.Click(`button[formaction$="/upstream/house"]`))
+	v.do("to the second house", browsertest.Click(`button[formaction$="/upstream/house"]`))
 	v.thereAs(login, then)
 }
 
@@ -298,14 +299,14 @@ func (v *visitor) elsewhere(login, then string) {
 func (v *visitor) thereAs(login, then string) {
 	v.t.Helper()
 	v.expect(`header.brand`, "The second house")
-	v.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, login), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
+	v.do("signing in there", browsertest.Visible(`#password`), browsertest.Fill(`#login`, login), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(then))
 }
 
 // directory opens the page of a sign-in by a directory.
 func (v *visitor) directory() {
 	v.t.Helper()
 	v.providers().nobody().ask(v.shop)
-	v.do("the directory", chromedp.Click(`a[href$="/directory/staff"]`), chromedp.WaitNotPresent(`.upstreams`), chromedp.WaitVisible(`#password`))
+	v.do("the directory", browsertest.Click(`a[href$="/directory/staff"]`), browsertest.Gone(`.upstreams`), browsertest.Visible(`#password`))
 }
 
 // fresh has one person signed in a moment ago.
@@ -322,7 +323,7 @@ func (v *visitor) recover() {
 	login := fmt.Sprintf("forgetful%d", v.people) // one may ask for a few letters only
 	v.h.User(login, secret)
 	v.nobody().visit("/recover")
-	v.do("asking for a letter", chromedp.SendKeys(`#login`, login), chromedp.Submit(`#login`), chromedp.WaitVisible(`#code`))
+	v.do("asking for a letter", browsertest.Type(`#login`, login), browsertest.Submit(`#login`), browsertest.Visible(`#code`))
 }
 
 // invited follows the link of an invitation, in answer to which one may choose a passkey.
@@ -333,21 +334,21 @@ func (v *visitor) invited() {
 	if _, err := v.h.Accounts.Invite(v.t.Context(), servertest.Operator, account.NewUser{Login: name, Profile: model.Profile{Email: name + "@example.com"}}); err != nil {
 		v.t.Fatal(err)
 	}
-	v.nobody().do("the link", chromedp.Navigate(v.letter().Link), chromedp.WaitVisible(`.passkey button`))
+	v.nobody().do("the link", browsertest.Visit(v.letter().Link), browsertest.Visible(`.passkey button`))
 }
 
 // recovered has the letter answered.
 func (v *visitor) recovered() {
 	v.t.Helper()
 	v.recover()
-	v.do("the code", chromedp.SendKeys(`#code`, regexp.MustCompile(`\b\d{6,8}\b`).FindString(v.letter().Text)), chromedp.Submit(`#code`), chromedp.WaitVisible(`#password`))
+	v.do("the code", browsertest.Type(`#code`, regexp.MustCompile(`\b\d{6,8}\b`).FindString(v.letter().Text)), browsertest.Submit(`#code`), browsertest.Visible(`#password`))
 }
 
 // byMail opens the page of a sign-in by a mailed code.
 func (v *visitor) byMail() {
 	v.t.Helper()
 	v.nobody().ask(v.shop)
-	v.do("by mail", chromedp.Click(`.links a[href$="/mail"]`), chromedp.WaitVisible(`input[autocomplete="username"]`), chromedp.WaitNotPresent(`#password`))
+	v.do("by mail", browsertest.Click(`.links a[href$="/mail"]`), browsertest.Visible(`input[autocomplete="username"]`), browsertest.Gone(`#password`))
 }
 
 // careful brings somebody who has an app to its page, and returns the app's secret.
@@ -416,14 +417,14 @@ func (a *authenticator) unplug() {
 func (v *visitor) changeMail() {
 	v.t.Helper()
 	v.fresh().visit("/account/mail")
-	v.do("another address", chromedp.SetValue(`#email`, "new@example.com"), chromedp.Submit(`#email`), chromedp.WaitVisible(`#code`))
+	v.do("another address", browsertest.Fill(`#email`, "new@example.com"), browsertest.Submit(`#email`), browsertest.Visible(`#code`))
 }
 
 // letter is the last to who has forgotten the password; it is on its way for a moment.
 func (v *visitor) letter() mail.Kept {
 	v.t.Helper()
 	to := fmt.Sprintf("forgetful%d@example.com", v.people)
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(browsertest.Patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		for _, l := range v.h.Mail.Box().Letters() {
 			if strings.Contains(l.To, to) {
 				return l

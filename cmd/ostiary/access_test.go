@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -206,7 +207,7 @@ func (v *visitor) note() {
 // visit opens a page of the server.
 func (v *visitor) visit(path string) {
 	v.t.Helper()
-	v.do("visiting "+path, chromedp.Navigate(v.h.Issuer+path), chromedp.WaitVisible(`main h1`))
+	v.do("visiting "+path, browsertest.Visit(v.h.Issuer+path), browsertest.Visible(`main h1`))
 }
 
 // ask begins a sign-in to an application.
@@ -218,7 +219,7 @@ func (v *visitor) ask(c model.Client, pairs ...string) {
 // signIn fills in the sign-in page and waits for what follows.
 func (v *visitor) signIn(login, password, then string) {
 	v.t.Helper()
-	v.do("signing in", chromedp.SetValue(`#login`, login), chromedp.SendKeys(`#password`, password), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
+	v.do("signing in", browsertest.Fill(`#login`, login), browsertest.Type(`#password`, password), browsertest.Submit(`#password`), browsertest.Visible(then))
 }
 
 // nobody signs everybody out, by forgetting all.
@@ -244,7 +245,7 @@ func (v *visitor) one() *visitor {
 	if v.state != "one" {
 		v.nobody().ask(v.shop, "prompt", "consent login")
 		v.signIn("olena", secret, `button[value="allow"]`)
-		v.do("allowing it", chromedp.Click(`.primary`), chromedp.WaitVisible(`#arrived`))
+		v.do("allowing it", browsertest.Click(`.primary`), browsertest.Visible(`#arrived`))
 		v.state = "one"
 	}
 	return v
@@ -264,7 +265,7 @@ func (v *visitor) two() *visitor {
 // debug opens the token debugger.
 func (v *visitor) debug() {
 	v.t.Helper()
-	v.do("opening the debugger", chromedp.Navigate(v.h.Issuer+"/debugger"), chromedp.WaitVisible(`#token`))
+	v.do("opening the debugger", browsertest.Visit(v.h.Issuer+"/debugger"), browsertest.Visible(`#token`))
 }
 
 // setup opens the page that makes the first account, at a server without any.
@@ -275,7 +276,7 @@ func (v *visitor) setup() {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	v.do("opening the setup link", chromedp.Navigate(h.Issuer+"/setup?token="+link.Reveal()), chromedp.WaitVisible(`#password`))
+	v.do("opening the setup link", browsertest.Visit(h.Issuer+"/setup?token="+link.Reveal()), browsertest.Visible(`#password`))
 }
 
 // TestAccessFinds: what the checks look for they find, on a page that has it all.
@@ -296,7 +297,7 @@ func TestAccessFinds(t *testing.T) {
 	}))
 	t.Cleanup(site.Close)
 	v := &visitor{browser: openBrowser(t)}
-	v.do("opening", chromedp.EmulateViewport(800, 600), chromedp.Navigate(site.URL), chromedp.WaitReady("#cover"), front)
+	v.do("opening", chromedp.EmulateViewport(800, 600), browsertest.Visit(site.URL), browsertest.Visible("#cover"), browsertest.Front)
 	v.measure()
 	for expression, wants := range map[string][]string{
 		`access.axe()`:                         {"color-contrast", "html-has-lang", "label", "target-size", "aria-command-name", "page-has-heading-one"},

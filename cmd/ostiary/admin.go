@@ -24,11 +24,17 @@ type admin struct {
 // administer makes an action of a rule: it opens the server's database, does
 // the one thing, and closes it.
 func (sh shell) administer(do func(context.Context, admin) error) cli.ActionFunc {
+	return sh.administerWith(func(*settings) {}, do)
+}
+
+// administerWith is administer with other settings than those that were given.
+func (sh shell) administerWith(change func(*settings), do func(context.Context, admin) error) cli.ActionFunc {
 	return func(ctx context.Context, c *cli.Command) error {
 		s, err := sh.read(c)
 		if err != nil {
 			return err
 		}
+		change(&s)
 		if err := s.exists(); err != nil {
 			return err
 		}

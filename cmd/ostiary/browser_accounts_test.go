@@ -7,6 +7,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -24,50 +25,50 @@ func TestAccountsInBrowser(t *testing.T) {
 	})
 	b := openBrowser(t)
 	ask := func(extra ...string) chromedp.Action[chromedp.Void] {
-		return chromedp.Navigate(h.Issuer + servertest.AuthorizePath(c, extra...))
+		return browsertest.Visit(h.Issuer + servertest.AuthorizePath(c, extra...))
 	}
 
-	b.do("signing in, with a link to sign-up", ask(), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("signing in, with a link to sign-up", ask(), browsertest.Visible(`input[name="password"]`))
 	b.screenshots("accounts-sign-in")
-	b.do("to sign-up", chromedp.Click(`.links a`), chromedp.WaitVisible(`input[name="name"]`))
+	b.do("to sign-up", browsertest.Click(`.links a`), browsertest.Visible(`input[name="name"]`))
 	b.screenshots("accounts-create")
 	b.do("a login that is taken",
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="name"]`, "Olena the Second"),
-		chromedp.SendKeys(`input[name="password"]`, "four words that rhyme"), chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`[role="alert"]`))
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="name"]`, "Olena the Second"),
+		browsertest.Type(`input[name="password"]`, "four words that rhyme"), browsertest.Submit(`input[name="password"]`), browsertest.Visible(`[role="alert"]`))
 	b.screenshots("accounts-create-taken")
 	// The cursor stands where the mistake is: by keyboard alone from here.
-	b.do("another one", chromedp.KeyEvent(kb.End+strings.Repeat(kb.Backspace, len("olena"))+"anna@example.com\t\tfour words that rhyme\r"), chromedp.WaitVisible(`button[value="allow"]`))
+	b.do("another one", chromedp.KeyEvent(kb.End+strings.Repeat(kb.Backspace, len("olena"))+"anna@example.com\t\tfour words that rhyme\r"), browsertest.Visible(`button[value="allow"]`))
 	b.expect(`.person`, "Olena the Second")
 	b.screenshots("accounts-consent")
-	b.do("consent", chromedp.Click(`button.primary`))
+	b.do("consent", browsertest.Click(`button.primary`))
 	b.expect(`body`, "ok")
 
-	b.do("home with one account", chromedp.Navigate(h.Issuer+"/"), chromedp.WaitVisible(`main`))
+	b.do("home with one account", browsertest.Visit(h.Issuer+"/"), browsertest.Visible(`main`))
 	b.expect(`main`, "You are signed in")
-	b.do("the list of one", ask("prompt", "select_account"), chromedp.WaitVisible(`.accounts`))
+	b.do("the list of one", ask("prompt", "select_account"), browsertest.Visible(`.accounts`))
 	b.screenshots("accounts-select-one")
 	for _, login := range []string{"olena", "bohdan.khmelnytsky-the-long-named"} {
-		b.do("another account", ask("prompt", "select_account"), chromedp.WaitVisible(`.accounts`), chromedp.Click(`a.account`), chromedp.WaitVisible(`input[name="password"]`))
-		b.do("signing in", chromedp.SendKeys(`input[name="login"]`, login), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-			chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
-		b.do("consent", chromedp.Click(`button.primary`))
+		b.do("another account", ask("prompt", "select_account"), browsertest.Visible(`.accounts`), browsertest.Click(`a.account`), browsertest.Visible(`input[name="password"]`))
+		b.do("signing in", browsertest.Type(`input[name="login"]`, login), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+			browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
+		b.do("consent", browsertest.Click(`button.primary`))
 		b.expect(`body`, "ok")
 	}
-	b.do("the list of three", ask("prompt", "select_account"), chromedp.WaitVisible(`.accounts`))
+	b.do("the list of three", ask("prompt", "select_account"), browsertest.Visible(`.accounts`))
 	b.do("the cursor on the first", chromedp.KeyEvent("\t\t")) // the house's name, then the list
 	b.screenshots("accounts-select")
 	b.do("the second one, by keyboard", chromedp.KeyEvent("\t\r"))
 	b.expect(`body`, "ok")
-	b.do("a sign-in anew", ask("prompt", "login"), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("a sign-in anew", ask("prompt", "login"), browsertest.Visible(`input[name="password"]`))
 	b.screenshots("accounts-sign-in-again")
 
-	b.do("home", chromedp.Navigate(h.Issuer+"/"), chromedp.WaitVisible(`.accounts`))
+	b.do("home", browsertest.Visit(h.Issuer+"/"), browsertest.Visible(`.accounts`))
 	b.screenshots("accounts-home")
-	b.do("switching", chromedp.Click(`button[formaction]`))
+	b.do("switching", browsertest.Click(`button[formaction]`))
 	b.expect(`.accounts li:first-child`, "bohdan")
-	b.do("asking to sign out", chromedp.Navigate(h.Issuer+"/logout"), chromedp.WaitVisible(`fieldset`))
+	b.do("asking to sign out", browsertest.Visit(h.Issuer+"/logout"), browsertest.Visible(`fieldset`))
 	b.screenshots("accounts-sign-out")
-	b.do("one of them", chromedp.Click(`fieldset label:nth-of-type(2)`), chromedp.Click(`button.primary`), chromedp.WaitVisible(`ul.accounts li:nth-child(2)`))
-	b.do("all of them", chromedp.Click(`button.primary`), chromedp.WaitVisible(`main`))
+	b.do("one of them", browsertest.Click(`fieldset label:nth-of-type(2)`), browsertest.Click(`button.primary`), browsertest.Visible(`ul.accounts li:nth-child(2)`))
+	b.do("all of them", browsertest.Click(`button.primary`), browsertest.Visible(`main`))
 	b.expect(`main`, "You are signed out")
 }

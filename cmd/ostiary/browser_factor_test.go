@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/pquerna/otp/totp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -33,42 +33,42 @@ func TestFactorInBrowser(t *testing.T) {
 		return text
 	}
 	signIn := func() {
-		b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c, "prompt", "login")), chromedp.WaitVisible(`input[name="password"]`),
-			chromedp.SetValue(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-			chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`input[name="code"]`))
+		b.do("signing in", browsertest.Visit(h.Issuer+servertest.AuthorizePath(c, "prompt", "login")), browsertest.Visible(`input[name="password"]`),
+			browsertest.Fill(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+			browsertest.Submit(`input[name="password"]`), browsertest.Visible(`input[name="code"]`))
 	}
 	signIn()
 	b.screenshots("factor-enrol")
-	secret := ask(b, "reading the key", chromedp.Text(`.secret`))
-	b.do("a wrong code", chromedp.SendKeys(`input[name="code"]`, "000000"), chromedp.Submit(`input[name="code"]`), chromedp.WaitVisible(`[role="alert"]`))
+	secret := ask(b, "reading the key", browsertest.Text(`.secret`))
+	b.do("a wrong code", browsertest.Type(`input[name="code"]`, "000000"), browsertest.Submit(`input[name="code"]`), browsertest.Visible(`[role="alert"]`))
 	b.screenshots("factor-enrol-wrong")
-	b.do("the right one", chromedp.SendKeys(`input[name="code"]`, code(secret)), chromedp.Submit(`input[name="code"]`), chromedp.WaitVisible(`.codes`))
+	b.do("the right one", browsertest.Type(`input[name="code"]`, code(secret)), browsertest.Submit(`input[name="code"]`), browsertest.Visible(`.codes`))
 	b.screenshots("factor-codes")
-	recovery := ask(b, "reading a recovery code", chromedp.Text(`.codes code`))
-	b.do("on", chromedp.Click(`a.primary`))
+	recovery := ask(b, "reading a recovery code", browsertest.Text(`.codes code`))
+	b.do("on", browsertest.Click(`a.primary`))
 	b.expect(`body`, "ok")
 
 	h.Clock.Move(time.Minute)
 	signIn()
 	b.screenshots("factor")
-	b.do("a wrong code", chromedp.SendKeys(`input[name="code"]`, "000000"), chromedp.Submit(`input[name="code"]`), chromedp.WaitVisible(`[role="alert"]`))
+	b.do("a wrong code", browsertest.Type(`input[name="code"]`, "000000"), browsertest.Submit(`input[name="code"]`), browsertest.Visible(`[role="alert"]`))
 	b.screenshots("factor-wrong")
-	b.do("the right one", chromedp.SendKeys(`input[name="code"]`, code(secret)), chromedp.Submit(`input[name="code"]`))
+	b.do("the right one", browsertest.Type(`input[name="code"]`, code(secret)), browsertest.Submit(`input[name="code"]`))
 	b.expect(`body`, "ok")
 
 	signIn()
-	b.do("another way", chromedp.Click(`a[href$="method=recovery_code"]`), chromedp.WaitVisible(`input[name="method"][value="recovery_code"] + .field`))
+	b.do("another way", browsertest.Click(`a[href$="method=recovery_code"]`), browsertest.Visible(`input[name="method"][value="recovery_code"] + .field`))
 	b.screenshots("factor-recovery")
-	b.do("a recovery code", chromedp.SendKeys(`input[name="code"]`, recovery), chromedp.Submit(`input[name="code"]`))
+	b.do("a recovery code", browsertest.Type(`input[name="code"]`, recovery), browsertest.Submit(`input[name="code"]`))
 	b.expect(`body`, "ok")
 
-	b.do("the methods", chromedp.Navigate(h.Issuer+"/account/sign-in"), chromedp.WaitVisible(`a[href$="/sign-in/totp"]`))
+	b.do("the methods", browsertest.Visit(h.Issuer+"/account/sign-in"), browsertest.Visible(`a[href$="/sign-in/totp"]`))
 	b.screenshots("account-methods-app")
-	b.do("the app", chromedp.Click(`a[href$="/sign-in/totp"]`), chromedp.WaitVisible(`button[value="remove"]`))
+	b.do("the app", browsertest.Click(`a[href$="/sign-in/totp"]`), browsertest.Visible(`button[value="remove"]`))
 	b.expect(`main`, "9 recovery codes are left.")
 	b.screenshots("account-totp")
-	b.do("new codes", chromedp.Click(`button[value="codes"]`), chromedp.WaitVisible(`.codes`), chromedp.Click(`a.primary`), chromedp.WaitVisible(`button[value="remove"]`))
+	b.do("new codes", browsertest.Click(`button[value="codes"]`), browsertest.Visible(`.codes`), browsertest.Click(`a.primary`), browsertest.Visible(`button[value="remove"]`))
 	b.expect(`main`, "10 recovery codes are left.")
-	b.do("away with it", chromedp.Click(`button[value="remove"]`), chromedp.WaitVisible(`[role="status"]`))
+	b.do("away with it", browsertest.Click(`button[value="remove"]`), browsertest.Visible(`[role="status"]`))
 	b.expect(`main`, "The app has been removed.")
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -36,40 +37,40 @@ type addresses struct {
 func TestDemoInBrowser(t *testing.T) {
 	demo := startDemo(t)
 	b := openBrowser(t)
-	b.do("the shop's front", chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#sign-in`))
+	b.do("the shop's front", browsertest.Visit(demo.Shop), browsertest.Visible(`#sign-in`))
 	b.screenshots("shop")
 	b.do("filling the cart",
-		chromedp.Click(`button[value="lantern"]`), chromedp.WaitVisible(`#buy`))
-	b.do("filling it further", chromedp.Click(`button[value="bell"]`))
+		browsertest.Click(`button[value="lantern"]`), browsertest.Visible(`#buy`))
+	b.do("filling it further", browsertest.Click(`button[value="bell"]`))
 	b.expect(`#cart-count`, "2")
 
-	b.do("going to sign in", chromedp.Click(`#buy`), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("going to sign in", browsertest.Click(`#buy`), browsertest.Visible(`input[name="password"]`))
 	b.screenshots("sign-in")
 	b.do("a wrong password",
-		chromedp.SendKeys(`input[name="login"]`, demo.Users[0].Login), chromedp.SendKeys(`input[name="password"]`, "wrong password"),
-		chromedp.Click(`button.primary`), chromedp.WaitVisible(`[role="alert"]`))
+		browsertest.Type(`input[name="login"]`, demo.Users[0].Login), browsertest.Type(`input[name="password"]`, "wrong password"),
+		browsertest.Click(`button.primary`), browsertest.Visible(`[role="alert"]`))
 	b.screenshots("sign-in-wrong")
 	b.do("the right password",
-		chromedp.SendKeys(`input[name="password"]`, demo.Users[0].Password),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
+		browsertest.Type(`input[name="password"]`, demo.Users[0].Password),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
 	b.screenshots("consent")
-	b.do("consent", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#sign-out`))
+	b.do("consent", browsertest.Click(`button.primary`), browsertest.Visible(`#sign-out`))
 	b.screenshots("shop-signed-in")
 	b.expect(`#cart-count`, "2")
 
-	b.do("buying", chromedp.Click(`#buy`), chromedp.WaitVisible(`#receipt`))
+	b.do("buying", browsertest.Click(`#buy`), browsertest.Visible(`#receipt`))
 	b.expect(`#receipt`, "Alice Liddell")
 	b.screenshots("receipt")
-	b.do("signing out", chromedp.Click(`#sign-out`), chromedp.WaitVisible(`#sign-in`))
-	b.do("signing in again asks again", chromedp.Click(`#sign-in`), chromedp.WaitVisible(`input[name="password"]`))
-	b.do("cancelling", chromedp.Click(`button.cancel`), chromedp.WaitVisible(`#sign-in`))
+	b.do("signing out", browsertest.Click(`#sign-out`), browsertest.Visible(`#sign-in`))
+	b.do("signing in again asks again", browsertest.Click(`#sign-in`), browsertest.Visible(`input[name="password"]`))
+	b.do("cancelling", browsertest.Click(`button.cancel`), browsertest.Visible(`#sign-in`))
 
-	b.do("a request that is not valid", chromedp.Navigate(demo.Server+"/authorize?client_id=nobody"), chromedp.WaitVisible(`main`))
+	b.do("a request that is not valid", browsertest.Visit(demo.Server+"/authorize?client_id=nobody"), browsertest.Visible(`main`))
 	b.expect(`main`, "This request is not valid")
 	b.screenshots("error")
-	b.do("the server's own page", chromedp.Navigate(demo.Server+"/"), chromedp.WaitVisible(`main`))
+	b.do("the server's own page", browsertest.Visit(demo.Server+"/"), browsertest.Visible(`main`))
 	b.screenshots("home")
-	b.do("signed out", chromedp.Navigate(demo.Server+"/signed-out"), chromedp.WaitVisible(`main`))
+	b.do("signed out", browsertest.Visit(demo.Server+"/signed-out"), browsertest.Visible(`main`))
 	b.expect(`main`, "You are signed out")
 	b.screenshots("signed-out")
 }
@@ -82,26 +83,20 @@ func TestTabsInBrowser(t *testing.T) {
 	tabs := make([]*browser, 3)
 	for i := range tabs {
 		tabs[i] = b.tab()
-		tabs[i].do("opening", chromedp.Navigate(demo.Shop), chromedp.Click(`#sign-in`), chromedp.WaitVisible(`input[name="password"]`))
+		tabs[i].do("opening", browsertest.Visit(demo.Shop), browsertest.Click(`#sign-in`), browsertest.Visible(`input[name="password"]`))
 	}
 	for n, i := range []int{2, 0, 1} {
-		tabs[i].do("signing in", front,
-			chromedp.SendKeys(`input[name="login"]`, demo.Users[1].Login), chromedp.SendKeys(`input[name="password"]`, demo.Users[1].Password),
-			chromedp.Submit(`input[name="password"]`))
+		tabs[i].do("signing in", browsertest.Front,
+			browsertest.Type(`input[name="login"]`, demo.Users[1].Login), browsertest.Type(`input[name="password"]`, demo.Users[1].Password),
+			browsertest.Submit(`input[name="password"]`))
 		if n == 0 {
-			tabs[i].do("consenting", chromedp.WaitVisible(`button[value="allow"]`), chromedp.Click(`button.primary`))
+			tabs[i].do("consenting", browsertest.Visible(`button[value="allow"]`), browsertest.Click(`button.primary`))
 		}
-		tabs[i].do("being there", chromedp.WaitVisible(`#sign-out`))
+		tabs[i].do("being there", browsertest.Visible(`#sign-out`))
 	}
 	for _, tab := range tabs {
-		tab.do("still there", front, chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#sign-out`))
+		tab.do("still there", browsertest.Front, browsertest.Visit(demo.Shop), browsertest.Visible(`#sign-out`))
 	}
-}
-
-// front shows a tab: one that is behind another does not draw, and takes no keys.
-func front(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-	_, err := cdp.Call(ctx, t, page.BringToFront, cdp.Empty{})
-	return chromedp.Void{}, err
 }
 
 // startDemo runs the command "demo" until the test ends.
@@ -155,21 +150,17 @@ var chromium struct {
 // of another. With further options it is that of a further process.
 func openBrowser(t *testing.T, further ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
-	path := os.Getenv("OSTIARY_TEST_CHROMIUM")
-	if path == "" {
-		t.Fatal("there is no browser: run make test, which finds or installs Chromium (or set OSTIARY_TEST_CHROMIUM to its path)")
-	}
 	if len(further) > 0 {
-		ctx, stop, err := startChromium(path, further...)
+		ctx, stop, err := browsertest.Start(further...)
 		t.Cleanup(stop)
 		if err != nil {
-			t.Fatalf("Chromium does not start: %v", err)
+			t.Fatal(err)
 		}
 		return &browser{t, ctx}
 	}
-	chromium.once.Do(func() { chromium.ctx, chromium.stop, chromium.err = startChromium(path) })
+	chromium.once.Do(func() { chromium.ctx, chromium.stop, chromium.err = browsertest.Start() })
 	if chromium.err != nil {
-		t.Fatalf("Chromium does not start: %v", chromium.err)
+		t.Fatal(chromium.err)
 	}
 	ctx, cancel := chromedp.NewContext(chromium.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
@@ -177,19 +168,8 @@ func openBrowser(t *testing.T, further ...chromedp.ExecAllocatorOption) *browser
 		t.Fatalf("Chromium opens no tab: %v", err)
 	}
 	b := &browser{t, ctx}
-	b.do("in front", front)
+	b.do("in front", browsertest.Front)
 	return b
-}
-
-// startChromium runs a Chromium until stop is called.
-func startChromium(path string, further ...chromedp.ExecAllocatorOption) (context.Context, func(), error) {
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-	)
-	process, end := chromedp.NewExecAllocator(context.Background(), append(options, further...)...)
-	ctx, cancel := chromedp.NewContext(process)
-	return ctx, func() { cancel(); end() }, chromedp.Do(ctx)
 }
 
 // tab opens a further tab of the same browser.
@@ -203,12 +183,9 @@ func (b *browser) tab() *browser {
 	return &browser{b.t, ctx}
 }
 
-// patience bounds each step, also on a machine that is busy.
-const patience = 40 * time.Second
-
 func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, browsertest.Patience)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.t.Fatalf("%s: %v at %s", what, err, b.where())
@@ -218,7 +195,7 @@ func (b *browser) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 // ask runs an action that returns something.
 func ask[T any](b *browser, what string, action chromedp.Action[T]) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, browsertest.Patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
 	if err != nil {
@@ -235,7 +212,7 @@ func (b *browser) where() string {
 	if err != nil {
 		return err.Error()
 	}
-	text, err := chromedp.Run(ctx, chromedp.Text("body"))
+	text, err := chromedp.Run(ctx, browsertest.Text("body"))
 	if err != nil {
 		return address
 	}
@@ -246,13 +223,13 @@ func (b *browser) where() string {
 // the page that it leads to is there.
 func (b *browser) expect(selector, want string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	ctx, cancel := context.WithTimeout(b.ctx, browsertest.Patience)
 	defer cancel()
 	var text string
 	var err error
 	for ctx.Err() == nil && !strings.Contains(text, want) {
 		// While the page changes, there may be nothing to read.
-		text, err = chromedp.Run(ctx, chromedp.Text(selector))
+		text, err = chromedp.Run(ctx, browsertest.Text(selector))
 	}
 	if !strings.Contains(text, want) {
 		b.t.Fatalf("%s says %q, want %q in it (%v)", selector, text, want, err)
@@ -262,7 +239,7 @@ func (b *browser) expect(selector, want string) {
 // eventually waits until a script is true.
 func (b *browser) eventually(what, script string) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(browsertest.Patience)
 	for !ask(b, what, chromedp.Evaluate[bool](script)) {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%s: not so, at %s", what, b.where())
@@ -349,9 +326,9 @@ func TestFormPostInBrowser(t *testing.T) {
 		GrantTypes: []string{"authorization_code", "implicit"}, ResponseTypes: []string{"code id_token"},
 	})
 	b := openBrowser(t)
-	b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c, "response_type", "code id_token", "response_mode", "form_post")),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#arrived`))
+	b.do("signing in", browsertest.Visit(h.Issuer+servertest.AuthorizePath(c, "response_type", "code id_token", "response_mode", "form_post")),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`#arrived`))
 	b.expect(`#arrived`, "POST with a code: true, an ID token: true")
 	b.expect(`#arrived`, "state the-state")
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 // bench is a browser that shows the token debugger.
@@ -52,7 +54,7 @@ func openBench(t *testing.T, address string, further ...chromedp.ExecAllocatorOp
 // show opens the page anew.
 func (b *bench) show() {
 	b.t.Helper()
-	b.do("opening the debugger", chromedp.Navigate("about:blank"), chromedp.Navigate(b.address), chromedp.WaitVisible(`#bench`))
+	b.do("opening the debugger", browsertest.Visit("about:blank"), browsertest.Visit(b.address), browsertest.Visible(`#bench`))
 }
 
 // quiet fails on what the browser complained about since the last call, above

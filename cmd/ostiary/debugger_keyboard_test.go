@@ -7,6 +7,8 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
 )
@@ -14,7 +16,7 @@ import (
 // TestDebuggerKeyboard reads, changes, signs and encrypts without a pointer.
 func TestDebuggerKeyboard(t *testing.T) {
 	b := openBench(t, startDebugger(t))
-	b.do("in front", front)
+	b.do("in front", browsertest.Front)
 	b.tabTo("#example")
 	b.press("\r")
 	b.verdict("good", "Signature verified")

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
 	"github.com/ostiary/ostiary/internal/debugger"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"

@@ -14,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"
@@ -60,10 +62,10 @@ func TestDebuggerReads(t *testing.T) {
 	}
 
 	// A name is explained when the keyboard comes to it, and Escape puts that away.
-	b.do("focusing a name", front, chromedp.EmulateViewport(1280, 860), chromedp.Focus(`#claims-view button.name`))
+	b.do("focusing a name", browsertest.Front, chromedp.EmulateViewport(1280, 860), browsertest.Focus(`#claims-view button.name`))
 	b.expect(`#tip`, "RFC 7519 §4.1.1")
 	b.screenshots("debugger-tip")
-	b.do("Escape", chromedp.Focus(`#claims-view button.name`), chromedp.KeyEvent("\x1b"), chromedp.WaitNotVisible(`#tip`))
+	b.do("Escape", browsertest.Focus(`#claims-view button.name`), chromedp.KeyEvent("\x1b"), browsertest.Hidden(`#tip`))
 
 	// A token may expire while it is looked at.
 	soon := must[string](t)(jwt.Sign(map[string]any{"aud": "x"}, newKey(t, "HS256"), jwt.SignOptions{ExpiresIn: 2 * time.Second}))
@@ -87,7 +89,7 @@ func TestDebuggerReads(t *testing.T) {
 	})()`))
 	b.do("pointing at a name", chromedp.MouseEvent("mouseMoved", at[0], at[1]))
 	b.expect(`#tip`, "RFC 7519 §4.1.4")
-	b.do("pointing away", chromedp.MouseEvent("mouseMoved", 2, 2), chromedp.WaitNotVisible(`#tip`))
+	b.do("pointing away", chromedp.MouseEvent("mouseMoved", 2, 2), browsertest.Hidden(`#tip`))
 	b.quiet()
 }
 
@@ -131,7 +133,7 @@ func TestDebuggerProblems(t *testing.T) {
 		{"markup", encode(`{"alg":"<img src=x onerror=alert(1)>"}`, `{"<script>alert(1)</script>":"<img src=x onerror=alert(1)>"}`), "<img"},
 	} {
 		b.put("token", row.token)
-		if got := ask(b.browser, row.name, chromedp.Text(`#problems`)); !strings.Contains(got, row.want) {
+		if got := ask(b.browser, row.name, browsertest.Text(`#problems`)); !strings.Contains(got, row.want) {
 			t.Errorf("%s: the page says %q, want %q in it", row.name, got, row.want)
 		}
 	}
@@ -144,7 +146,7 @@ func TestDebuggerProblems(t *testing.T) {
 	b.key("jwk", `{"kty":"oct","k":"AAAA"}`)
 	b.verdict("bad", "constructor is not an algorithm")
 	for _, half := range []string{"#header-view", "#claims-view"} {
-		if got := ask(b.browser, "reading", chromedp.Text(half)); strings.Contains(got, "[object") || strings.Contains(got, "native code") {
+		if got := ask(b.browser, "reading", browsertest.Text(half)); strings.Contains(got, "[object") || strings.Contains(got, "native code") {
 			t.Errorf("%s says %q", half, got)
 		}
 	}
@@ -376,7 +378,7 @@ func TestDebuggerEncrypts(t *testing.T) {
 		b.click("make")
 		b.expect(`#claims-view`, "Inside is another token")
 		b.screenshots("debugger-encrypted")
-		b.do("opening the inner token", chromedp.Click(`#open-inner`))
+		b.do("opening the inner token", browsertest.Click(`#open-inner`))
 		b.key("jwk", publicJWK(t, inside))
 		b.verdict("good", "Signature verified")
 		if b.value("token") != signed {
@@ -390,7 +392,7 @@ func TestDebuggerEncrypts(t *testing.T) {
 func TestDebuggerLink(t *testing.T) {
 	b := openBench(t, startDebugger(t))
 	token := sample(t, newKey(t, "ES256"))
-	b.do("following a link", chromedp.Navigate("about:blank"), chromedp.Navigate(b.address+"#token="+token), chromedp.WaitVisible(`#bench`))
+	b.do("following a link", browsertest.Visit("about:blank"), browsertest.Visit(b.address+"#token="+token), browsertest.Visible(`#bench`))
 	b.eventually("the token is there", `document.getElementById('token').value.length > 100`)
 	if got := ask(b.browser, "where", chromedp.Location()); got != b.address {
 		t.Errorf("the address is still %s", got)
@@ -402,8 +404,8 @@ func TestDebuggerLink(t *testing.T) {
 	public := publicJWK(t, key)
 	follow := func(jwk string) {
 		t.Helper()
-		b.do("following a link", chromedp.Navigate("about:blank"),
-			chromedp.Navigate(b.address+"#"+url.Values{"token": {sample(t, key)}, "jwk": {jwk}}.Encode()), chromedp.WaitVisible(`#bench`))
+		b.do("following a link", browsertest.Visit("about:blank"),
+			browsertest.Visit(b.address+"#"+url.Values{"token": {sample(t, key)}, "jwk": {jwk}}.Encode()), browsertest.Visible(`#bench`))
 	}
 	follow(public)
 	b.verdict("good", "Signature verified")
@@ -420,7 +422,7 @@ func TestDebuggerLink(t *testing.T) {
 	b.do("switching scripts off", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 		return err
-	}), chromedp.Navigate(b.address), chromedp.WaitVisible(`noscript p`))
+	}), browsertest.Visit(b.address), browsertest.Visible(`noscript p`))
 	b.expect(`main`, "It needs JavaScript")
 	b.quiet()
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 // openTerminal returns both ends of a terminal: what a person sees, and what a program
@@ -53,7 +55,7 @@ func opener(t *testing.T) string {
 // opened waits for what the opener was asked to open.
 func opened(t *testing.T, asked string) string {
 	t.Helper()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(browsertest.Patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if text, err := os.ReadFile(asked); err == nil {
 			return strings.TrimSpace(string(text))
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -23,9 +24,9 @@ func TestDisplayInBrowser(t *testing.T) {
 	}
 	ordinary := map[string]float64{}
 	for _, display := range []string{"page", "popup", "touch"} {
-		b.do("asking for the "+display, chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c, "display", display, "prompt", "login", "scope", "openid email",
+		b.do("asking for the "+display, browsertest.Visit(h.Issuer+servertest.AuthorizePath(c, "display", display, "prompt", "login", "scope", "openid email",
 			"claims", `{"userinfo":{"birthdate":null,"phone_number":{"essential":true}},"id_token":{"given_name":null}}`)),
-			chromedp.WaitVisible(`input[name="password"]`))
+			browsertest.Visible(`input[name="password"]`))
 		b.screenshots("display-" + display + "-sign-in")
 		for _, selector := range []string{".primary", "input[name=login]", ".brand"} {
 			switch now := height(selector); display {
@@ -38,8 +39,8 @@ func TestDisplayInBrowser(t *testing.T) {
 			}
 		}
 		b.do("signing in",
-			chromedp.SetValue(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-			chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
+			browsertest.Fill(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+			browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
 		b.expect(`main`, "Date of birth, given name, phone number")
 		b.screenshots("display-" + display + "-consent")
 		if top := ask(b, "measuring", chromedp.Evaluate[float64](`document.querySelector('.brand').getBoundingClientRect().top`)); display == "popup" && top > 40 {

@@ -3,9 +3,8 @@ package main
 import (
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -29,13 +28,13 @@ func TestImportedInBrowser(t *testing.T) {
 	c, _ := h.Client("shop", model.ClientSettings{RedirectURIs: []string{h.Issuer + "/healthz"}, Scopes: []string{"openid"}, FirstParty: true})
 	b := openBrowser(t)
 	for _, login := range []string{"ada", "carol"} {
-		b.do(login+" signs in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c, "scope", "openid", "prompt", "login")), chromedp.WaitVisible(`input[name="password"]`),
-			chromedp.SetValue(`input[name="login"]`, login), chromedp.SendKeys(`input[name="password"]`, "U*U"), chromedp.Submit(`input[name="password"]`))
+		b.do(login+" signs in", browsertest.Visit(h.Issuer+servertest.AuthorizePath(c, "scope", "openid", "prompt", "login")), browsertest.Visible(`input[name="password"]`),
+			browsertest.Fill(`input[name="login"]`, login), browsertest.Type(`input[name="password"]`, "U*U"), browsertest.Submit(`input[name="password"]`))
 		b.expect(`body`, "ok")
 	}
-	b.do("home", chromedp.Navigate(h.Issuer+"/"), chromedp.WaitVisible(`.accounts`))
+	b.do("home", browsertest.Visit(h.Issuer+"/"), browsertest.Visible(`.accounts`))
 	b.expect(`.accounts`, "Ada")
 	b.expect(`.accounts`, "Carol")
-	b.do("their own pages", chromedp.Navigate(h.Issuer+"/account"), chromedp.WaitVisible(`main`))
+	b.do("their own pages", browsertest.Visit(h.Issuer+"/account"), browsertest.Visible(`main`))
 	b.expect(`main`, "Carol")
 }

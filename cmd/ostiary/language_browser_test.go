@@ -6,6 +6,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
@@ -27,8 +28,8 @@ func TestLanguagesInBrowser(t *testing.T) {
 				t.Fatal(err)
 			}
 			setup := h.Issuer + "/setup?token=" + link.Reveal()
-			b.do("opening the setup link", chromedp.Navigate(setup), chromedp.WaitVisible(`input[name="password"]`))
-			b.do("choosing the language", chromedp.Click(`button[value="`+c.tag+`"]`), chromedp.WaitVisible(`html[lang="`+c.tag+`"] [aria-current]`))
+			b.do("opening the setup link", browsertest.Visit(setup), browsertest.Visible(`input[name="password"]`))
+			b.do("choosing the language", browsertest.Click(`button[value="`+c.tag+`"]`), browsertest.Visible(`html[lang="`+c.tag+`"] [aria-current]`))
 			b.expect(`[aria-current]`, c.name)
 			if at := ask(b, "looking where it leads", chromedp.Location()); at != setup {
 				t.Errorf("the choice leads to %s", at)
@@ -43,7 +44,7 @@ func TestLanguagesInBrowser(t *testing.T) {
 			})
 			visit := func(page string, pairs ...string) {
 				t.Helper()
-				b.do("asking for "+page, chromedp.Navigate(h.Issuer+servertest.AuthorizePath(client, pairs...)), chromedp.WaitVisible(`form .actions`))
+				b.do("asking for "+page, browsertest.Visit(h.Issuer+servertest.AuthorizePath(client, pairs...)), browsertest.Visible(`form .actions`))
 				b.fits("language-" + c.tag + "-" + page)
 			}
 			visit("create", "prompt", "create")
@@ -51,22 +52,22 @@ func TestLanguagesInBrowser(t *testing.T) {
 			b.expect(`.cancel`, c.cancel)
 			signIn := func(login string) {
 				t.Helper()
-				b.do("signing in", chromedp.SetValue(`input[name="login"]`, login), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-					chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
+				b.do("signing in", browsertest.Fill(`input[name="login"]`, login), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+					browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
 			}
-			b.do("a wrong password", chromedp.SetValue(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "wrong password"),
-				chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`[role="alert"]`))
+			b.do("a wrong password", browsertest.Fill(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "wrong password"),
+				browsertest.Submit(`input[name="password"]`), browsertest.Visible(`[role="alert"]`))
 			b.fits("language-" + c.tag + "-login-wrong")
 			signIn("olena")
 			visit("consent", "scope", "openid profile email offline_access", "claims", `{"userinfo":{"birthdate":null,"phone_number":null}}`)
 			b.expect(`button[value="allow"]`, c.allow)
 			show := func(page, path string) {
 				t.Helper()
-				b.do("visiting "+page, chromedp.Navigate(h.Issuer+path), chromedp.WaitVisible(`h1`))
+				b.do("visiting "+page, browsertest.Visit(h.Issuer+path), browsertest.Visible(`h1`))
 				b.fits("language-" + c.tag + "-" + page)
 			}
 			show("home", "/")
-			b.do("another person", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(client, "prompt", "login")), chromedp.WaitVisible(`input[name="password"]`))
+			b.do("another person", browsertest.Visit(h.Issuer+servertest.AuthorizePath(client, "prompt", "login")), browsertest.Visible(`input[name="password"]`))
 			signIn("bohdan")
 			visit("select", "prompt", "select_account")
 			show("home-two", "/")

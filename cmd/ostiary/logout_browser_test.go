@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -107,12 +108,12 @@ func TestLogoutInBrowser(t *testing.T) {
 		})
 	}
 	b := openBrowser(t)
-	b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(clients["app1"])),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#state`))
+	b.do("signing in", browsertest.Visit(h.Issuer+servertest.AuthorizePath(clients["app1"])),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`#state`))
 	b.expect(`#state`, "unchanged")
 	two := b.tab()
-	two.do("the other application", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(clients["app2"])), chromedp.WaitVisible(`#state`))
+	two.do("the other application", browsertest.Visit(h.Issuer+servertest.AuthorizePath(clients["app2"])), browsertest.Visible(`#state`))
 	two.expect(`#state`, "unchanged")
 
 	// What is said to one application tells another nothing.
@@ -121,33 +122,33 @@ func TestLogoutInBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	two.do("asking about somebody else's state",
-		chromedp.Navigate(apps["app2"].url+"/callback?session_state="+url.QueryEscape(address.Query().Get("session_state"))), chromedp.WaitVisible(`#state`))
+		browsertest.Visit(apps["app2"].url+"/callback?session_state="+url.QueryEscape(address.Query().Get("session_state"))), browsertest.Visible(`#state`))
 	two.expect(`#state`, "changed")
 
-	two.do("signing out", chromedp.Navigate(h.Issuer+"/logout?"+url.Values{
+	two.do("signing out", browsertest.Visit(h.Issuer+"/logout?"+url.Values{
 		"client_id": {"app2"}, "post_logout_redirect_uri": {apps["app2"].url + "/bye"}, "state": {"the-state"},
-	}.Encode()), chromedp.WaitVisible(`button.primary`))
+	}.Encode()), browsertest.Visible(`button.primary`))
 	two.screenshots("sign-out-confirmation")
 	answer := apps["app1"].hold() // the browser goes back as soon as the frames have loaded
 	t.Cleanup(answer)
-	two.do("confirming", chromedp.Click(`button.primary`), chromedp.WaitVisible(`.state.good`))
+	two.do("confirming", browsertest.Click(`button.primary`), browsertest.Visible(`.state.good`))
 	photograph(two, "signed-out-going")
 	answer()
-	two.do("going back", chromedp.WaitVisible(`#bye`))
+	two.do("going back", browsertest.Visible(`#bye`))
 	two.expect(`#bye`, "Goodbye, the-state")
 	for name, a := range apps {
 		if got := a.seen(); !strings.Contains(got, "iss=http%3A%2F%2Flocalhost") || !strings.Contains(got, "&sid=") || strings.Contains(got, " ") {
 			t.Errorf("%s was visited with %q", name, got)
 		}
 	}
-	b.do("the first application", front)
+	b.do("the first application", browsertest.Front)
 	b.expect(`#state`, "changed")
 
-	b.do("signing in again", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(clients["app1"])),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#state`))
+	b.do("signing in again", browsertest.Visit(h.Issuer+servertest.AuthorizePath(clients["app1"])),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`#state`))
 	b.expect(`#state`, "unchanged")
-	b.do("signing out at the server", chromedp.Navigate(h.Issuer+"/"), chromedp.Click(`button`), chromedp.WaitVisible(`.state.good`))
+	b.do("signing out at the server", browsertest.Visit(h.Issuer+"/"), browsertest.Click(`button`), browsertest.Visible(`.state.good`))
 	b.expect(`main`, "You are signed out")
 	b.screenshots("signed-out-frames")
 	if n := strings.Count(apps["app1"].seen(), "sid="); n != 2 {
@@ -183,14 +184,14 @@ func TestLogoutPostInBrowser(t *testing.T) {
 		Name: "App", FirstParty: true, RedirectURIs: []string{at + "/callback"}, PostLogoutRedirectURIs: []string{at + "/bye"},
 	})
 	b := openBrowser(t)
-	b.do("signing in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c)),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#out`))
-	b.do("posting the request", chromedp.Click(`#out`), chromedp.WaitVisible(`button[value="signout"]`))
+	b.do("signing in", browsertest.Visit(h.Issuer+servertest.AuthorizePath(c)),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`#out`))
+	b.do("posting the request", browsertest.Click(`#out`), browsertest.Visible(`button[value="signout"]`))
 	if address := ask(b, "reading the address", chromedp.Location()); strings.Contains(address, "?") {
 		t.Errorf("the request stands in the address: %s", address)
 	}
-	b.do("confirming", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#app`))
+	b.do("confirming", browsertest.Click(`button.primary`), browsertest.Visible(`#app`))
 	b.expect(`#app`, "/bye")
-	b.do("nobody is signed in", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(c)), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("nobody is signed in", browsertest.Visit(h.Issuer+servertest.AuthorizePath(c)), browsertest.Visible(`input[name="password"]`))
 }

@@ -4,9 +4,8 @@ import (
 	"encoding/base64"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -26,42 +25,42 @@ func TestLettersInBrowser(t *testing.T) {
 			b := openBrowser(t)
 			seen := func(page, wait string) {
 				t.Helper()
-				b.do("waiting for "+page, chromedp.WaitVisible(wait))
+				b.do("waiting for "+page, browsertest.Visible(wait))
 				b.fits("letters-" + tag + "-" + page)
 			}
-			b.do("asking", chromedp.Navigate(h.Issuer+"/recover"), chromedp.Click(`button[value="`+tag+`"]`), chromedp.WaitVisible(`html[lang="`+tag+`"] #login`))
+			b.do("asking", browsertest.Visit(h.Issuer+"/recover"), browsertest.Click(`button[value="`+tag+`"]`), browsertest.Visible(`html[lang="`+tag+`"] #login`))
 			seen("recover", `#login`)
-			b.do("for whom", chromedp.SendKeys(`#login`, "olena"), chromedp.Submit(`#login`))
+			b.do("for whom", browsertest.Type(`#login`, "olena"), browsertest.Submit(`#login`))
 			seen("code", `#code`)
 			asked := h.Letter(1)
 			if asked.Language != tag {
 				t.Errorf("the letter is in %s", asked.Language)
 			}
-			b.do("guessing", chromedp.SendKeys(`#code`, "00000000"), chromedp.Submit(`#code`))
+			b.do("guessing", browsertest.Type(`#code`, "00000000"), browsertest.Submit(`#code`))
 			seen("code-wrong", `[role="alert"]`)
-			b.do("the link", chromedp.Navigate(asked.Link))
+			b.do("the link", browsertest.Visit(asked.Link))
 			seen("link", `.primary`)
-			b.do("its button", chromedp.Click(`.primary`))
+			b.do("its button", browsertest.Click(`.primary`))
 			seen("password", `#password`)
-			b.do("a new one", chromedp.SendKeys(`#password`, "quite another password"), chromedp.Submit(`#password`))
+			b.do("a new one", browsertest.Type(`#password`, "quite another password"), browsertest.Submit(`#password`))
 			seen("done", `.state.good`)
 
-			b.do("signing in", chromedp.Navigate(h.Issuer+"/account/mail"), chromedp.WaitVisible(`#login`), chromedp.SendKeys(`#login`, "olena"),
-				chromedp.SendKeys(`#password`, "quite another password"), chromedp.Submit(`#password`))
+			b.do("signing in", browsertest.Visit(h.Issuer+"/account/mail"), browsertest.Visible(`#login`), browsertest.Type(`#login`, "olena"),
+				browsertest.Type(`#password`, "quite another password"), browsertest.Submit(`#password`))
 			seen("mail", `#email`)
-			b.do("another address", chromedp.SetValue(`#email`, "new@example.com"), chromedp.Submit(`#email`))
+			b.do("another address", browsertest.Fill(`#email`, "new@example.com"), browsertest.Submit(`#email`))
 			seen("mail-code", `#code`)
-			b.do("the code", chromedp.SendKeys(`#code`, servertest.CodeIn(h.Letter(3))), chromedp.Submit(`#code`))
+			b.do("the code", browsertest.Type(`#code`, servertest.CodeIn(h.Letter(3))), browsertest.Submit(`#code`))
 			seen("mail-done", `.notice`)
 			if _, err := h.Accounts.Invite(t.Context(), servertest.Operator, account.NewUser{Login: "taras@example.com", Profile: model.Profile{Locale: tag}}); err != nil {
 				t.Fatal(err)
 			}
 			letters := h.Letters(6)
-			b.do("the mailbox", chromedp.Navigate(h.Issuer+"/mailbox"))
+			b.do("the mailbox", browsertest.Visit(h.Issuer+"/mailbox"))
 			seen("mailbox", `.letters a`)
-			b.do("a letter", chromedp.Navigate(h.Issuer+"/mailbox/"+asked.ID))
+			b.do("a letter", browsertest.Visit(h.Issuer+"/mailbox/"+asked.ID))
 			seen("mailbox-letter", `iframe`)
-			b.do("an invitation", chromedp.Navigate(letters[5].Link))
+			b.do("an invitation", browsertest.Visit(letters[5].Link))
 			seen("invite", `#password`)
 			for _, k := range letters {
 				name := map[string]string{asked.ID: "recover", letters[1].ID: "password", letters[2].ID: "verify", letters[5].ID: "invite"}[k.ID]
@@ -79,5 +78,5 @@ func TestLettersInBrowser(t *testing.T) {
 // document that is written into another one is not always noticed.
 func (b *browser) showLetter(html string) {
 	b.t.Helper()
-	b.do("the letter", chromedp.Navigate("data:text/html;charset=utf-8;base64,"+base64.StdEncoding.EncodeToString([]byte(html))), chromedp.WaitVisible(`h1`))
+	b.do("the letter", browsertest.Visit("data:text/html;charset=utf-8;base64,"+base64.StdEncoding.EncodeToString([]byte(html))), browsertest.Visible(`h1`))
 }

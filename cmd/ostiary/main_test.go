@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"github.com/emersion/go-smtp"
-	"github.com/ostiary/ostiary/internal/store/storetest"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/urfave/cli/v3"
 	_ "modernc.org/sqlite"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
+	"github.com/ostiary/ostiary/internal/store/storetest"
 )
 
 func TestMain(m *testing.M) {
@@ -40,7 +42,7 @@ func (a all) Run() int {
 // TestScripts runs the command as people do: each file below testdata/script is
 // a session in a shell, in a folder of its own.
 func TestScripts(t *testing.T) {
-	postgres := storetest.EmptyPostgresURL(t)
+	postgres, empty, empty2 := storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
@@ -48,6 +50,8 @@ func TestScripts(t *testing.T) {
 				env.Setenv(name, freePort(t))
 			}
 			env.Setenv("POSTGRES", postgres)
+			env.Setenv("EMPTY", empty)
+			env.Setenv("EMPTY2", empty2)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TZ", "UTC")
 			// Cheap hashes: what they cost is tested where they are made.
@@ -111,7 +115,7 @@ func status(ts *testscript.TestScript, neg bool, args []string) {
 
 // waitfor FILE waits until there is a file.
 func waitFor(ts *testscript.TestScript, neg bool, args []string) {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(browsertest.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
 			return
 		}
@@ -127,7 +131,7 @@ func loginAt(ts *testscript.TestScript, neg bool, args []string) {
 	body, err := json.Marshal(map[string]string{"login": args[1], "password": args[2]})
 	ts.Check(err)
 	address := fmt.Sprintf("http://localhost:%d/login", kept.Ports["notes"])
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(browsertest.Patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		answer, err := http.Post(address, "application/json", bytes.NewReader(body))
 		if err != nil {
 			continue

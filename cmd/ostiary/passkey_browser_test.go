@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
@@ -87,33 +88,33 @@ func TestPasskeysPageInBrowser(t *testing.T) {
 	h.User("olena", "correct horse battery")
 	b := openBrowser(t)
 	a := b.authenticator()
-	b.do("signing in", chromedp.Navigate(h.Issuer+passkeysPage),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`.passkey button`))
+	b.do("signing in", browsertest.Visit(h.Issuer+passkeysPage),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`.passkey button`))
 	b.screenshots("passkeys-none")
 
 	a.verified(false)
-	b.do("an authenticator that does not know its owner", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.passkey [role="alert"]`))
+	b.do("an authenticator that does not know its owner", browsertest.Click(`.passkey button`), browsertest.Visible(`.passkey [role="alert"]`))
 	b.expect(`.passkey [role="alert"]`, "Nothing was confirmed")
 	b.screenshots("passkeys-denied")
 	a.verified(true)
-	b.do("adding one", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.thing`))
+	b.do("adding one", browsertest.Click(`.passkey button`), browsertest.Visible(`.thing`))
 	b.expect(`main`, "The passkey was added")
 	b.expect(`.thing`, "On several devices")
 	if n := len(a.passkeys()); n != 1 {
 		t.Fatalf("the authenticator has %d passkeys", n)
 	}
 	b.screenshots("passkeys-one")
-	b.do("adding another one there", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.passkey [role="alert"]`))
+	b.do("adding another one there", browsertest.Click(`.passkey button`), browsertest.Visible(`.passkey [role="alert"]`))
 	b.expect(`.passkey [role="alert"]`, "has a passkey for your account already")
 
-	b.do("opening", chromedp.Click(`summary`), chromedp.WaitVisible(`button[value="remove"]`))
+	b.do("opening", browsertest.Click(`summary`), browsertest.Visible(`button[value="remove"]`))
 	b.screenshots("passkeys-change")
 	b.screenshot("passkeys-change", smallest)
-	b.do("naming", chromedp.SetValue(`input[name="name"]`, "Блакитний ключ"), chromedp.Click(`button[value="rename"]`))
+	b.do("naming", browsertest.Fill(`input[name="name"]`, "Блакитний ключ"), browsertest.Click(`button[value="rename"]`))
 	b.expect(`main`, "The name was saved")
 	b.expect(`.thing`, "Блакитний ключ")
-	b.do("removing", chromedp.Click(`summary`), chromedp.WaitVisible(`button[value="remove"]`), chromedp.Click(`button[value="remove"]`))
+	b.do("removing", browsertest.Click(`summary`), browsertest.Visible(`button[value="remove"]`), browsertest.Click(`button[value="remove"]`))
 	b.expect(`main`, "The passkey was removed")
 	b.expect(`main`, "You have no passkeys yet")
 	if n := len(a.passkeys()); n != 0 {
@@ -135,10 +136,10 @@ func TestPasskeySignInInBrowser(t *testing.T) {
 	c, secret := h.Client("shop", model.ClientSettings{Name: "Shop", FirstParty: true, RedirectURIs: []string{site.URL + "/callback"}})
 	b := openBrowser(t)
 	a := b.authenticator()
-	b.do("signing in", chromedp.Navigate(h.Issuer+passkeysPage),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, password),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`.passkey button`))
-	b.do("adding a passkey", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.thing`))
+	b.do("signing in", browsertest.Visit(h.Issuer+passkeysPage),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, password),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`.passkey button`))
+	b.do("adding a passkey", browsertest.Click(`.passkey button`), browsertest.Visible(`.thing`))
 
 	afresh := func() { b.do("being nobody", forget) }
 	claims := func() map[string]any {
@@ -152,18 +153,18 @@ func TestPasskeySignInInBrowser(t *testing.T) {
 	authorize := func(further ...string) string { return h.Issuer + servertest.AuthorizePath(c, further...) }
 
 	afresh()
-	b.do("autofill", chromedp.Navigate(authorize()), chromedp.WaitVisible(`#arrived`))
+	b.do("autofill", browsertest.Visit(authorize()), browsertest.Visible(`#arrived`))
 	if got := claims(); got["sub"] != string(user.ID) || got["acr"] != "phr" || fmt.Sprint(got["amr"]) != "[pop swk user mfa]" {
 		t.Errorf("%v", got)
 	}
 
 	afresh()
 	a.present(false)
-	b.do("a sign-in page", chromedp.Navigate(authorize()), chromedp.WaitVisible(`.passkey button`))
+	b.do("a sign-in page", browsertest.Visit(authorize()), browsertest.Visible(`.passkey button`))
 	b.screenshots("passkey-login")
 	b.screenshot("passkey-login", smallest)
 	a.present(true) // from the next question on
-	b.do("the button", chromedp.Click(`#remember`), chromedp.Click(`.passkey button`), chromedp.WaitVisible(`#arrived`))
+	b.do("the button", browsertest.Click(`#remember`), browsertest.Click(`.passkey button`), browsertest.Visible(`#arrived`))
 	if got := claims(); got["acr"] != "phr" {
 		t.Errorf("%v", got)
 	}
@@ -175,12 +176,12 @@ func TestPasskeySignInInBrowser(t *testing.T) {
 	// As a second factor, where the client wants one that resists phishing.
 	afresh()
 	a.present(false)
-	b.do("a password", chromedp.Navigate(authorize("claims", `{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`)), chromedp.WaitVisible(`.passkey button`),
-		chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, password),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`form[action$="/factor/passkey"] button`))
+	b.do("a password", browsertest.Visit(authorize("claims", `{"id_token":{"acr":{"essential":true,"values":["phr"]}}}`)), browsertest.Visible(`.passkey button`),
+		browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, password),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`form[action$="/factor/passkey"] button`))
 	b.screenshots("passkey-factor")
 	a.present(true)
-	b.do("the passkey", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`#arrived`))
+	b.do("the passkey", browsertest.Click(`.passkey button`), browsertest.Visible(`#arrived`))
 	if got := claims(); got["acr"] != "phr" || fmt.Sprint(got["amr"]) != "[pwd pop swk user mfa]" {
 		t.Errorf("%v", got)
 	}
@@ -194,13 +195,13 @@ func TestPasskeySignInInBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	afresh()
-	b.do("a passkey that is gone", chromedp.Navigate(authorize()), chromedp.WaitVisible(`[role="alert"]`))
+	b.do("a passkey that is gone", browsertest.Visit(authorize()), browsertest.Visible(`[role="alert"]`))
 	b.expect(`[role="alert"]`, "This passkey is not known here any more")
 	b.screenshots("passkey-gone")
 	if n := len(a.passkeys()); n != 0 {
 		t.Errorf("the authenticator was not told: it has %d passkeys", n)
 	}
-	b.do("none is left", chromedp.Click(`.passkey button`), chromedp.WaitVisible(`.passkey [role="alert"]`))
+	b.do("none is left", browsertest.Click(`.passkey button`), browsertest.Visible(`.passkey [role="alert"]`))
 	b.screenshots("passkey-none")
 }
 
@@ -240,14 +241,14 @@ func TestPasskeysWithoutScript(t *testing.T) {
 	texts := map[string]string{"uk": "Для ключів доступу потрібен JavaScript", "ja": "パスキーには JavaScript が必要です", "en": "Passkeys need JavaScript"}
 	inEach := func(name string, l look) {
 		for tag, text := range texts {
-			b.do("in "+tag, chromedp.Click(`button[lang="`+tag+`"]`), chromedp.WaitVisible(`html[lang="`+tag+`"] .passkey`))
+			b.do("in "+tag, browsertest.Click(`button[lang="`+tag+`"]`), browsertest.Visible(`html[lang="`+tag+`"] .passkey`))
 			b.expect(`.passkey`, text)
 			b.screenshot(name+"-"+tag, l)
 		}
 	}
-	b.do("a sign-in page", chromedp.Navigate(h.Issuer+passkeysPage), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("a sign-in page", browsertest.Visit(h.Issuer+passkeysPage), browsertest.Visible(`input[name="password"]`))
 	inEach("passkey-noscript", looks[0])
-	b.do("by the password", chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`.menu`))
+	b.do("by the password", browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`.menu`))
 	inEach("passkeys-noscript", looks[2])
 }

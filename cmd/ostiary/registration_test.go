@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
@@ -54,7 +55,7 @@ func TestRegisteredInBrowser(t *testing.T) {
 	c := model.Client{ID: model.ClientID(a.String("client_id"))}
 	c.RedirectURIs = []string{"https://notebook.example/callback"}
 	path := servertest.AuthorizePath(c)
-	for deadline := time.Now().Add(patience); !strings.Contains(h.Browser().Get(path).Body, "<img"); h.Clock.Move(2 * time.Second) {
+	for deadline := time.Now().Add(browsertest.Patience); !strings.Contains(h.Browser().Get(path).Body, "<img"); h.Clock.Move(2 * time.Second) {
 		if time.Now().After(deadline) {
 			t.Fatal("the logo does not come")
 		}
@@ -62,13 +63,13 @@ func TestRegisteredInBrowser(t *testing.T) {
 	}
 
 	b := openBrowser(t)
-	b.do("opening", chromedp.Navigate(h.Issuer+path), chromedp.WaitVisible(`.tile img`), chromedp.WaitVisible(`.links`))
+	b.do("opening", browsertest.Visit(h.Issuer+path), browsertest.Visible(`.tile img`), browsertest.Visible(`.links`))
 	if !ask(b, "looking at the logo", chromedp.Evaluate[bool](`document.querySelector(".tile img").naturalWidth === 96 && new URL(document.querySelector(".tile img").src).origin === location.origin`)) {
 		t.Error("the logo is not shown, or not from here")
 	}
 	b.screenshots("sign-in-registered")
-	b.do("signing in", chromedp.SendKeys(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
+	b.do("signing in", browsertest.Type(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
 	b.expect(`.caution`, "Not verified by Ostiary")
 	b.screenshots("consent-registered")
 }

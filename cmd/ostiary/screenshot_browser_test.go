@@ -12,6 +12,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 // scene is a picture that the documents show: docs/images/NAME.webp, and
@@ -32,47 +34,47 @@ type sights struct {
 // scenes are all of them, in the order in which one visitor walks through them.
 var scenes = []scene{
 	{"attack", 1000, 750, false, func(b *browser, at sights) {
-		b.do("the shop", chromedp.Navigate(at.Shop), chromedp.WaitVisible(`#sign-in`))
-		b.do("filling the cart", chromedp.Click(`button[value="lantern"]`), chromedp.WaitVisible(`#buy`))
-		b.do("filling it further", chromedp.Click(`button[value="bell"]`))
+		b.do("the shop", browsertest.Visit(at.Shop), browsertest.Visible(`#sign-in`))
+		b.do("filling the cart", browsertest.Click(`button[value="lantern"]`), browsertest.Visible(`#buy`))
+		b.do("filling it further", browsertest.Click(`button[value="bell"]`))
 		b.expect(`#cart-count`, "2")
-		b.do("the attacks", chromedp.Navigate(at.Shop+"/attacks"), chromedp.WaitVisible(`#attack-price`), chromedp.Click(`#attack-price`), chromedp.WaitVisible(`#verdict`))
+		b.do("the attacks", browsertest.Visit(at.Shop+"/attacks"), browsertest.Visible(`#attack-price`), browsertest.Click(`#attack-price`), browsertest.Visible(`#verdict`))
 		b.expect(`#verdict`, "It failed.")
 	}},
 	{"sign-in", 1000, 830, true, func(b *browser, at sights) {
-		b.do("buying", chromedp.Navigate(at.Shop), chromedp.Click(`#buy`), chromedp.WaitVisible(`input[name="password"]`))
+		b.do("buying", browsertest.Visit(at.Shop), browsertest.Click(`#buy`), browsertest.Visible(`input[name="password"]`))
 	}},
 	{"consent", 1000, 750, false, func(b *browser, at sights) {
 		b.do("signing in",
-			chromedp.SendKeys(`input[name="login"]`, at.Users[0].Login), chromedp.SendKeys(`input[name="password"]`, at.Users[0].Password),
-			chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
+			browsertest.Type(`input[name="login"]`, at.Users[0].Login), browsertest.Type(`input[name="password"]`, at.Users[0].Password),
+			browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
 	}},
 	{"account", 1000, 750, true, func(b *browser, at sights) {
-		b.do("consenting", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#sign-out`))
-		b.do("the account", chromedp.Navigate(at.Server+"/account"), chromedp.WaitVisible(`main`))
+		b.do("consenting", browsertest.Click(`button.primary`), browsertest.Visible(`#sign-out`))
+		b.do("the account", browsertest.Visit(at.Server+"/account"), browsertest.Visible(`main`))
 		b.expect(`main`, "Alice Liddell")
 	}},
 	{"sessions", 1000, 600, false, func(b *browser, at sights) {
-		b.do("the sessions", chromedp.Navigate(at.Server+"/account/sessions"), chromedp.WaitVisible(`main`))
+		b.do("the sessions", browsertest.Visit(at.Server+"/account/sessions"), browsertest.Visible(`main`))
 	}},
 	{"sso", 1000, 750, false, func(b *browser, at sights) {
-		b.do("another application", chromedp.Navigate(at.App1), chromedp.WaitVisible(`#came`))
+		b.do("another application", browsertest.Visit(at.App1), browsertest.Visible(`#came`))
 		b.expect(`#came`, "without a screen")
 	}},
 	{"locked", 1200, 900, true, func(b *browser, at sights) {
-		b.do("the tour", chromedp.Navigate(at.Tour), chromedp.WaitVisible(`#begin`))
-		b.do("the first scene", chromedp.Click(`#begin`), chromedp.WaitVisible(`#sign-in`), chromedp.Click(`#sign-in`), chromedp.WaitVisible(`#signed-in`))
-		b.do("to the fifth", chromedp.Click(`#next`), chromedp.WaitVisible(`#debug-access`), chromedp.Click(`#next`), chromedp.WaitVisible(`#open-shop`),
-			chromedp.Click(`#next`), chromedp.WaitVisible(`#renew`), chromedp.Click(`#next`), chromedp.WaitVisible(`#lock`))
+		b.do("the tour", browsertest.Visit(at.Tour), browsertest.Visible(`#begin`))
+		b.do("the first scene", browsertest.Click(`#begin`), browsertest.Visible(`#sign-in`), browsertest.Click(`#sign-in`), browsertest.Visible(`#signed-in`))
+		b.do("to the fifth", browsertest.Click(`#next`), browsertest.Visible(`#debug-access`), browsertest.Click(`#next`), browsertest.Visible(`#open-shop`),
+			browsertest.Click(`#next`), browsertest.Visible(`#renew`), browsertest.Click(`#next`), browsertest.Visible(`#lock`))
 		bob := b.tab()
-		bob.do("Bob signs in", chromedp.Navigate(at.Tour+"/bob"), chromedp.Click(`#bob-sign-in`), chromedp.WaitVisible(`#calls`))
-		b.do("the operator's desk", front)
+		bob.do("Bob signs in", browsertest.Visit(at.Tour+"/bob"), browsertest.Click(`#bob-sign-in`), browsertest.Visible(`#calls`))
+		b.do("the operator's desk", browsertest.Front)
 		b.eventually("his work is seen here too", `document.querySelectorAll("#strip i").length > 5`)
-		b.do("locking him", chromedp.Click(`#lock`), chromedp.WaitVisible(`#after`))
+		b.do("locking him", browsertest.Click(`#lock`), browsertest.Visible(`#after`))
 		b.expect(`#account`, "locked")
 	}},
 	{"debugger", 1200, 900, true, func(b *browser, at sights) {
-		b.do("the debugger", chromedp.Navigate(at.Server+"/debugger"), chromedp.WaitVisible(`#example`), chromedp.Click(`#example`))
+		b.do("the debugger", browsertest.Visit(at.Server+"/debugger"), browsertest.Visible(`#example`), browsertest.Click(`#example`))
 		b.expect(`main`, "Signature verified")
 	}},
 }

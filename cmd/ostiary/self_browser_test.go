@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/device"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
@@ -28,9 +29,9 @@ func TestAccountPagesInBrowser(t *testing.T) {
 	olena := h.User("olena", "correct horse battery")
 	busyLife(t, h, olena)
 	b := openBrowser(t)
-	b.do("asking for the profile", chromedp.Navigate(h.Issuer+"/account/profile"), chromedp.WaitVisible(`input[name="password"]`),
-		chromedp.SetValue(`input[name="login"]`, "olena"), chromedp.SendKeys(`input[name="password"]`, "correct horse battery"),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`nav.menu`))
+	b.do("asking for the profile", browsertest.Visit(h.Issuer+"/account/profile"), browsertest.Visible(`input[name="password"]`),
+		browsertest.Fill(`input[name="login"]`, "olena"), browsertest.Type(`input[name="password"]`, "correct horse battery"),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`nav.menu`))
 	for _, c := range []struct{ tag, profile, wrong string }{
 		{"en", "Profile", "Write a date as 1990-02-28, or a year as 1990."},
 		{"uk", "Профіль", "Уведіть дату у вигляді 1990-02-28 або рік: 1990."},
@@ -46,21 +47,21 @@ func TestAccountPagesInBrowser(t *testing.T) {
 		}
 		show := func(page, path string) {
 			t.Helper()
-			b.do("visiting "+page, chromedp.Navigate(h.Issuer+path), chromedp.WaitVisible(`html[lang="`+c.tag+`"] h1`))
+			b.do("visiting "+page, browsertest.Visit(h.Issuer+path), browsertest.Visible(`html[lang="`+c.tag+`"] h1`))
 			b.fits("account-" + c.tag + "-" + page)
 		}
 		show("overview", "/account")
 		show("profile", "/account/profile")
 		b.expect(`h1`, c.profile)
-		b.do("a wrong date", chromedp.SetValue(`#field-birthdate`, "yesterday"), chromedp.Submit(`#field-birthdate`), chromedp.WaitVisible(`.wrong`))
+		b.do("a wrong date", browsertest.Fill(`#field-birthdate`, "yesterday"), browsertest.Submit(`#field-birthdate`), browsertest.Visible(`.wrong`))
 		b.expect(`.wrong`, c.wrong)
 		if focused := ask(b, "where the focus is", chromedp.Evaluate[string](`document.activeElement.name`)); focused != "birthdate" {
 			t.Errorf("%s: the focus is at %q", c.tag, focused)
 		}
 		b.fits("account-" + c.tag + "-profile-wrong")
 		show("methods", "/account/sign-in")
-		b.do("a wrong password", chromedp.SendKeys(`#current`, "not the password"), chromedp.SendKeys(`#password`, "four words that rhyme"),
-			chromedp.Submit(`#password`), chromedp.WaitVisible(`#current-error`))
+		b.do("a wrong password", browsertest.Type(`#current`, "not the password"), browsertest.Type(`#password`, "four words that rhyme"),
+			browsertest.Submit(`#password`), browsertest.Visible(`#current-error`))
 		b.fits("account-" + c.tag + "-methods-wrong")
 		show("sessions", "/account/sessions")
 		show("applications", "/account/applications")
@@ -69,7 +70,7 @@ func TestAccountPagesInBrowser(t *testing.T) {
 		show("delete", "/account/delete")
 		show("home", "/")
 	}
-	b.do("the overview", chromedp.Navigate(h.Issuer+"/account"), chromedp.WaitVisible(`nav.menu`))
+	b.do("the overview", browsertest.Visit(h.Issuer+"/account"), browsertest.Visible(`nav.menu`))
 	byKeyboard(b)
 }
 

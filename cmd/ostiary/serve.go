@@ -91,6 +91,10 @@ func (sh shell) offerSetup(ctx context.Context, c *cli.Command, srv *server.Serv
 	if err != nil {
 		return err
 	}
+	if srv.Config.AuditOutput != nil { // standard output is kept and shipped around as well
+		srv.Config.Logger.InfoContext(ctx, "there is no account yet: make the first one with ostiary user create --admin")
+		return nil
+	}
 	link := srv.Config.Issuer + "/setup?token=" + url.QueryEscape(token.Reveal())
 	if c.Bool("json") {
 		return sh.printJSON(map[string]string{"setup_link": link})

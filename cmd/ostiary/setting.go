@@ -27,6 +27,8 @@ type settings struct {
 	server.Config
 	Guard               guard.Config
 	LogFormat, LogLevel string
+
+	auditStdout bool
 }
 
 // catalogue is the settings of one program.
@@ -35,7 +37,7 @@ type catalogue struct {
 	all    []setting
 }
 
-var ofServer = catalogue{"OSTIARY_", known}
+var ofServer = catalogue{"OSTIARY_", slices.Concat(known, observing)}
 
 // setting is one of them. It has one name as a flag (--session-idle), as an
 // environment variable (OSTIARY_SESSION_IDLE) and in the configuration file
@@ -156,6 +158,7 @@ var known = slices.Concat([]setting{
 var secretVariables = []struct{ name, usage string }{
 	{masterKey, "the key that seals all others, in place of the file master.key in the data folder"},
 	{mailPassword, "the password of the mail server's user, in place of the file that mail-password-file names"},
+	{auditSecret, "the secret that signs what goes to the audit webhook, in place of the file that audit-webhook-secret-file names"},
 	{guardSecret, "the secret of a guard's client, in place of the file that client-secret-file names"},
 }
 
@@ -233,6 +236,9 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	}
 	if v, ok := sh.getenv(mailPassword); ok && v != "" {
 		s.Mail.Password = model.Secret(v)
+	}
+	if err := sh.observe(&s); err != nil {
+		return s, err
 	}
 	if err := s.Mail.Check(); err != nil {
 		return s, usagef("%v", err)

@@ -8,6 +8,8 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 // TestShopInBrowser clicks through the sample shop: both ways to sign in, both forms of
@@ -23,30 +25,30 @@ func TestShopInBrowser(t *testing.T) {
 
 // shopCart fills the cart, turns its switch, and empties it, before anybody signs in.
 func shopCart(b *browser, demo addresses) {
-	b.do("the shop", chromedp.Navigate(demo.Shop), chromedp.Click(`button[value="lantern"]`), chromedp.WaitVisible(`#buy`))
+	b.do("the shop", browsertest.Visit(demo.Shop), browsertest.Click(`button[value="lantern"]`), browsertest.Visible(`#buy`))
 	b.expect(`#badge`, "1 in the cart, €48.00")
-	b.do("another tab of the same browser", chromedp.Click(`button[value="bell"]`))
+	b.do("another tab of the same browser", browsertest.Click(`button[value="bell"]`))
 	b.expect(`#cart-count`, "2")
-	b.do("removing", chromedp.Click(`button[name="remove"][value="bell"]`))
+	b.do("removing", browsertest.Click(`button[name="remove"][value="bell"]`))
 	b.expect(`#cart-count`, "1")
 	checkCookies(b, "browser", "cart", "cart-copy")
 
-	b.do("the tokens", chromedp.Click(`#to-inside`), chromedp.WaitVisible(`#cart-encrypted`))
+	b.do("the tokens", browsertest.Click(`#to-inside`), browsertest.Visible(`#cart-encrypted`))
 	b.expect(`main`, `"alg": "HS256"`)
-	b.do("encrypting", chromedp.Click(`#cart-encrypted`), chromedp.WaitVisible(`#cart-encrypted[aria-pressed="true"]`))
+	b.do("encrypting", browsertest.Click(`#cart-encrypted`), browsertest.Visible(`#cart-encrypted[aria-pressed="true"]`))
 	b.expect(`main`, `"enc": "A256GCM"`)
 	b.screenshots("shop-inside")
-	b.do("the cart is still there", chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#buy`))
+	b.do("the cart is still there", browsertest.Visit(demo.Shop), browsertest.Visible(`#buy`))
 	b.expect(`#cart-count`, "1")
-	b.do("what the page's script reads can be changed", chromedp.Evaluate[chromedp.Void](`document.cookie = "cart-copy=" + btoa(JSON.stringify({pieces: 1, total: "EUR 0.01"})) + "; path=/; secure"`), chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#buy`))
+	b.do("what the page's script reads can be changed", chromedp.Evaluate[chromedp.Void](`document.cookie = "cart-copy=" + btoa(JSON.stringify({pieces: 1, total: "EUR 0.01"})) + "; path=/; secure"`), browsertest.Visit(demo.Shop), browsertest.Visible(`#buy`))
 	b.expect(`#badge`, "EUR 0.01")
 	b.expect(`#cart-total`, "€48.00")
-	b.do("emptying", chromedp.Click(`#clear`))
+	b.do("emptying", browsertest.Click(`#clear`))
 	b.expect(`.cart`, "Nothing in it yet")
 	if hidden := ask(b, "the badge", chromedp.Evaluate[bool](`document.getElementById("badge").hidden`)); !hidden {
 		b.t.Error("the badge still counts")
 	}
-	b.do("a comment", chromedp.SendKeys(`#comment`, `<b onclick="alert(1)">Bold</b> & <script>document.title = "robbed"</script>`), chromedp.Click(`#say`), chromedp.WaitVisible(`.said`))
+	b.do("a comment", browsertest.Type(`#comment`, `<b onclick="alert(1)">Bold</b> & <script>document.title = "robbed"</script>`), browsertest.Click(`#say`), browsertest.Visible(`.said`))
 	b.expect(`.said blockquote`, `<script>document.title = "robbed"</script>`)
 	if title := ask(b, "the title", chromedp.Evaluate[string](`document.title`)); strings.Contains(title, "robbed") {
 		b.t.Error("a script in a comment ran")
@@ -58,7 +60,7 @@ func shopCart(b *browser, demo addresses) {
 // cart.
 func shopAttacks(b *browser, demo addresses) {
 	for _, form := range []string{"signed", "encrypted"} {
-		b.do("the form of the cart", chromedp.Navigate(demo.Shop+"/inside"), chromedp.Click(`#cart-`+form), chromedp.WaitVisible(`#cart-`+form+`[aria-pressed="true"]`))
+		b.do("the form of the cart", browsertest.Visit(demo.Shop+"/inside"), browsertest.Click(`#cart-`+form), browsertest.Visible(`#cart-`+form+`[aria-pressed="true"]`))
 		for _, row := range []struct{ name, reason string }{
 			{"strip", map[string]string{"signed": "Its signature is missing", "encrypted": "not a cart of this shop"}[form]},
 			{"none", "or not at all"},
@@ -68,11 +70,11 @@ func shopAttacks(b *browser, demo addresses) {
 			{"image", "Your cart had 0 pieces before the visit, and has 0 now"},
 			{"script", "a text to read"},
 		} {
-			b.do("the attacks", chromedp.Navigate(demo.Shop+"/attacks"), chromedp.WaitVisible(`#attack-token`))
+			b.do("the attacks", browsertest.Visit(demo.Shop+"/attacks"), browsertest.Visible(`#attack-token`))
 			if form == "signed" && row.name == "strip" {
 				b.screenshots("shop-attacks")
 			}
-			b.do("attack "+row.name, chromedp.Click(`#attack-`+row.name), chromedp.WaitVisible(`#verdict`))
+			b.do("attack "+row.name, browsertest.Click(`#attack-`+row.name), browsertest.Visible(`#verdict`))
 			b.expect(`#verdict`, "It failed.")
 			b.expect(`#reason`, row.reason)
 			switch row.name {
@@ -90,49 +92,49 @@ func shopAttacks(b *browser, demo addresses) {
 			}
 		}
 	}
-	b.do("the line that stopped it", chromedp.Click(`.stop`), chromedp.WaitVisible(`.source li:target`))
+	b.do("the line that stopped it", browsertest.Click(`.stop`), browsertest.Visible(`.source li:target`))
 	b.expect(`.source li:target`, "<blockquote>{{.Text}}</blockquote>")
 	b.screenshots("shop-source")
 }
 
 // shopSignIn signs in by a form that posts itself, buys, and signs out.
 func shopSignIn(b *browser, demo addresses) {
-	b.do("the switch", chromedp.Navigate(demo.Shop+"/inside"), chromedp.Click(`#by-tokens`), chromedp.WaitVisible(`#by-tokens[aria-pressed="true"]`))
-	b.do("to the sign-in", chromedp.Click(`#try-sign-in`), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("the switch", browsertest.Visit(demo.Shop+"/inside"), browsertest.Click(`#by-tokens`), browsertest.Visible(`#by-tokens[aria-pressed="true"]`))
+	b.do("to the sign-in", browsertest.Click(`#try-sign-in`), browsertest.Visible(`input[name="password"]`))
 	if address := ask(b, "its cookies", chromedp.Location()); !strings.Contains(address, demo.Server) {
 		b.t.Fatalf("at %s", address)
 	}
 	b.do("the password",
-		chromedp.SendKeys(`input[name="login"]`, demo.Users[0].Login), chromedp.SendKeys(`input[name="password"]`, demo.Users[0].Password),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`button[value="allow"]`))
-	b.do("consent", chromedp.Click(`button.primary`), chromedp.WaitVisible(`#sign-out`))
+		browsertest.Type(`input[name="login"]`, demo.Users[0].Login), browsertest.Type(`input[name="password"]`, demo.Users[0].Password),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`button[value="allow"]`))
+	b.do("consent", browsertest.Click(`button.primary`), browsertest.Visible(`#sign-out`))
 	b.expect(`main`, "Access token")
 	if address := ask(b, "where it ends", chromedp.Location()); address != demo.Shop+"/inside" {
 		b.t.Errorf("the sign-in ends at %s", address)
 	}
 	checkCookies(b, "browser", "switches", "session")
 	b.screenshots("shop-inside-signed-in")
-	b.do("buying", chromedp.Navigate(demo.Shop), chromedp.Click(`button[value="knocker"]`), chromedp.WaitVisible(`#buy`), chromedp.Click(`#buy`), chromedp.WaitVisible(`#receipt`))
+	b.do("buying", browsertest.Visit(demo.Shop), browsertest.Click(`button[value="knocker"]`), browsertest.Visible(`#buy`), browsertest.Click(`#buy`), browsertest.Visible(`#receipt`))
 	b.expect(`#buyer`, "Alice Liddell")
 	b.expect(`#receipt-total`, "€35.00")
-	b.do("signing out", chromedp.Click(`#sign-out`), chromedp.WaitVisible(`#sign-in`))
-	b.do("by code again", chromedp.Navigate(demo.Shop+"/inside"), chromedp.Click(`#by-code`), chromedp.WaitVisible(`#by-code[aria-pressed="true"]`))
+	b.do("signing out", browsertest.Click(`#sign-out`), browsertest.Visible(`#sign-in`))
+	b.do("by code again", browsertest.Visit(demo.Shop+"/inside"), browsertest.Click(`#by-code`), browsertest.Visible(`#by-code[aria-pressed="true"]`))
 }
 
 // shopStolenToken signs in and lets the thief use the access token after the sign-out:
 // the API refuses it, because it follows the revocation feed.
 func shopStolenToken(b *browser, demo addresses) {
-	b.do("not without a token", chromedp.Navigate(demo.Shop+"/attacks"), chromedp.Click(`#attack-token`), chromedp.WaitVisible(`input[name="password"]`))
+	b.do("not without a token", browsertest.Visit(demo.Shop+"/attacks"), browsertest.Click(`#attack-token`), browsertest.Visible(`input[name="password"]`))
 	b.do("signing in",
-		chromedp.SendKeys(`input[name="login"]`, demo.Users[0].Login), chromedp.SendKeys(`input[name="password"]`, demo.Users[0].Password),
-		chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#sign-out`), chromedp.WaitVisible(`#attack-token`))
-	b.do("stealing", chromedp.Click(`#attack-token`), chromedp.WaitVisible(`#verdict`), chromedp.WaitVisible(`#sign-in`))
+		browsertest.Type(`input[name="login"]`, demo.Users[0].Login), browsertest.Type(`input[name="password"]`, demo.Users[0].Password),
+		browsertest.Submit(`input[name="password"]`), browsertest.Visible(`#sign-out`), browsertest.Visible(`#attack-token`))
+	b.do("stealing", browsertest.Click(`#attack-token`), browsertest.Visible(`#verdict`), browsertest.Visible(`#sign-in`))
 	b.expect(`#verdict`, "It failed.")
 	b.expect(`#reason`, "The API says: The session has ended. By its own word the token is good for another 4m")
 	b.expect(`main`, "401 Unauthorized")
 	b.expect(`main`, "200 OK")
 	b.screenshots("shop-attack-token")
-	b.do("and the shop goes on", chromedp.Navigate(demo.Shop), chromedp.WaitVisible(`#sign-in`))
+	b.do("and the shop goes on", browsertest.Visit(demo.Shop), browsertest.Visible(`#sign-in`))
 	b.expect(`h1`, "Everything for the door")
 }
 

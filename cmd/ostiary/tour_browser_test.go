@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/ostiary/ostiary/internal/browsertest"
 )
 
 // TestTourInBrowser walks through all six scenes with a real browser, as somebody
@@ -13,28 +15,28 @@ import (
 func TestTourInBrowser(t *testing.T) {
 	demo := startDemo(t)
 	b := openBrowser(t)
-	b.do("the front", chromedp.Navigate(demo.Tour), chromedp.WaitVisible(`#begin`))
+	b.do("the front", browsertest.Visit(demo.Tour), browsertest.Visible(`#begin`))
 	b.seen("tour-front")
 
-	b.do("to the first scene", chromedp.Click(`#begin`), chromedp.WaitVisible(`#sign-in`))
+	b.do("to the first scene", browsertest.Click(`#begin`), browsertest.Visible(`#sign-in`))
 	b.seen("tour-sign-in-before")
-	b.do("to the door", chromedp.Click(`#sign-in`), chromedp.WaitVisible(`input[name="password"]`))
-	if got := ask(b, "who is expected", chromedp.Value(`input[name="login"]`)); got != demo.Users[0].Login {
+	b.do("to the door", browsertest.Click(`#sign-in`), browsertest.Visible(`input[name="password"]`))
+	if got := ask(b, "who is expected", browsertest.Value(`input[name="login"]`)); got != demo.Users[0].Login {
 		t.Errorf("the door expects %q", got)
 	}
-	b.do("the password", chromedp.SendKeys(`input[name="password"]`, demo.Users[0].Password), chromedp.Submit(`input[name="password"]`), chromedp.WaitVisible(`#signed-in`))
+	b.do("the password", browsertest.Type(`input[name="password"]`, demo.Users[0].Password), browsertest.Submit(`input[name="password"]`), browsertest.Visible(`#signed-in`))
 	b.expect(`#signed-in`, "Alice Liddell")
 	b.ticked("sign-in")
 	b.seen("tour-sign-in")
 
-	b.do("to the tokens", chromedp.Click(`#next`), chromedp.WaitVisible(`#debug-access`))
+	b.do("to the tokens", browsertest.Click(`#next`), browsertest.Visible(`#debug-access`))
 	b.expect(`main`, "who: an identifier that never changes")
 	b.ticked("tokens")
 	b.seen("tour-tokens")
 
 	for which, says := range map[string]string{"id": "nonce", "access": "client_id"} {
 		debugger := b.tab()
-		debugger.do("the debugger", chromedp.Navigate(demo.Tour+"/debugger/"+which), chromedp.WaitVisible(`#verdict`))
+		debugger.do("the debugger", browsertest.Visit(demo.Tour+"/debugger/"+which), browsertest.Visible(`#verdict`))
 		debugger.expect(`#verdict`, "Signature verified")
 		debugger.expect(`#claims-view`, says)
 		if got := ask(debugger, "where", chromedp.Location()); got != demo.Server+"/debugger" {
@@ -42,40 +44,40 @@ func TestTourInBrowser(t *testing.T) {
 		}
 	}
 
-	b.do("to single sign-on", front, chromedp.Click(`#next`), chromedp.WaitVisible(`#open-shop`))
+	b.do("to single sign-on", browsertest.Front, browsertest.Click(`#next`), browsertest.Visible(`#open-shop`))
 	b.unticked("single-sign-on")
 	b.seen("tour-single-sign-on-before")
 	almanac := b.tab()
-	almanac.do("into the Almanac", chromedp.Navigate(demo.App1), chromedp.WaitVisible(`#came`))
+	almanac.do("into the Almanac", browsertest.Visit(demo.App1), browsertest.Visible(`#came`))
 	almanac.expect(`#came`, "without a screen")
-	b.do("back at the tour", front, chromedp.Click(`#look`), chromedp.WaitVisible(`.rooms li.in + li.in`))
+	b.do("back at the tour", browsertest.Front, browsertest.Click(`#look`), browsertest.Visible(`.rooms li.in + li.in`))
 	b.ticked("single-sign-on")
 	b.seen("tour-single-sign-on")
 
-	b.do("to renewal", chromedp.Click(`#next`), chromedp.WaitVisible(`#renew`))
+	b.do("to renewal", browsertest.Click(`#next`), browsertest.Visible(`#renew`))
 	b.unticked("renew")
-	b.do("renewing", chromedp.Click(`#renew`), chromedp.WaitVisible(`#renewal`))
+	b.do("renewing", browsertest.Click(`#renew`), browsertest.Visible(`#renewal`))
 	b.eventually("another token", `[...document.querySelectorAll(".changed th")].some(th => th.textContent === "jti")`)
 	b.eventually("of the same session", `[...document.querySelectorAll("tr:not(.changed) th")].some(th => th.textContent === "sid")`)
 	b.ticked("renew")
 	b.seen("tour-renew")
-	b.do("a reload", chromedp.Reload(), chromedp.WaitVisible(`#renewal`))
+	b.do("a reload", browsertest.Reload(), browsertest.Visible(`#renewal`))
 
 	b.lockedOut(demo)
 
-	b.do("to the last scene", front, chromedp.Click(`#next`), chromedp.WaitVisible(`button[value="sub"]`))
+	b.do("to the last scene", browsertest.Front, browsertest.Click(`#next`), browsertest.Visible(`button[value="sub"]`))
 	b.unticked("break")
 	b.brokenInDebugger(demo)
-	b.do("back at the tour", front)
+	b.do("back at the tour", browsertest.Front)
 	for _, how := range []string{"sub", "exp", "alg"} {
-		b.do("breaking "+how, chromedp.Click(`button[value="`+how+`"]`), chromedp.WaitVisible(`#refused`))
+		b.do("breaking "+how, browsertest.Click(`button[value="`+how+`"]`), browsertest.Visible(`#refused`))
 		b.expect(`#refused`, "401")
 	}
 	b.ticked("break")
 	b.seen("tour-break")
-	b.do("the end", chromedp.Click(`#next`), chromedp.WaitVisible(`#finished`))
+	b.do("the end", browsertest.Click(`#next`), browsertest.Visible(`#finished`))
 	b.seen("tour-finished")
-	b.do("anew", chromedp.Click(`#again`), chromedp.WaitVisible(`#begin`))
+	b.do("anew", browsertest.Click(`#again`), browsertest.Visible(`#begin`))
 	b.expect(`#begin`, "Begin")
 }
 
@@ -83,19 +85,19 @@ func TestTourInBrowser(t *testing.T) {
 // this one.
 func (b *browser) lockedOut(demo addresses) {
 	b.t.Helper()
-	b.do("to the lock", chromedp.Click(`#next`), chromedp.WaitVisible(`#lock`))
+	b.do("to the lock", browsertest.Click(`#next`), browsertest.Visible(`#lock`))
 	b.unticked("lock")
 	b.seen("tour-lock-before")
 	bob := b.tab()
 	for range 2 {
-		bob.do("Bob signs in", chromedp.Navigate(demo.Tour+"/bob"), chromedp.Click(`#bob-sign-in`), chromedp.WaitVisible(`#calls`))
+		bob.do("Bob signs in", browsertest.Visit(demo.Tour+"/bob"), browsertest.Click(`#bob-sign-in`), browsertest.Visible(`#calls`))
 		bob.eventually("Bob works", `Number(document.getElementById("calls").textContent) > 5`)
 		bob.seen("tour-bob-at-work")
-		b.do("the operator's desk", front)
+		b.do("the operator's desk", browsertest.Front)
 		b.eventually("his work is seen here too", `document.querySelectorAll("#strip i").length > 5`)
 		b.seen("tour-lock-at-work")
-		b.do("locking him", chromedp.Click(`#lock`), chromedp.WaitVisible(`#after`))
-		after, err := strconv.ParseFloat(ask(b, "the measured time", chromedp.Text(`#after`)), 64)
+		b.do("locking him", browsertest.Click(`#lock`), browsertest.Visible(`#after`))
+		after, err := strconv.ParseFloat(ask(b, "the measured time", browsertest.Text(`#after`)), 64)
 		if err != nil || after < 0 || after >= 1000 {
 			b.t.Errorf("refused after %v ms (%v)", after, err)
 		}
@@ -104,12 +106,12 @@ func (b *browser) lockedOut(demo addresses) {
 		b.expect(`#account`, "locked")
 		b.ticked("lock")
 		b.seen("tour-lock")
-		bob.do("Bob's window", front, chromedp.WaitVisible(`#refused-status`))
+		bob.do("Bob's window", browsertest.Front, browsertest.Visible(`#refused-status`))
 		bob.expect(`#refused-status`, "403")
 		bob.expect(`#bob-pane`, "The account is disabled")
 		bob.seen("tour-bob-out")
-		b.do("a reload", front, chromedp.Reload(), chromedp.WaitVisible(`#after`))
-		b.do("letting him in again", chromedp.Click(`#unlock`), chromedp.WaitVisible(`#bob-sign-in`))
+		b.do("a reload", browsertest.Front, browsertest.Reload(), browsertest.Visible(`#after`))
+		b.do("letting him in again", browsertest.Click(`#unlock`), browsertest.Visible(`#bob-sign-in`))
 	}
 }
 
@@ -118,7 +120,7 @@ func (b *browser) lockedOut(demo addresses) {
 func (b *browser) brokenInDebugger(demo addresses) {
 	b.t.Helper()
 	debugger := b.tab()
-	debugger.do("the debugger", chromedp.Navigate(demo.Tour+"/debugger/access"), chromedp.WaitVisible(`#verdict`))
+	debugger.do("the debugger", browsertest.Visit(demo.Tour+"/debugger/access"), browsertest.Visible(`#verdict`))
 	debugger.expect(`#verdict`, "Signature verified")
 	broken := ask(debugger, "changing one letter", chromedp.Evaluate[string](`(field => {
 		const at = field.value.indexOf(".") + 20
@@ -128,7 +130,7 @@ func (b *browser) brokenInDebugger(demo addresses) {
 	})(document.getElementById("token"))`))
 	debugger.eventually("the verdict changes", `document.getElementById("verdict").dataset.state === "bad"`)
 	debugger.screenshots("tour-debugger-broken")
-	b.do("bringing it back", front, chromedp.Click(`.says summary`), chromedp.SendKeys(`#token`, broken), chromedp.Click(`#bring`), chromedp.WaitVisible(`#refused`))
+	b.do("bringing it back", browsertest.Front, browsertest.Click(`.says summary`), browsertest.Type(`#token`, broken), browsertest.Click(`#bring`), browsertest.Visible(`#refused`))
 	b.expect(`#refused`, "401")
 }
 

@@ -53,6 +53,10 @@ func tree(sh shell) *cli.Command {
 				Name: "audit", Usage: "who did what to whom", Flags: places(),
 				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead(), sh.auditBegin()},
 			},
+			sh.doctor(),
+			sh.backup(),
+			sh.restore(),
+			sh.move(),
 			sh.jwt(),
 			sh.jwk(),
 			sh.debugger(),
@@ -89,7 +93,7 @@ func help(_ context.Context, c *cli.Command) error { return cli.ShowRootCommandH
 // to the commands that it has.
 func checkArguments(_ context.Context, c *cli.Command) error {
 	given := c.Args().Slice()
-	if len(c.Commands) > 0 {
+	if len(c.Commands) > 0 && c.ArgsUsage == "" {
 		if len(given) == 0 {
 			return nil
 		}

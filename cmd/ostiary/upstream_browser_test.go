@@ -14,8 +14,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
+	"github.com/ostiary/ostiary/internal/browsertest"
 	"github.com/ostiary/ostiary/internal/federation"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/server"
@@ -157,39 +156,39 @@ func TestSignInElsewhereInBrowser(t *testing.T) {
 		there       func(b *browser) // from the button to what follows
 	}{
 		{"house", "olena", func(b *browser) {
-			b.do("to the second house", chromedp.Click(`button[formaction$="/upstream/house"], button[value="house"]`))
+			b.do("to the second house", browsertest.Click(`button[formaction$="/upstream/house"], button[value="house"]`))
 			b.expect(`header.brand`, "The second house")
-			b.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`))
+			b.do("signing in there", browsertest.Visible(`#password`), browsertest.Fill(`#login`, "olena"), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`))
 		}},
 		{"github", "ada", func(b *browser) {
-			b.do("to GitHub", chromedp.Click(`button[formaction$="/upstream/github"], button[value="github"]`), chromedp.WaitVisible(`#authorize`), chromedp.Click(`#authorize`))
+			b.do("to GitHub", browsertest.Click(`button[formaction$="/upstream/github"], button[value="github"]`), browsertest.Visible(`#authorize`), browsertest.Click(`#authorize`))
 		}},
 		{"work", "alice", func(b *browser) {
-			b.do("to work", chromedp.Click(`button[formaction$="/upstream/work"], button[value="work"]`), chromedp.WaitVisible(`input[name="user"]`),
-				chromedp.SendKeys(`input[name="user"]`, "alice"), chromedp.SendKeys(`input[name="password"]`, "alice's password"), chromedp.Submit(`input[name="password"]`))
+			b.do("to work", browsertest.Click(`button[formaction$="/upstream/work"], button[value="work"]`), browsertest.Visible(`input[name="user"]`),
+				browsertest.Type(`input[name="user"]`, "alice"), browsertest.Type(`input[name="password"]`, "alice's password"), browsertest.Submit(`input[name="password"]`))
 		}},
 		{"staff", "bob", func(b *browser) {
-			b.do("to the directory", chromedp.Click(`a[href$="/directory/staff"], button[value="staff"]`))
+			b.do("to the directory", browsertest.Click(`a[href$="/directory/staff"], button[value="staff"]`))
 			b.expect(`h1`, "Staff Directory")
-			b.do("a wrong password", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "bob"), chromedp.SendKeys(`#password`, "guessed"), chromedp.Submit(`#password`), chromedp.WaitVisible(`[role="alert"]`))
-			b.do("the right one", chromedp.SendKeys(`#password`, "bob's password"), chromedp.Submit(`#password`))
+			b.do("a wrong password", browsertest.Visible(`#password`), browsertest.Fill(`#login`, "bob"), browsertest.Type(`#password`, "guessed"), browsertest.Submit(`#password`), browsertest.Visible(`[role="alert"]`))
+			b.do("the right one", browsertest.Type(`#password`, "bob's password"), browsertest.Submit(`#password`))
 		}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
 			b := openBrowser(t)
-			b.do("asking for the account", chromedp.Navigate(h.Issuer+"/account/sign-in/elsewhere"), chromedp.WaitVisible(`#password`))
+			b.do("asking for the account", browsertest.Visit(h.Issuer+"/account/sign-in/elsewhere"), browsertest.Visible(`#password`))
 			kind.there(b)
-			b.do("the new account", chromedp.WaitVisible(`#name`), chromedp.SetValue(`#login`, kind.login), chromedp.Click(`.primary`), chromedp.WaitVisible(`nav.menu`))
+			b.do("the new account", browsertest.Visible(`#name`), browsertest.Fill(`#login`, kind.login), browsertest.Click(`.primary`), browsertest.Visible(`nav.menu`))
 			b.expect(`h1`, "Connected accounts")
 			b.expect(`.thing`, "Connected ")
 			user, err := h.Accounts.ByLogin(context.Background(), kind.login)
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.do("the last way stays", chromedp.Click(`.thing .danger`), chromedp.WaitVisible(`[role="alert"]`))
+			b.do("the last way stays", browsertest.Click(`.thing .danger`), browsertest.Visible(`[role="alert"]`))
 			b.expect(`[role="alert"]`, "last way to sign in")
-			b.do("a password", chromedp.Navigate(h.Issuer+"/account/sign-in"), chromedp.WaitVisible(`#password`), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`.notice`))
-			b.do("disconnecting", chromedp.Navigate(h.Issuer+"/account/sign-in/elsewhere"), chromedp.WaitVisible(`.thing .danger`), chromedp.Click(`.thing .danger`), chromedp.WaitNotPresent(`.thing`))
+			b.do("a password", browsertest.Visit(h.Issuer+"/account/sign-in"), browsertest.Visible(`#password`), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(`.notice`))
+			b.do("disconnecting", browsertest.Visit(h.Issuer+"/account/sign-in/elsewhere"), browsertest.Visible(`.thing .danger`), browsertest.Click(`.thing .danger`), browsertest.Gone(`.thing`))
 			b.expect(`.notice`, "The account is disconnected")
 			if list, err := h.Federation.Identities(context.Background(), user.ID); err != nil || len(list) != 0 {
 				t.Errorf("connected is %v (%v)", list, err)
@@ -207,19 +206,19 @@ func TestSignInElsewhereInBrowser(t *testing.T) {
 // signed in over there need not type anything.
 func (b *browser) connectAgain(h *servertest.House, name, login string, there func(b *browser)) {
 	b.t.Helper()
-	b.do("the page", chromedp.Navigate(h.Issuer+"/account/sign-in/elsewhere"), chromedp.WaitVisible(`button[value="`+name+`"]`))
+	b.do("the page", browsertest.Visit(h.Issuer+"/account/sign-in/elsewhere"), browsertest.Visible(`button[value="`+name+`"]`))
 	switch name {
 	case "staff":
 		there(b)
 	case "github":
 		there(b)
 	default:
-		b.do("to "+name, chromedp.Click(`button[value="`+name+`"]`))
+		b.do("to "+name, browsertest.Click(`button[value="`+name+`"]`))
 		if name == "house" { // where several may be signed in they say which
-			b.do("which", chromedp.WaitVisible(`button.account`), chromedp.Click(`button.account`))
+			b.do("which", browsertest.Visible(`button.account`), browsertest.Click(`button.account`))
 		}
 	}
-	b.do("back", chromedp.WaitVisible(`.thing .danger`))
+	b.do("back", browsertest.Visible(`.thing .danger`))
 	b.expect(`.notice`, "The account is connected")
 }
 
@@ -228,18 +227,18 @@ func (b *browser) connectAgain(h *servertest.House, name, login string, there fu
 func (b *browser) signOutAnd(h *servertest.House, name string) {
 	b.t.Helper()
 	out := func() {
-		b.do("signing out", chromedp.Navigate(h.Issuer+"/logout"), chromedp.WaitVisible(`button[value="signout"]`), chromedp.Click(`button[value="signout"]`), chromedp.WaitVisible(`.state.good`))
+		b.do("signing out", browsertest.Visit(h.Issuer+"/logout"), browsertest.Visible(`button[value="signout"]`), browsertest.Click(`button[value="signout"]`), browsertest.Visible(`.state.good`))
 		b.expect(`h1`, "You are signed out")
 	}
 	out()
 	if name != "house" {
 		return
 	}
-	b.do("in again", chromedp.Navigate(h.Issuer+"/account"), chromedp.WaitVisible(`main a.primary`), chromedp.Click(`main a.primary`), chromedp.WaitVisible(`button[formaction$="/house"]`), chromedp.Click(`button[formaction$="/house"]`), chromedp.WaitVisible(`nav.menu`))
+	b.do("in again", browsertest.Visit(h.Issuer+"/account"), browsertest.Visible(`main a.primary`), browsertest.Click(`main a.primary`), browsertest.Visible(`button[formaction$="/house"]`), browsertest.Click(`button[formaction$="/house"]`), browsertest.Visible(`nav.menu`))
 	out()
 	b.expect(`.lede`, "You are still signed in at Second House")
 	b.fits("upstream-signedout")
-	b.do("over there as well", chromedp.Click(`a.also`), chromedp.WaitNotPresent(`a.also`))
+	b.do("over there as well", browsertest.Click(`a.also`), browsertest.Gone(`a.also`))
 	b.expect(`.lede`, "Your session has ended")
 }
 
@@ -260,34 +259,34 @@ func TestProvidersOnPages(t *testing.T) {
 	for _, tag := range []string{"en", "uk", "ja"} {
 		b := openBrowser(t)
 		login := func() {
-			b.do("the sign-in page", chromedp.Navigate(h.Issuer+servertest.AuthorizePath(shop, "ui_locales", tag, "prompt", "login")), chromedp.WaitVisible(`html[lang="`+tag+`"] .upstreams`))
+			b.do("the sign-in page", browsertest.Visit(h.Issuer+servertest.AuthorizePath(shop, "ui_locales", tag, "prompt", "login")), browsertest.Visible(`html[lang="`+tag+`"] .upstreams`))
 		}
 		login()
 		b.fits("upstream-" + tag + "-login")
-		b.do("the directory", chromedp.Click(`a[href$="/directory/staff"]`), chromedp.WaitVisible(`#password`), chromedp.SendKeys(`#password`, "guessed"), chromedp.SendKeys(`#login`, "bob"), chromedp.Submit(`#login`), chromedp.WaitVisible(`[role="alert"]`))
+		b.do("the directory", browsertest.Click(`a[href$="/directory/staff"]`), browsertest.Visible(`#password`), browsertest.Type(`#password`, "guessed"), browsertest.Type(`#login`, "bob"), browsertest.Submit(`#login`), browsertest.Visible(`[role="alert"]`))
 		b.fits("upstream-" + tag + "-directory")
 		there := func(who, then string) {
 			login()
-			b.do("to the second house", chromedp.Click(`button[formaction*="/upstream/house"]`))
+			b.do("to the second house", browsertest.Click(`button[formaction*="/upstream/house"]`))
 			b.expect(`header.brand`, "The second house")
-			b.do("signing in there", chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, who), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(then))
+			b.do("signing in there", browsertest.Visible(`#password`), browsertest.Fill(`#login`, who), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(then))
 		}
 		there("olena", `.person + .lede`)
 		b.fits("upstream-" + tag + "-connect")
 		there("taras", `#name`)
 		b.fits("upstream-" + tag + "-join")
 		login()
-		b.do("to the second house", chromedp.Click(`button[formaction*="/upstream/house"]`))
+		b.do("to the second house", browsertest.Click(`button[formaction*="/upstream/house"]`))
 		b.expect(`header.brand`, "The second house")
-		b.do("saying no", chromedp.WaitVisible(`.cancel`), chromedp.Click(`.cancel`), chromedp.WaitVisible(`.upstreams`))
+		b.do("saying no", browsertest.Visible(`.cancel`), browsertest.Click(`.cancel`), browsertest.Visible(`.upstreams`))
 		b.fits("upstream-" + tag + "-denied")
-		b.do("the account", chromedp.Navigate(h.Issuer+"/account/sign-in/elsewhere?ui_locales="+tag), chromedp.WaitVisible(`#password`), chromedp.SetValue(`#login`, "olena"), chromedp.SendKeys(`#password`, secret), chromedp.Submit(`#password`), chromedp.WaitVisible(`nav.menu`))
+		b.do("the account", browsertest.Visit(h.Issuer+"/account/sign-in/elsewhere?ui_locales="+tag), browsertest.Visible(`#password`), browsertest.Fill(`#login`, "olena"), browsertest.Type(`#password`, secret), browsertest.Submit(`#password`), browsertest.Visible(`nav.menu`))
 		if tag == "ja" { // the last: who is connected is not asked again
-			b.do("connecting", chromedp.Click(`button[value="house"]`))
+			b.do("connecting", browsertest.Click(`button[value="house"]`))
 			b.expect(`header.brand`, "The second house")
-			b.do("which of those who are signed in there", chromedp.WaitVisible(`button.account`), chromedp.Click(`button.account[value="`+string(olena.ID)+`"]`), chromedp.WaitVisible(`.thing`))
+			b.do("which of those who are signed in there", browsertest.Visible(`button.account`), browsertest.Click(`button.account[value="`+string(olena.ID)+`"]`), browsertest.Visible(`.thing`))
 		}
-		b.do("in the language", chromedp.Click(`.languages button[value="`+tag+`"]`), chromedp.WaitVisible(`html[lang="`+tag+`"] h1`))
+		b.do("in the language", browsertest.Click(`.languages button[value="`+tag+`"]`), browsertest.Visible(`html[lang="`+tag+`"] h1`))
 		b.fits("upstream-" + tag + "-identities")
 	}
 }

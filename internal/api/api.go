@@ -24,7 +24,7 @@ import (
 	"github.com/ostiary/ostiary/internal/signal"
 )
 
-// Config says what the endpoints work with; all but Logger and MaxFollowers is
+// Config says what the endpoints work with; all but Logger, MaxFollowers and Refused is
 // required.
 type Config struct {
 	Registrar  *registration.Registrar
@@ -38,6 +38,8 @@ type Config struct {
 	Logger     *slog.Logger                 // nil: slog.Default
 	RequestID  func(r *http.Request) string // names a request in the log
 	Address    func(r *http.Request) string // of the caller
+
+	Refused func(grant, code string) // is told of refusals of the token endpoint; nil: nobody is
 
 	MaxFollowers int // how often one client may follow the revocation feed at once, at this node; 0: 100
 }

@@ -57,6 +57,9 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
 	}
 	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))
+	if s.Refused != nil && r.URL.Path == s.Authority.BasePath()+oauth.PathToken {
+		s.Refused(r.PostForm.Get("grant_type"), string(code))
+	}
 	body := refusal{Error: code, Description: description, Cause: ended}
 	if code == oauth.InsufficientAuthorization {
 		body.AuthSession, body.PasswordRequired = e.AuthSession.Reveal(), true

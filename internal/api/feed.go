@@ -26,6 +26,9 @@ const (
 	retryAfter = "1"
 )
 
+// Followers is how many requests follow the revocation feed at this node.
+func (s *API) Followers() int { return s.followers.size() }
+
 // follower is one who follows the revocation feed.
 type follower struct {
 	api    *API
@@ -246,6 +249,16 @@ func (c *crowd) enter(id model.ClientID, most int) bool {
 	}
 	c.count[id]++
 	return true
+}
+
+func (c *crowd) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := 0
+	for _, n := range c.count {
+		all += n
+	}
+	return all
 }
 
 func (c *crowd) leave(id model.ClientID) {

@@ -125,9 +125,16 @@ func parseMaster(text []byte, origin string) (Master, error) {
 	return Master{key: func() [masterSize]byte { return fixed }, origin: origin}, nil
 }
 
-// createMaster writes a new key so that the file is there whole or not at all,
-// and leaves one alone that is there already.
+// createMaster writes a new key.
 func createMaster(path string) error {
+	key := make([]byte, masterSize)
+	rand.Read(key)
+	return placeMaster(path, base64.RawURLEncoding.EncodeToString(key))
+}
+
+// placeMaster writes a key so that the file is there whole or not at all, and
+// leaves one alone that is there already.
+func placeMaster(path, key string) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -137,9 +144,7 @@ func createMaster(path string) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	key := make([]byte, masterSize)
-	rand.Read(key)
-	_, err = f.WriteString(base64.RawURLEncoding.EncodeToString(key) + "\n")
+	_, err = f.WriteString(key + "\n")
 	if err == nil {
 		err = f.Sync()
 	}

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // transmitTime bounds the talk with a mail server about one letter.
@@ -33,6 +34,9 @@ func (p *Post) transmit(ctx context.Context, w Written) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errWriting, err)
 	}
+	ctx, span := trace.StartCall(ctx, "SMTP")
+	defer span.End()
+	span.Text("server.address", p.at.host)
 	talk, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return fmt.Errorf("no connection to the mail server: %w", err)
@@ -48,6 +52,28 @@ func (p *Post) transmit(ctx context.Context, w Written) error {
 		return fmt.Errorf("the mail server did not take the letter: %w", err)
 	}
 	return nil
+}
+
+// Probe connects to the mail server as for a letter, with TLS and the password, and
+// sends nothing. It returns ErrOff if there is none.
+func (p *Post) Probe(ctx context.Context) error {
+	if p.config.Box != nil {
+		return nil
+	}
+	if p.config.Server == "" {
+		return ErrOff
+	}
+	ctx, cancel := context.WithTimeout(ctx, transmitTime)
+	defer cancel()
+	client, err := p.client(ctx)
+	if err != nil {
+		return err
+	}
+	talk, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	return client.CloseWithSMTPClient(talk)
 }
 
 // lasting reports whether a refusal stays one, RFC 5321 §4.2.1.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Authorization is an authorization request that has passed the checks.
@@ -36,6 +37,8 @@ func (z Authorization) Cancel() Answer {
 //
 // Errors: *Error, which says itself whether it is shown or sent to the client.
 func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, error) {
+	ctx, span := trace.Start(ctx, "oauth.Begin")
+	defer span.End()
 	p, fault := parse(form)
 	d := &draft{Authority: a, ctx: ctx, form: form, params: p, fault: fault}
 	for _, c := range checks {
@@ -142,6 +145,8 @@ func errGone() *Error {
 //
 // Errors: *Error, shown.
 func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser model.Secret) (Authorization, error) {
+	ctx, span := trace.Start(ctx, "oauth.Resume")
+	defer span.End()
 	if id == "" || len(id) > 64 || !clean(string(id)) {
 		return Authorization{}, errGone()
 	}

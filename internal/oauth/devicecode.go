@@ -13,6 +13,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // ModeDevice is how the answer to the request of a device goes back: the browser stays
@@ -70,6 +71,8 @@ var deviceChecks = []check{
 //
 // Errors: *Error.
 func (a *Authority) AuthorizeDevice(ctx context.Context, call Call) (DeviceAnswer, error) {
+	ctx, span := trace.Start(ctx, "oauth.AuthorizeDevice")
+	defer span.End()
 	p, fault := parse(call.Form)
 	c, e := a.authenticate(ctx, call, PathDeviceAuthorization, p)
 	if e != nil {
@@ -150,6 +153,8 @@ var ErrUserCode = errors.New("no device that waits shows this code")
 //
 // Errors: ErrUserCode; *Error, shown.
 func (a *Authority) BeginDevice(ctx context.Context, typed, address string) (Authorization, error) {
+	ctx, span := trace.Start(ctx, "oauth.BeginDevice")
+	defer span.End()
 	now, tries := a.unix(), "device codes of "+model.Neighbourhood(address)
 	hash := a.userHash(userCode(typed))
 	var d model.DeviceCode

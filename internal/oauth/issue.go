@@ -11,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // codePrefix makes a leaked code recognisable to scanners.
@@ -27,6 +28,8 @@ const afterIssue = 30 // seconds
 //
 // Errors: *Error; with a way back where the client is to be told.
 func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Session, address string) (Answer, error) {
+	ctx, span := trace.Start(ctx, "oauth.Issue")
+	defer span.End()
 	now, step, e := a.next(ctx, z, &session)
 	if step != StepIssue {
 		if e == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Step is what an authorization request needs next.
@@ -228,6 +229,8 @@ func (a *Authority) situation(ctx context.Context, z Authorization, session *mod
 // request must be bound to that session (Choose, Authenticated) since before the
 // person was shown what it asks.
 func (a *Authority) Approve(ctx context.Context, z *Authorization, session model.Session, address string) error {
+	ctx, span := trace.Start(ctx, "oauth.Approve")
+	defer span.End()
 	if z.Request.Chosen != session.ID {
 		return errGone()
 	}

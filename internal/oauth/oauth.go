@@ -60,6 +60,8 @@ type Config struct {
 
 	UILocales []string // languages of the pages (BCP 47)
 
+	Issued func(grant string, to model.Client) // is told of each answer of the token endpoint that has tokens; nil: nobody is
+
 	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Tokens is a successful answer of the token endpoint, RFC 6749 §5.1 and
@@ -57,6 +58,8 @@ var grants = map[string]func(*Authority, context.Context, *registration.Client, 
 //
 // Errors: *Error.
 func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
+	ctx, span := trace.Start(ctx, "oauth.Token")
+	defer span.End()
 	p, e := parse(call.Form)
 	if e != nil {
 		return Tokens{}, e
@@ -100,6 +103,9 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	}
 	t.AuthSession = i.auth.Reveal()
 	a.Registrar.NoteUse(ctx, c.ID)
+	if a.Issued != nil {
+		a.Issued(kind, c.Client)
+	}
 	return t, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"
 )
@@ -29,6 +30,8 @@ type UserInfo struct {
 // Errors: *Error with InvalidToken or InsufficientScope (RFC 6750 §3.1), or
 // TooManyRequests.
 func (a *Authority) UserInfo(ctx context.Context, token, address string) (UserInfo, error) {
+	ctx, span := trace.Start(ctx, "oauth.UserInfo")
+	defer span.End()
 	claims, err := a.accessToken(ctx, token)
 	if errors.Is(err, errDead) {
 		return UserInfo{}, errNotAlive(err)

@@ -41,6 +41,7 @@ func (s *Server) tick(ctx context.Context) {
 // failed logs what went wrong with work in the background, if anything did.
 func (s *Server) failed(ctx context.Context, work string, err error) {
 	if err != nil && ctx.Err() == nil {
+		s.Measures.Failed(work)
 		s.Config.Logger.ErrorContext(ctx, "background work failed and will be tried again", "work", work, "error", err)
 	}
 }

@@ -62,6 +62,8 @@ type Config struct {
 	// MustExist refuses a database that no server was set up on, instead of
 	// setting it up.
 	MustExist bool
+	// Restoring accepts a database whose restore was not finished, to finish it.
+	Restoring bool
 	// ChangeIssuer accepts an issuer other than the one that the database was
 	// set up for.
 	ChangeIssuer bool
@@ -97,6 +99,8 @@ type Config struct {
 	GenerateKey func(jwa.Algorithm) (*jwk.Key, error)
 
 	Limits limit.Rates // how much may be asked of it in a minute
+
+	Observation
 
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/api"
 	"github.com/ostiary/ostiary/internal/debugger"
+	"github.com/ostiary/ostiary/internal/measure"
 	"github.com/ostiary/ostiary/internal/web"
 )
 
@@ -39,6 +40,7 @@ type Server struct {
 	*Parts
 	listener net.Listener
 	http     *http.Server
+	metrics  *metrics // nil: there are none
 	work     sync.WaitGroup
 }
 
@@ -54,20 +56,29 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 			err = errors.Join(err, parts.Close())
 		}
 	}()
+	if err := parts.openStream(); err != nil {
+		return nil, err
+	}
 	handler, err := parts.handler()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, parts.Stream.Close())
+	}
+	metrics, err := parts.openMetrics(ctx)
+	if err != nil {
+		return nil, errors.Join(err, parts.Stream.Close())
 	}
 	listener := c.Listener
 	if listener == nil {
 		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", parts.Config.Listen)
 		if err != nil {
-			return nil, fmt.Errorf("cannot listen on %s: %w: choose another address with --listen, or stop what uses it", parts.Config.Listen, err)
+			err = fmt.Errorf("cannot listen on %s: %w: choose another address with --listen, or stop what uses it", parts.Config.Listen, err)
+			return nil, errors.Join(err, metrics.close(), parts.Stream.Close())
 		}
 	}
 	return &Server{
 		Parts:    parts,
 		listener: listener,
+		metrics:  metrics,
 		http: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: headerTimeout,
@@ -90,7 +101,7 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 // Run serves until ctx is done, then lets the requests under way finish and
 // closes everything. It returns nil after an orderly end.
 func (s *Server) Run(ctx context.Context) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(s.Tracer.Within(context.WithoutCancel(ctx)))
 	s.work.Go(func() { s.tick(background) })
 	s.work.Go(func() { s.seal(background) })
 	s.work.Go(func() { s.sweep(background) })
@@ -102,6 +113,8 @@ func (s *Server) Run(ctx context.Context) error {
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
 	s.work.Go(func() { s.Feed.Run(background) })
+	s.work.Go(func() { s.Stream.Run(background) })
+	s.work.Go(func() { s.failed(background, "metrics", s.metrics.serve()) })
 	<-s.Feed.Begun()
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
@@ -119,15 +132,18 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.Feed.Stop()
 	stop()
+	closed := s.metrics.close()
 	s.work.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
-	return errors.Join(err, s.Parts.Close())
+	return errors.Join(err, closed, s.Parts.Close())
 }
 
 // Close frees what New opened, if Run was never called.
-func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.Close()) }
+func (s *Server) Close() error {
+	return errors.Join(s.listener.Close(), s.metrics.close(), s.Stream.Close(), s.Parts.Close())
+}
 
 // handler mounts the two doors: exact paths for programs, all the rest for
 // people.
@@ -146,22 +162,23 @@ func (p *Parts) handler() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("/", doors.Handler())
+	p.Measures.Watch(measure.Sources{Store: p.Store, Keys: p.Keys, Feed: p.Feed, Mail: p.Mail, Audit: p.Stream, Followers: endpoints.Followers})
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
-	return p.surround(mux, larger), nil
+	return p.surround(p.probed(routed(mux)), larger), nil
 }
 
 // doors returns that for people and that for programs.
 func (p *Parts) doors() (*web.Web, *api.API, error) {
 	doors, err := web.New(web.Config{
 		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
-		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places,
+		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places, Visited: visited,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	endpoints, err := api.New(api.Config{
 		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
-		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Refused: p.Measures.Refused,
 	})
 	return doors, endpoints, err
 }

@@ -30,8 +30,8 @@ const (
 	feedPage = 1000
 )
 
-// logSetting holds the name of the log. A sequence means nothing in another one.
-const logSetting = "revocation_log"
+// logSetting holds the name of the log.
+const logSetting = store.RevocationLog
 
 // FeedConfig says with what a Feed works; Now and Logger may be left out.
 type FeedConfig struct {
@@ -47,6 +47,7 @@ type Feed struct {
 	stop     sync.Once
 	stopping chan struct{}
 	begun    chan struct{}
+	made     time.Time
 
 	mu     sync.Mutex
 	log    string             // its name; empty: it was never read
@@ -68,7 +69,7 @@ func NewFeed(c FeedConfig) (*Feed, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Feed{FeedConfig: c, stopping: make(chan struct{}), begun: make(chan struct{}), grown: make(chan struct{})}, nil
+	return &Feed{FeedConfig: c, stopping: make(chan struct{}), begun: make(chan struct{}), made: time.Now(), grown: make(chan struct{})}, nil
 }
 
 // Begun is closed when the log has been looked into for the first time, whatever
@@ -117,6 +118,17 @@ func (f *Feed) State() FeedState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return FeedState{Log: f.log, End: f.end, Current: f.log != "" && time.Since(f.looked) < currentFor}
+}
+
+// Lag is for how long the log was not read to its end here: what was added since may
+// be unknown to those who follow it at this node.
+func (f *Feed) Lag() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.looked.IsZero() {
+		return time.Since(f.made)
+	}
+	return time.Since(f.looked)
 }
 
 // Grown is closed when there is something new. Whoever waits takes it first and

@@ -17,6 +17,11 @@ var migrations embed.FS
 // migrate brings the schema up to date: up only, each migration in one
 // transaction, so that a failed one leaves the schema as it was.
 func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer) error {
+	return migrateTo(ctx, d, db, respell, 0)
+}
+
+// migrateTo is migrate up to a version; 0: the latest one.
+func migrateTo(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer, version int64) error {
 	list, err := readMigrations(respell)
 	if err != nil {
 		return err
@@ -24,7 +29,7 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.
 	provider, err := goose.NewProvider(d, db, nil,
 		goose.WithGoMigrations(list...),
 		goose.WithDisableGlobalRegistry(true),
-		goose.WithTableName("ostiary_schema"),
+		goose.WithTableName(schemaTable),
 		goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return err
@@ -33,12 +38,19 @@ func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.
 	if err != nil {
 		return err
 	}
-	if current > target {
-		return fmt.Errorf("%w: its schema is %d and this program knows %d: run the newer version of ostiary, or restore a backup from before the upgrade",
-			ErrNewerSchema, current, target)
+	if current > target || version > target {
+		return newerSchema(max(current, version), target)
 	}
-	_, err = provider.Up(ctx)
+	if version == 0 {
+		version = target
+	}
+	_, err = provider.UpTo(ctx, version)
 	return err
+}
+
+func newerSchema(theirs, ours int64) error {
+	return fmt.Errorf("%w: its schema is %d and this program knows %d: run the newer version of ostiary, or restore a backup from before the upgrade",
+		ErrNewerSchema, theirs, ours)
 }
 
 // beside is what migrations do that SQL cannot say for both databases, in the same

@@ -64,6 +64,8 @@ type Store struct {
 	revoked chan struct{} // of room for one: the revocation log has grown
 	mark    atomic.Pointer[func(model.Event) string]
 
+	observer atomic.Pointer[func(Transaction)] // nil: nobody observes
+
 	listening sync.Once // begins when somebody asks for Revoked
 	listened  chan struct{}
 	ctx       context.Context // done when the store is closed
@@ -175,9 +177,9 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	queued, logged := false, false
+	queued, logged, watched := false, false, s.watch(ctx, m)
 	err := s.dialect.run(ctx, m, func(q querier) error {
-		tx := &Tx{ctx: ctx, q: q, dialect: s.dialect, now: s.now, readOnly: m == snapshot}
+		tx := &Tx{ctx: ctx, q: watched.attempt(q), dialect: s.dialect, now: s.now, readOnly: m == snapshot}
 		if mark := s.mark.Load(); mark != nil {
 			tx.mark = *mark
 		}
@@ -190,12 +192,14 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 			// the failure, whatever fn made of it.
 			return tx.failed
 		case err != nil:
+			watched.refused = true
 			return err
 		case m == audited && tx.changed && !tx.recorded:
 			return ErrUnaudited
 		}
 		return nil
 	})
+	watched.end(err)
 	if err == nil && queued {
 		wake(s.queued)
 	}

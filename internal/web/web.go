@@ -26,7 +26,7 @@ import (
 	"github.com/ostiary/ostiary/internal/registration"
 )
 
-// Config says what the pages work with; all but Logger is required.
+// Config says what the pages work with; all but Logger and Visited is required.
 type Config struct {
 	Accounts   *account.Accounts
 	Registrar  *registration.Registrar
@@ -38,6 +38,7 @@ type Config struct {
 	RequestID  func(r *http.Request) string // names a request in the log and on the error page
 	Address    func(r *http.Request) string // of the person
 	Places     device.Places                // where networks are
+	Visited    func(r *http.Request)        // is told of each request whose Pattern is known; nil: nobody is
 }
 
 // Web serves the pages.
@@ -101,6 +102,9 @@ func (s *Web) Handler() http.Handler {
 		return func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 			free := lyingReady(pattern)
 			mux.HandleFunc(s.below(pattern), func(w http.ResponseWriter, r *http.Request) {
+				if s.Visited != nil {
+					s.Visited(r)
+				}
 				var err error
 				if !free {
 					err = s.Authority.Admit(s.Address(r))

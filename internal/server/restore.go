@@ -1,0 +1,223 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/backup"
+	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// Restore says what is restored, and how.
+type Restore struct {
+	File io.ReadSeeker
+	// Passphrase is asked for the master key in the backup, where there is none here.
+	Passphrase func() (model.Secret, error)
+	Keep       bool // see account.Restoring
+	Force      bool // puts aside what is there
+	Actor      model.Actor
+	Progress   func(done, of int64) // of rows
+}
+
+// Restored is what came of it.
+type Restored struct {
+	backup.Contents
+	Aside   string // the folder with what was there before; empty: nothing was
+	Key     bool   // the master key came from the backup
+	Entries int64  // of the audit log, which were verified
+	Unsound error  // what is wrong with the audit log, as it was in the backup
+}
+
+// Restore makes the database of c what it was when a backup was made. Nothing is
+// touched before all of the backup was read and found to be whole and genuine. On
+// SQLite the file gets its name last, when it is finished; on PostgreSQL the database
+// must be empty, and no server starts on it before it is finished.
+func (c Config) Restore(ctx context.Context, r Restore) (Restored, error) {
+	c = c.withDefaults()
+	contents, err := backup.Verify(ctx, r.File)
+	if err != nil {
+		return Restored{}, err
+	}
+	out := Restored{Contents: contents}
+	if err := c.prepare(); err != nil {
+		return out, err
+	}
+	if out.Key, err = c.masterOf(contents, r); err != nil {
+		return out, err
+	}
+	if err := c.vacant(ctx, r.Force); err != nil {
+		return out, err
+	}
+	address := c.databaseURL()
+	path, embedded := strings.CutPrefix(address, "sqlite:")
+	if embedded {
+		_ = os.Remove(path + restoring) // of one that was killed
+		address += restoring
+	}
+	target, err := store.OpenTarget(ctx, address, contents.Schema)
+	if err != nil {
+		return out, err
+	}
+	if _, err := r.File.Seek(0, io.SeekStart); err != nil {
+		return out, errors.Join(err, target.Undo(ctx))
+	}
+	target.Hold()
+	if err := backup.Load(ctx, r.File, contents, target, r.Progress); err != nil { // which undoes it
+		return out, err
+	}
+	err = target.Close()
+	if err == nil {
+		c.Restoring = true
+		out.Entries, out.Unsound, err = c.inspect(ctx, address, func(p *Parts) error {
+			return p.Accounts.Restored(ctx, r.Actor, account.Restoring{Made: contents.Time(), Keep: r.Keep})
+		})
+	}
+	if err == nil && embedded {
+		out.Aside, err = c.place(ctx, path, out.Key)
+	}
+	if err == nil && out.Key {
+		err = keys.WriteMaster(filepath.Join(c.Data, masterFile), c.MasterKey)
+	}
+	if err == nil && embedded {
+		err = store.Name(path+restoring, path)
+	}
+	if err != nil {
+		return out, errors.Join(err, target.Undo(ctx))
+	}
+	return out, nil
+}
+
+// restoring ends the name of a file that is not finished.
+const restoring = ".restoring"
+
+// masterOf finds the master key of a backup: here, or in it. It reports whether it was
+// in it, and then c.MasterKey is it.
+func (c *Config) masterOf(b backup.Contents, r Restore) (fromBackup bool, err error) {
+	master, err := keys.LoadMaster(keys.MasterConfig{Path: filepath.Join(c.Data, masterFile), Value: c.MasterKey})
+	switch {
+	case err == nil && b.Genuine(master.Derive) == nil:
+		return false, nil
+	case err == nil && (b.Key == nil || c.MasterKey != "" || !r.Force):
+		return false, fmt.Errorf("%w: put the master key in place that the server had, as %s or in %s", backup.ErrForeign, filepath.Join(c.Data, masterFile), keys.MasterVariable)
+	case errors.Is(err, keys.ErrMasterMissing) && b.Key == nil:
+		return false, fmt.Errorf("%w: it is not in this backup, so put the copy in place that was kept elsewhere, as %s with mode 0600 or in %s",
+			keys.ErrMasterMissing, filepath.Join(c.Data, masterFile), keys.MasterVariable)
+	case err != nil && !errors.Is(err, keys.ErrMasterMissing):
+		return false, err
+	}
+	passphrase, err := r.Passphrase()
+	if err != nil {
+		return false, err
+	}
+	if c.MasterKey, err = b.Key.Unwrap(passphrase); err != nil {
+		return false, err
+	}
+	master, err = keys.LoadMaster(keys.MasterConfig{Value: c.MasterKey})
+	if err == nil {
+		err = b.Genuine(master.Derive)
+	}
+	return true, err
+}
+
+// vacant refuses to put a database in place of one that is there.
+func (c Config) vacant(ctx context.Context, force bool) error {
+	path, embedded := strings.CutPrefix(c.databaseURL(), "sqlite:")
+	if !embedded {
+		return nil // which is looked into when it is filled
+	}
+	_, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !force:
+		return fmt.Errorf("there is a database at %s: choose another folder with --data, or let it be put aside with --force", path)
+	}
+	used, err := store.InUse(ctx, c.databaseURL())
+	if err == nil && used {
+		err = fmt.Errorf("a server is running on %s: stop it first", path)
+	}
+	return err
+}
+
+// place makes room for a file: what is there goes into a folder beside it, whose name
+// it returns.
+func (c Config) place(ctx context.Context, path string, key bool) (aside string, err error) {
+	if err := c.vacant(ctx, true); err != nil { // somebody may have started one meanwhile
+		return "", err
+	}
+	old := []string{path, path + "-wal", path + "-shm"}
+	if key {
+		old = append(old, filepath.Join(c.Data, masterFile))
+	}
+	for _, file := range old {
+		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if aside == "" {
+			aside = filepath.Join(filepath.Dir(path), "before-restore-"+c.Now().UTC().Format("20060102-150405"))
+			if err := os.Mkdir(aside, 0o700); err != nil {
+				return "", err
+			}
+		}
+		if err := os.Rename(file, filepath.Join(aside, filepath.Base(file))); err != nil {
+			return aside, err
+		}
+	}
+	return aside, nil
+}
+
+// FinishRestore does what has to follow where a database was put back by other means.
+func (p *Parts) FinishRestore(ctx context.Context, actor model.Actor, keep bool) error {
+	return p.Accounts.Restored(ctx, actor, account.Restoring{Keep: keep})
+}
+
+// Move says what moves where.
+type Move struct {
+	From, To string // addresses of databases
+	Progress func(done, of int64)
+}
+
+// Move copies a database into another one, and makes sure that a server can work
+// there: with this master key, and with an audit log that is whole.
+func (c Config) Move(ctx context.Context, m Move) (store.Moving, error) {
+	c = c.withDefaults()
+	check := func(ctx context.Context, address string) error {
+		_, unsound, err := c.inspect(ctx, address, func(*Parts) error { return nil })
+		if err == nil && unsound != nil {
+			err = fmt.Errorf("%w; begin a new chain with ostiary audit begin before you move", unsound)
+		}
+		return err
+	}
+	// First where it is: what is wrong there is nothing that moving would cure.
+	if err := check(ctx, m.From); err != nil {
+		return store.Moving{}, err
+	}
+	return store.Move(ctx, store.MoveConfig{From: m.From, To: m.To, Progress: m.Progress, Check: check, Now: func() time.Time { return c.Now() }})
+}
+
+// Where says in words which database c names, without the password.
+func Where(c Config) string { return store.Where(c.withDefaults().databaseURL()) }
+
+// GenuineBackup holds a backup to the master key of c. It reports whether there is one.
+func (c Config) GenuineBackup(b backup.Contents) (there bool, err error) {
+	c = c.withDefaults()
+	master, err := keys.LoadMaster(keys.MasterConfig{Path: filepath.Join(c.Data, masterFile), Value: c.MasterKey})
+	if errors.Is(err, keys.ErrMasterMissing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, b.Genuine(master.Derive)
+}
