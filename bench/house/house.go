@@ -237,20 +237,29 @@ func (h *House) ProcessorTime() (float64, error) {
 	return total, nil
 }
 
-// Memory is what the nodes have in memory, in MiB (proc_pid_status(5): VmRSS).
+// Memory is what the nodes have in memory, in MiB.
 func (h *House) Memory() (float64, error) {
 	total := 0.0
 	for _, node := range h.running {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", node.Process.Pid))
+		one, err := MemoryOf(node.Process.Pid)
 		if err != nil {
 			return 0, err
 		}
-		_, rest, _ := strings.Cut(string(text), "VmRSS:")
-		kib, err := strconv.ParseFloat(strings.TrimSpace(strings.Split(rest, "kB")[0]), 64)
-		if err != nil {
-			return 0, errors.New("/proc tells nothing")
-		}
-		total += kib / 1024
+		total += one
 	}
 	return total, nil
+}
+
+// MemoryOf is what a process has in memory, in MiB (proc_pid_status(5): VmRSS).
+func MemoryOf(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	kib, err := strconv.ParseFloat(strings.TrimSpace(strings.Split(rest, "kB")[0]), 64)
+	if err != nil {
+		return 0, errors.New("/proc tells nothing")
+	}
+	return kib / 1024, nil
 }

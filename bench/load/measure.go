@@ -21,6 +21,7 @@ type result struct {
 	P99         float64 `json:"p99_ms"`
 	Longest     float64 `json:"longest_ms"`
 	CPU         float64 `json:"cpu_ms"`            // of all nodes, for one operation
+	Bar         float64 `json:"bar_ms,omitempty"`  // what CPU may be; 0: nothing is set
 	Before      float64 `json:"memory_before_mib"` // of all nodes
 	After       float64 `json:"memory_after_mib"`
 }
@@ -52,7 +53,7 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 		}
 		steps[i] = step
 	}
-	r := &result{Operation: op.name, Connections: connections}
+	r := &result{Operation: op.name, Connections: connections, Bar: op.bar * o.allowance()}
 	var err error
 	if r.Before, err = s.Memory(); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/certificate"
 	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -29,6 +30,8 @@ type settings struct {
 	LogFormat, LogLevel string
 
 	auditStdout bool
+
+	databasePasswordFile string
 }
 
 // catalogue is the settings of one program.
@@ -68,6 +71,7 @@ const configName = "config"
 
 var (
 	groupPlace    = group{"Addresses and storage", "operate.md#first-start"}
+	groupTLS      = group{"TLS", "deploy.md#tls"}
 	groupTheme    = group{"Look of the pages", "people.md#themes"}
 	groupPeople   = group{"People", "people.md#policies"}
 	groupMail     = group{"Mail", "operate.md#mail"}
@@ -83,6 +87,8 @@ var (
 var known = slices.Concat([]setting{
 	{"data", groupPlace, "`FOLDER` of the database and the master key; made with mode 0700", "data", "", text(func(s *settings) *string { return &s.Data })},
 	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
+	{"database-connections", groupPlace, "`NUMBER` of connections to PostgreSQL that each node has at most, beside one on which it listens; 0: four for each processor, 8 to 32", "0", "", number(0, 1000, func(s *settings, n int) { s.Connections = n })},
+	{"database-wait", groupPlace, "`TIME` that a request waits for a connection to PostgreSQL, also in a failover, before it is answered with 503", "5s", "", life(func(s *settings) *time.Duration { return &s.DatabaseWait })},
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
 	{"issuer", groupPlace, "public `URL` of this server, https://…, without a query; it may have a path", "", "http://localhost and the port, when listening on loopback", as(issuer)},
 	{"trusted-proxies", groupPlace, "`NETWORKS` of proxies in front whose X-Forwarded-For tells where a request comes from, such as 127.0.0.1/32; separated by commas", "", "none", as(func(s *settings, v string) (err error) { s.TrustedProxies, err = prefixes(v); return err })},
@@ -90,6 +96,19 @@ var known = slices.Concat([]setting{
 	{"language", groupPlace, "`TAG` of the language of the pages for people who wish for none that there is, such as uk", "en", "", text(func(s *settings) *string { return &s.Language })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
+
+	{"master-key-file", groupPlace, "`FILE` with the master key in place of master.key in the data folder, which nobody but the server's user and group can read; it is never made", "", "none", text(func(s *settings) *string { return &s.MasterKeyFile })},
+	{"database-password-file", groupPlace, "`FILE` with the password of the database's user, where the URL has none", "", "none", text(func(s *settings) *string { return &s.databasePasswordFile })},
+
+	{"tls-certificate", groupTLS, "PEM `FILE` with the certificate, and those above it, with which the server speaks TLS itself; followed while it runs", "", "none: a proxy speaks TLS", text(func(s *settings) *string { return &s.TLS.Certificate })},
+	{"tls-key", groupTLS, "PEM `FILE` with its key, which nobody but the server's user and group can read", "", "none", text(func(s *settings) *string { return &s.TLS.Key })},
+	{"tls-acme", groupTLS, "`STATE` of certificates that the server gets by itself, for the host of the issuer: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.TLS.ACME = on })},
+	{"tls-acme-agree", groupTLS, "`STATE` of your agreement to the terms of service of the authority that issues them: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.TLS.Agreed = on })},
+	{"tls-acme-directory", groupTLS, "`URL` of that authority's ACME directory; outgoing-ca names who vouches for one of your own", certificate.LetsEncrypt, "", text(func(s *settings) *string { return &s.TLS.Directory })},
+	{"tls-acme-mail", groupTLS, "`ADDRESS` where the authority reaches you", "", "none", as(acmeMail)},
+	{"tls-acme-binding", groupTLS, "`ID` of the account that you have with the authority, where it asks for one (external account binding)", "", "none", text(func(s *settings) *string { return &s.TLS.BindingID })},
+	{"tls-acme-binding-key-file", groupTLS, "`FILE` with the key of that account, as the authority gives it: base64url", "", "none", as(acmeBindingKey)},
+	{"http-listen", groupTLS, "`HOST:PORT` of a plain listener beside the one that speaks TLS: it sends people to https, proves to the authority that the host is yours, and answers /healthz and /readyz", "", "none", as(plainAddress)},
 
 	// The backgrounds come first: the accents are held against them.
 	{"background", groupTheme, "`COLOUR` around the card, such as #f6f5f1", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Background })},
@@ -227,6 +246,9 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	s, err := sh.gather(c, ofServer)
 	if err != nil {
 		return s, err
+	}
+	if err := s.readDatabasePassword(); err != nil {
+		return s, usagef("database-password-file: %v", err)
 	}
 	if s.Database == "" {
 		s.Database = "sqlite:" + filepath.Join(s.Data, "ostiary.db")

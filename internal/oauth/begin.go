@@ -18,6 +18,7 @@ type Authorization struct {
 	Logo    string // hash of the client's logo, for Registrar.Logo; empty: none is kept
 	way     Return
 	stored  bool
+	decided *decision
 	leave   Answer // of a request of our own: where a person goes who does not want to sign in
 }
 
@@ -58,9 +59,10 @@ func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, 
 			ExpiresAt: now + seconds(a.RequestLife),
 			Asked:     d.asked,
 		},
-		Client: d.client.Client,
-		Logo:   a.Registrar.ShownLogo(d.client),
-		way:    d.way,
+		Client:  d.client.Client,
+		Logo:    a.Registrar.ShownLogo(d.client),
+		decided: &decision{},
+		way:     d.way,
 	}, nil
 }
 
@@ -179,6 +181,7 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 		Request: r,
 		Client:  c.Client,
 		Logo:    a.Registrar.ShownLogo(c),
+		decided: &decision{},
 		way:     a.wayBack(r.Asked),
 		stored:  true,
 	}, nil

@@ -166,19 +166,40 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 	return inner(a.Store.View(ctx, fn))
 }
 
-// inner hides an unexpected error behind server_error; an *Error passes, and so
-// does what a client is told by the package registration. Where nothing was changed
-// and later it may work, it says so.
+// inner is Unforeseen for what may be nil, or an *Error already.
 func inner(err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return Unforeseen(err)
+}
+
+// Unforeseen hides an error that no rule foresaw behind server_error; what a client is
+// told by the package registration passes. Where nothing was changed and later it may
+// work, it says so. It returns an *Error as it is.
+func Unforeseen(err error) *Error {
 	var e *Error
 	var unknown *registration.Error
 	switch {
-	case err == nil || errors.As(err, &e):
-		return err
+	case errors.As(err, &e):
+		return e
 	case errors.As(err, &unknown):
 		return &Error{Code: Code(unknown.Code), Description: unknown.Description, RetryAfter: unknown.RetryAfter, cause: unknown.Unwrap()}
 	case errors.Is(err, store.ErrBusy):
 		return &Error{Code: TooManyRequests, Description: "The server is busy: try again in a moment", Busy: true, RetryAfter: 1, cause: err}
+	case errors.Is(err, store.ErrAway), errors.Is(err, store.ErrDoubt):
+		return errDatabase(err)
 	}
 	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
+}
+
+// errDatabase tells of a database that is away: nothing was changed, or nobody knows.
+func errDatabase(cause error) *Error {
+	e := fail(TooManyRequests, "The server cannot reach its database now: try again in a moment")
+	if errors.Is(cause, store.ErrDoubt) {
+		e = fail(ServerError, "The server lost its database while it did this, and does not know whether it was done")
+	}
+	e.Busy, e.RetryAfter, e.cause = true, 5, cause
+	return e
 }

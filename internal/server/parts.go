@@ -74,7 +74,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p := &Parts{Config: c}
-	if p.Store, err = store.Open(ctx, store.Config{URL: c.databaseURL(), Now: c.Now}); err != nil {
+	if p.Store, err = store.Open(ctx, c.database()); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -229,9 +229,11 @@ func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	master, err := keys.LoadMaster(keys.MasterConfig{
-		Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist,
-	})
+	from := keys.MasterConfig{Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist}
+	if p.Config.MasterKeyFile != "" {
+		from.Path, from.Create, from.Given = p.Config.MasterKeyFile, false, true
+	}
+	master, err := keys.LoadMaster(from)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,12 @@ var (
 	// ErrBusy means that the database was too contended to finish in time.
 	// Nothing was changed, and trying again later may succeed.
 	ErrBusy = errors.New("store: the database is busy")
+	// ErrAway means that the database does not answer, or lost the connection before
+	// the commit. Nothing was changed, and trying again later may succeed.
+	ErrAway = errors.New("store: the database is away")
+	// ErrDoubt means that the connection was lost while the database committed: what
+	// was to be changed has been, or has not. It is never done again by itself.
+	ErrDoubt = errors.New("store: nobody knows whether it was done")
 	// ErrCorrupt means that the database is damaged or not one of Ostiary's.
 	ErrCorrupt = errors.New("store: the database cannot be read")
 	// ErrNewerSchema means that a newer version of Ostiary has upgraded the
@@ -53,6 +59,15 @@ type Config struct {
 	URL string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	// The others are for PostgreSQL. Connections bounds the pool; 0: four for each
+	// processor, 8 to 32. One more is used to listen.
+	Connections int
+	// Wait is how long a transaction waits for its turn and for a connection, and for
+	// how long after its beginning one runs again whose connection was lost; 0: 10
+	// seconds. Statement is how long one statement may take, unless the address says
+	// so (statement_timeout); 0: a minute.
+	Wait, Statement time.Duration
 }
 
 // Store is an open database. Its methods may be called from many goroutines.
@@ -88,7 +103,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	case "sqlite":
 		s.dialect, err = openSQLite(ctx, rest)
 	case "postgres", "postgresql":
-		s.dialect, err = openPostgres(ctx, c.URL)
+		s.dialect, err = openPostgres(ctx, c)
 	default:
 		// The URL is not repeated: it may hold a password.
 		err = fmt.Errorf(`%w: it has to be "sqlite:PATH" or "postgres://user:password@host:port/database"`, ErrAddress)
@@ -205,6 +220,7 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	}
 	if err == nil && logged {
 		wake(s.revoked)
+		s.dialect.tell()
 	}
 	return err
 }

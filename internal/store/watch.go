@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"sync"
 	"time"
@@ -82,26 +81,20 @@ type traced struct {
 	ctx context.Context
 }
 
-func (t traced) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+func (t traced) exec(ctx context.Context, query string, args []any) (int64, error) {
 	span := t.statement(query)
 	defer span.End()
-	result, err := t.querier.ExecContext(ctx, query, args...)
+	n, err := t.querier.exec(ctx, query, args)
 	span.Fail(err)
-	return result, err
+	return n, err
 }
 
-func (t traced) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+func (t traced) query(ctx context.Context, query string, args []any) (rows, error) {
 	span := t.statement(query)
 	defer span.End()
-	rows, err := t.querier.QueryContext(ctx, query, args...)
+	rows, err := t.querier.query(ctx, query, args)
 	span.Fail(err)
 	return rows, err
-}
-
-func (t traced) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	span := t.statement(query)
-	defer span.End()
-	return t.querier.QueryRowContext(ctx, query, args...)
 }
 
 // statement begins the span of a statement.

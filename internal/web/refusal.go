@@ -48,6 +48,9 @@ var refusals = map[string]sentence{
 	"Too many sign-ins were begun at this address: try again later":          {"refusal.limit.begun", nil, ""},
 	"Too many requests of this account: try again later":                     {"refusal.limit.account", nil, ""},
 
+	"The server cannot reach its database now: try again in a moment":                       {"refusal.away", nil, ""},
+	"The server lost its database while it did this, and does not know whether it was done": {"refusal.doubt", nil, ""},
+
 	"The person cannot sign in here in any of the ways that are required": {"refusal.unmet", nil, ""},
 
 	"The id_token_hint is not an ID token of this server":              {"refusal.hint", nil, ""},

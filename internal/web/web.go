@@ -333,7 +333,8 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errForm):
 		page = s.errorPage(r, oauth.InvalidRequest, s.pages.text(r, "refusal.form"))
 	default:
-		page = s.errorPage(r, oauth.ServerError, s.pages.text(r, "refusal.server"))
+		e = oauth.Unforeseen(err)
+		page = s.errorPage(r, e.Code, s.pages.refusal(r, e))
 	}
 	switch oauth.Code(page.Code) {
 	case oauth.ServerError:

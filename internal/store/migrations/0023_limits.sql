@@ -1,3 +1,4 @@
+-- Beside: 22
 -- How much of their share the busiest callers have used up, of all nodes together:
 -- a bucket that runs empty. Whoever is quiet has no row.
 CREATE TABLE levels (

@@ -1,3 +1,4 @@
+-- Beside: 22
 -- Where the audit log is streamed to, and how far it has got there.
 CREATE TABLE audit_outlets (
     name     TEXT NOT NULL PRIMARY KEY, -- "file", "stdout" or "webhook"
