@@ -29,7 +29,7 @@ var mayImport = map[string]string{
 	"internal/debugger":                  "–",
 	"internal/model":                     "–",
 	"internal/trace":                     "–",
-	"internal/measure":                   "store, model, keys, signal, mail, audit, fetch",
+	"internal/measure":                   "store, model, keys, signal, mail, audit, fetch, limit",
 	"internal/store":                     "model, trace",
 	"internal/store/storetest":           "store, model",
 	"internal/audit":                     "store, model, fetch, trace",

@@ -75,7 +75,7 @@ func (s *session) substitute(text string) string {
 func (s *session) run(t *testing.T, d document, all []block) {
 	t.Helper()
 	binary(t) // what it takes to build is none of the reader's time
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", s.script(t, d, all))
 	cmd.Env = s.environment(t)

@@ -42,7 +42,7 @@ func (a all) Run() int {
 // TestScripts runs the command as people do: each file below testdata/script is
 // a session in a shell, in a folder of its own.
 func TestScripts(t *testing.T) {
-	postgres, empty, empty2 := storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t)
+	postgres, empty, empty2, empty3 := storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t), storetest.EmptyPostgresURL(t)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
@@ -52,6 +52,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("POSTGRES", postgres)
 			env.Setenv("EMPTY", empty)
 			env.Setenv("EMPTY2", empty2)
+			env.Setenv("EMPTY3", empty3)
 			env.Setenv("NO_COLOR", "1")
 			env.Setenv("TZ", "UTC")
 			// Cheap hashes: what they cost is tested where they are made.

@@ -185,6 +185,17 @@ func TestWell(t *testing.T) {
 	}
 }
 
+// Without a proxy this command may speak for others where its own address is that of
+// one, and that is no fault.
+func TestWithoutProxy(t *testing.T) {
+	h := servertest.Start(t, func(c *server.Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	})
+	c := h.Config
+	c.Listener, c.Listen, c.Now, c.Database = nil, h.Addr().String(), time.Now, "sqlite:"+filepath.Join(c.Data, "ostiary.db")
+	finds(t, doctor.Examine(t.Context(), doctor.Config{Server: c}), "proxy", doctor.Good, "There is no proxy between here and the server")
+}
+
 // Each row makes something wrong for real, between people and the server.
 func TestFaultsOnTheWay(t *testing.T) {
 	minute := func(h http.Header) { h.Set("Date", time.Now().Add(-time.Minute).UTC().Format(http.TimeFormat)) }

@@ -3,7 +3,9 @@ package doctor
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,6 +29,11 @@ func (v *visit) proxy(ctx context.Context) []Finding {
 	case v.parts == nil:
 		return []Finding{unknown("What is between here and the server was not looked at: %s.", v.closed)}
 	}
+	// The server sees the same port only if nothing is in between.
+	var port string
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		_, port, _ = net.SplitHostPort(c.Conn.LocalAddr().String())
+	}})
 	answer, body, err := v.ask(ctx, v.base+discovery, map[string]string{server.ProbeHeader: v.parts.ProbeToken(), "X-Forwarded-For": nobody})
 	if err != nil {
 		return []Finding{unknown("What is between here and the server was not looked at: %s.", reason(err))}
@@ -35,33 +42,34 @@ func (v *visit) proxy(ctx context.Context) []Finding {
 	if json.Unmarshal(body, &p) != nil || p.Peer == "" {
 		return []Finding{unknown("The server does not say how it sees a request. It is of an older version, has another master key, or a proxy answers in its place or takes away the header %s.", server.ProbeHeader)}
 	}
-	found := []Finding{v.callers(p), v.host(p), v.long(ctx)}
+	found := []Finding{callers(p, port), v.host(p), v.long(ctx)}
 	found = append(found, headers(p, answer.Header)...)
 	return append(found, v.cookies(answer))
 }
 
-// callers tells whom the server takes for the caller.
-func (v *visit) callers(p server.Probe) Finding {
+// callers tells whom the server takes for the caller, who came from a port.
+func callers(p server.Probe, port string) Finding {
 	said := strings.Split(strings.ReplaceAll(strings.Join(p.Headers["X-Forwarded-For"], ","), " ", ""), ",")
 	last := said[len(said)-1] // whom the proxy was called by: this command
 	untouched := slices.Equal(said, []string{nobody})
-	between := !untouched || strings.HasPrefix(v.base, "https:") && !p.TLS
 	switch {
+	case untouched && p.Port == port && p.Trusted:
+		return good("There is no proxy between here and the server; this command came from %s, which may speak for others: it is in trusted-proxies.", p.Peer)
+	case untouched && p.Port == port:
+		return good("There is no proxy between here and the server; this command came from %s.", p.Peer)
 	case untouched && p.Address == nobody:
 		return wrong("let the proxy write the header itself (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for), and name nobody but proxies in trusted-proxies",
 			"Whoever calls can pass for anybody: the server believes what a caller writes into X-Forwarded-For.")
-	case between && (untouched || last == ""):
+	case untouched, last == "":
 		return wrong("let the proxy send X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for)",
 			"The proxy at %s does not say who calls: all people come from that one address, and share the limits that go by address.", p.Peer)
-	case between && !p.Trusted:
+	case !p.Trusted:
 		return wrong("set trusted-proxies to the network of the proxy, such as "+network(p.Peer),
 			"The proxy at %s says who calls, and the server does not believe it: all people come from that one address.", p.Peer)
-	case between:
-		// Where this runs beside the proxy, last is a proxy itself, and p.Address is
-		// whom it would speak for.
-		return good("The proxy at %s says who calls, and is believed: this command came from %s.", p.Peer, last)
 	}
-	return good("There is no proxy between here and the server; this command came from %s.", p.Peer)
+	// Where this runs beside the proxy, last is a proxy itself, and p.Address is whom it
+	// would speak for.
+	return good("The proxy at %s says who calls, and is believed: this command came from %s.", p.Peer, last)
 }
 
 func network(peer string) string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/audit"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
@@ -24,11 +25,12 @@ const (
 
 // Sources are what is looked up when somebody asks.
 type Sources struct {
-	Store *store.Store
-	Keys  *keys.Ring
-	Feed  *signal.Feed
-	Mail  *mail.Post
-	Audit *audit.Stream
+	Store  *store.Store
+	Keys   *keys.Ring
+	Feed   *signal.Feed
+	Mail   *mail.Post
+	Audit  *audit.Stream
+	Limits *limit.Limits
 	// Followers is how many follow the revocation feed at this node.
 	Followers func() int
 }
@@ -84,7 +86,9 @@ func gauge(name, help string, labels ...string) looked {
 	return look(prometheus.GaugeValue, name, help, labels...)
 }
 
-func counter(name, help string) looked { return look(prometheus.CounterValue, name, help) }
+func counter(name, help string, labels ...string) looked {
+	return look(prometheus.CounterValue, name, help, labels...)
+}
 
 var (
 	poolLimit  = gauge("database_connections_limit", "Connections to the database that this node has at most.")
@@ -106,6 +110,10 @@ var (
 	outboxWaiting = gauge("outbox_waiting", "What waits to be delivered, by queue: logout (back-channel logout) or stream (security events that are pushed).", "queue")
 	outboxOldest  = gauge("outbox_oldest_seconds", "For how long the oldest of it has waited, by queue.", "queue")
 	lettersWait   = gauge("letters_waiting", "Letters that wait in the memory of this node.")
+
+	limited  = counter("limit_requests_total", "Requests that a limit has counted, by limit and outcome.", "limit", "outcome")
+	limitOf  = gauge("limit_callers", "Callers that the limits of this node remember.")
+	unshared = counter("limit_unshared_total", "How often this node could not share with the others what its limits have counted.")
 
 	auditBehind = gauge("audit_stream_lag_entries", "How many sealed entries of the audit log an outlet does not have yet.", "outlet")
 	auditLate   = gauge("audit_stream_lag_seconds", "How old the oldest of these is.", "outlet")
@@ -134,6 +142,12 @@ func (l *looker) Collect(to chan<- prometheus.Metric) {
 	tell(feedEnd, float64(l.Feed.State().End))
 	tell(feedFollowers, float64(l.Followers()))
 	tell(lettersWait, float64(l.Mail.Waiting()))
+	for _, c := range l.Limits.Counts() {
+		tell(limited, float64(c.Admitted), c.Kind.String(), "admitted")
+		tell(limited, float64(c.Refused), c.Kind.String(), "refused")
+	}
+	tell(limitOf, float64(l.Limits.Held()))
+	tell(unshared, float64(l.Limits.Unshared()))
 	for _, a := range l.Keys.Ages() {
 		tell(keyAge, a.Signing.Seconds(), string(a.Algorithm))
 		tell(keyNext, a.Next.Seconds(), string(a.Algorithm))

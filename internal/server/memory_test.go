@@ -3,7 +3,7 @@ package server
 import (
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
+	runtimemetrics "runtime/metrics"
 	"testing"
 	"time"
 )
@@ -41,8 +41,8 @@ func TestTuneMemory(t *testing.T) {
 	before := debug.SetGCPercent(standardPercent)
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	percent := func() uint64 {
-		sample := []metrics.Sample{{Name: "/gc/gogc:percent"}}
-		metrics.Read(sample)
+		sample := []runtimemetrics.Sample{{Name: "/gc/gogc:percent"}}
+		runtimemetrics.Read(sample)
 		return sample[0].Value.Uint64()
 	}
 	stop := TuneMemory()

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,10 +26,10 @@ const labelProbe = "doctor probe"
 // Probe is how a server sees a request, and what it says in answer.
 type Probe struct {
 	Peer    string              `json:"peer"`    // of the connection
+	Port    string              `json:"port"`    // likewise
 	Address string              `json:"address"` // whom it takes for the caller
 	Trusted bool                `json:"trusted"` // the peer is a proxy of ours
 	Host    string              `json:"host"`
-	TLS     bool                `json:"tls"`     // the connection is
 	Headers map[string][]string `json:"headers"` // of the request, those that proxies add
 	Now     int64               `json:"now"`     // unix milliseconds
 	Sent    map[string][]string `json:"sent"`    // headers of this answer
@@ -67,7 +68,8 @@ func (p *Parts) probed(next http.Handler) http.Handler {
 			return
 		}
 		peer := hostOf(r.RemoteAddr)
-		answer := Probe{Peer: peer, Address: p.address(r), Trusted: p.trusts(peer), Host: r.Host, TLS: r.TLS != nil, Now: p.Config.Now().UnixMilli(), Headers: map[string][]string{}}
+		_, port, _ := net.SplitHostPort(r.RemoteAddr) // "" where it has none
+		answer := Probe{Peer: peer, Port: port, Address: p.address(r), Trusted: p.trusts(peer), Host: r.Host, Now: p.Config.Now().UnixMilli(), Headers: map[string][]string{}}
 		for _, name := range forwarded {
 			if v := r.Header.Values(name); v != nil {
 				answer.Headers[name] = v

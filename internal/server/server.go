@@ -190,7 +190,7 @@ func (p *Parts) handler() (http.Handler, error) {
 	}
 	p.mountDebugger(mux)
 	mux.Handle("/", doors.Handler())
-	p.Measures.Watch(measure.Sources{Store: p.Store, Keys: p.Keys, Feed: p.Feed, Mail: p.Mail, Audit: p.Stream, Followers: endpoints.Followers})
+	p.Measures.Watch(measure.Sources{Store: p.Store, Keys: p.Keys, Feed: p.Feed, Mail: p.Mail, Audit: p.Stream, Limits: p.Limits, Followers: endpoints.Followers})
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
 	return p.surround(p.probed(routed(mux)), larger), nil
 }
