@@ -12,8 +12,6 @@ import (
 // TestFlood floods for three seconds, with limits that it reaches in that time, on both
 // databases. A minute is by command.
 func TestFlood(t *testing.T) {
-	t.Setenv("OSTIARY_PASSWORD_MEMORY", "8192") // what a password costs is not the question
-	t.Setenv("OSTIARY_PASSWORD_PASSES", "1")
 	binary, err := house.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -50,13 +50,14 @@ var dead = []deadKind{
 	{`DELETE FROM levels WHERE name IN (SELECT name FROM levels WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
-// How the sweep makes way. What else writes waits while a batch is deleted, so a batch
-// is as large as can be deleted in sweepTime, and after each the sweep rests for
-// several times as long as that took.
+// How the sweep makes way. What else writes waits while a batch is deleted and made
+// durable, so a batch is as large as takes sweepTime, and after each the sweep rests for
+// longer than that took. What is over lies everywhere: to make a batch durable, with
+// all its indexes, takes longer than to delete it.
 const (
-	sweepTime  = 4 * time.Millisecond
-	sweepRest  = 3 // times
-	firstBatch = 50
+	sweepTime  = 8 * time.Millisecond
+	sweepRest  = 2 // times
+	firstBatch = 20
 )
 
 // Swept is what a sweep has done.
@@ -98,16 +99,16 @@ type broom struct {
 func (b *broom) sweep(ctx context.Context, kind deadKind) error {
 	for {
 		var n int64
-		var took time.Duration
+		var began time.Time // when it was its turn
 		err := b.run(ctx, tidy, func(tx *Tx) (err error) {
-			began := time.Now()
+			began = time.Now()
 			n, err = tx.exec(kind.query, b.now-kind.grace, b.size)
-			took = time.Since(began)
 			return err
 		})
 		if err != nil {
 			return err
 		}
+		took := time.Since(began)
 		b.Rows += int(n)
 		b.Batches++
 		b.Longest = max(b.Longest, took)

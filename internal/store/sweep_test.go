@@ -190,7 +190,7 @@ func TestSweepInBatches(t *testing.T) {
 
 // The sweep makes way: however much is over, whoever writes meanwhile waits for one
 // batch of it at most, and that is small. The bar is 20 ms for a request; a batch is
-// made for 4 ms, and has ten times the bar here, for a machine that has other things
+// made for 8 ms, and has twenty times the bar here, for a machine that has other things
 // to do.
 func TestSweepMakesWay(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
@@ -242,7 +242,7 @@ func TestSweepMakesWay(t *testing.T) {
 			t.Errorf("%d rows were swept, want %d", swept.Rows, rows+grants)
 		}
 		// On PostgreSQL nobody waits for it: the rows are nobody else's.
-		if strings.HasSuffix(t.Name(), "sqlite") && swept.Longest > 200*time.Millisecond {
+		if strings.HasSuffix(t.Name(), "sqlite") && swept.Longest > 400*time.Millisecond {
 			t.Errorf("a batch took %v", swept.Longest)
 		}
 		if writes.Load() < int64(swept.Batches)/4 {
