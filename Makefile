@@ -1,7 +1,7 @@
 # make test on a bare Debian with Go installs what it needs; see CONTRIBUTING.md.
 .DEFAULT_GOAL := build
 
-.PHONY: build run test lint bench reference screenshots
+.PHONY: build run test lint bench reference screenshots release
 
 build: ## one static binary, bin/ostiary
 	CGO_ENABLED=0 go build -trimpath -o bin/ostiary ./cmd/ostiary
@@ -23,3 +23,6 @@ reference: ## docs/reference, made from the source anew
 
 screenshots: ## docs/images, photographed anew in a real browser
 	scripts/test -count=1 -run '^TestScreenshots$$' ./cmd/ostiary -update
+
+release: ## dist/: the program for every platform, with the version in it
+	scripts/release

@@ -57,6 +57,7 @@ var documents = []document{
 	{path: "docs/operate.md"},
 	{path: "docs/which-status-when.md"},
 	{path: "docs/audit.md"},
+	{path: "docs/observe.md"},
 	{path: "docs/endpoints.md", after: tryEndpoints},
 	{path: "docs/languages.md"},
 	{path: "docs/people.md"},
@@ -66,6 +67,10 @@ var documents = []document{
 	{path: "docs/library.md"},
 	{path: "docs/coming-from.md"},
 	{path: "docs/production.md"},
+=======
+	{path: "docs/deploy.md", before: checkout},
+	{path: "docs/limits.md"},
+	{path: "docs/deploy.md"},
 	{path: "docs/jwt-or-session.md"},
 	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
 	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
@@ -80,6 +85,9 @@ var documents = []document{
 // appleKey is the file that Apple lets its customers download.
 const appleKey = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out AuthKey_ABC123DEFG.p8 2>/dev/null\n"
 
+// checkout is a folder with the files of the repository that the reader is to install.
+const checkout = "ln -s \"$REPOSITORY/deploy\" deploy\n"
+
 // opensAddresses is a desktop whose browser has a person before it: one who signs in
 // and agrees to what they are asked.
 const opensAddresses = `
@@ -91,12 +99,14 @@ PATH="$WORK/bin:$PATH"
 
 // notRun names the fences whose blocks are not run, and why.
 var notRun = map[string]string{
-	"adfs":      "is typed into AD FS",
-	"caddyfile": "needs a name in the DNS: TestProxies goes through that of docs/operate.md, internal/guard through that of docs/guard.md",
-	"nginx":     "likewise, and a certificate",
-	"auth0":     "asks a tenant at Auth0",
-	"keycloak":  "is run where Keycloak is",
-	"js":        "without the name of a file; javascript_test.go has what there is of it",
+	"adfs":       "is typed into AD FS",
+	"caddyfile":  "needs a name in the DNS: TestProxies goes through that of docs/operate.md, internal/guard through that of docs/guard.md",
+	"nginx":      "likewise, and a certificate",
+	"auth0":      "asks a tenant at Auth0",
+	"docker":     "needs a container engine: interop/deploy tries what the files say without one",
+	"kubernetes": "needs a cluster: likewise",
+	"keycloak":   "is run where Keycloak is",
+	"js":         "without the name of a file; javascript_test.go has what there is of it",
 }
 
 // substitutions are done to all that is run, and to what is expected of it.
@@ -214,7 +224,9 @@ const systemdProgram = `
 	stop | restart) interrupt ;;
 	esac
 	if [[ $1 != stop ]]; then
-		start $(sed -n 's/^ExecStart=//p' "$ROOT/etc/systemd/system/ostiary.service")
+		# The unit of deploy/ names folders of the system as they are.
+		start $(sed -n 's/^ExecStart=//p' "$ROOT/etc/systemd/system/ostiary.service" |
+			sed "s, /etc/, $ROOT/etc/,; s,^/usr/local/bin/ostiary,$BINARY,; s,\${CREDENTIALS_DIRECTORY},$ROOT/etc/ostiary,")
 	fi`
 
 func TestMain(m *testing.M) {

@@ -45,9 +45,10 @@ type Config struct {
 
 // House is a server of one or more nodes.
 type House struct {
-	Issuer string
-	Nodes  []string // host:port of each
-	Folder string   // with "data" and the logs of the nodes; gone after Close
+	Issuer   string
+	Nodes    []string // host:port of each
+	Folder   string   // with "data" and the logs of the nodes; gone after Close
+	Database string   // its address: "sqlite:PATH" or "postgres://…"
 
 	program string
 	env     []string
@@ -80,12 +81,14 @@ func Open(ctx context.Context, c Config) (_ *House, err error) {
 	h.Issuer = "http://localhost:" + port
 	h.env = append(os.Environ(), "OSTIARY_DATA="+filepath.Join(h.Folder, "data"), "OSTIARY_ISSUER="+h.Issuer)
 	h.env = append(h.env, c.Settings...)
+	h.Database = "sqlite:" + filepath.Join(h.Folder, "data", "ostiary.db")
 	if c.Database != "" {
 		database, err := h.schema(ctx, c.Database)
 		if err != nil {
 			return nil, err
 		}
 		h.env = append(h.env, "OSTIARY_DATABASE="+database)
+		h.Database = database
 	}
 	for _, node := range h.Nodes {
 		if err := h.Start(ctx, node); err != nil {
@@ -234,20 +237,29 @@ func (h *House) ProcessorTime() (float64, error) {
 	return total, nil
 }
 
-// Memory is what the nodes have in memory, in MiB (proc_pid_status(5): VmRSS).
+// Memory is what the nodes have in memory, in MiB.
 func (h *House) Memory() (float64, error) {
 	total := 0.0
 	for _, node := range h.running {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", node.Process.Pid))
+		one, err := MemoryOf(node.Process.Pid)
 		if err != nil {
 			return 0, err
 		}
-		_, rest, _ := strings.Cut(string(text), "VmRSS:")
-		kib, err := strconv.ParseFloat(strings.TrimSpace(strings.Split(rest, "kB")[0]), 64)
-		if err != nil {
-			return 0, errors.New("/proc tells nothing")
-		}
-		total += kib / 1024
+		total += one
 	}
 	return total, nil
+}
+
+// MemoryOf is what a process has in memory, in MiB (proc_pid_status(5): VmRSS).
+func MemoryOf(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	kib, err := strconv.ParseFloat(strings.TrimSpace(strings.Split(rest, "kB")[0]), 64)
+	if err != nil {
+		return 0, errors.New("/proc tells nothing")
+	}
+	return kib / 1024, nil
 }

@@ -61,6 +61,54 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// TestCompare fills a database a little, and measures before and after; and while what
+// is over is swept, of which the sweep of the next minute is not waited for.
+func TestCompare(t *testing.T) {
+	t.Setenv("OSTIARY_PASSWORD_MEMORY", "8192")
+	t.Setenv("OSTIARY_PASSWORD_PASSES", "1")
+	binary, err := house.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]options{
+		"fill, sqlite":    {Fill: 210},
+		"fill, postgres":  {Fill: 210, Postgres: true},
+		"sweep, sqlite":   {Sweep: 210},
+		"sweep, postgres": {Sweep: 210, Postgres: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o.Binary, o.Database, o.Nodes, o.Connections = binary, os.Getenv("OSTIARY_TEST_POSTGRES"), 1, []int{2}
+			o.Time, o.WarmUp, o.Runs, o.Only = 150*time.Millisecond, 50*time.Millisecond, 1, []string{"code", "refresh", "introspection"}
+			p, err := compare(t.Context(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			grants := 525
+			if o.Sweep > 0 {
+				grants = 210
+			}
+			for table, n := range map[string]int{"users": 53, "sessions": 210, "grants": grants, "codes": grants, "participants": 210} {
+				if p.Made[table] != n {
+					t.Errorf("%d rows of %s were made, want %d", p.Made[table], table, n)
+				}
+			}
+			for _, r := range [][]*result{p.Before.Results, p.After.Results} {
+				if len(r) != 3 {
+					t.Fatalf("%d results, want 3", len(r))
+				}
+				for _, one := range r {
+					if one.Done == 0 || one.Errors != 0 || one.Longest < one.P50 {
+						t.Errorf("%+v", one)
+					}
+				}
+			}
+			if err := p.print(false); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 func TestParse(t *testing.T) {
 	t.Setenv("OSTIARY_TEST_POSTGRES", "")
 	for _, row := range []struct{ args, fault string }{
@@ -71,6 +119,7 @@ func TestParse(t *testing.T) {
 		{"-nodes 2", "-database"},
 		{"-postgres", "-database"},
 		{"-runs 0", "more than nothing"},
+		{"-fill 10 -sweep 10", "one of them"},
 		{"more", "only flags"},
 	} {
 		_, err := parse(strings.Fields(row.args))

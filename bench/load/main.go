@@ -6,6 +6,14 @@
 //	scripts/load -runs 5 -only refresh       the median of five runs of one
 //	scripts/load -connections 1,4,16,64 -plot load.svg
 //	scripts/load -nodes 2                    two nodes on PostgreSQL
+//	scripts/load -fill 1000000 -runs 5       empty, and beside a million sessions
+//	scripts/load -sweep 400000 -time 3m -connections 2 -only code,refresh
+//	                                         while a million rows are swept
+//
+// Beside the cost of an operation stands its bar, what it may cost by the project's
+// goals, and the share of it that was used: less than 1 is under the bar. Bars are for
+// a machine without neighbours; the signature, which no server can do without, tells
+// how far this one is from that (some 0.025 ms on the machine that they are for).
 //
 // The server is built and run as processes of its own, set up with the command, and
 // gone afterwards. Server and load share the machine: the processor time of an
@@ -43,6 +51,8 @@ type options struct {
 	Only        []string
 	Plot        string
 	JSON        bool
+	Fill        int // sessions beside which it is measured as well
+	Sweep       int // sessions that are over, and are swept while it is measured
 }
 
 func main() {
@@ -77,6 +87,8 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.Database, "database", os.Getenv("OSTIARY_TEST_POSTGRES"), "URL of a PostgreSQL, for -postgres and -nodes")
 	f.StringVar(&o.Plot, "plot", "", "file for a plot of throughput and tail against connections, SVG")
 	f.BoolVar(&o.JSON, "json", false, "print JSON")
+	f.IntVar(&o.Fill, "fill", 0, "so many sessions are put into the database, with five refresh tokens and five codes for each two, and it is measured before and after")
+	f.IntVar(&o.Sweep, "sweep", 0, "so many sessions that are over are put into the database, with their grants, and it is measured before and while they are swept; -time should be minutes")
 	f.StringVar(&o.Binary, "ostiary", "", "the program (default: it is built)")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -100,6 +112,8 @@ func parse(args []string) (o options, err error) {
 		}
 	}
 	switch {
+	case o.Fill < 0 || o.Sweep < 0 || o.Fill > 0 && o.Sweep > 0:
+		return o, errors.New("-fill and -sweep are numbers, and one of them")
 	case o.Time <= 0 || o.WarmUp < 0 || o.Runs < 1 || o.Nodes < 1:
 		return o, errors.New("-time, -runs and -nodes must be more than nothing")
 	case (o.Postgres || o.Nodes > 1) && o.Database == "":
@@ -108,13 +122,33 @@ func parse(args []string) (o options, err error) {
 	return o, nil
 }
 
+// onPostgres is by how much an operation may be dearer on PostgreSQL than on SQLite.
+const onPostgres = 1.8
+
+// allowance is what the bars of the operations are multiplied by.
+func (o options) allowance() float64 {
+	if o.Postgres || o.Nodes > 1 {
+		return onPostgres
+	}
+	return 1
+}
+
+// against says how a cost stands to its bar.
+func (r *result) against() string {
+	if r.Bar == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.3f ms (%.2f)", r.Bar, r.CPU/r.Bar)
+}
+
 // report is all that was measured.
 type report struct {
-	Nodes    int       `json:"nodes"`
-	Database string    `json:"database"`
-	Seconds  float64   `json:"seconds"` // of each measurement
-	Runs     int       `json:"runs"`
-	Results  []*result `json:"results"`
+	Signature float64   `json:"signature_ms"`
+	Nodes     int       `json:"nodes"`
+	Database  string    `json:"database"`
+	Seconds   float64   `json:"seconds"` // of each measurement
+	Runs      int       `json:"runs"`
+	Results   []*result `json:"results"`
 }
 
 func run(ctx context.Context, o options) error {
@@ -128,6 +162,13 @@ func run(ctx context.Context, o options) error {
 		if o.Binary, err = house.Build(ctx, folder); err != nil {
 			return err
 		}
+	}
+	if o.Fill > 0 || o.Sweep > 0 {
+		p, err := compare(ctx, o)
+		if err != nil {
+			return err
+		}
+		return p.print(o.JSON)
 	}
 	r, err := measureAll(ctx, o)
 	if err != nil {
@@ -147,7 +188,15 @@ func measureAll(ctx context.Context, o options) (_ *report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	return s.measureEach(ctx, o)
+}
+
+func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
 	r := &report{Nodes: o.Nodes, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
+	var err error
+	if r.Signature, err = signature(); err != nil {
+		return nil, err
+	}
 	if o.Postgres || o.Nodes > 1 {
 		r.Database = "PostgreSQL"
 	}
@@ -192,12 +241,13 @@ func (r *report) print(asJSON bool) error {
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	}
-	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d\n\n", r.Database, r.Nodes, r.Seconds, r.Runs)
+	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d; a bare ES256 signature takes %.3f ms here and now\n\n",
+		r.Database, r.Nodes, r.Seconds, r.Runs, r.Signature)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\terrors\tmemory before\tafter\t")
+	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\tbar (share)\terrors\tmemory before\tafter\t")
 	for _, one := range r.Results {
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f ms\t%.2f ms\t%.2f ms\t%.3f ms\t%d\t%.1f MiB\t%.1f MiB\t\n",
-			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.Errors, one.Before, one.After)
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f ms\t%.2f ms\t%.2f ms\t%.3f ms\t%s\t%d\t%.1f MiB\t%.1f MiB\t\n",
+			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.against(), one.Errors, one.Before, one.After)
 	}
 	if err := w.Flush(); err != nil {
 		return err

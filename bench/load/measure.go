@@ -19,7 +19,9 @@ type result struct {
 	P50         float64 `json:"p50_ms"`
 	P95         float64 `json:"p95_ms"`
 	P99         float64 `json:"p99_ms"`
+	Longest     float64 `json:"longest_ms"`
 	CPU         float64 `json:"cpu_ms"`            // of all nodes, for one operation
+	Bar         float64 `json:"bar_ms,omitempty"`  // what CPU may be; 0: nothing is set
 	Before      float64 `json:"memory_before_mib"` // of all nodes
 	After       float64 `json:"memory_after_mib"`
 }
@@ -51,7 +53,7 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 		}
 		steps[i] = step
 	}
-	r := &result{Operation: op.name, Connections: connections}
+	r := &result{Operation: op.name, Connections: connections, Bar: op.bar * o.allowance()}
 	var err error
 	if r.Before, err = s.Memory(); err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func (r *result) tell(shares []share) {
 	at := func(share float64) float64 {
 		return float64(all[min(len(all)-1, int(share*float64(len(all))))].Microseconds()) / 1e3
 	}
-	r.P50, r.P95, r.P99 = at(0.50), at(0.95), at(0.99)
+	r.P50, r.P95, r.P99, r.Longest = at(0.50), at(0.95), at(0.99), at(1)
 }
 
 func errorOf(shares []share) error {

@@ -41,6 +41,9 @@ func (s *server) populate(ctx context.Context, n int) error {
 
 func open(ctx context.Context, o options) (_ *server, err error) {
 	c := house.Config{Program: o.Binary, Nodes: o.Nodes, Settings: []string{"OSTIARY_LOG_LEVEL=warn"}}
+	if o.Sweep > 0 {
+		c.Settings = []string{"OSTIARY_LOG_LEVEL=info"} // which tells of the sweep
+	}
 	if o.Postgres || o.Nodes > 1 {
 		c.Database = o.Database
 	}
@@ -68,24 +71,25 @@ func (s *server) furnish(ctx context.Context) (err error) {
 // again and again, and is all that is measured.
 type operation struct {
 	name    string
+	bar     float64 // what it may cost one node on SQLite, ms of processor time; 0: nothing is set
 	prepare func(context.Context, *worker) (func(context.Context) error, error)
 }
 
 var operations = []operation{
-	{"client_credentials", func(_ context.Context, w *worker) (func(context.Context) error, error) {
+	{"client_credentials", 0.10, func(_ context.Context, w *worker) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			_, err := w.robotToken(ctx)
 			return err
 		}, nil
 	}},
-	{"sign-in", func(_ context.Context, w *worker) (func(context.Context) error, error) {
+	{"sign-in", 0, func(_ context.Context, w *worker) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			w.forget()
 			_, err := w.signIn(ctx)
 			return err
 		}, nil
 	}},
-	{"code", func(ctx context.Context, w *worker) (func(context.Context) error, error) {
+	{"code", 0.55, func(ctx context.Context, w *worker) (func(context.Context) error, error) {
 		if _, err := w.signIn(ctx); err != nil {
 			return nil, err
 		}
@@ -94,7 +98,7 @@ var operations = []operation{
 			return err
 		}, nil
 	}},
-	{"refresh", func(ctx context.Context, w *worker) (func(context.Context) error, error) {
+	{"refresh", 0.22, func(ctx context.Context, w *worker) (func(context.Context) error, error) {
 		said, err := w.signIn(ctx)
 		if err != nil {
 			return nil, err
@@ -109,7 +113,7 @@ var operations = []operation{
 			return err
 		}, err
 	}},
-	{"introspection", func(ctx context.Context, w *worker) (func(context.Context) error, error) {
+	{"introspection", 0.07, func(ctx context.Context, w *worker) (func(context.Context) error, error) {
 		token, err := w.personToken(ctx)
 		return func(ctx context.Context) error {
 			said, err := w.ask(ctx, "/introspect", w.robot, url.Values{"token": {token}})
@@ -119,11 +123,11 @@ var operations = []operation{
 			return err
 		}, err
 	}},
-	{"userinfo", func(ctx context.Context, w *worker) (func(context.Context) error, error) {
+	{"userinfo", 0.12, func(ctx context.Context, w *worker) (func(context.Context) error, error) {
 		token, err := w.personToken(ctx)
 		return func(ctx context.Context) error { return w.fetch(ctx, "/userinfo", token) }, err
 	}},
-	{"revocation", func(_ context.Context, w *worker) (func(context.Context) error, error) {
+	{"revocation", 0, func(_ context.Context, w *worker) (func(context.Context) error, error) {
 		return func(ctx context.Context) error { // of a token that was made for that
 			token, err := w.robotToken(ctx)
 			if err != nil {
@@ -133,10 +137,10 @@ var operations = []operation{
 			return err
 		}, nil
 	}},
-	{"keys", func(_ context.Context, w *worker) (func(context.Context) error, error) {
+	{"keys", 0.03, func(_ context.Context, w *worker) (func(context.Context) error, error) {
 		return func(ctx context.Context) error { return w.fetch(ctx, "/jwks", "") }, nil
 	}},
-	{"discovery", func(_ context.Context, w *worker) (func(context.Context) error, error) {
+	{"discovery", 0.03, func(_ context.Context, w *worker) (func(context.Context) error, error) {
 		return func(ctx context.Context) error {
 			return w.fetch(ctx, "/.well-known/openid-configuration", "")
 		}, nil

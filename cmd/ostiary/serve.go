@@ -55,6 +55,7 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process on the spot
+	keepWriting()
 
 	srv, err := server.New(ctx, s.Config)
 	if err != nil {
@@ -75,6 +76,12 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	if err := sh.offerSetup(ctx, c, srv); err != nil {
 		return errors.Join(err, srv.Close())
 	}
+	if plain := srv.PlainAddr(); plain != nil {
+		s.Logger.Info("plain listener", "address", plain.String())
+	}
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		defer server.TuneMemory()()
+	}
 	s.Logger.Info("listening", "address", srv.Addr().String(), "issuer", s.Issuer, "version", build().Version)
 	err = srv.Run(ctx)
 	s.Logger.Info("stopped")
@@ -90,6 +97,10 @@ func (sh shell) offerSetup(ctx context.Context, c *cli.Command, srv *server.Serv
 	}
 	if err != nil {
 		return err
+	}
+	if srv.Config.AuditOutput != nil { // standard output is kept and shipped around as well
+		srv.Config.Logger.InfoContext(ctx, "there is no account yet: make the first one with ostiary user create --admin")
+		return nil
 	}
 	link := srv.Config.Issuer + "/setup?token=" + url.QueryEscape(token.Reveal())
 	if c.Bool("json") {

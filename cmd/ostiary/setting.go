@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/certificate"
 	"github.com/ostiary/ostiary/internal/guard"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
@@ -27,6 +28,10 @@ type settings struct {
 	server.Config
 	Guard               guard.Config
 	LogFormat, LogLevel string
+
+	auditStdout bool
+
+	databasePasswordFile string
 }
 
 // catalogue is the settings of one program.
@@ -35,7 +40,7 @@ type catalogue struct {
 	all    []setting
 }
 
-var ofServer = catalogue{"OSTIARY_", known}
+var ofServer = catalogue{"OSTIARY_", slices.Concat(known, observing)}
 
 // setting is one of them. It has one name as a flag (--session-idle), as an
 // environment variable (OSTIARY_SESSION_IDLE) and in the configuration file
@@ -66,6 +71,7 @@ const configName = "config"
 
 var (
 	groupPlace    = group{"Addresses and storage", "operate.md#first-start"}
+	groupTLS      = group{"TLS", "deploy.md#tls"}
 	groupTheme    = group{"Look of the pages", "people.md#themes"}
 	groupPeople   = group{"People", "people.md#policies"}
 	groupMail     = group{"Mail", "operate.md#mail"}
@@ -78,9 +84,11 @@ var (
 
 // known is the list of all settings. The lives and costs that are empty here
 // have their defaults where they are used; the help tells them.
-var known = []setting{
+var known = slices.Concat([]setting{
 	{"data", groupPlace, "`FOLDER` of the database and the master key; made with mode 0700", "data", "", text(func(s *settings) *string { return &s.Data })},
 	{"database", groupPlace, "`URL` of the database, postgres://USER:PASSWORD@HOST/NAME or sqlite:PATH; a flag is seen by everybody on the machine, so give a password in the environment or the file", "", "ostiary.db in the data folder", as(database)},
+	{"database-connections", groupPlace, "`NUMBER` of connections to PostgreSQL that each node has at most, beside one on which it listens; 0: four for each processor, 8 to 32", "0", "", number(0, 1000, func(s *settings, n int) { s.Connections = n })},
+	{"database-wait", groupPlace, "`TIME` that a request waits for a connection to PostgreSQL, also in a failover, before it is answered with 503", "5s", "", life(func(s *settings) *time.Duration { return &s.DatabaseWait })},
 	{"listen", groupPlace, "`HOST:PORT` to listen on", "127.0.0.1:8080", "", as(address)},
 	{"issuer", groupPlace, "public `URL` of this server, https://…, without a query; it may have a path", "", "http://localhost and the port, when listening on loopback", as(issuer)},
 	{"trusted-proxies", groupPlace, "`NETWORKS` of proxies in front whose X-Forwarded-For tells where a request comes from, such as 127.0.0.1/32; separated by commas", "", "none", as(func(s *settings, v string) (err error) { s.TrustedProxies, err = prefixes(v); return err })},
@@ -88,6 +96,19 @@ var known = []setting{
 	{"language", groupPlace, "`TAG` of the language of the pages for people who wish for none that there is, such as uk", "en", "", text(func(s *settings) *string { return &s.Language })},
 	{"debugger", groupPlace, "`STATE` of the token debugger at /debugger: on or off", "on", "", onOrOff(func(s *settings, on bool) { s.NoDebugger = !on })},
 	{"feed-followers", groupPlace, "`NUMBER` of connections at once on which one client may follow the revocation feed, at each node", "100", "", number(1, 100_000, func(s *settings, n int) { s.Followers = n })},
+
+	{"master-key-file", groupPlace, "`FILE` with the master key in place of master.key in the data folder, which nobody but the server's user and group can read; it is never made", "", "none", text(func(s *settings) *string { return &s.MasterKeyFile })},
+	{"database-password-file", groupPlace, "`FILE` with the password of the database's user, where the URL has none", "", "none", text(func(s *settings) *string { return &s.databasePasswordFile })},
+
+	{"tls-certificate", groupTLS, "PEM `FILE` with the certificate, and those above it, with which the server speaks TLS itself; followed while it runs", "", "none: a proxy speaks TLS", text(func(s *settings) *string { return &s.TLS.Certificate })},
+	{"tls-key", groupTLS, "PEM `FILE` with its key, which nobody but the server's user and group can read", "", "none", text(func(s *settings) *string { return &s.TLS.Key })},
+	{"tls-acme", groupTLS, "`STATE` of certificates that the server gets by itself, for the host of the issuer: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.TLS.ACME = on })},
+	{"tls-acme-agree", groupTLS, "`STATE` of your agreement to the terms of service of the authority that issues them: on or off", "off", "", onOrOff(func(s *settings, on bool) { s.TLS.Agreed = on })},
+	{"tls-acme-directory", groupTLS, "`URL` of that authority's ACME directory; outgoing-ca names who vouches for one of your own", certificate.LetsEncrypt, "", text(func(s *settings) *string { return &s.TLS.Directory })},
+	{"tls-acme-mail", groupTLS, "`ADDRESS` where the authority reaches you", "", "none", as(acmeMail)},
+	{"tls-acme-binding", groupTLS, "`ID` of the account that you have with the authority, where it asks for one (external account binding)", "", "none", text(func(s *settings) *string { return &s.TLS.BindingID })},
+	{"tls-acme-binding-key-file", groupTLS, "`FILE` with the key of that account, as the authority gives it: base64url", "", "none", as(acmeBindingKey)},
+	{"http-listen", groupTLS, "`HOST:PORT` of a plain listener beside the one that speaks TLS: it sends people to https, proves to the authority that the host is yours, and answers /healthz and /readyz", "", "none", as(plainAddress)},
 
 	// The backgrounds come first: the accents are held against them.
 	{"background", groupTheme, "`COLOUR` around the card, such as #f6f5f1", "", "Ostiary's own", colour(func(l *theme.Look) *string { return &l.Background })},
@@ -149,13 +170,14 @@ var known = []setting{
 	{"audit-retention", groupLog, "`TIME` that entries of the audit log are kept, an hour or more, or never: they are never deleted", "400d", "", lifeOrNever(func(s *settings) *time.Duration { return &s.AuditKeep })},
 	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal and json otherwise", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},
 	{"log-level", groupLog, "least `LEVEL` that is logged: debug, info, warn or error", "info", "", choice(func(s *settings) *string { return &s.LogLevel }, "debug", "info", "warn", "error")},
-}
+}, limitSettings)
 
 // secretVariables are the settings without a flag: it would show them to everybody
 // on the machine. They do not belong into a file with settings either.
 var secretVariables = []struct{ name, usage string }{
 	{masterKey, "the key that seals all others, in place of the file master.key in the data folder"},
 	{mailPassword, "the password of the mail server's user, in place of the file that mail-password-file names"},
+	{auditSecret, "the secret that signs what goes to the audit webhook, in place of the file that audit-webhook-secret-file names"},
 	{guardSecret, "the secret of a guard's client, in place of the file that client-secret-file names"},
 }
 
@@ -225,6 +247,9 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	if err != nil {
 		return s, err
 	}
+	if err := s.readDatabasePassword(); err != nil {
+		return s, usagef("database-password-file: %v", err)
+	}
 	if s.Database == "" {
 		s.Database = "sqlite:" + filepath.Join(s.Data, "ostiary.db")
 	}
@@ -233,6 +258,9 @@ func (sh shell) read(c *cli.Command) (settings, error) {
 	}
 	if v, ok := sh.getenv(mailPassword); ok && v != "" {
 		s.Mail.Password = model.Secret(v)
+	}
+	if err := sh.observe(&s); err != nil {
+		return s, err
 	}
 	if err := s.Mail.Check(); err != nil {
 		return s, usagef("%v", err)

@@ -23,6 +23,7 @@ func tree(sh shell) *cli.Command {
 			sh.serve(),
 			sh.demo(),
 			sh.guard(),
+			sh.health(),
 			sh.user(),
 			{
 				Name: "session", Usage: "who is signed in", Flags: places(),

@@ -25,8 +25,11 @@ type buildInfo struct {
 	Platform string `json:"platform"`
 }
 
-// build tells what the Go command wrote into the binary: the version of the
-// module, or of the commit that it was built from.
+// stamped is the version that a release was built as, which the linker writes.
+var stamped string
+
+// build tells what the Go command wrote into the binary: the version that it was
+// told, that of the module, or of the commit that it was built from.
 func build() buildInfo {
 	b := buildInfo{Version: "development", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -35,6 +38,9 @@ func build() buildInfo {
 	}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		b.Version = v
+	}
+	if stamped != "" {
+		b.Version = stamped
 	}
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {

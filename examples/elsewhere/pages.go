@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -16,13 +17,15 @@ var (
 	files embed.FS
 )
 
-var templates = func() map[string]*template.Template {
+// templates are parsed when the first page is drawn: the program that holds this
+// sample has more to do than to show it.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for _, name := range []string{"choose", "leave", "home", "message"} {
 		all[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+name+".html"))
 	}
 	return all
-}()
+})
 
 // page is what templates draw.
 type page struct {
@@ -91,7 +94,7 @@ func (h *house) tell(w http.ResponseWriter, status int, sentence string) {
 func (h *house) draw(w http.ResponseWriter, status int, name string, v page) {
 	v.House, v.OpenID, v.Client = h.config.Name, h.openid, h.config.Client.Name
 	var out bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&out, "frame", v); err != nil {
+	if err := templates()[name].ExecuteTemplate(&out, "frame", v); err != nil {
 		h.config.Logger.Error("page not drawn", "page", name, "error", err)
 		http.Error(w, "Something went wrong.", http.StatusInternalServerError)
 		return

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"github.com/ostiary/ostiary/client"
 )
@@ -13,13 +14,15 @@ import (
 //go:embed templates
 var files embed.FS
 
-var templates = func() map[string]*template.Template {
+// templates are parsed when the first page is drawn: the program that holds this
+// sample has more to do than to show it.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
 	for _, name := range []string{"front", "receipt", "message", "inside", "attacks", "attack", "source"} {
 		all[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+name+".html"))
 	}
 	return all
-}()
+})
 
 // page is what templates draw.
 type page struct {
@@ -80,7 +83,7 @@ func (s *Shop) message(w http.ResponseWriter, r *http.Request, n notice) {
 // can still be told as one.
 func (s *Shop) render(w http.ResponseWriter, status int, name string, p page) {
 	var out bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&out, "frame", p); err != nil {
+	if err := templates()[name].ExecuteTemplate(&out, "frame", p); err != nil {
 		s.log.Error("page not drawn", "page", name, "error", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return

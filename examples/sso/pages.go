@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ostiary/ostiary/client"
@@ -20,13 +21,15 @@ var (
 	files embed.FS
 )
 
-var templates = func() map[string]*template.Template {
+// templates are parsed when the first page is drawn: the program that holds this
+// sample has more to do than to show it.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	all := map[string]*template.Template{}
 	for _, name := range []string{"front", "welcome", "message"} {
 		all[name] = template.Must(template.ParseFS(files, "templates/frame.html", "templates/"+name+".html"))
 	}
 	return all
-}()
+})
 
 // page is what templates draw.
 type page struct {
@@ -116,7 +119,7 @@ func (a *App) draw(w http.ResponseWriter, status int, name string, p page) {
 		p.Issuer = u.Host
 	}
 	var out bytes.Buffer
-	if err := templates[name].ExecuteTemplate(&out, "frame", p); err != nil {
+	if err := templates()[name].ExecuteTemplate(&out, "frame", p); err != nil {
 		a.config.Logger.Error("page not drawn", "page", name, "error", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ostiary/ostiary/client"
@@ -26,7 +27,9 @@ var functions = template.FuncMap{
 	"initial": func(name string) string { return string([]rune(name + "?")[:1]) },
 }
 
-var templates = func() map[string]*template.Template {
+// templates are parsed when the first page is drawn: the program that holds this
+// sample has more to do than to show it.
+var templates = sync.OnceValue(func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
 	names := []string{"front", "bob", "message"}
 	for _, s := range scenes {
@@ -37,7 +40,7 @@ var templates = func() map[string]*template.Template {
 			"templates/frame.html", "templates/pictures.html", "templates/pieces.html", "templates/"+name+".html"))
 	}
 	return all
-}()
+})
 
 // page is what templates draw.
 type page struct {
@@ -256,7 +259,7 @@ func (t *Tour) window(w http.ResponseWriter, r *http.Request) {
 // render draws a page first and sends it then, so that a page that fails is none.
 func (t *Tour) render(w http.ResponseWriter, r *http.Request, name string, p page) {
 	var out bytes.Buffer
-	if err := templates[name].Execute(&out, p); err != nil {
+	if err := templates()[name].Execute(&out, p); err != nil {
 		t.log.ErrorContext(r.Context(), "a page was not drawn", "page", name, "error", err)
 		http.Error(w, "Something went wrong on our side.", http.StatusInternalServerError)
 		return

@@ -162,6 +162,10 @@ type Config struct {
 	// DefaultHashWait.
 	HashWait time.Duration
 
+	// Tried is told of each attempt to prove who somebody is, by a method, and what
+	// came of it, such as Proved; nil: nobody is.
+	Tried func(model.Method, string)
+
 	// Name is what authenticators call the installation. Passkeys are bound to the
 	// host of Issuer; where that is empty, there are none.
 	Name string
@@ -204,6 +208,7 @@ type Accounts struct {
 	life      map[bool]life // by "remember me"
 	tokenLife int64         // seconds
 
+	count          func(model.Method, string) // nil: nobody counts attempts
 	alarm          alarm
 	passkeys       *credential.Passkeys // nil: there are none
 	methods        []model.Method
@@ -285,7 +290,7 @@ func New(c Config) (*Accounts, error) {
 		store: c.Store, keys: c.Keys, now: c.Now, passwords: passwords, life: lives, tokenLife: int64(c.TokenLife / time.Second),
 		policy: credential.Policy{Least: c.PasswordLength, Words: c.Words},
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
-		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger,
+		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger, count: c.Tried,
 	}, nil
 }
 

@@ -114,7 +114,8 @@ func (a *Accounts) answeredAt(ctx context.Context, purpose, holder string, brows
 
 // ProvedByMail notes under the request of a sign-in that its person has answered a
 // letter, in this browser. It returns ErrConfirmation, ErrCredentials and ErrLocked.
-func (a *Accounts) ProvedByMail(ctx context.Context, holder string, browser model.Secret) error {
+func (a *Accounts) ProvedByMail(ctx context.Context, holder string, browser model.Secret) (err error) {
+	defer func() { a.tried(model.MethodMail, err) }()
 	c, err := a.answeredAt(ctx, model.ConfirmSignIn, holder, browser)
 	if err != nil {
 		return err

@@ -130,6 +130,9 @@ func (a *Accounts) answered(ctx context.Context, purpose string, by Answer) (mod
 	if c.CodeHash != "" && subtle.ConstantTimeCompare([]byte(hash), []byte(c.CodeHash)) == 1 {
 		return c, nil
 	}
+	if purpose == model.ConfirmSignIn {
+		a.Tried(model.MethodMail, Refused)
+	}
 	err = a.store.Update(ctx, func(tx *store.Tx) error {
 		return tx.Record(model.Event{Actor: stranger(by.Address), Action: "mail_code.fail", UserID: c.UserID, Detail: "purpose=" + c.Purpose})
 	})

@@ -30,7 +30,7 @@ const pendingTOTP = "totp"
 // Code proves a second factor that is typed: the code of an app, or a recovery code.
 // Each is good once. It returns ErrCredentials; ErrTooSoon, whatever the code is; and
 // ErrFactor where no such code would do.
-func (a *Accounts) Code(ctx context.Context, holder string, w Wanted, c TypedCode) error {
+func (a *Accounts) Code(ctx context.Context, holder string, w Wanted, c TypedCode) (err error) {
 	p, err := a.Progress(ctx, holder, w)
 	if err != nil {
 		return err
@@ -38,6 +38,7 @@ func (a *Accounts) Code(ctx context.Context, holder string, w Wanted, c TypedCod
 	if p.Missing != Second || !slices.Contains(p.Methods, c.Method) {
 		return ErrFactor
 	}
+	defer func() { a.tried(c.Method, err) }()
 	g := a.newGuess("factor", p.User, Attempt{User: p.User.ID, Address: c.Address, Devices: w.Devices})
 	if err := a.admitGuess(ctx, &g); err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // MaxPasskeys is how many passkeys one person may have.
@@ -116,7 +117,12 @@ type PasskeyAnswer struct {
 // returns ErrPasskeysOff, ErrPasskeyStale, ErrPasskeyUnknown with the credential in
 // an UnknownPasskey, credential.ErrPasskey, credential.ErrPasskeyCopied, ErrLocked,
 // and ErrCredentials if it is of somebody else than the first factor.
-func (a *Accounts) ProvePasskey(ctx context.Context, p PasskeyAnswer) error {
+func (a *Accounts) ProvePasskey(ctx context.Context, p PasskeyAnswer) (err error) {
+	ctx, span := trace.Start(ctx, "account.ProvePasskey")
+	defer func() {
+		a.tried(model.MethodPasskey, err)
+		span.End()
+	}()
 	c, err := a.recall(ctx, proofOf(p.Holder))
 	if err != nil {
 		return err

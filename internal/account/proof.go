@@ -6,6 +6,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Proof is that somebody has just proven to be a person. Nothing has begun by it
@@ -20,7 +21,12 @@ type Proof struct {
 // wrong ones are slowed down. It returns ErrCredentials, for an unknown login as for
 // a wrong password and after the same work; ErrLocked, only after the right
 // password; ErrTooSoon, ErrElsewhere and ErrBusy, whatever the password is.
-func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
+func (a *Accounts) Prove(ctx context.Context, t Attempt) (p Proof, err error) {
+	ctx, span := trace.Start(ctx, "account.Prove")
+	defer func() {
+		a.tried(model.MethodPassword, err)
+		span.End()
+	}()
 	user, err := a.claimed(ctx, t)
 	if err != nil {
 		return Proof{}, err
@@ -29,7 +35,7 @@ func (a *Accounts) Prove(ctx context.Context, t Attempt) (Proof, error) {
 	if err := a.admitGuess(ctx, &g); err != nil {
 		return Proof{}, err
 	}
-	p, err := a.prove(ctx, user, t)
+	p, err = a.prove(ctx, user, t)
 	if err := a.guessed(ctx, g, err); err != nil {
 		return Proof{}, err
 	}

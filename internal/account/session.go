@@ -316,8 +316,9 @@ func leaving(actor model.Actor, whose model.UserID) model.Cause {
 	return model.CauseAdmin
 }
 
-// expireBatch is how many sessions are ended in one transaction.
-const expireBatch = 100
+// expireBatch is how many sessions are ended in one transaction, for which all else that
+// writes waits.
+const expireBatch = 10
 
 // Expire ends the sessions that are over by themselves, because they were not
 // used or are too old, so that the applications learn of it. A thousand of them

@@ -57,6 +57,9 @@ func (s *API) admin(scope string, next administration, methods ...string) Endpoi
 			return nil
 		}
 		permit, err := s.Authority.PermitAdministrator(r.Context(), token, scope)
+		if err == nil {
+			err = s.Authority.AdmitPermit(permit, s.Address(r))
+		}
 		if err != nil {
 			return s.notPermitted(w, r, err)
 		}

@@ -24,7 +24,7 @@ import (
 	"github.com/ostiary/ostiary/internal/signal"
 )
 
-// Config says what the endpoints work with; all but Logger and MaxFollowers is
+// Config says what the endpoints work with; all but Logger, MaxFollowers and Refused is
 // required.
 type Config struct {
 	Registrar  *registration.Registrar
@@ -38,6 +38,8 @@ type Config struct {
 	Logger     *slog.Logger                 // nil: slog.Default
 	RequestID  func(r *http.Request) string // names a request in the log
 	Address    func(r *http.Request) string // of the caller
+
+	Refused func(grant, code string) // is told of refusals of the token endpoint; nil: nobody is
 
 	MaxFollowers int // how often one client may follow the revocation feed at once, at this node; 0: 100
 }
@@ -115,13 +117,13 @@ const (
 // transmitter or an identity provider.
 func (s *API) Routes() []Route {
 	base := s.Authority.BasePath()
-	metadata := s.public(s.discovery, "GET")
+	metadata := s.published(s.discovery, "GET")
 	routes := []Route{
 		// OpenID Connect Discovery §4: appended to the issuer.
 		{base + "/.well-known/openid-configuration", forAll, metadata},
 		// RFC 8414 §3.1: put between the host and the issuer's path.
 		{"/.well-known/oauth-authorization-server" + base, forAll, metadata},
-		{base + oauth.PathKeys, forAll, s.public(s.keySet, "GET")},
+		{base + oauth.PathKeys, forAll, s.published(s.keySet, "GET")},
 		{base + oauth.PathToken, forProofs, s.public(s.token, "POST")},
 		{base + oauth.PathUserInfo, forTokens, s.public(s.userInfo, "GET", "POST").behind("openid")},
 		{base + oauth.PathRevoke, forProofs, s.public(s.revoke, "POST")},
@@ -176,8 +178,18 @@ func (e Endpoint) behind(scope string) Endpoint {
 }
 
 // private serves programs on servers: no browser script of another site may
-// read the answer.
+// read the answer. Who asks too often gets another one, whatever they ask.
 func (s *API) private(e endpoint, methods ...string) Endpoint {
+	return s.answer(func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.Authority.Admit(s.Address(r)); err != nil {
+			return err
+		}
+		return e(w, r)
+	}, methods...)
+}
+
+// answer serves by some methods.
+func (s *API) answer(e endpoint, methods ...string) Endpoint {
 	allow := strings.Join(methods, ", ")
 	return serve(methods, func(w http.ResponseWriter, r *http.Request) {
 		for _, m := range methods {
@@ -193,10 +205,20 @@ func (s *API) private(e endpoint, methods ...string) Endpoint {
 	})
 }
 
-// public also serves scripts of any site (CORS). The wildcard never goes with
-// credentials: no cookie means anything here.
+// public is private that also serves scripts of any site.
 func (s *API) public(e endpoint, methods ...string) Endpoint {
-	next := s.private(e, methods...)
+	return across(s.private(e, methods...), methods)
+}
+
+// published is public for documents that lie ready: everybody may have them as often
+// as they like.
+func (s *API) published(e endpoint, methods ...string) Endpoint {
+	return across(s.answer(e, methods...), methods)
+}
+
+// across lets scripts of any site have the answer (CORS). The wildcard never goes
+// with credentials: no cookie means anything here.
+func across(next Endpoint, methods []string) Endpoint {
 	allow := strings.Join(append(methods, http.MethodOptions), ", ")
 	return serve(methods, func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

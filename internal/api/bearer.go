@@ -51,8 +51,13 @@ var challenges = map[oauth.Code]int{
 }
 
 // challenge refuses as RFC 6750 §3 and §3.1 say: without an error where there
-// were no credentials.
+// were no credentials. What is not about the token is no challenge: a 401 would make
+// clients throw a good token away.
 func (s *API) challenge(w http.ResponseWriter, r *http.Request, e *oauth.Error) {
+	if e.Code == oauth.ServerError || e.Code == oauth.TooManyRequests {
+		s.refuse(w, r, e)
+		return
+	}
 	status, header := http.StatusUnauthorized, `Bearer realm="`+s.Authority.Issuer+`"`
 	if other, ok := challenges[e.Code]; ok {
 		status = other

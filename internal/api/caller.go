@@ -43,6 +43,9 @@ func (s *API) forClients(methods ...method) Endpoint {
 				return nil
 			}
 			permit, err := s.Authority.PermitClient(r.Context(), token, m.scopes...)
+			if err == nil {
+				err = s.Authority.AdmitPermit(permit, s.Address(r))
+			}
 			if err != nil {
 				return s.notPermitted(w, r, err)
 			}
@@ -71,7 +74,7 @@ func headerToken(r *http.Request) (string, *oauth.Error) {
 // notPermitted refuses as RFC 6750 §3 says, and leaves the rest to refuse.
 func (s *API) notPermitted(w http.ResponseWriter, r *http.Request, err error) error {
 	var e *oauth.Error
-	if !errors.As(err, &e) || e.Code == oauth.ServerError {
+	if !errors.As(err, &e) || e.Code == oauth.ServerError || e.Code == oauth.TooManyRequests {
 		return err
 	}
 	s.challenge(w, r, e)

@@ -24,7 +24,8 @@ var statuses = map[oauth.Code]int{
 // refuse is the one place where an error becomes an answer for a program, RFC
 // 6749 §5.2.
 func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
-	code, description := oauth.ServerError, "The server could not do this now; it has been logged"
+	var code oauth.Code
+	var description string
 	status := http.StatusBadRequest
 	var ended model.Cause
 	var e *oauth.Error
@@ -37,7 +38,8 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, account.ErrBusy):
 		e = &oauth.Error{RetryAfter: busyFor, Busy: true}
 		code, description = oauth.TooManyRequests, "Too many sign-ins at once: try again in a few seconds"
-	case errors.As(err, &e):
+	default:
+		e = oauth.Unforeseen(err)
 		code, description, ended = e.Code, e.Description, e.Ended
 	}
 	level := slog.LevelInfo
@@ -57,6 +59,9 @@ func (s *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="`+s.Authority.Issuer+`", charset="UTF-8"`)
 	}
 	s.Logger.Log(r.Context(), level, "refused", "path", r.URL.Path, "status", status, "error", err, "request", s.RequestID(r))
+	if s.Refused != nil && r.URL.Path == s.Authority.BasePath()+oauth.PathToken {
+		s.Refused(r.PostForm.Get("grant_type"), string(code))
+	}
 	body := refusal{Error: code, Description: description, Cause: ended}
 	if code == oauth.InsufficientAuthorization {
 		body.AuthSession, body.PasswordRequired = e.AuthSession.Reveal(), true

@@ -26,6 +26,9 @@ const (
 	retryAfter = "1"
 )
 
+// Followers is how many requests follow the revocation feed at this node.
+func (s *API) Followers() int { return s.followers.size() }
+
 // follower is one who follows the revocation feed.
 type follower struct {
 	api    *API
@@ -55,6 +58,9 @@ func (s *API) revocations(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	permit, err := s.Authority.Follow(r.Context(), token)
+	if err == nil {
+		err = s.Authority.AdmitPermit(permit, s.Address(r))
+	}
 	if err != nil {
 		return s.refuseFollower(w, r, err)
 	}
@@ -127,6 +133,8 @@ func (s *API) refuseFollower(w http.ResponseWriter, r *http.Request, err error) 
 		return err
 	}
 	switch e.Code {
+	case oauth.TooManyRequests:
+		return err
 	case oauth.ServerError:
 		s.Logger.ErrorContext(r.Context(), "refused", "path", r.URL.Path, "error", err, "request", s.RequestID(r))
 		return s.unavailable(w, r)
@@ -241,6 +249,16 @@ func (c *crowd) enter(id model.ClientID, most int) bool {
 	}
 	c.count[id]++
 	return true
+}
+
+func (c *crowd) size() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := 0
+	for _, n := range c.count {
+		all += n
+	}
+	return all
 }
 
 func (c *crowd) leave(id model.ClientID) {

@@ -26,7 +26,7 @@ func (s *API) streamRoutes() ([]Route, error) {
 		return nil, err
 	}
 	about := newDocument(text)
-	metadata := s.public(func(w http.ResponseWriter, r *http.Request) error {
+	metadata := s.published(func(w http.ResponseWriter, r *http.Request) error {
 		about.write(w, r, "application/json")
 		return nil
 	}, "GET")

@@ -16,8 +16,8 @@ func (s *API) userInfo(w http.ResponseWriter, r *http.Request) error {
 		s.challenge(w, r, e)
 		return nil
 	}
-	info, err := s.Authority.UserInfo(r.Context(), token)
-	if errors.As(err, &e) && e.Code != oauth.ServerError {
+	info, err := s.Authority.UserInfo(r.Context(), token, s.Address(r))
+	if errors.As(err, &e) && e.Code != oauth.ServerError && e.Code != oauth.TooManyRequests {
 		s.challenge(w, r, e)
 		return nil
 	}

@@ -59,6 +59,9 @@ type Config struct {
 	Now    func() time.Time // nil: time.Now
 	// Keep is how long entries are kept; zero: for ever.
 	Keep time.Duration
+	// Sealed is told of the entries that this Log has sealed, and so nobody else; nil:
+	// nobody is.
+	Sealed func([]model.Event)
 }
 
 // Log is the audit log. Its methods may be called from many goroutines at once.
@@ -68,6 +71,8 @@ type Log struct {
 	mark  []byte
 	now   func() time.Time
 	keep  int64 // seconds
+
+	sealed func([]model.Event) // nil: nobody is told
 }
 
 // New returns the log in c.Store.
@@ -83,6 +88,7 @@ func New(c Config) (*Log, error) {
 	}
 	return &Log{
 		store: c.Store, chain: c.Derive(labelChain), mark: c.Derive(labelMark), now: c.Now, keep: int64(c.Keep / time.Second),
+		sealed: c.Sealed,
 	}, nil
 }
 
@@ -168,6 +174,9 @@ func (l *Log) sealSome(ctx context.Context, after int64) ([]model.Event, error) 
 	is := store.Replacement{Name: headSetting, Was: stored, Is: l.formatHead(head)}
 	if err := l.store.SealEvents(ctx, is, fresh); err != nil {
 		return nil, err
+	}
+	if l.sealed != nil {
+		l.sealed(fresh)
 	}
 	return fresh, nil
 }

@@ -103,19 +103,19 @@ func (v *visit) waiting(context.Context) (found []Finding) {
 	}
 	e, now := v.database, v.now()
 	age := func(b store.Backlog) time.Duration { return now.Sub(time.Unix(b.Oldest, 0)) }
-	if e.Outbox.Count > 0 && age(e.Outbox) > longWait {
+	if e.Outbox.Waiting > 0 && age(e.Outbox) > longWait {
 		found = append(found, warning("see the log of the server, and whether these applications answer (backchannel_logout_uri)",
-			"%d notices that a session is over wait to be delivered, the oldest for %s.", e.Outbox.Count, days(age(e.Outbox))))
+			"%d notices that a session is over wait to be delivered, the oldest for %s.", e.Outbox.Waiting, days(age(e.Outbox))))
 	}
-	if e.Signals.Count > 0 && age(e.Signals) > longWait {
+	if e.Signals.Waiting > 0 && age(e.Signals) > longWait {
 		found = append(found, warning("see whether the receivers take them; after seven days they are lost",
-			"%d security events wait for their receivers, the oldest for %s.", e.Signals.Count, days(age(e.Signals))))
+			"%d security events wait for their receivers, the oldest for %s.", e.Signals.Waiting, days(age(e.Signals))))
 	}
-	if v.runs && e.Unsealed.Count > 0 && age(e.Unsealed) > sealWait {
-		found = append(found, wrong("ostiary audit verify", "%d entries of the audit log are not sealed, the oldest for %s.", e.Unsealed.Count, days(age(e.Unsealed))))
+	if v.runs && e.Unsealed.Waiting > 0 && age(e.Unsealed) > sealWait {
+		found = append(found, wrong("ostiary audit verify", "%d entries of the audit log are not sealed, the oldest for %s.", e.Unsealed.Waiting, days(age(e.Unsealed))))
 	}
 	if found == nil {
-		found = append(found, good("Nothing waits longer than it should: %d notices, %d security events.", e.Outbox.Count, e.Signals.Count))
+		found = append(found, good("Nothing waits longer than it should: %d notices, %d security events.", e.Outbox.Waiting, e.Signals.Waiting))
 	}
 	return found
 }

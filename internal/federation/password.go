@@ -29,7 +29,10 @@ type Typing struct {
 // Password compares a password with a directory's, and says what comes of it. It
 // returns account.ErrCredentials, account.ErrTooSoon, account.ErrNoSession, and a
 // Refusal.
-func (f *Federation) Password(ctx context.Context, t Typing) (Outcome, error) {
+func (f *Federation) Password(ctx context.Context, t Typing) (_ Outcome, err error) {
+	if t.Connect == "" {
+		defer func() { f.tried(err) }()
+	}
 	e, err := f.find(ctx, t.Upstream)
 	if err != nil {
 		return Outcome{}, err

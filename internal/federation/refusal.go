@@ -53,6 +53,26 @@ func (r *Refusal) Unwrap() error { return r.cause }
 
 func refuse(code Code, reason string) *Refusal { return &Refusal{Code: code, Reason: reason} }
 
+// tried counts a sign-in by an account elsewhere, by what it ended with.
+func (f *Federation) tried(err error) {
+	var no *Refusal
+	outcome := account.Failed
+	switch {
+	case err == nil:
+		outcome = account.Proved
+	case errors.As(err, new(account.ErrTooSoon)):
+		outcome = account.Slowed
+	case errors.Is(err, account.ErrCredentials):
+		outcome = account.Refused
+	case !errors.As(err, &no) || no.Code == Unavailable || no.Code == Misconfigured:
+	case no.Code == Locked:
+		outcome = account.Barred
+	default:
+		outcome = account.Refused
+	}
+	f.Accounts.Tried(model.MethodUpstream, outcome)
+}
+
 // maxReason bounds what a provider may say in our log, in bytes.
 const maxReason = 500
 

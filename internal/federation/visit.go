@@ -184,7 +184,7 @@ type Return struct {
 
 // Finish reads what a browser brings back, once, and says what comes of it. It returns
 // a Refusal; the Outcome says even then where the visit came from, if it is known.
-func (f *Federation) Finish(ctx context.Context, r Return) (Outcome, error) {
+func (f *Federation) Finish(ctx context.Context, r Return) (_ Outcome, err error) {
 	e, err := f.find(ctx, r.Upstream)
 	if err != nil {
 		return Outcome{}, err
@@ -206,6 +206,9 @@ func (f *Federation) Finish(ctx context.Context, r Return) (Outcome, error) {
 		return out, refuse(Stale, "it is no sign-in that was begun")
 	}
 	out.Holder, out.Connecting = v.Holder, v.Purpose == model.VisitConnect
+	if !out.Connecting {
+		defer func() { f.tried(err) }()
+	}
 	k, answer, err := f.recall(v, r.Answer)
 	if err != nil {
 		return out, err

@@ -59,7 +59,7 @@ func New(c Config) *http.Client {
 	return &http.Client{
 		Timeout:       c.Timeout,
 		CheckRedirect: stay,
-		Transport: &http.Transport{
+		Transport: observed{&http.Transport{
 			Proxy:                  nil, // a proxy would resolve names where nobody judges them
 			DialContext:            dialer.DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots},
@@ -71,7 +71,7 @@ func New(c Config) *http.Client {
 			MaxConnsPerHost:        maxPerHost,
 			IdleConnTimeout:        idleTimeout,
 			ForceAttemptHTTP2:      true,
-		},
+		}},
 	}
 }
 

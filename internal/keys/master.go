@@ -50,6 +50,10 @@ type MasterConfig struct {
 	// Create allows an absent file to be made, with a new key. Set it only
 	// when Exist says that the database holds no sealed key yet.
 	Create bool
+	// Given says that the operator has put the file there, or what starts the server
+	// has (systemd, Kubernetes, a container): then a group may read it, by which
+	// those give it to the server's user.
+	Given bool
 }
 
 // LoadMaster returns the master key. It returns ErrMasterMissing,
@@ -65,8 +69,12 @@ func LoadMaster(c MasterConfig) (Master, error) {
 	if c.Path == "" {
 		return Master{}, fmt.Errorf("%w: set %s, or name a file for it", ErrMasterMissing, MasterVariable)
 	}
-	m, err := readMaster(c.Path)
-	if !errors.Is(err, fs.ErrNotExist) {
+	others := fs.FileMode(0o077)
+	if c.Given {
+		others = 0o037
+	}
+	m, err := readMaster(c.Path, others)
+	if !errors.Is(err, fs.ErrNotExist) || c.Given {
 		return m, err
 	}
 	if !c.Create {
@@ -77,11 +85,12 @@ func LoadMaster(c MasterConfig) (Master, error) {
 		return Master{}, fmt.Errorf("the master key cannot be created at %s: %w; make its folder writable, or set %s", c.Path, err, MasterVariable)
 	}
 	// What counts is what is in the file now: another process may have been first.
-	return readMaster(c.Path)
+	return readMaster(c.Path, others)
 }
 
-// readMaster returns an error that wraps fs.ErrNotExist when there is no file.
-func readMaster(path string) (Master, error) {
+// readMaster reads a file that has none of the rights of others. It returns an error
+// that wraps fs.ErrNotExist when there is no file.
+func readMaster(path string, others fs.FileMode) (Master, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Master{}, fmt.Errorf("the master key cannot be read: %w; give this user the right to read it, or set %s", err, MasterVariable)
@@ -95,7 +104,7 @@ func readMaster(path string) (Master, error) {
 		return Master{}, fmt.Errorf("%w: %s is not a file; name the file, or set %s", ErrMasterFormat, path, MasterVariable)
 	}
 	// Windows has no such bits: there the rights of the folder decide.
-	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+	if mode := info.Mode().Perm(); mode&others != 0 && runtime.GOOS != "windows" {
 		return Master{}, fmt.Errorf("%w: the file %s has mode %04o; run chmod 600 %s", ErrMasterMode, path, mode, path)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1024))

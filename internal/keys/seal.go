@@ -27,6 +27,9 @@ const (
 	PurposeStay     Purpose = "upstream-stay"     // under the id of the stay
 	PurposeTokens   Purpose = "upstream-tokens"   // under the id of the identity
 
+	PurposeCertificate Purpose = "certificate"  // of the server's TLS with its key, under the host
+	PurposeACME        Purpose = "acme-account" // the key of an account, under the address of the authority's directory
+
 	purposeCheck      Purpose = "check"
 	purposeSigningKey Purpose = "signing-key"
 )

@@ -54,6 +54,9 @@ type Config struct {
 	Issuer   string
 	Language string // of whoever has none; empty: English
 
+	// Outcome is told what became of each attempt to send a letter: Sent, Delayed or
+	// GivenUp; it may be nil.
+	Outcome func(string)
 	// Lost is told of a letter that was given up; it may be nil.
 	Lost   func(Letter, error)
 	Logger *slog.Logger     // nil: slog.Default

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // What waits in memory, and how it is tried. A letter that cannot be delivered is
@@ -71,6 +73,16 @@ func (p *Post) Send(l Letter) error {
 	}
 	p.stir()
 	return nil
+}
+
+// Waiting is how many letters wait or are under way.
+func (p *Post) Waiting() int {
+	if p == nil {
+		return 0
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.open
 }
 
 func (p *Post) stir() {
@@ -144,7 +156,21 @@ func (p *Post) Flush(ctx context.Context) error {
 			all = errors.Join(all, err)
 			continue
 		}
+		p.outcome(Sent)
 		p.done()
+	}
+}
+
+// What becomes of an attempt to send a letter.
+const (
+	Sent    = "sent"
+	Delayed = "delayed"
+	GivenUp = "given_up"
+)
+
+func (p *Post) outcome(what string) {
+	if p.config.Outcome != nil {
+		p.config.Outcome(what)
 	}
 }
 
@@ -159,6 +185,7 @@ func (p *Post) try(ctx context.Context, one *parcel) {
 	err := p.attempt(ctx, one.Letter)
 	switch {
 	case err == nil:
+		p.outcome(Sent)
 		p.config.Logger.DebugContext(ctx, "letter sent", "kind", one.Kind, "user", one.User)
 		p.done()
 	case ctx.Err() != nil && one.tries == 0: // we stop, and it is not its fault
@@ -168,6 +195,7 @@ func (p *Post) try(ctx context.Context, one *parcel) {
 	case one.tries >= len(p.pauses):
 		p.giveUp(one, err)
 	default:
+		p.outcome(Delayed)
 		p.config.Logger.WarnContext(ctx, "a letter could not be sent and will be tried again", "kind", one.Kind, "user", one.User, "pause", p.pauses[one.tries], "error", err)
 		one.tries++
 		p.again(one, p.pauses[one.tries-1])
@@ -184,6 +212,7 @@ func (p *Post) again(one *parcel, pause time.Duration) {
 
 func (p *Post) giveUp(one *parcel, err error) {
 	p.done()
+	p.outcome(GivenUp)
 	p.config.Logger.Error("a letter was given up", "kind", one.Kind, "user", one.User, "tries", one.tries+1, "error", err)
 	if p.config.Lost != nil {
 		p.config.Lost(one.Letter, err)
@@ -191,7 +220,12 @@ func (p *Post) giveUp(one *parcel, err error) {
 }
 
 // attempt writes and sends a letter, once.
-func (p *Post) attempt(ctx context.Context, l Letter) error {
+func (p *Post) attempt(ctx context.Context, l Letter) (err error) {
+	ctx, span := trace.Begin(ctx, "mail.Send")
+	defer func() {
+		span.Fail(err)
+		span.End()
+	}()
 	if l.Until != 0 && p.config.Now().Unix() >= l.Until {
 		return ErrLate
 	}

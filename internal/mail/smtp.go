@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // transmitTime bounds the talk with a mail server about one letter.
@@ -33,6 +34,9 @@ func (p *Post) transmit(ctx context.Context, w Written) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errWriting, err)
 	}
+	ctx, span := trace.StartCall(ctx, "SMTP")
+	defer span.End()
+	span.Text("server.address", p.at.host)
 	talk, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
 		return fmt.Errorf("no connection to the mail server: %w", err)

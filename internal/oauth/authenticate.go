@@ -64,6 +64,9 @@ func (a *Authority) authenticate(ctx context.Context, call Call, path string, p 
 	case err != nil:
 		return nil, errNotThisClient(err)
 	}
+	if e := a.admitCaller(c, call.Address); e != nil {
+		return nil, e
+	}
 	return c, nil
 }
 

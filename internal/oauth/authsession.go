@@ -78,7 +78,7 @@ func (a *Authority) Insufficient(ctx context.Context, z Challenge, description s
 	now, secret := a.unix(), model.NewSecret(authSessionPrefix)
 	next := z.auth
 	if next.ID == "" {
-		if err := a.room(ctx); err != nil {
+		if err := a.room(ctx, z.Collected.Address); err != nil {
 			return err
 		}
 		next.ID, next.ClientID = model.NewID(), z.Client.ID

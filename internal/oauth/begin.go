@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Authorization is an authorization request that has passed the checks.
@@ -17,6 +18,7 @@ type Authorization struct {
 	Logo    string // hash of the client's logo, for Registrar.Logo; empty: none is kept
 	way     Return
 	stored  bool
+	decided *decision
 	leave   Answer // of a request of our own: where a person goes who does not want to sign in
 }
 
@@ -36,6 +38,8 @@ func (z Authorization) Cancel() Answer {
 //
 // Errors: *Error, which says itself whether it is shown or sent to the client.
 func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, error) {
+	ctx, span := trace.Start(ctx, "oauth.Begin")
+	defer span.End()
 	p, fault := parse(form)
 	d := &draft{Authority: a, ctx: ctx, form: form, params: p, fault: fault}
 	for _, c := range checks {
@@ -55,9 +59,10 @@ func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, 
 			ExpiresAt: now + seconds(a.RequestLife),
 			Asked:     d.asked,
 		},
-		Client: d.client.Client,
-		Logo:   a.Registrar.ShownLogo(d.client),
-		way:    d.way,
+		Client:  d.client.Client,
+		Logo:    a.Registrar.ShownLogo(d.client),
+		decided: &decision{},
+		way:     d.way,
 	}, nil
 }
 
@@ -65,8 +70,9 @@ func (a *Authority) Begin(ctx context.Context, form url.Values) (Authorization, 
 // of them, so there is a bound; they are counted now and then, which takes longer
 // than to keep one, and so there can be somewhat more.
 type crowd struct {
-	kept atomic.Int64
-	full atomic.Int64 // when to count again after there were too many; 0: there were not
+	kept  atomic.Int64
+	full  atomic.Int64 // when to count again after there were too many; 0: there were not
+	dense atomic.Bool  // more than half of the room is taken
 }
 
 const (
@@ -74,8 +80,12 @@ const (
 	crowdPause = 5  // seconds
 )
 
-// room reports whether one more request may wait.
-func (a *Authority) room(ctx context.Context) error {
+// room reports whether one more request of somebody at an address may wait. Those of
+// one address leave room for those of others.
+func (a *Authority) room(ctx context.Context, address string) error {
+	if wait := a.Limits.Begin(address, a.crowd.dense.Load()); wait > 0 {
+		return fail(TooManyRequests, "Too many sign-ins were begun at this address: try again later").later(wait)
+	}
 	now, full := a.unix(), a.crowd.full.Load()
 	if full == 0 && a.crowd.kept.Add(1)%countEvery != 0 {
 		return nil
@@ -98,23 +108,22 @@ func (a *Authority) room(ctx context.Context) error {
 		if err != nil {
 			return inner(err)
 		}
+		a.crowd.dense.Store(waiting > a.Waiting/2)
 		if waiting < a.Waiting {
 			a.crowd.full.Store(0)
 			return nil
 		}
 		a.crowd.full.Store(now + crowdPause)
 	}
-	e := fail(TooManyRequests, "Too many sign-ins wait for their person: try again in a minute")
-	e.RetryAfter = 60
-	return e
+	return fail(TooManyRequests, "Too many sign-ins wait for their person: try again in a minute").later(60)
 }
 
-// Keep stores a request that must wait for its person, bound to the browser
-// that holds the returned secret.
+// Keep stores a request that must wait for its person at an address, bound to the
+// browser that holds the returned secret.
 //
 // Errors: *Error, shown.
-func (a *Authority) Keep(ctx context.Context, z *Authorization) (browser model.Secret, err error) {
-	if err := a.room(ctx); err != nil {
+func (a *Authority) Keep(ctx context.Context, z *Authorization, address string) (browser model.Secret, err error) {
+	if err := a.room(ctx, address); err != nil {
 		return "", err
 	}
 	browser = model.NewSecret("")
@@ -138,6 +147,8 @@ func errGone() *Error {
 //
 // Errors: *Error, shown.
 func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser model.Secret) (Authorization, error) {
+	ctx, span := trace.Start(ctx, "oauth.Resume")
+	defer span.End()
 	if id == "" || len(id) > 64 || !clean(string(id)) {
 		return Authorization{}, errGone()
 	}
@@ -170,6 +181,7 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 		Request: r,
 		Client:  c.Client,
 		Logo:    a.Registrar.ShownLogo(c),
+		decided: &decision{},
 		way:     a.wayBack(r.Asked),
 		stored:  true,
 	}, nil

@@ -7,6 +7,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Challenge is an authorization request without a browser, draft-ietf-oauth-first-party-apps-04
@@ -87,6 +88,8 @@ func checkChallengeThere(d *draft) *Error {
 //
 // Errors: *Error.
 func (a *Authority) Challenge(ctx context.Context, call Call) (Challenge, error) {
+	ctx, span := trace.Start(ctx, "oauth.Challenge")
+	defer span.End()
 	p, e := parse(call.Form)
 	if e != nil {
 		return Challenge{}, e

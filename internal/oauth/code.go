@@ -128,7 +128,7 @@ func (a *Authority) checkCode(tx *store.Tx, c *registration.Client, code model.C
 	if err != nil || !session.Live(a.unix()) {
 		return model.Session{}, model.User{}, errCode(errors.Join(errSessionOver, err))
 	}
-	user, e := person(tx, grant.UserID)
+	user, e := holder(tx, c, grant)
 	return session, user, e
 }
 

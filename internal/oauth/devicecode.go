@@ -13,6 +13,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // ModeDevice is how the answer to the request of a device goes back: the browser stays
@@ -70,6 +71,8 @@ var deviceChecks = []check{
 //
 // Errors: *Error.
 func (a *Authority) AuthorizeDevice(ctx context.Context, call Call) (DeviceAnswer, error) {
+	ctx, span := trace.Start(ctx, "oauth.AuthorizeDevice")
+	defer span.End()
 	p, fault := parse(call.Form)
 	c, e := a.authenticate(ctx, call, PathDeviceAuthorization, p)
 	if e != nil {
@@ -84,7 +87,7 @@ func (a *Authority) AuthorizeDevice(ctx context.Context, call Call) (DeviceAnswe
 			return DeviceAnswer{}, e
 		}
 	}
-	if err := a.room(ctx); err != nil {
+	if err := a.room(ctx, call.Address); err != nil {
 		return DeviceAnswer{}, err
 	}
 	now, secret, shown := a.unix(), model.NewSecret(deviceCodePrefix), newUserCode()
@@ -150,29 +153,36 @@ var ErrUserCode = errors.New("no device that waits shows this code")
 //
 // Errors: ErrUserCode; *Error, shown.
 func (a *Authority) BeginDevice(ctx context.Context, typed, address string) (Authorization, error) {
+	ctx, span := trace.Start(ctx, "oauth.BeginDevice")
+	defer span.End()
 	now, tries := a.unix(), "device codes of "+model.Neighbourhood(address)
-	var wrong int64
+	hash := a.userHash(userCode(typed))
 	var d model.DeviceCode
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) {
-		if wrong, _, err = tx.Tallied(tries, now); err != nil || wrong >= userCodeTries {
+	// Counted and looked up in one step, so that many at once are as many as one after
+	// the other: every try counts, and a right one is taken back.
+	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error {
+		tried, err := tx.Tally(tries, now, now+userCodeWindow)
+		if err != nil {
 			return err
 		}
-		d, err = tx.DeviceCodeShown(a.userHash(userCode(typed)))
-		return err
+		if tried > userCodeTries {
+			return fail(TooManyRequests, "Too many wrong codes: try again in a few minutes").later(userCodeWindow)
+		}
+		d, err = tx.DeviceCodeShown(hash)
+		if errors.Is(err, store.ErrNotFound) {
+			d = model.DeviceCode{}
+			return nil
+		}
+		if err != nil || !d.Open(now) {
+			return err
+		}
+		return tx.Untally(tries)
 	})
 	switch {
-	case wrong >= userCodeTries:
-		e := fail(TooManyRequests, "Too many wrong codes: try again in a few minutes")
-		e.RetryAfter = userCodeWindow
-		return Authorization{}, e
-	case errors.Is(err, store.ErrNotFound), err == nil && !d.Open(now):
-		err = a.Store.Upkeep(ctx, func(tx *store.Tx) error {
-			_, err := tx.Tally(tries, now, now+userCodeWindow)
-			return err
-		})
-		return Authorization{}, errors.Join(ErrUserCode, inner(err))
 	case err != nil:
 		return Authorization{}, inner(err)
+	case !d.Open(now):
+		return Authorization{}, ErrUserCode
 	}
 	c, err := a.Registrar.Client(ctx, d.ClientID)
 	if errors.Is(err, store.ErrNotFound) {

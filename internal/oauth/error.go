@@ -36,9 +36,9 @@ const (
 	InsufficientScope Code = "insufficient_scope" // RFC 6750 §3.1
 	// What is asked about does not exist, or is over. Of the endpoints for administration.
 	NotFound Code = "not_found"
-	// Too many requests, or a busy server; Retry-After says when to try again. Nothing has changed.
+	// Too many requests, a busy server, or one whose database is away; Retry-After says when to try again. Nothing has changed.
 	TooManyRequests Code = "temporarily_unavailable" // RFC 6749 §4.1.2.1
-	// The server could not do it; its log knows why. Nothing was used up.
+	// The server could not do it; its log knows why. Nothing was used up, unless the description says that nobody knows.
 	ServerError Code = "server_error" // RFC 6749 §4.1.2.1
 
 	// The person has not yet answered for a device: it asks again after the interval.

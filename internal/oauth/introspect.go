@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwt"
 )
@@ -38,6 +39,8 @@ type Introspection struct {
 //
 // Errors: *Error.
 func (a *Authority) Introspect(ctx context.Context, call Call) (Introspection, error) {
+	ctx, span := trace.Start(ctx, "oauth.Introspect")
+	defer span.End()
 	c, token, e := a.asker(ctx, call)
 	if e != nil {
 		return Introspection{}, e
@@ -59,6 +62,8 @@ type introspectionClaims struct {
 //
 // Errors: *Error.
 func (a *Authority) IntrospectSigned(ctx context.Context, call Call) (string, error) {
+	ctx, span := trace.Start(ctx, "oauth.IntrospectSigned")
+	defer span.End()
 	c, token, e := a.asker(ctx, call)
 	if e != nil {
 		return "", e

@@ -11,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // codePrefix makes a leaked code recognisable to scanners.
@@ -23,11 +24,14 @@ const afterIssue = 30 // seconds
 
 // Issue gives the person behind the session's answer to the client: a grant,
 // and what its response type asks for, a code that stands for it or tokens. It
-// asks Next once more, on the stored facts.
+// asks Next, unless that was asked for the same answer. Whether session and client
+// still stand it asks in the transaction.
 //
 // Errors: *Error; with a way back where the client is to be told.
 func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Session, address string) (Answer, error) {
-	now, step, e := a.next(ctx, z, &session)
+	ctx, span := trace.Start(ctx, "oauth.Issue")
+	defer span.End()
+	now, step, e := a.decide(ctx, z, &session)
 	if step != StepIssue {
 		if e == nil {
 			e = fail(InteractionRequired, "The request is not ready yet")
@@ -36,6 +40,9 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 			e.To = &z.way
 		}
 		return Answer{}, e
+	}
+	if err := a.admitUser(session.UserID, z.Client.ID, address); err != nil {
+		return Answer{}, err
 	}
 	if z.Own() {
 		return a.issueOwn(ctx, z)

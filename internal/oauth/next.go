@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Step is what an authorization request needs next.
@@ -199,7 +200,37 @@ func (a *Authority) next(ctx context.Context, z Authorization, session *model.Se
 		return s, StepRefuse, inner(err).(*Error)
 	}
 	step, e := Next(s)
+	z.decided.note(s, step)
 	return s, step, e
+}
+
+// decide is next for what is to be done at once, if it was not just asked.
+func (a *Authority) decide(ctx context.Context, z Authorization, session *model.Session) (Situation, Step, *Error) {
+	if z.decided.stands(a.unix(), z.Request, session.ID) {
+		return z.decided.situation, StepIssue, nil
+	}
+	return a.next(ctx, z, session)
+}
+
+// decision is that a code can be issued for a request: whoever asks for it in the same
+// moment is not made to read all of that again. It goes with the request as it was read
+// for one answer, and is of the session and the request that it was made for alone.
+type decision struct {
+	situation Situation
+	session   model.SessionID // empty: nothing was decided
+	request   model.Request
+}
+
+func (d *decision) note(s Situation, step Step) {
+	if d != nil && s.Session != nil && step == StepIssue {
+		*d = decision{situation: s, session: s.Session.ID, request: s.Request}
+	}
+}
+
+// stands reports whether what was decided is about this request and session, now.
+func (d *decision) stands(now int64, r model.Request, session model.SessionID) bool {
+	return d != nil && d.session != "" && d.session == session && d.situation.Now == now &&
+		d.request.ID == r.ID && d.request.Chosen == r.Chosen && d.request.SessionID == r.SessionID && slices.Equal(d.request.Approved, r.Approved)
 }
 
 func (a *Authority) situation(ctx context.Context, z Authorization, session *model.Session) (Situation, error) {
@@ -228,6 +259,8 @@ func (a *Authority) situation(ctx context.Context, z Authorization, session *mod
 // request must be bound to that session (Choose, Authenticated) since before the
 // person was shown what it asks.
 func (a *Authority) Approve(ctx context.Context, z *Authorization, session model.Session, address string) error {
+	ctx, span := trace.Start(ctx, "oauth.Approve")
+	defer span.End()
 	if z.Request.Chosen != session.ID {
 		return errGone()
 	}

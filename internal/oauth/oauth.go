@@ -18,6 +18,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
@@ -25,12 +26,13 @@ import (
 	"github.com/ostiary/ostiary/jwt"
 )
 
-// Config says what an Authority works with. Store, Keys, Registrar and Issuer
-// are required; a zero life takes the default given beside it.
+// Config says what an Authority works with. Store, Keys, Registrar, Limits and
+// Issuer are required; a zero life takes the default given beside it.
 type Config struct {
 	Store     *store.Store
 	Keys      *keys.Ring
 	Registrar *registration.Registrar // who is known to the server
+	Limits    *limit.Limits           // how much may be asked
 	Issuer    string                  // https URL without query or fragment, RFC 8414 §2
 	Now       func() time.Time        // nil: time.Now
 	Logger    *slog.Logger            // nil: slog.Default
@@ -58,6 +60,8 @@ type Config struct {
 
 	UILocales []string // languages of the pages (BCP 47)
 
+	Issued func(grant string, to model.Client) // is told of each answer of the token endpoint that has tokens; nil: nobody is
+
 	SignUp bool // strangers can make themselves an account: prompt=create is supported
 }
 
@@ -76,8 +80,8 @@ type Authority struct {
 
 // New checks the configuration and returns an Authority.
 func New(c Config) (*Authority, error) {
-	if c.Store == nil || c.Keys == nil || c.Registrar == nil {
-		return nil, errors.New("oauth: Store, Keys and Registrar are required")
+	if c.Store == nil || c.Keys == nil || c.Registrar == nil || c.Limits == nil {
+		return nil, errors.New("oauth: Store, Keys, Registrar and Limits are required")
 	}
 	if err := CheckIssuer(c.Issuer); err != nil {
 		return nil, fmt.Errorf("the issuer %w", err)
@@ -162,19 +166,40 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 	return inner(a.Store.View(ctx, fn))
 }
 
-// inner hides an unexpected error behind server_error; an *Error passes, and so
-// does what a client is told by the package registration. Where nothing was changed
-// and later it may work, it says so.
+// inner is Unforeseen for what may be nil, or an *Error already.
 func inner(err error) error {
+	var e *Error
+	if err == nil || errors.As(err, &e) {
+		return err
+	}
+	return Unforeseen(err)
+}
+
+// Unforeseen hides an error that no rule foresaw behind server_error; what a client is
+// told by the package registration passes. Where nothing was changed and later it may
+// work, it says so. It returns an *Error as it is.
+func Unforeseen(err error) *Error {
 	var e *Error
 	var unknown *registration.Error
 	switch {
-	case err == nil || errors.As(err, &e):
-		return err
+	case errors.As(err, &e):
+		return e
 	case errors.As(err, &unknown):
 		return &Error{Code: Code(unknown.Code), Description: unknown.Description, RetryAfter: unknown.RetryAfter, cause: unknown.Unwrap()}
 	case errors.Is(err, store.ErrBusy):
 		return &Error{Code: TooManyRequests, Description: "The server is busy: try again in a moment", Busy: true, RetryAfter: 1, cause: err}
+	case errors.Is(err, store.ErrAway), errors.Is(err, store.ErrDoubt):
+		return errDatabase(err)
 	}
 	return &Error{Code: ServerError, Description: "The server could not do this now; it has been logged", cause: err}
+}
+
+// errDatabase tells of a database that is away: nothing was changed, or nobody knows.
+func errDatabase(cause error) *Error {
+	e := fail(TooManyRequests, "The server cannot reach its database now: try again in a moment")
+	if errors.Is(cause, store.ErrDoubt) {
+		e = fail(ServerError, "The server lost its database while it did this, and does not know whether it was done")
+	}
+	e.Busy, e.RetryAfter, e.cause = true, 5, cause
+	return e
 }

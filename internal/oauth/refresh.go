@@ -173,7 +173,7 @@ func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.G
 	case g.ClientID != c.ID:
 		return issuance{}, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
 	}
-	user, e := person(tx, g.UserID)
+	user, e := holder(tx, c, g)
 	if e != nil {
 		return issuance{}, e
 	}

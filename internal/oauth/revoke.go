@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Revoke makes a token useless, RFC 7009. A refresh token takes its whole
@@ -17,6 +18,8 @@ import (
 //
 // Errors: *Error.
 func (a *Authority) Revoke(ctx context.Context, call Call) error {
+	ctx, span := trace.Start(ctx, "oauth.Revoke")
+	defer span.End()
 	p, e := parse(call.Form)
 	if e != nil {
 		return e

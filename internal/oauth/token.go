@@ -8,6 +8,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Tokens is a successful answer of the token endpoint, RFC 6749 §5.1 and
@@ -57,6 +58,8 @@ var grants = map[string]func(*Authority, context.Context, *registration.Client, 
 //
 // Errors: *Error.
 func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
+	ctx, span := trace.Start(ctx, "oauth.Token")
+	defer span.End()
 	p, e := parse(call.Form)
 	if e != nil {
 		return Tokens{}, e
@@ -100,6 +103,9 @@ func (a *Authority) Token(ctx context.Context, call Call) (Tokens, error) {
 	}
 	t.AuthSession = i.auth.Reveal()
 	a.Registrar.NoteUse(ctx, c.ID)
+	if a.Issued != nil {
+		a.Issued(kind, c.Client)
+	}
 	return t, nil
 }
 
@@ -147,13 +153,34 @@ func (a *Authority) redeemCredentials(ctx context.Context, c *registration.Clien
 // one is told apart, so that an application can stop asking.
 func person(tx *store.Tx, id model.UserID) (model.User, *Error) {
 	u, err := tx.User(id)
-	switch {
-	case err != nil:
-		return model.User{}, &Error{Code: InvalidGrant, Description: "The account no longer exists", cause: err}
-	case u.Status != model.UserActive:
-		return model.User{}, errEnded(model.CauseAccountDisabled)
+	if err != nil {
+		return model.User{}, errNoAccount(err)
 	}
-	return u, nil
+	return u, mayHold(u.Status)
+}
+
+// holder is person for a grant whose tokens a client gets. All that is known of
+// somebody is read only where a token tells some of it; else whether they may hold it.
+func holder(tx *store.Tx, c *registration.Client, g model.Grant) (model.User, *Error) {
+	if g.Claims.IDToken != nil || len(c.GroupsIn) > 0 {
+		return person(tx, g.UserID)
+	}
+	status, err := tx.UserStatus(g.UserID)
+	if err != nil {
+		return model.User{}, errNoAccount(err)
+	}
+	return model.User{ID: g.UserID, Status: status}, mayHold(status)
+}
+
+func errNoAccount(cause error) *Error {
+	return &Error{Code: InvalidGrant, Description: "The account no longer exists", cause: cause}
+}
+
+func mayHold(status model.UserStatus) *Error {
+	if status != model.UserActive {
+		return errEnded(model.CauseAccountDisabled)
+	}
+	return nil
 }
 
 // unreserved reports whether s consists of the unreserved characters of RFC

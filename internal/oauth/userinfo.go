@@ -11,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwe"
 )
@@ -22,11 +23,15 @@ type UserInfo struct {
 	JWT    string // empty: in JSON
 }
 
-// UserInfo tells what the scopes of an access token allow about its person, and
-// what its grant was asked for one by one, OpenID Connect Core §5.3.
+// UserInfo tells whoever asks at an address what the scopes of an access token allow
+// about its person, and what its grant was asked for one by one, OpenID Connect Core
+// §5.3.
 //
-// Errors: *Error with InvalidToken or InsufficientScope (RFC 6750 §3.1).
-func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error) {
+// Errors: *Error with InvalidToken or InsufficientScope (RFC 6750 §3.1), or
+// TooManyRequests.
+func (a *Authority) UserInfo(ctx context.Context, token, address string) (UserInfo, error) {
+	ctx, span := trace.Start(ctx, "oauth.UserInfo")
+	defer span.End()
 	claims, err := a.accessToken(ctx, token)
 	if errors.Is(err, errDead) {
 		return UserInfo{}, errNotAlive(err)
@@ -49,6 +54,9 @@ func (a *Authority) UserInfo(ctx context.Context, token string) (UserInfo, error
 		return UserInfo{}, inner(err)
 	}
 	grant, user := claims.grant, claims.user
+	if err := a.admitUser(user, c.ID, address); err != nil {
+		return UserInfo{}, err
+	}
 	var u model.User
 	var gone *Error
 	err = a.view(ctx, func(tx *store.Tx) (err error) {

@@ -5,14 +5,11 @@ import (
 	"time"
 )
 
-// How often the background work runs, and how much it sweeps at a time, so
-// that no request waits for it.
+// How often the background work runs.
 const (
 	keysEvery   = 2 * time.Second
 	expireEvery = time.Second
-	sweepEvery  = time.Minute
 	sealEvery   = 500 * time.Millisecond
-	sweepBatch  = 500
 )
 
 // logoFetchers is how many logos are fetched at once, so that one slow server
@@ -20,13 +17,12 @@ const (
 const logoFetchers = 2
 
 // tick does the work that no request asks for, until ctx is done: it follows
-// the signing keys (another node or the command may rotate them), ends the
-// sessions whose time is over, and sweeps what is dead out of the database.
+// the signing keys (another node or the command may rotate them), and ends the
+// sessions whose time is over.
 func (s *Server) tick(ctx context.Context) {
-	keys, expire, sweep := time.NewTicker(keysEvery), time.NewTicker(expireEvery), time.NewTicker(sweepEvery)
+	keys, expire := time.NewTicker(keysEvery), time.NewTicker(expireEvery)
 	defer keys.Stop()
 	defer expire.Stop()
-	defer sweep.Stop()
 	for {
 		var err error
 		var work string
@@ -37,15 +33,6 @@ func (s *Server) tick(ctx context.Context) {
 			work, err = "keys", s.Keys.Tick(ctx)
 		case <-expire.C:
 			work, err = "expire", s.Accounts.Expire(ctx)
-		case <-sweep.C:
-			work = "sweep"
-			_, err = s.Store.Sweep(ctx, s.Config.Now().Unix(), sweepBatch)
-			if err == nil {
-				_, err = s.Registrar.SweepClients(ctx)
-			}
-			if err == nil {
-				_, err = s.Audit.Sweep(ctx)
-			}
 		}
 		s.failed(ctx, work, err)
 	}
@@ -54,6 +41,7 @@ func (s *Server) tick(ctx context.Context) {
 // failed logs what went wrong with work in the background, if anything did.
 func (s *Server) failed(ctx context.Context, work string, err error) {
 	if err != nil && ctx.Err() == nil {
+		s.Measures.Failed(work)
 		s.Config.Logger.ErrorContext(ctx, "background work failed and will be tried again", "work", work, "error", err)
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -14,9 +15,11 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
+	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/theme"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -38,6 +41,13 @@ type Config struct {
 	// where a request comes from (X-Forwarded-For); nobody's.
 	TrustedProxies []netip.Prefix
 
+	TLS TLS // what the server needs to speak TLS itself; nothing: a proxy does
+
+	// HTTPListen is the host:port of a plain listener beside it, which sends people to
+	// https, meets the challenge HTTP-01 and tells how the server is; none.
+	HTTPListen   string
+	HTTPListener net.Listener // instead of HTTPListen
+
 	NoDebugger bool // leaves out the page at /debugger
 
 	SignUp      bool // strangers can make themselves an account
@@ -57,6 +67,15 @@ type Config struct {
 	Data      string       // folder of the embedded database and the master key; ./data
 	Database  string       // "postgres://…"; the embedded one in Data
 	MasterKey model.Secret // 32 bytes, base64url or hex; the file master.key in Data
+
+	// MasterKeyFile holds it in place of that file: one that the operator has made, and
+	// that others of a group may read.
+	MasterKeyFile string
+
+	// Of PostgreSQL: how many connections each node has at most, and how long a
+	// request waits for its turn, a connection and a database that comes back.
+	Connections  int           // see store.Config
+	DatabaseWait time.Duration // 5 seconds
 
 	// MustExist refuses a database that no server was set up on, instead of
 	// setting it up.
@@ -97,11 +116,17 @@ type Config struct {
 	KeyAhead    time.Duration
 	GenerateKey func(jwa.Algorithm) (*jwk.Key, error)
 
+	Limits limit.Rates // how much may be asked of it in a minute
+
+	Observation
+
 	Followers int           // see api.Config
 	AuditKeep time.Duration // how long entries of the audit log are kept; for ever
 
 	Logger *slog.Logger     // nil: slog.Default
 	Now    func() time.Time // nil: time.Now
+
+	serving bool // and not a command, which has time
 }
 
 // defaultIssuer is that of a new server that was told none.
@@ -145,6 +170,21 @@ func (c Config) prepare() error {
 		return fmt.Errorf("cannot make the data folder %s: %w: choose another with --data", c.Data, err)
 	}
 	return nil
+}
+
+// How long those who serve people wait for PostgreSQL: for their turn and for a
+// connection, and for one statement. Commands take what the store says.
+const (
+	databaseWait  = 5 * time.Second
+	statementTime = 8 * time.Second
+)
+
+func (c Config) database() store.Config {
+	d := store.Config{URL: c.databaseURL(), Now: c.Now, Connections: c.Connections, Wait: c.DatabaseWait}
+	if c.serving {
+		d.Wait, d.Statement = cmp.Or(d.Wait, databaseWait), statementTime
+	}
+	return d
 }
 
 func (c Config) databaseURL() string {

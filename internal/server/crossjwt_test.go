@@ -208,7 +208,7 @@ func TestAssertionOfServer(t *testing.T) {
 	if !x.assert(sign(t, key, jws.SignOptions{}, claims)) {
 		t.Error("refused")
 	}
-	if _, err := h.Authority.UserInfo(context.Background(), sign(t, key, jws.SignOptions{}, claims)); err == nil {
+	if _, err := h.Authority.UserInfo(context.Background(), sign(t, key, jws.SignOptions{}, claims), "127.0.0.1"); err == nil {
 		t.Error("an assertion is an access token")
 	}
 }

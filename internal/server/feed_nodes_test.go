@@ -302,7 +302,7 @@ func (g *gate) set(shut bool) {
 func TestFeedDatabaseAway(t *testing.T) {
 	direct := storetest.PostgresURL(t)
 	g, through := newGate(t, direct)
-	h := servertest.Start(t, func(c *server.Config) { c.Database = through })
+	h := servertest.Start(t, func(c *server.Config) { c.Database, c.DatabaseWait = through, 3*time.Second })
 	token := follower(t, h, "orders", orders)
 	s := following(t, h.Issuer, token)
 	s.next("beat")

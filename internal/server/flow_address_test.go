@@ -262,7 +262,7 @@ func TestSignUpByMail(t *testing.T) {
 		if p := code.Submit("primary", "code", servertest.CodeIn(k)).SubmitIf("primary"); p.Left != nil {
 			t.Errorf("after half an hour: %s", p.Left)
 		}
-		if n, err := h.Store.Sweep(ctx, h.Clock.Now().Unix(), 100); err != nil || n == 0 {
+		if n, err := h.Store.Sweep(ctx, h.Clock.Now().Unix(), 100); err != nil || n.Rows == 0 {
 			t.Errorf("swept %d, %v", n, err)
 		}
 		if _, err := h.Accounts.ByLogin(ctx, "never@example.com"); err == nil {

@@ -51,6 +51,8 @@ func childConfig(data string) server.Config {
 		Listen: "127.0.0.1:0", Data: data, RefreshRace: 5 * time.Minute,
 		Password: account.Params{Memory: 8 << 10, Time: 1, Threads: 1},
 		Logger:   slog.New(slog.DiscardHandler),
+
+		Observation: server.Observation{AuditFile: filepath.Join(data, "audit.jsonl")},
 	}
 }
 
@@ -101,6 +103,7 @@ func TestKill(t *testing.T) {
 		child.Wait()
 	}
 	checkFamilies(t, data, families)
+	checkStream(t, data)
 }
 
 func prepareFamilies(t *testing.T, data string) (model.Client, model.Secret, []*family) {

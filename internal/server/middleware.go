@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -8,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/measure"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // surround is what every request passes, from the outside in: a name, the log,
@@ -28,20 +31,49 @@ func bounded(next http.Handler, larger func(path string) int64) http.Handler {
 	})
 }
 
-type requestIDKey struct{}
+type visitKey struct{}
+
+// visit is what is noted of a request.
+type visit struct {
+	id    string
+	route string // the pattern that answered it; empty: none has yet
+}
 
 // named gives a request an id of ours: one from outside could forge the log.
 func named(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := model.NewID()
-		w.Header().Set("X-Request-Id", id)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+		v := &visit{id: model.NewID()}
+		w.Header().Set("X-Request-Id", v.id)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	})
 }
 
-func requestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestIDKey{}).(string)
-	return id
+func visitOf(r *http.Request) *visit {
+	v, _ := r.Context().Value(visitKey{}).(*visit)
+	if v == nil {
+		return &visit{}
+	}
+	return v
+}
+
+func requestID(r *http.Request) string { return visitOf(r).id }
+
+// visited notes the route that answers a request: the pattern, for a path may hold
+// what somebody invents.
+func visited(r *http.Request) {
+	visitOf(r).route = r.Pattern[strings.LastIndexByte(r.Pattern, ' ')+1:]
+}
+
+// routed notes the route of what no mux within notes.
+func routed(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if visitOf(r).route == "" {
+				visited(r)
+			}
+		}()
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // access logs each request: never the query, which may hold a code, a state or
@@ -49,17 +81,41 @@ func requestID(r *http.Request) string {
 func (p *Parts) access(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		seen := &watched{ResponseWriter: w}
+		seen, v := &watched{ResponseWriter: w}, visitOf(r)
+		p.Measures.Begun()
+		ctx, span := p.Tracer.Request(r, p.trusts(hostOf(r.RemoteAddr)))
+		if trace.Traced(ctx) {
+			r = r.WithContext(ctx)
+		}
+		defer func() { // also when the answer breaks off, with a panic
+			took, route, method := time.Since(start), cmp.Or(v.route, "none"), measure.Method(r.Method)
+			p.Measures.Answered(route, method, seen.code(), took)
+			span.Answered(method, route, seen.code(), v.id)
+			p.log(r, seen, took)
+		}()
 		next.ServeHTTP(seen, r)
-		p.Config.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request",
-			slog.String("method", r.Method),
-			slog.String("path", r.URL.Path),
-			slog.Int("status", seen.code()),
-			slog.Int64("bytes", seen.bytes),
-			slog.Duration("took", time.Since(start)),
-			slog.String("peer", p.address(r)),
-			slog.String("request", requestID(r)))
 	})
+}
+
+// log writes what was answered.
+func (p *Parts) log(r *http.Request, seen *watched, took time.Duration) {
+	ctx := r.Context()
+	if !p.Config.Logger.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	said := []slog.Attr{
+		slog.String("method", r.Method),
+		slog.String("path", r.URL.Path),
+		slog.Int("status", seen.code()),
+		slog.Int64("bytes", seen.bytes),
+		slog.Duration("took", took),
+		slog.String("peer", p.address(r)),
+		slog.String("request", requestID(r)),
+	}
+	if id := trace.ID(ctx); id != "" {
+		said = append(said, slog.String("trace", id))
+	}
+	p.Config.Logger.LogAttrs(ctx, slog.LevelInfo, "request", said...)
 }
 
 // watched notes the status and the size of an answer.

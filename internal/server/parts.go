@@ -19,12 +19,15 @@ import (
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/language"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
+	"github.com/ostiary/ostiary/internal/measure"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 // Parts are the opened rooms of the house: what the commands that administer
@@ -42,6 +45,10 @@ type Parts struct {
 	Courier    *signal.Courier
 	Receiver   *signal.Receiver
 	Feed       *signal.Feed
+	Limits     *limit.Limits
+	Stream     *audit.Stream // nil: the audit log goes nowhere
+	Measures   *measure.Set  // nil: nothing is counted
+	Tracer     *trace.Tracer // nil: nothing is traced
 
 	stopping atomic.Bool
 }
@@ -67,7 +74,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	p := &Parts{Config: c}
-	if p.Store, err = store.Open(ctx, store.Config{URL: c.databaseURL(), Now: c.Now}); err != nil {
+	if p.Store, err = store.Open(ctx, c.database()); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -84,7 +91,10 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if p.Keys, err = p.openKeys(ctx); err != nil {
 		return nil, err
 	}
-	p.Audit, err = audit.New(audit.Config{Store: p.Store, Derive: p.Keys.Derive, Now: c.Now, Keep: c.AuditKeep})
+	if err := p.openObservation(); err != nil {
+		return nil, err
+	}
+	p.Audit, err = audit.New(audit.Config{Store: p.Store, Derive: p.Keys.Derive, Now: c.Now, Keep: c.AuditKeep, Sealed: p.Measures.Sealed})
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +109,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
 		Post: p.Mail, Issuer: p.Config.Issuer, Name: c.Name, DeviceMail: c.DeviceMail, Logger: c.Logger,
 		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
+		Tried: p.Measures.SignIn,
 	})
 	if err != nil {
 		return nil, err
@@ -110,11 +121,15 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Limits, err = limit.New(limit.Config{Store: p.Store, Rates: c.Limits, Now: c.Now, Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
 	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
+		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Limits: p.Limits, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
 		ACRValues: account.ACRs(), Stand: p.stand,
 		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
-		SignUp: c.SignUp, UILocales: language.Tags(),
+		SignUp: c.SignUp, UILocales: language.Tags(), Issued: p.Measures.Issued,
 	})
 	if err != nil {
 		return nil, err
@@ -131,7 +146,7 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 // openFederation makes what knows of identity providers. Those of which an operator has
 // said that they stand in our own network are reached wherever they are.
 func (p *Parts) openFederation(outgoing *http.Client) (err error) {
-	within := fetch.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, Roots: p.Config.OutgoingRoots}
+	within := fetch.Config{Allow: everywhere, Roots: p.Config.OutgoingRoots}
 	p.Federation, err = federation.New(federation.Config{
 		Store: p.Store, Keys: p.Keys, Accounts: p.Accounts, Issuer: p.Config.Issuer, Now: p.Config.Now, Logger: p.Config.Logger,
 		Client: outgoing, Dial: fetch.Dialer(p.reach(0)), Internal: fetch.New(within), InternalDial: fetch.Dialer(within),
@@ -145,6 +160,7 @@ func (p *Parts) openMail() (*mail.Post, error) {
 	c.Name, c.Issuer, c.Language, c.Roots = p.Config.Name, p.Config.Issuer, p.Config.Language, p.Config.OutgoingRoots
 	c.Logo = p.Config.Look.Logo
 	c.Logger, c.Now = p.Config.Logger, p.Config.Now
+	c.Outcome = p.Measures.Letter
 	c.Lost = func(l mail.Letter, err error) { p.Accounts.LetterLost(context.Background(), l, err) }
 	if p.Config.Mailbox {
 		if !registration.Loopback(c.Issuer) {
@@ -166,7 +182,7 @@ func (p *Parts) stand(ctx context.Context, s model.Session, methods []string) (o
 func (p *Parts) openSignal(outgoing *http.Client) (err error) {
 	c := signal.Config{
 		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Fetch: outgoing, Subject: p.Authority.Subject, Now: p.Config.Now, Logger: p.Config.Logger,
-		Poll: p.outgoingWithin(pollTimeout), Acts: account.Acts(),
+		Poll: p.outgoingWithin(pollTimeout), Acts: account.Acts(), Delivered: p.Measures.Delivered,
 		Heed: func(ctx context.Context, r signal.Received) error {
 			h, err := p.Accounts.Heed(ctx, account.Report{
 				Naming: account.Naming{Issuer: p.Config.Issuer, Transmitter: r.Transmitter, Match: r.Transmitter.Match},
@@ -213,9 +229,11 @@ func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	master, err := keys.LoadMaster(keys.MasterConfig{
-		Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist,
-	})
+	from := keys.MasterConfig{Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist}
+	if p.Config.MasterKeyFile != "" {
+		from.Path, from.Create, from.Given = p.Config.MasterKeyFile, false, true
+	}
+	master, err := keys.LoadMaster(from)
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +256,7 @@ const sealTime = 5 * time.Second
 func (p *Parts) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), sealTime)
 	defer cancel()
+	defer p.closeTracer()
 	if _, err := p.Audit.Seal(ctx); err != nil {
 		// What the command or the server was for is done; ostiary audit verify tells.
 		p.Config.Logger.WarnContext(ctx, "the audit log was not sealed", "error", err)

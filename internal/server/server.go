@@ -9,8 +9,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/api"
 	"github.com/ostiary/ostiary/internal/debugger"
+	"github.com/ostiary/ostiary/internal/measure"
 	"github.com/ostiary/ostiary/internal/web"
 )
 
@@ -37,14 +36,17 @@ const shutdownTimeout = 15 * time.Second
 // Server is a running Ostiary. Make it with New, then Run it.
 type Server struct {
 	*Parts
-	listener net.Listener
-	http     *http.Server
-	work     sync.WaitGroup
+	main    *port
+	ports   []*port  // main, and the plain one beside it if there is one
+	keep    keeper   // nil: the server speaks plain HTTP
+	metrics *metrics // nil: there are none
+	work    sync.WaitGroup
 }
 
 // New opens the parts and the port. Nothing is served before Run; after an
 // error nothing is left open.
 func New(ctx context.Context, c Config) (_ *Server, err error) {
+	c.serving = true
 	parts, err := Open(ctx, c)
 	if err != nil {
 		return nil, err
@@ -54,45 +56,65 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 			err = errors.Join(err, parts.Close())
 		}
 	}()
+	s := &Server{Parts: parts}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.shut())
+		}
+	}()
+	if err := parts.openStream(); err != nil {
+		return nil, err
+	}
 	handler, err := parts.handler()
 	if err != nil {
 		return nil, err
 	}
-	listener := c.Listener
-	if listener == nil {
-		listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", parts.Config.Listen)
-		if err != nil {
-			return nil, fmt.Errorf("cannot listen on %s: %w: choose another address with --listen, or stop what uses it", parts.Config.Listen, err)
-		}
+	if s.metrics, err = parts.openMetrics(ctx); err != nil {
+		return nil, err
 	}
-	return &Server{
-		Parts:    parts,
-		listener: listener,
-		http: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: headerTimeout,
-			ReadTimeout:       readTimeout,
-			WriteTimeout:      writeTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          slog.NewLogLogger(parts.Config.Logger.Handler(), slog.LevelWarn),
-		},
-	}, nil
+	if s.keep, err = parts.keeper(ctx); err != nil {
+		return nil, err
+	}
+	if s.main, err = parts.listen(ctx, place{c.Listener, parts.Config.Listen, "listen"}, handler); err != nil {
+		return nil, err
+	}
+	s.ports = append(s.ports, s.main)
+	if s.keep != nil {
+		s.main.secure(s.keep)
+	}
+	if parts.plain() {
+		beside, err := parts.listen(ctx, place{c.HTTPListener, c.HTTPListen, "http-listen"}, parts.outside(s.keep))
+		if err != nil {
+			return nil, err
+		}
+		s.ports = append(s.ports, beside)
+	}
+	return s, nil
 }
 
 // Addr is the address that the server listens on.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.main.listener.Addr() }
+
+// PlainAddr is the address of the plain listener; nil: there is none.
+func (s *Server) PlainAddr() net.Addr {
+	if len(s.ports) < 2 {
+		return nil
+	}
+	return s.ports[1].listener.Addr()
+}
 
 // Handler answers every request; tests and embedding programs may call it
 // without the network.
-func (s *Server) Handler() http.Handler { return s.http.Handler }
+func (s *Server) Handler() http.Handler { return s.main.http.Handler }
 
 // Run serves until ctx is done, then lets the requests under way finish and
 // closes everything. It returns nil after an orderly end.
 func (s *Server) Run(ctx context.Context) error {
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	background, stop := context.WithCancel(s.Tracer.Within(context.WithoutCancel(ctx)))
 	s.work.Go(func() { s.tick(background) })
 	s.work.Go(func() { s.seal(background) })
+	s.work.Go(func() { s.sweep(background) })
+	s.work.Go(func() { s.shareLimits(background) })
 	for range logoFetchers {
 		s.work.Go(func() { s.Registrar.FetchLogos(background) })
 	}
@@ -100,32 +122,58 @@ func (s *Server) Run(ctx context.Context) error {
 	s.work.Go(func() { s.Courier.Run(background) })
 	s.work.Go(func() { s.Receiver.Run(background) })
 	s.work.Go(func() { s.Feed.Run(background) })
+	s.work.Go(func() { s.Stream.Run(background) })
+	s.work.Go(func() { s.failed(background, "metrics", s.metrics.serve()) })
 	<-s.Feed.Begun()
-	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.listener) }()
+	served := make(chan error, len(s.ports))
+	for _, o := range s.ports {
+		go func() { served <- o.serve() }()
+	}
+	if s.keep != nil {
+		s.work.Go(func() { s.keep.Run(background) })
+	}
 
 	var err error
 	select {
 	case err = <-served:
+		err = errors.Join(err, s.finish(background)) // one port alone is no server
 	case <-ctx.Done():
 		s.stopping.Store(true)
 		s.Feed.Stop() // else those who follow would have to be waited for
 		s.Courier.Streams.Stop()
-		shut, cancel := context.WithTimeout(background, shutdownTimeout)
-		err = s.http.Shutdown(shut)
-		cancel()
+		err = s.finish(background)
 	}
 	s.Feed.Stop()
 	stop()
+	closed := s.metrics.close()
 	s.work.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
+	return errors.Join(err, closed, s.Parts.Close())
+}
+
+// finish lets the requests under way end, at all ports at once.
+func (s *Server) finish(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
+	defer cancel()
+	failed := make([]error, len(s.ports))
+	var all sync.WaitGroup
+	for i, o := range s.ports {
+		all.Go(func() { failed[i] = o.http.Shutdown(ctx) })
 	}
-	return errors.Join(err, s.Parts.Close())
+	all.Wait()
+	return errors.Join(failed...)
+}
+
+// shut closes what New opened beside the parts, if nothing was served.
+func (s *Server) shut() error {
+	err := errors.Join(s.metrics.close(), s.Stream.Close())
+	for _, o := range s.ports {
+		err = errors.Join(err, o.listener.Close())
+	}
+	return err
 }
 
 // Close frees what New opened, if Run was never called.
-func (s *Server) Close() error { return errors.Join(s.listener.Close(), s.Parts.Close()) }
+func (s *Server) Close() error { return errors.Join(s.shut(), s.Parts.Close()) }
 
 // handler mounts the two doors: exact paths for programs, all the rest for
 // people.
@@ -140,40 +188,43 @@ func (p *Parts) handler() (http.Handler, error) {
 	for _, r := range endpoints.Routes() {
 		mux.Handle(r.Path, r.Handler)
 	}
-	if err := p.mountDebugger(mux); err != nil {
-		return nil, err
-	}
+	p.mountDebugger(mux)
 	mux.Handle("/", doors.Handler())
+	p.Measures.Watch(measure.Sources{Store: p.Store, Keys: p.Keys, Feed: p.Feed, Mail: p.Mail, Audit: p.Stream, Limits: p.Limits, Followers: endpoints.Followers})
 	larger := func(path string) int64 { return max(endpoints.Body(path), doors.Body(path)) }
-	return p.surround(p.probed(mux), larger), nil
+	return p.surround(p.probed(routed(mux)), larger), nil
 }
 
 // doors returns that for people and that for programs.
 func (p *Parts) doors() (*web.Web, *api.API, error) {
 	doors, err := web.New(web.Config{
 		Accounts: p.Accounts, Federation: p.Federation, Registrar: p.Registrar, Authority: p.Authority, Box: p.Mail.Box(), Theme: web.Theme{Name: p.Config.Name, Language: p.Config.Language, Look: p.Config.Look},
-		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places,
+		Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Places: p.Config.Places, Visited: visited,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	endpoints, err := api.New(api.Config{
 		Registrar: p.Registrar, Authority: p.Authority, Accounts: p.Accounts, Federation: p.Federation, Streams: p.Courier.Streams, Receiver: p.Receiver, Feed: p.Feed, MaxFollowers: p.Config.Followers,
-		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address,
+		Keys: p.Keys, Logger: p.Config.Logger, RequestID: requestID, Address: p.address, Refused: p.Measures.Refused,
 	})
 	return doors, endpoints, err
 }
 
-func (p *Parts) mountDebugger(mux *http.ServeMux) error {
+// mountDebugger mounts a page that is made when somebody visits it first: few do.
+func (p *Parts) mountDebugger(mux *http.ServeMux) {
 	if p.Config.NoDebugger {
-		return nil
+		return
 	}
 	base := p.Authority.BasePath()
-	page, err := debugger.New(debugger.Config{Name: p.Config.Name, Base: base})
-	if err != nil {
-		return err
-	}
-	mux.Handle(base+debugger.Path, page)
-	mux.Handle(base+debugger.Path+"/", page)
-	return nil
+	page := sync.OnceValue(func() http.Handler {
+		d, err := debugger.New(debugger.Config{Name: p.Config.Name, Base: base})
+		if err != nil {
+			panic(err) // its files are a part of the program, and its tests make it
+		}
+		return d
+	})
+	visit := func(w http.ResponseWriter, r *http.Request) { page().ServeHTTP(w, r) }
+	mux.HandleFunc(base+debugger.Path, visit)
+	mux.HandleFunc(base+debugger.Path+"/", visit)
 }

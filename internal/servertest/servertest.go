@@ -66,6 +66,8 @@ func Start(t testing.TB, options ...Option) *House {
 		Logger:   slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Now:      clock.Now,
 
+		DatabaseWait: time.Minute, // as long as a busy machine takes
+
 		GenerateKey: spares.take,
 	}
 	for _, o := range options {

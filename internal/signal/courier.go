@@ -8,6 +8,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 const (
@@ -136,6 +137,12 @@ func (c *Courier) deliverSome(ctx context.Context, to string) bool {
 	return len(claimed) > 0
 }
 
+// The queues, as they are counted.
+const (
+	queueLogout = "logout"
+	queueStream = "stream"
+)
+
 // result is what came of an attempt.
 type result struct {
 	done   bool   // it was delivered, or there is nobody to deliver it to
@@ -148,6 +155,8 @@ type result struct {
 // deliver makes an attempt and writes down what came of it. It reports whether
 // the destination is up.
 func (c *Courier) deliver(ctx context.Context, n model.Notice) bool {
+	ctx, span := trace.Begin(ctx, "signal.Deliver")
+	defer span.End()
 	r := result{reason: "it has expired"}
 	if n.ExpiresAt > c.unix() {
 		r = c.sendLogout(ctx, n)
@@ -157,12 +166,15 @@ func (c *Courier) deliver(ctx context.Context, n model.Notice) bool {
 	var err error
 	switch {
 	case r.done:
+		c.delivered(queueLogout, delivered)
 		log.InfoContext(ctx, "notice delivered", "status", r.status, "reason", r.reason)
 		err = c.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.DeleteNotice(n.Sequence) })
 	case r.again && next < n.ExpiresAt:
+		c.delivered(queueLogout, delayed)
 		log.WarnContext(ctx, "notice not delivered and will be tried again", "status", r.status, "reason", r.reason, "error", r.cause, "next", next)
 		err = c.postpone(ctx, n, next)
 	default:
+		c.delivered(queueLogout, givenUp)
 		log.ErrorContext(ctx, "notice given up", "status", r.status, "reason", r.reason, "error", r.cause)
 		err = c.giveUp(ctx, n, r)
 	}

@@ -47,6 +47,7 @@ type Feed struct {
 	stop     sync.Once
 	stopping chan struct{}
 	begun    chan struct{}
+	made     time.Time
 
 	mu     sync.Mutex
 	log    string             // its name; empty: it was never read
@@ -68,7 +69,7 @@ func NewFeed(c FeedConfig) (*Feed, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Feed{FeedConfig: c, stopping: make(chan struct{}), begun: make(chan struct{}), grown: make(chan struct{})}, nil
+	return &Feed{FeedConfig: c, stopping: make(chan struct{}), begun: make(chan struct{}), made: time.Now(), grown: make(chan struct{})}, nil
 }
 
 // Begun is closed when the log has been looked into for the first time, whatever
@@ -117,6 +118,17 @@ func (f *Feed) State() FeedState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return FeedState{Log: f.log, End: f.end, Current: f.log != "" && time.Since(f.looked) < currentFor}
+}
+
+// Lag is for how long the log was not read to its end here: what was added since may
+// be unknown to those who follow it at this node.
+func (f *Feed) Lag() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.looked.IsZero() {
+		return time.Since(f.made)
+	}
+	return time.Since(f.looked)
 }
 
 // Grown is closed when there is something new. Whoever waits takes it first and

@@ -12,6 +12,7 @@ import (
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/trace"
 )
 
 const (
@@ -105,6 +106,7 @@ func (c *Courier) pushAll(ctx context.Context, s *model.Stream, client model.Cli
 		var err error
 		switch {
 		case r.done:
+			c.delivered(queueStream, delivered)
 			log.InfoContext(ctx, "event pushed", "status", r.status, "reason", r.reason)
 			err = c.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.DeleteSignal(s.ID, g.ID) })
 		case r.again:
@@ -113,9 +115,11 @@ func (c *Courier) pushAll(ctx context.Context, s *model.Stream, client model.Cli
 			if s.FailingSince == 0 {
 				s.FailingSince = c.unix()
 			}
+			c.delivered(queueStream, delayed)
 			log.WarnContext(ctx, "event not pushed and will be tried again", "status", r.status, "reason", r.reason, "error", r.cause, "next", s.NextAt)
 			return false
 		default:
+			c.delivered(queueStream, givenUp)
 			log.ErrorContext(ctx, "event refused", "status", r.status, "reason", r.reason, "error", r.cause)
 			err = c.Store.Update(ctx, func(tx *store.Tx) error { return dropSignal(tx, *s, g.ID, r.reason) })
 		}
@@ -143,6 +147,8 @@ func dropSignal(tx *store.Tx, s model.Stream, id, reason string) error {
 
 // push makes one attempt to deliver an event, RFC 8935 §2.
 func (c *Courier) push(ctx context.Context, s model.Stream, client model.Client, g model.Signal) result {
+	ctx, span := trace.Begin(ctx, "signal.Push")
+	defer span.End()
 	token, err := c.sign(ctx, client, g)
 	if errors.Is(err, errNothingToSay) {
 		return result{done: true, reason: err.Error()}

@@ -35,6 +35,10 @@ type Config struct {
 	Now     func() time.Time // nil: time.Now
 	Logger  *slog.Logger     // nil: slog.Default
 
+	// Delivered is told what came of each attempt: of which queue, logout or stream,
+	// and delivered, delayed or given_up; nil: nobody is.
+	Delivered func(queue, outcome string)
+
 	// The rest is for a Receiver. Poll is guarded like Fetch, and waits longer.
 	Poll *http.Client
 	// Heed decides what follows from an event, and does it.
@@ -51,6 +55,19 @@ func New(c Config) (*Courier, error) {
 	c = c.withDefaults()
 	return &Courier{Config: c, Streams: newStreams(c), busy: map[string]bool{}, freed: make(chan struct{}, 1)}, nil
 }
+
+func (c Config) delivered(queue, outcome string) {
+	if c.Delivered != nil {
+		c.Delivered(queue, outcome)
+	}
+}
+
+// Outcomes of an attempt to deliver.
+const (
+	delivered = "delivered"
+	delayed   = "delayed"
+	givenUp   = "given_up"
+)
 
 func (c Config) withDefaults() Config {
 	if c.Now == nil {

@@ -2,44 +2,118 @@ package store
 
 import (
 	"context"
-	"database/sql"
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // conn is a connection to an SQLite database that keeps every statement
-// prepared: the texts are constants of this package, so there are few.
+// prepared: the texts are constants of this package, so there are few. One
+// goroutine uses it at a time.
 //
-// It does not pass a context on to the driver, which would start a goroutine
-// for every statement. Statements here take microseconds and their number of
-// rows is bounded; contexts are heeded before a transaction begins.
+// It speaks to SQLite itself, without package database/sql and its driver, which
+// together cost as much as the reading of a row by its key: they lock, ask for the
+// names and types of columns, and copy each value three times. Contexts are heeded
+// before a transaction begins: statements here take microseconds, and their number
+// of rows is bounded.
 type conn struct {
-	*sql.Conn
-	statements map[string]*sql.Stmt
+	tls        *libc.TLS
+	db         uintptr // 0: closed
+	out        uintptr // room for a pointer, where SQLite puts what it made
+	statements map[string]*statement
 }
 
-func openConn(ctx context.Context, db *sql.DB) (*conn, error) {
-	c, err := db.Conn(ctx)
-	if err != nil {
+// errConnClosed says that a connection is closed.
+var errConnClosed = errors.New("the connection is closed")
+
+// sqliteError is what SQLite says of a failure, with its extended code.
+type sqliteError struct {
+	code int
+	text string
+}
+
+func (e *sqliteError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.code) }
+
+// Code is the extended result code, as the driver's errors have it.
+func (e *sqliteError) Code() int { return e.code }
+
+// pointerSize is the size of what SQLite returns a handle in.
+const pointerSize = int32(unsafe.Sizeof(uintptr(0)))
+
+// openConn opens a connection to the file on which those pragmas are set.
+func openConn(path string, pragmas []string) (*conn, error) {
+	c := &conn{tls: libc.NewTLS(), statements: map[string]*statement{}}
+	if err := c.open(path); err != nil {
+		c.Close()
 		return nil, err
 	}
-	return &conn{Conn: c, statements: map[string]*sql.Stmt{}}, nil
+	for _, p := range pragmas {
+		if err := c.run("PRAGMA " + p); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (c *conn) open(path string) error {
+	if c.out = sqlite3.Xsqlite3_malloc(c.tls, pointerSize); c.out == 0 {
+		return errNoMemory
+	}
+	name, err := c.text(path)
+	if err != nil {
+		return err
+	}
+	defer sqlite3.Xsqlite3_free(c.tls, name)
+	// NOMUTEX: no two goroutines are ever in one connection.
+	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, c.out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
+	c.db = *(*uintptr)(at(c.out)) // also when it failed: it has the message
+	if rc != sqlite3.SQLITE_OK {
+		return c.fail(rc)
+	}
+	sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
+	return nil
 }
 
 // Close closes the statements and the connection.
 func (c *conn) Close() error {
-	for _, s := range c.statements {
-		s.Close()
+	if c.tls == nil {
+		return nil
 	}
-	// Not back to the pool of database/sql, which would keep it open with
-	// whatever is left on it.
-	c.Conn.Raw(func(any) error { return errDiscard })
+	for _, s := range c.statements {
+		s.finalize()
+	}
+	if c.db != 0 {
+		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
+	}
+	sqlite3.Xsqlite3_free(c.tls, c.out)
+	c.tls.Close()
+	*c = conn{}
 	return nil
 }
 
-func (c *conn) statement(query string) (*sql.Stmt, error) {
+// run runs a statement once and keeps nothing of it.
+func (c *conn) run(query string) error {
+	s, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	defer s.finalize()
+	_, err = s.exec(nil)
+	return err
+}
+
+func (c *conn) statement(query string) (*statement, error) {
 	if s := c.statements[query]; s != nil {
 		return s, nil
 	}
-	s, err := c.PrepareContext(context.Background(), query)
+	if c.db == 0 {
+		return nil, errConnClosed
+	}
+	s, err := c.prepare(query)
 	if err != nil {
 		return nil, err
 	}
@@ -47,30 +121,51 @@ func (c *conn) statement(query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// ExecContext implements querier.
-func (c *conn) ExecContext(_ context.Context, query string, args ...any) (sql.Result, error) {
+func (c *conn) exec(_ context.Context, query string, args []any) (int64, error) {
+	s, err := c.statement(query)
+	if err != nil {
+		return 0, err
+	}
+	return s.exec(args)
+}
+
+func (c *conn) query(_ context.Context, query string, args []any) (rows, error) {
 	s, err := c.statement(query)
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(context.Background(), args...)
-}
-
-// QueryContext implements querier.
-func (c *conn) QueryContext(_ context.Context, query string, args ...any) (*sql.Rows, error) {
-	s, err := c.statement(query)
-	if err != nil {
+	if err := s.bind(args); err != nil {
 		return nil, err
 	}
-	return s.QueryContext(context.Background(), args...)
+	return s, nil
 }
 
-// QueryRowContext implements querier.
-func (c *conn) QueryRowContext(_ context.Context, query string, args ...any) *sql.Row {
-	s, err := c.statement(query)
-	if err != nil {
-		// Only database/sql can make a Row of an error.
-		return c.Conn.QueryRowContext(context.Background(), query, args...)
+// fail is what SQLite says of its last failure, which had that result code.
+func (c *conn) fail(rc int32) error {
+	if c.db == 0 {
+		return errNoMemory
 	}
-	return s.QueryRowContext(context.Background(), args...)
+	text, more := libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc)), libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db))
+	if more != text {
+		text += ": " + more
+	}
+	return &sqliteError{code: int(sqlite3.Xsqlite3_extended_errcode(c.tls, c.db)), text: text}
 }
+
+var errNoMemory = errors.New("SQLite has no memory left")
+
+// text copies a string to where SQLite can read it, with a zero at its end. It is
+// freed by the caller.
+func (c *conn) text(s string) (uintptr, error) {
+	p := sqlite3.Xsqlite3_malloc(c.tls, int32(len(s)+1))
+	if p == 0 {
+		return 0, errNoMemory
+	}
+	memory := unsafe.Slice((*byte)(at(p)), len(s)+1)
+	memory[copy(memory, s)] = 0
+	return p, nil
+}
+
+// at is where an address of SQLite's points. Its memory is not Go's: it does not
+// move, and is not collected.
+func at(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }

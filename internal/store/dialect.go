@@ -18,9 +18,11 @@ type dialect interface {
 	// that it may succeed if it runs again.
 	again(err error) bool
 	// inOrder is a statement that lets transactions that come after it commit
-	// one after the other, and wakes those who listen, or empty if they commit so
-	// anyway.
+	// one after the other and changes a row, or empty if they commit so anyway.
 	inOrder() string
+	// tell wakes those who listen in other processes, where the database can, and
+	// waits for nothing: it may be lost.
+	tell()
 	// listen calls wake when another process has added to the revocation log,
 	// where the database tells, until ctx is done.
 	listen(ctx context.Context, wake func())
@@ -39,7 +41,30 @@ const (
 
 // querier runs statements inside a transaction.
 type querier interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	// exec returns how many rows were changed.
+	exec(ctx context.Context, query string, args []any) (int64, error)
+	query(ctx context.Context, query string, args []any) (rows, error)
+}
+
+// rows are those of a query; the next one may be begun when they are closed.
+type rows interface {
+	scanner
+	Next() bool
+	Err() error
+	Close() error
+}
+
+// standard is a querier by package database/sql.
+type standard struct{ *sql.Tx }
+
+func (s standard) exec(ctx context.Context, query string, args []any) (int64, error) {
+	result, err := s.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (s standard) query(ctx context.Context, query string, args []any) (rows, error) {
+	return s.QueryContext(ctx, query, args...)
 }

@@ -38,9 +38,6 @@ type Examination struct {
 	Revocations   int64
 }
 
-// Backlog is what waits.
-type Backlog struct{ Count, Oldest int64 } // unix seconds
-
 // latencySamples is how often a database is asked for nothing.
 const latencySamples = 9
 
@@ -132,9 +129,9 @@ func (r *raw) examineRows(ctx context.Context, e *Examination) error {
 		into  []any
 	}{
 		{`SELECT count(*) FROM users WHERE admin = 1 AND status <> 'locked'`, []any{&e.Admins}},
-		{`SELECT count(*), COALESCE(MIN(at), 0) FROM outbox`, []any{&e.Outbox.Count, &e.Outbox.Oldest}},
-		{`SELECT count(*), COALESCE(MIN(at), 0) FROM signals`, []any{&e.Signals.Count, &e.Signals.Oldest}},
-		{`SELECT count(*), COALESCE(MIN(at), 0) FROM events WHERE position = 0`, []any{&e.Unsealed.Count, &e.Unsealed.Oldest}},
+		{`SELECT count(*), COALESCE(MIN(at), 0) FROM outbox`, []any{&e.Outbox.Waiting, &e.Outbox.Oldest}},
+		{`SELECT count(*), COALESCE(MIN(at), 0) FROM signals`, []any{&e.Signals.Waiting, &e.Signals.Oldest}},
+		{`SELECT count(*), COALESCE(MIN(at), 0) FROM events WHERE position = 0`, []any{&e.Unsealed.Waiting, &e.Unsealed.Oldest}},
 		{`SELECT count(*) FROM revocations`, []any{&e.Revocations}},
 	} {
 		if err := r.conn.QueryRowContext(ctx, one.query).Scan(one.into...); err != nil {

@@ -173,7 +173,7 @@ func (g *group) join() (*batch, error) {
 }
 
 func (g *group) exec(statement string) error {
-	if _, err := g.conn.ExecContext(context.Background(), statement); err != nil {
+	if _, err := g.conn.exec(context.Background(), statement, nil); err != nil {
 		return g.explain(err)
 	}
 	return nil

@@ -21,11 +21,11 @@ func TestBrokenBatch(t *testing.T) {
 			return tx.q.(*conn).Close()
 		}},
 		{"the transaction is gone", func(tx *Tx) error {
-			_, err := tx.q.ExecContext(tx.ctx, "ROLLBACK")
+			_, err := tx.q.exec(tx.ctx, "ROLLBACK", nil)
 			return err
 		}},
 		{"the disk is full", func(tx *Tx) error {
-			if _, err := tx.q.ExecContext(tx.ctx, "PRAGMA max_page_count = 1"); err != nil {
+			if _, err := tx.q.exec(tx.ctx, "PRAGMA max_page_count = 1", nil); err != nil {
 				return err
 			}
 			_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('big', hex(zeroblob(1000000)))`)

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,9 +24,38 @@ const (
 // meet, one for each schema.
 const channel = `'ostiary_revoked_' || md5(current_schema())`
 
-// inOrder also tells every node, when the transaction has committed.
-func (p *postgres) inOrder() string {
-	return `SELECT pg_advisory_xact_lock(hashtext(current_schema()), ` + strconv.Itoa(lockRevocation) + `), pg_notify(` + channel + `, '')`
+// tellTime is how long it may take to tell the others.
+const tellTime = 2 * time.Second
+
+// tell lets announce tell the other nodes.
+func (p *postgres) tell() {
+	select {
+	case p.news <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// announce tells the other nodes what tell is called for, until the database is closed.
+// It is not part of the transaction that it tells of: notifications are sent in one
+// line by all who commit, and a cluster that is like PostgreSQL may know none. If one
+// is lost, the others look anyway.
+func (p *postgres) announce() {
+	defer close(p.announced)
+	for open := true; open; {
+		select {
+		case <-p.news:
+		case <-p.closing:
+			open = false
+			select {
+			case <-p.news:
+			default:
+				return
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), tellTime)
+		p.db.ExecContext(ctx, `SELECT pg_notify(`+channel+`, '')`)
+		cancel()
+	}
 }
 
 // listen calls wake when somebody, here or on another node, has added to the

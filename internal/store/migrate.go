@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
@@ -14,18 +16,28 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// oldestSetting holds the schema of the database and the oldest one whose programs
+// work beside it, with a space between them.
+const oldestSetting = "oldest_schema"
+
 // migrate brings the schema up to date: up only, each migration in one
-// transaction, so that a failed one leaves the schema as it was.
+// transaction, so that a failed one leaves the schema as it was. A newer schema is
+// left as it is, if its migrations say that this program works beside it.
 func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer) error {
 	return migrateTo(ctx, d, db, respell, 0)
 }
 
-// migrateTo is migrate up to a version; 0: the latest one.
+// migrateTo is migrate up to a version; 0: the latest one, or one that is newer and
+// beside which this program works.
 func migrateTo(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer, version int64) error {
-	list, err := readMigrations(respell)
+	list, err := readMigrations(migrations, respell)
 	if err != nil {
 		return err
 	}
+	return migrateBy(ctx, d, db, list, version)
+}
+
+func migrateBy(ctx context.Context, d goose.Dialect, db *sql.DB, list []*goose.Migration, version int64) error {
 	provider, err := goose.NewProvider(d, db, nil,
 		goose.WithGoMigrations(list...),
 		goose.WithDisableGlobalRegistry(true),
@@ -37,6 +49,12 @@ func migrateTo(ctx context.Context, d goose.Dialect, db *sql.DB, respell *string
 	current, target, err := provider.GetVersions(ctx)
 	if err != nil {
 		return err
+	}
+	if current > target && version == 0 {
+		oldest, err := oldestSchema(ctx, db, current)
+		if err != nil || oldest <= target {
+			return err
+		}
 	}
 	if current > target || version > target {
 		return newerSchema(max(current, version), target)
@@ -53,33 +71,82 @@ func newerSchema(theirs, ours int64) error {
 		ErrNewerSchema, theirs, ours)
 }
 
-// beside is what migrations do that SQL cannot say for both databases, in the same
-// transaction and after their text.
-var beside = map[int64]func(context.Context, *sql.Tx) error{20: indexEverybody}
+// oldestSchema reads what programs work beside a schema; where nothing is said of it,
+// none but its own.
+func oldestSchema(ctx context.Context, db *sql.DB, current int64) (int64, error) {
+	var text string
+	err := db.QueryRowContext(ctx, `SELECT value FROM settings WHERE name = $1`, oldestSetting).Scan(&text)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, err
+	}
+	of, oldest, _ := strings.Cut(text, " ")
+	n, err := strconv.ParseInt(oldest, 10, 64)
+	if err != nil || of != strconv.FormatInt(current, 10) {
+		return current, nil
+	}
+	return n, nil
+}
 
-func readMigrations(respell *strings.Replacer) ([]*goose.Migration, error) {
-	names, err := fs.Glob(migrations, "migrations/*.sql")
+// also is what migrations do that SQL cannot say for both databases, in the same
+// transaction and after their text.
+var also = map[int64]func(context.Context, *sql.Tx) error{20: indexEverybody}
+
+// besideLine begins a migration beside which programs go on that know the schema only
+// up to a number: those of the release before.
+const besideLine = "-- Beside: "
+
+// works returns the oldest schema whose programs work beside what a migration makes:
+// that which it says, or its own.
+func works(version int64, text string) (int64, error) {
+	line, _, _ := strings.Cut(text, "\n")
+	said, ok := strings.CutPrefix(line, besideLine)
+	if !ok {
+		return version, nil
+	}
+	n, err := strconv.ParseInt(said, 10, 64)
+	if err != nil || n < 1 || n >= version {
+		return 0, fmt.Errorf("migration %d says %q, which is no older schema", version, line)
+	}
+	return n, nil
+}
+
+func readMigrations(from fs.FS, respell *strings.Replacer) ([]*goose.Migration, error) {
+	names, err := fs.Glob(from, "migrations/*.sql") // in their order
 	if err != nil {
 		return nil, err
 	}
 	var list []*goose.Migration
+	oldest := int64(0)
 	for _, name := range names {
 		version, err := goose.NumericComponent(name)
 		if err != nil {
 			return nil, err
 		}
-		text, err := migrations.ReadFile(name)
+		text, err := fs.ReadFile(from, name)
 		if err != nil {
 			return nil, err
 		}
-		up := func(ctx context.Context, tx *sql.Tx) error {
-			_, err := tx.ExecContext(ctx, respell.Replace(string(text)))
-			if also := beside[version]; err == nil && also != nil {
-				err = also(ctx, tx)
-			}
-			return err
+		one, err := works(version, string(text))
+		if err != nil {
+			return nil, err
 		}
-		list = append(list, goose.NewGoMigration(version, &goose.GoFunc{RunTx: up}, nil))
+		oldest = max(oldest, one)
+		list = append(list, goose.NewGoMigration(version, &goose.GoFunc{RunTx: up(version, oldest, respell.Replace(string(text)))}, nil))
 	}
 	return list, nil
+}
+
+// up runs a migration and writes down who works beside all of them up to this one.
+func up(version, oldest int64, text string) func(context.Context, *sql.Tx) error {
+	return func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, text)
+		if more := also[version]; err == nil && more != nil {
+			err = more(ctx, tx)
+		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+				oldestSetting, fmt.Sprintf("%d %d", version, oldest))
+		}
+		return err
+	}
 }

@@ -1,32 +1,38 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
-	"github.com/pressly/goose/v3"
 	"golang.org/x/sync/semaphore"
 )
 
 // postgres is the dialect of a PostgreSQL server, which several nodes share.
 type postgres struct {
-	db      *sql.DB
-	config  *pgx.ConnConfig // of a connection beside the pool
-	where   string          // host, port and database, for messages
-	size    int64           // of the pool
-	writers *semaphore.Weighted
+	db        *sql.DB
+	config    *pgx.ConnConfig // of a connection beside the pool
+	where     string          // host, port and database, for messages
+	size      int64           // of the pool
+	wait      time.Duration   // for a turn, a connection, and a database that comes back
+	statement time.Duration   // that a statement may take, and what the network adds
+	writers   *semaphore.Weighted
+
+	lostAt atomic.Pointer[time.Time] // since when the database is lost; nil: it is there
+
+	news, closing, announced chan struct{} // see announce
 }
 
 // SQLSTATE codes, PostgreSQL manual, appendix A.
@@ -42,17 +48,14 @@ const (
 	codeNoPrivilege   = "42501"
 	codeDiskFull      = "53100"
 	codeConnections   = "53300"
-)
-
-const (
-	// maxAttempts and maxPause bound how often, and after how long at most, a
-	// transaction that lost against others runs again. After politeAttempts it
-	// runs while no other transaction of this node writes: PostgreSQL watches
-	// what was read by whole pages of an index, so in a small table everybody
-	// is in everybody's way, and luck alone would leave somebody behind.
-	maxAttempts    = 16
-	politeAttempts = 3
-	maxPause       = 64 * time.Millisecond
+	codeNoTable       = "42P01"
+	codeTableExists   = "42P07"
+	codeReadOnly      = "25006" // the server was turned into a standby
+	codeShutdown      = "57P01"
+	codeCrash         = "57P02"
+	codeStarting      = "57P03"
+	codeIdle          = "25P03" // the transaction stood still for too long
+	classConnection   = "08"
 )
 
 // respellPostgres puts the types of the migrations into PostgreSQL's words. The
@@ -61,14 +64,22 @@ const (
 // SQLite's to know.
 var respellPostgres = strings.NewReplacer(" TEXT", ` TEXT COLLATE "C"`, " WITHOUT ROWID", "")
 
-// Advisory locks, second key; the first is the schema.
 const (
-	lockMigration  = 0x6f737401 // "ost" and a number
-	lockRevocation = 0x6f737402
+	// defaultWait and defaultStatement are those of a Config that says nothing.
+	// Commands have time; a server says less, because people wait for it.
+	defaultWait      = 10 * time.Second
+	defaultStatement = time.Minute
+	// onTheWay is what the network may add to the time of a statement before it
+	// counts as lost.
+	onTheWay = time.Second
+	// firstConnect and maxConnect bound how long a connection may take to be made,
+	// where the address does not say: at the start, and when somebody waits for it.
+	firstConnect = 10 * time.Second
+	maxConnect   = 3 * time.Second
 )
 
-func openPostgres(ctx context.Context, address string) (*postgres, error) {
-	config, err := pgx.ParseConfig(address)
+func openPostgres(ctx context.Context, c Config) (*postgres, error) {
+	config, err := pgx.ParseConfig(c.URL)
 	if err != nil {
 		// The cause is left out: it may repeat the address and its password.
 		return nil, fmt.Errorf("%w: it has to look like postgres://user:password@host:5432/database", ErrAddress)
@@ -76,11 +87,20 @@ func openPostgres(ctx context.Context, address string) (*postgres, error) {
 	p := &postgres{
 		where: fmt.Sprintf("%s, database %q, user %q",
 			net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))), config.Database, config.User),
-		size: int64(min(max(8, 4*runtime.GOMAXPROCS(0)), 32)),
+		size:      int64(cmp.Or(c.Connections, min(max(8, 4*runtime.GOMAXPROCS(0)), 32))),
+		wait:      cmp.Or(c.Wait, defaultWait),
+		statement: cmp.Or(c.Statement, defaultStatement),
+		news:      make(chan struct{}, 1), closing: make(chan struct{}), announced: make(chan struct{}),
 	}
 	p.writers = semaphore.NewWeighted(p.size)
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second
+	free := config.ConnectTimeout == 0
+	if free {
+		config.ConnectTimeout = firstConnect
+	}
+	if config.ValidateConnect == nil {
+		// Of several hosts in the address, the one that takes writes; and after a
+		// failover none of those that do not any more.
+		config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	setDefault(config, "application_name", "ostiary")
 	// What a client was told is done is on the disk, whatever the server's
@@ -89,9 +109,14 @@ func openPostgres(ctx context.Context, address string) (*postgres, error) {
 	if err := p.migrate(ctx, config.Copy()); err != nil {
 		return nil, p.explain(err)
 	}
-	setDefault(config, "statement_timeout", "15s")
+	if free {
+		config.ConnectTimeout = maxConnect
+	}
+	setDefault(config, "statement_timeout", strconv.FormatInt(p.statement.Milliseconds(), 10))
+	p.statement = onTheWay + statementTime(config.RuntimeParams["statement_timeout"], p.statement)
 	setDefault(config, "lock_timeout", "5s")
-	setDefault(config, "idle_in_transaction_session_timeout", "30s")
+	// A node that stands still keeps what it has locked for no longer than this.
+	setDefault(config, "idle_in_transaction_session_timeout", "5s")
 	// Every statement has its index. A sequential scan, which looks cheaper in a
 	// small table, counts as having read all of it, and then every write there
 	// is a conflict (PostgreSQL manual, §13.2.3).
@@ -106,7 +131,21 @@ func openPostgres(ctx context.Context, address string) (*postgres, error) {
 	p.db.SetMaxIdleConns(int(p.size))
 	p.db.SetConnMaxIdleTime(5 * time.Minute)
 	p.db.SetConnMaxLifetime(time.Hour)
+	go p.announce()
 	return p, nil
+}
+
+// statementTime reads what the address says of the time of a statement, in the ways in
+// which most write it: milliseconds, or a number and a unit. What it does not
+// understand, PostgreSQL judges.
+func statementTime(text string, otherwise time.Duration) time.Duration {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		return time.Duration(n) * time.Millisecond
+	}
+	if d, err := time.ParseDuration(strings.ReplaceAll(text, "min", "m")); err == nil && d > 0 {
+		return d
+	}
+	return otherwise
 }
 
 // setDefault sets a run-time parameter that the address does not set.
@@ -117,80 +156,12 @@ func setDefault(config *pgx.ConnConfig, name, value string) {
 	}
 }
 
-// migrate lets one node after the other look at the schema, so that several can
-// start at once. It runs without the time limits of everyday statements.
-func (p *postgres) migrate(ctx context.Context, config *pgx.ConnConfig) error {
-	db := stdlib.OpenDB(*config)
-	defer db.Close()
-	turn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer turn.Close() // the lock ends with the connection
-	const lock = `SELECT pg_advisory_lock(hashtext(current_schema()), $1)`
-	if _, err := turn.ExecContext(ctx, lock, lockMigration); err != nil {
-		return err
-	}
-	return migrate(ctx, goose.DialectPostgres, db, respellPostgres)
-}
-
-func (p *postgres) run(ctx context.Context, m mode, fn func(querier) error) error {
-	options := &sql.TxOptions{Isolation: sql.LevelSerializable}
-	switch m {
-	case snapshot:
-		options = &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
-	case tidy:
-		options = &sql.TxOptions{Isolation: sql.LevelReadCommitted}
-	}
-	pause := time.Millisecond
-	for attempt := 1; ; attempt++ {
-		weight := int64(1)
-		if attempt > politeAttempts {
-			weight = p.size
-		}
-		err := p.attempt(ctx, options, weight, fn)
-		if err == nil || !p.again(err) {
-			return err
-		}
-		if attempt == maxAttempts {
-			return fmt.Errorf("%w: others were faster %d times (%w)", ErrBusy, attempt, err)
-		}
-		select {
-		case <-time.After(rand.N(pause)):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		pause = min(2*pause, maxPause)
-	}
-}
-
-func (p *postgres) attempt(ctx context.Context, options *sql.TxOptions, weight int64, fn func(querier) error) error {
-	if !options.ReadOnly {
-		if err := p.writers.Acquire(ctx, weight); err != nil {
-			return err
-		}
-		defer p.writers.Release(weight)
-	}
-	tx, err := p.db.BeginTx(ctx, options)
-	if err != nil {
-		return p.explain(err)
-	}
-	defer tx.Rollback() // does nothing after a commit
-	if err := fn(tx); err != nil {
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
-			return ctx.Err() // which has rolled it back
-		}
-		return p.explain(err)
-	}
-	return nil
-}
-
 func (p *postgres) explain(err error) error {
 	if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return p.explainConnect(connect)
+	}
+	if lost(err) {
+		return fmt.Errorf("%w: PostgreSQL at %s has gone (%w)", ErrAway, p.where, oneLine{err})
 	}
 	failure, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
@@ -214,22 +185,21 @@ func (p *postgres) explainConnect(cause *pgconn.ConnectError) error {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch failure.Code {
 		case codePassword, codeAuthorization:
-			return fmt.Errorf("store: PostgreSQL at %s refuses this user: correct the user or the password in the address of the database (%w)", p.where, err)
+			return fmt.Errorf("%w: PostgreSQL at %s refuses this user: correct the user or the password in the address of the database (%w)", ErrAway, p.where, err)
 		case codeNoDatabase:
-			return fmt.Errorf("store: PostgreSQL at %s has no such database: make it with createdb, or correct the address (%w)", p.where, err)
+			return fmt.Errorf("%w: PostgreSQL at %s has no such database: make it with createdb, or correct the address (%w)", ErrAway, p.where, err)
 		case codeConnections:
 			return fmt.Errorf("%w: PostgreSQL at %s has no connection left: raise its max_connections (%w)", ErrBusy, p.where, err)
 		}
 	}
-	return fmt.Errorf("store: PostgreSQL at %s does not answer: start it, or correct the address of the database (%w)", p.where, err)
+	return fmt.Errorf("%w: PostgreSQL at %s does not answer: start it, or correct the address of the database (%w)", ErrAway, p.where, err)
 }
 
-func (p *postgres) again(err error) bool {
-	failure, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (failure.Code == codeSerialization || failure.Code == codeDeadlock)
+func (p *postgres) close() error {
+	close(p.closing)
+	<-p.announced
+	return p.db.Close()
 }
-
-func (p *postgres) close() error { return p.db.Close() }
 
 // oneLine is an error whose message has several lines, told in one.
 type oneLine struct{ error }

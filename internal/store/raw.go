@@ -47,7 +47,7 @@ var spellingSQLite = spelling{
 }
 
 var spellingPostgres = spelling{
-	tables: `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname <> '` + schemaTable + `' ORDER BY relname`,
+	tables: `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND relname NOT IN ('` + schemaTable + `', 'ostiary_turns') ORDER BY relname`,
 	columns: `SELECT a.attname, format_type(a.atttypid, NULL), a.attidentity <> '' FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 		WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
 	needs: `SELECT DISTINCT f.relname FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_class f ON f.oid = k.confrelid

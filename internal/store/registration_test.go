@@ -80,7 +80,7 @@ func TestUnusedClients(t *testing.T) {
 		equal(t, read(t, s, func(tx *store.Tx) (int64, error) { return tx.CountDocuments() }), int64(4))
 		upkeep(t, s, func(tx *store.Tx) error { return tx.EvictDocument() })
 		fails(t, s, store.ErrNotFound, missing(func(tx *store.Tx) (model.Client, error) { return tx.Client("doc-staler") }))
-		if n, err := s.Sweep(t.Context(), 100+86400, 0); err != nil || n != 1 { // a day after doc-stale went stale
+		if n, err := s.Sweep(t.Context(), 100+86400, 0); err != nil || n.Rows != 1 { // a day after doc-stale went stale
 			t.Errorf("%d %v", n, err)
 		}
 		fails(t, s, store.ErrNotFound, missing(func(tx *store.Tx) (model.Client, error) { return tx.Client("doc-stale") }))

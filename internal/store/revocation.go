@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -130,7 +131,8 @@ func (tx *Tx) OwnCutOff(client model.ClientID) (int64, error) {
 // entry 7 could appear after a reader has gone past 8, and be missed. Writers
 // of the log therefore take their turn before they take a number, and keep it
 // until they have committed: what a reader sees is always a beginning of the
-// log. SQLite has one writer at a time anyway.
+// log. SQLite has one writer at a time anyway. That numbers are missing between two
+// entries means nothing.
 func (tx *Tx) revoke(r model.Revocation, e Ending) error {
 	if r.Value == "" && r.Kind != model.KindAll {
 		return errors.New("store: a revocation names what it puts out")
@@ -140,8 +142,8 @@ func (tx *Tx) revoke(r model.Revocation, e Ending) error {
 		return err
 	}
 	if turn := tx.dialect.inOrder(); turn != "" {
-		if _, err := tx.exec(turn); err != nil {
-			return err
+		if err := tx.must(turn); err != nil {
+			return fmt.Errorf("store: there is no turn for the revocation log: %w", err)
 		}
 	}
 	_, err = tx.exec(`INSERT INTO revocations (kind, value, cut_off, cause, at, drop_at, audiences, subjects)

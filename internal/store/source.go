@@ -156,7 +156,7 @@ func (r *raw) lock(ctx context.Context) error {
 }
 
 func latestSchema() (int64, error) {
-	list, err := readMigrations(respellSQLite)
+	list, err := readMigrations(migrations, respellSQLite)
 	if err != nil {
 		return 0, err
 	}

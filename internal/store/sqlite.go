@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,12 +53,12 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		return nil, err
 	}
 	s := &sqlite{path: path, closed: make(chan struct{})}
-	s.db, err = s.connect("synchronous=FULL", "journal_size_limit=67108864", "cache_size=-8000")
+	s.db, err = s.connect()
 	if err != nil {
 		return nil, err
 	}
 	s.writer.explain = s.explain
-	s.writer.open = func() (*conn, error) { return openConn(context.Background(), s.db) }
+	s.writer.open = func() (*conn, error) { return openConn(s.path, pragmas) }
 	if err := s.prepare(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -112,10 +113,14 @@ func makeFile(path string) error {
 	return fmt.Errorf("store: the database %s cannot be made: let this user own its folder, or choose another place (%w)", path, err)
 }
 
-// connect prepares connections on which those pragmas are set.
-func (s *sqlite) connect(pragmas ...string) (*sql.DB, error) {
-	// busy_timeout first: setting the others may have to wait.
-	pragmas = append([]string{"busy_timeout=10000", "journal_mode=WAL", "foreign_keys=ON", "temp_store=MEMORY"}, pragmas...)
+// pragmas are set on every connection; busy_timeout first, because setting the
+// others may have to wait.
+var pragmas = []string{"busy_timeout=10000", "journal_mode=WAL", "foreign_keys=ON", "temp_store=MEMORY",
+	"synchronous=FULL", "journal_size_limit=67108864", "cache_size=-8000"}
+
+// connect prepares connections for what is done with package database/sql, which is
+// little and seldom: none of them is kept.
+func (s *sqlite) connect() (*sql.DB, error) {
 	name := url.URL{
 		Scheme:   "file",
 		Path:     filepath.ToSlash(s.path),
@@ -128,7 +133,9 @@ func (s *sqlite) connect(pragmas ...string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connector), nil
+	db := sql.OpenDB(connector)
+	db.SetMaxIdleConns(1)
+	return db, nil
 }
 
 // claim marks an empty database as ours, and refuses one that is not.
@@ -181,35 +188,29 @@ func (s *sqlite) read(ctx context.Context, fn func(querier) error) (err error) {
 		s.readers <- c
 	}()
 	if c == nil {
-		if c, err = s.reader(ctx); err != nil {
-			return err
+		if c, err = openConn(s.path, append(slices.Clip(pragmas), "query_only=ON")); err != nil {
+			return s.explain(err)
 		}
 	}
-	if _, err := c.ExecContext(ctx, "BEGIN"); err != nil {
+	if _, err := c.exec(ctx, "BEGIN", nil); err != nil {
 		return s.explain(err)
 	}
 	err = fn(c)
-	if _, end := c.ExecContext(ctx, "ROLLBACK"); end != nil {
+	if _, end := c.exec(ctx, "ROLLBACK", nil); end != nil {
 		return s.explain(errors.Join(err, end))
 	}
 	whole = true
 	return err
 }
 
-func (s *sqlite) reader(ctx context.Context) (*conn, error) {
-	c, err := openConn(ctx, s.db)
-	if err != nil {
-		return nil, s.explain(err)
-	}
-	if _, err := c.ExecContext(ctx, `PRAGMA query_only = ON`); err != nil {
-		c.Close()
-		return nil, s.explain(err)
-	}
-	return c, nil
+// coded is an error of SQLite, ours or the driver's.
+type coded interface {
+	error
+	Code() int
 }
 
 func (s *sqlite) explain(err error) error {
-	failure, ok := errors.AsType[*driversqlite.Error](err)
+	failure, ok := errors.AsType[coded](err)
 	if !ok {
 		return err
 	}
@@ -233,6 +234,8 @@ func (s *sqlite) explain(err error) error {
 func (s *sqlite) again(error) bool { return false }
 
 func (s *sqlite) inOrder() string { return "" }
+
+func (s *sqlite) tell() {}
 
 // listen has nothing to wait for: SQLite tells nobody what another process wrote.
 func (s *sqlite) listen(context.Context, func()) {}

@@ -38,6 +38,12 @@ var (
 	// ErrBusy means that the database was too contended to finish in time.
 	// Nothing was changed, and trying again later may succeed.
 	ErrBusy = errors.New("store: the database is busy")
+	// ErrAway means that the database does not answer, or lost the connection before
+	// the commit. Nothing was changed, and trying again later may succeed.
+	ErrAway = errors.New("store: the database is away")
+	// ErrDoubt means that the connection was lost while the database committed: what
+	// was to be changed has been, or has not. It is never done again by itself.
+	ErrDoubt = errors.New("store: nobody knows whether it was done")
 	// ErrCorrupt means that the database is damaged or not one of Ostiary's.
 	ErrCorrupt = errors.New("store: the database cannot be read")
 	// ErrNewerSchema means that a newer version of Ostiary has upgraded the
@@ -53,6 +59,15 @@ type Config struct {
 	URL string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	// The others are for PostgreSQL. Connections bounds the pool; 0: four for each
+	// processor, 8 to 32. One more is used to listen.
+	Connections int
+	// Wait is how long a transaction waits for its turn and for a connection, and for
+	// how long after its beginning one runs again whose connection was lost; 0: 10
+	// seconds. Statement is how long one statement may take, unless the address says
+	// so (statement_timeout); 0: a minute.
+	Wait, Statement time.Duration
 }
 
 // Store is an open database. Its methods may be called from many goroutines.
@@ -63,6 +78,8 @@ type Store struct {
 	queued  chan struct{} // of room for one: something waits in the outbox
 	revoked chan struct{} // of room for one: the revocation log has grown
 	mark    atomic.Pointer[func(model.Event) string]
+
+	observer atomic.Pointer[func(Transaction)] // nil: nobody observes
 
 	listening sync.Once // begins when somebody asks for Revoked
 	listened  chan struct{}
@@ -86,7 +103,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	case "sqlite":
 		s.dialect, err = openSQLite(ctx, rest)
 	case "postgres", "postgresql":
-		s.dialect, err = openPostgres(ctx, c.URL)
+		s.dialect, err = openPostgres(ctx, c)
 	default:
 		// The URL is not repeated: it may hold a password.
 		err = fmt.Errorf(`%w: it has to be "sqlite:PATH" or "postgres://user:password@host:port/database"`, ErrAddress)
@@ -175,9 +192,9 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	queued, logged := false, false
+	queued, logged, watched := false, false, s.watch(ctx, m)
 	err := s.dialect.run(ctx, m, func(q querier) error {
-		tx := &Tx{ctx: ctx, q: q, dialect: s.dialect, now: s.now, readOnly: m == snapshot}
+		tx := &Tx{ctx: ctx, q: watched.attempt(q), dialect: s.dialect, now: s.now, readOnly: m == snapshot}
 		if mark := s.mark.Load(); mark != nil {
 			tx.mark = *mark
 		}
@@ -190,17 +207,20 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 			// the failure, whatever fn made of it.
 			return tx.failed
 		case err != nil:
+			watched.refused = true
 			return err
 		case m == audited && tx.changed && !tx.recorded:
 			return ErrUnaudited
 		}
 		return nil
 	})
+	watched.end(err)
 	if err == nil && queued {
 		wake(s.queued)
 	}
 	if err == nil && logged {
 		wake(s.revoked)
+		s.dialect.tell()
 	}
 	return err
 }

@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // grace is how long, in seconds, a session or grant that is over stays visible.
 const grace = 24 * 60 * 60
@@ -10,15 +13,19 @@ const grace = 24 * 60 * 60
 // so that it does not come back to life.
 const ahead = 60 * 60
 
+// deadKind is a statement that deletes some of what is dead, and how long that stays,
+// in seconds.
+type deadKind struct {
+	query string
+	grace int64
+}
+
 // dead lists what Sweep deletes: $1 is the time, $2 how many at most.
 //
 // Codes go with their grants, so that the replay of one is known for what it is
 // as long as there is anything to revoke. A session that is over by itself stays
 // until ExpireSession has ended it: its applications have to be told first.
-var dead = []struct {
-	query string
-	grace int64
-}{
+var dead = []deadKind{
 	{`DELETE FROM requests WHERE id IN (SELECT id FROM requests WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM auth_sessions WHERE id IN (SELECT id FROM auth_sessions WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM device_codes WHERE hash IN (SELECT hash FROM device_codes WHERE expires_at <= $1 LIMIT $2)`, ahead},
@@ -40,33 +47,86 @@ var dead = []struct {
 	{`DELETE FROM upstream_stays WHERE id IN (SELECT id FROM upstream_stays WHERE expires_at <= $1 LIMIT $2)`, 0},
 	{`DELETE FROM upstream_messages WHERE (upstream_id, hash) IN (SELECT upstream_id, hash FROM upstream_messages WHERE expires_at <= $1 LIMIT $2)`, ahead},
 	{`DELETE FROM tallies WHERE name IN (SELECT name FROM tallies WHERE expires_at <= $1 LIMIT $2)`, 0},
+	{`DELETE FROM levels WHERE name IN (SELECT name FROM levels WHERE expires_at <= $1 LIMIT $2)`, 0},
 }
 
-// maxRounds bounds how many batches of a kind one call of Sweep deletes.
-const maxRounds = 100
+// How the sweep makes way. What else writes waits while a batch is deleted and made
+// durable, so a batch is as large as takes sweepTime, and after each the sweep rests for
+// longer than that took. What is over lies everywhere: to make a batch durable, with
+// all its indexes, takes longer than to delete it.
+const (
+	sweepTime  = 8 * time.Millisecond
+	sweepRest  = 2 // times
+	firstBatch = 20
+)
+
+// Swept is what a sweep has done.
+type Swept struct {
+	Rows    int
+	Batches int
+	Longest time.Duration // how long a batch kept others from writing, at most
+}
 
 // Sweep deletes what nobody can use any more at the time now: requests, sign-ins,
-// visits to identity providers with what they brought, questions to authenticators, devices, device codes, auth sessions, links, confirmations, assertions, tallies, revocations and security events when they have expired, grants (with
+// visits to identity providers with what they brought, questions to authenticators, devices, device codes, auth sessions, links, confirmations, assertions, tallies, levels, revocations and security events when they have expired, grants (with
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
-// stale. It deletes at most batch rows in one transaction, so that nobody waits for
-// it long, and at most maxRounds batches of a kind; what is left waits for the next
-// call. It returns how many rows it deleted. A batch outside 1 to 1,000 is 1,000.
-func (s *Store) Sweep(ctx context.Context, now int64, batch int) (int, error) {
-	total := 0
-	size := page(batch)
+// stale. Nobody waits for it long, see sweepTime. What is left when ctx is done waits
+// for the next call; that it is done is no error. most bounds a batch: outside 1 to
+// 1,000 it is 1,000.
+func (s *Store) Sweep(ctx context.Context, now int64, most int) (Swept, error) {
+	b := broom{Store: s, now: now, largest: page(most)}
+	b.size = min(firstBatch, b.largest)
 	for _, d := range dead {
-		n := size
-		for round := 0; n == size && round < maxRounds; round++ {
-			err := s.run(ctx, tidy, func(tx *Tx) (err error) {
-				n, err = tx.exec(d.query, now-d.grace, size)
-				return err
-			})
-			if err != nil {
-				return total, err
-			}
-			total += int(n)
+		if err := b.sweep(ctx, d); ctx.Err() != nil {
+			break
+		} else if err != nil {
+			return b.Swept, err
 		}
 	}
-	return total, nil
+	return b.Swept, nil
+}
+
+// broom is one sweep under way.
+type broom struct {
+	*Store
+	Swept
+	now           int64
+	size, largest int64 // of a batch: the next one, and at most
+}
+
+// sweep deletes all that is dead of a kind.
+func (b *broom) sweep(ctx context.Context, kind deadKind) error {
+	for {
+		var n int64
+		var began time.Time // when it was its turn
+		err := b.run(ctx, tidy, func(tx *Tx) (err error) {
+			began = time.Now()
+			n, err = tx.exec(kind.query, b.now-kind.grace, b.size)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		took := time.Since(began)
+		b.Rows += int(n)
+		b.Batches++
+		b.Longest = max(b.Longest, took)
+		if n < b.size {
+			return nil
+		}
+		b.size = fitting(b.size, took, b.largest)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(sweepRest * took):
+		}
+	}
+}
+
+// fitting is how many rows can be deleted in sweepTime, where size took so long. It
+// grows slowly, and shrinks at once.
+func fitting(size int64, took time.Duration, largest int64) int64 {
+	fit := int64(float64(size) * float64(sweepTime) / float64(max(took, time.Microsecond)))
+	return max(1, min(fit, 2*size, largest))
 }

@@ -84,8 +84,12 @@ func (t *Target) prepare(ctx context.Context, schema int64) error {
 	return t.raw.explain(migrateTo(ctx, goose.DialectPostgres, t.raw.db, respellPostgres, schema))
 }
 
+// empty fails if a table has rows, but for what the migrations themselves wrote down.
 func (t *Target) empty(ctx context.Context, table Table) error {
 	n, err := t.raw.count(ctx, table)
+	if err == nil && n > 0 && table.Name == "settings" {
+		err = t.raw.conn.QueryRowContext(ctx, `SELECT count(*) FROM settings WHERE name <> '`+oldestSetting+`'`).Scan(&n)
+	}
 	if err == nil && n > 0 {
 		err = fmt.Errorf("%w: %s is not empty, there are %d rows in %s: make a new database", ErrConflict, t.raw.where, n, table.Name)
 	}
@@ -95,18 +99,21 @@ func (t *Target) empty(ctx context.Context, table Table) error {
 // begin keeps everybody else away until the end: a server that was started now would
 // set itself up on tables that look empty.
 func (t *Target) begin(ctx context.Context) error {
-	if err := t.raw.exec(ctx, `BEGIN`); err != nil || t.raw.kind == "sqlite" {
+	if err := t.raw.exec(ctx, `BEGIN`); err != nil {
 		return err
 	}
-	if err := t.raw.lock(ctx); err != nil {
-		return err
-	}
-	for _, table := range t.Tables {
-		if err := t.empty(ctx, table); err != nil {
+	if t.raw.kind != "sqlite" {
+		if err := t.raw.lock(ctx); err != nil {
 			return err
 		}
+		for _, table := range t.Tables {
+			if err := t.empty(ctx, table); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	// It comes with the other settings, of the same schema.
+	return t.raw.exec(ctx, `DELETE FROM settings WHERE name = '`+oldestSetting+`'`)
 }
 
 // Expect fails unless tables that were described elsewhere are those that are here: a

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,8 +40,23 @@ func one[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any
 	if err := tx.usable(); err != nil {
 		return zero, err
 	}
-	v, err := scan(tx.q.QueryRowContext(tx.ctx, query, storable(args)...))
+	rows, err := tx.q.query(tx.ctx, query, storable(args))
 	if err != nil {
+		return zero, tx.fail(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return zero, tx.fail(err)
+		}
+		return zero, ErrNotFound
+	}
+	v, err := scan(rows)
+	if err != nil {
+		return zero, tx.fail(err)
+	}
+	// Some of what can be wrong with a change shows at its end.
+	if err := errors.Join(rows.Close(), rows.Err()); err != nil {
 		return zero, tx.fail(err)
 	}
 	return v, nil
@@ -53,7 +67,7 @@ func many[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...an
 	if err := tx.usable(); err != nil {
 		return nil, err
 	}
-	rows, err := tx.q.QueryContext(tx.ctx, query, storable(args)...)
+	rows, err := tx.q.query(tx.ctx, query, storable(args))
 	if err != nil {
 		return nil, tx.fail(err)
 	}
@@ -107,11 +121,7 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	if err := tx.usable(); err != nil {
 		return 0, err
 	}
-	result, err := tx.q.ExecContext(tx.ctx, query, storable(args)...)
-	if err != nil {
-		return 0, tx.fail(err)
-	}
-	n, err := result.RowsAffected()
+	n, err := tx.q.exec(tx.ctx, query, storable(args))
 	if err != nil {
 		return 0, tx.fail(err)
 	}
@@ -152,9 +162,6 @@ func (tx *Tx) usable() error {
 // fail returns what a caller shall see of a driver's error and remembers that
 // the transaction is lost.
 func (tx *Tx) fail(err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		return ErrNotFound
-	}
 	tx.failed = tx.dialect.explain(err)
 	return tx.failed
 }
@@ -249,6 +256,9 @@ func (d document) Scan(src any) error {
 	text, ok := src.(string)
 	if !ok {
 		return fmt.Errorf("a document is stored as text, not %T", src)
+	}
+	if text == "{}" || text == "null" { // as most are; what they are read into is zero
+		return nil
 	}
 	return json.Unmarshal([]byte(text), d.value)
 }

@@ -111,7 +111,7 @@ func (s *Web) sendTo(w http.ResponseWriter, r *http.Request, z oauth.Authorizati
 }
 
 func (s *Web) keep(w http.ResponseWriter, r *http.Request, z *oauth.Authorization) error {
-	browser, err := s.Authority.Keep(r.Context(), z)
+	browser, err := s.Authority.Keep(r.Context(), z, s.Address(r))
 	if err != nil {
 		return err
 	}

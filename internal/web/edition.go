@@ -1,13 +1,14 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"path"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/language"
@@ -16,7 +17,7 @@ import (
 // edition is every page in one language.
 type edition struct {
 	words language.Texts
-	views map[string]*template.Template
+	views map[string]func() (*template.Template, error)
 }
 
 // layoutFiles are shared by all pages; each other file in templates is one page
@@ -26,22 +27,42 @@ var (
 	pageParts   = []string{"title", "main"}
 )
 
-func (p *pages) parseEdition(files fs.FS, words language.Texts) (*edition, error) {
-	e := &edition{words: words, views: map[string]*template.Template{}}
-	layout, err := template.New("layout.html").Funcs(p.funcs(words)).ParseFS(files, layoutFiles...)
-	if err != nil {
-		return nil, err
+// newEdition returns an edition whose pages are parsed when they are wanted first: to
+// parse all of them would take longer than all else that a start does, and as much
+// memory.
+func (p *pages) newEdition(files fs.FS, words language.Texts) *edition {
+	e := &edition{words: words, views: map[string]func() (*template.Template, error){}}
+	layout := sync.OnceValues(func() (*template.Template, error) {
+		return template.New("layout.html").Funcs(p.funcs(words)).ParseFS(files, layoutFiles...)
+	})
+	for name := range pageData {
+		e.views[name] = sync.OnceValues(func() (*template.Template, error) {
+			of, err := layout()
+			if err != nil {
+				return nil, err
+			}
+			return parseView(files, of, name)
+		})
 	}
-	for name, zero := range pageData {
-		if e.views[name], err = parseView(files, layout, name); err != nil {
-			return nil, err
-		}
-		// html/template finds its own objections at the first execution only.
-		if err := e.views[name].Execute(&bytes.Buffer{}, frame{Page: zero, Back: "/", Sheets: []string{"/"}}); err != nil {
-			return nil, err
+	return e
+}
+
+// check parses and draws every page. The templates are a part of the program, so a
+// test that calls it is enough: what is sound there is sound everywhere.
+func (p *pages) check() error {
+	for tag, e := range p.editions {
+		for name, zero := range pageData {
+			view, err := e.views[name]()
+			if err == nil {
+				// html/template finds its own objections at the first execution only.
+				err = view.Execute(io.Discard, frame{Page: zero, Back: "/", Sheets: []string{"/"}})
+			}
+			if err != nil {
+				return fmt.Errorf("web: %s: %s: %w", tag, name, err)
+			}
 		}
 	}
-	return e, nil
+	return nil
 }
 
 func parseView(files fs.FS, layout *template.Template, name string) (*template.Template, error) {

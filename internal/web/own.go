@@ -41,6 +41,9 @@ func (s *Web) guard(need proof, h mine) func(http.ResponseWriter, *http.Request)
 		if !here {
 			return s.proceed(w, r, s.Authority.BeginOwn(oauth.Own{Path: me.path}))
 		}
+		if err := s.Authority.AdmitPerson(me.User.ID, s.Address(r)); err != nil {
+			return err
+		}
 		if need == live {
 			return h(w, r, me)
 		}

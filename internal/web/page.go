@@ -78,17 +78,16 @@ type frame struct {
 	Sheets []string // addresses of style sheets beside ours
 }
 
-// newPages parses all templates. A page that lacks a part, a text or a file is
-// an error here and not the misfortune of the first visitor.
+// newPages makes the pages of an installation.
 func newPages(theme Theme) (*pages, error) {
 	all, err := language.All()
 	if err != nil {
 		return nil, err
 	}
-	return parsePages(templateFS, theme, all)
+	return pagesOf(templateFS, theme, all)
 }
 
-func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages, error) {
+func pagesOf(files fs.FS, theme Theme, all map[string]language.Texts) (*pages, error) {
 	if theme.Name = tidy(theme.Name); theme.Name == "" {
 		theme.Name = "Ostiary"
 	}
@@ -109,10 +108,7 @@ func parsePages(files fs.FS, theme Theme, all map[string]language.Texts) (*pages
 	}
 	p.dress(theme.Look)
 	for _, tag := range tags {
-		var err error
-		if p.editions[tag], err = p.parseEdition(files, all[tag]); err != nil {
-			return nil, fmt.Errorf("web: %s: %w", tag, err)
-		}
+		p.editions[tag] = p.newEdition(files, all[tag])
 	}
 	return p, nil
 }
@@ -170,7 +166,11 @@ func (p *pages) draw(w http.ResponseWriter, r *http.Request, d drawing) {
 	if !d.once {
 		around.Back = p.backTo(r)
 	}
-	if err := e.views[d.view].Execute(&body, around); err != nil {
+	view, err := e.views[d.view]()
+	if err == nil {
+		err = view.Execute(&body, around)
+	}
+	if err != nil {
 		slog.ErrorContext(r.Context(), "page not drawn", "page", d.view, "error", err)
 		body.Reset()
 		body.WriteString("internal error\n")

@@ -44,6 +44,12 @@ var refusals = map[string]sentence{
 	"This sign-in has ended, took too long, or was begun in another browser": {"refusal.gone", nil, ""},
 	"Too many sign-ins wait for their person: try again in a minute":         {"refusal.crowd", nil, ""},
 	"Too many wrong codes: try again in a few minutes":                       {"refusal.codes", nil, ""},
+	"Too many requests came from this address: try again later":              {"refusal.limit.address", nil, ""},
+	"Too many sign-ins were begun at this address: try again later":          {"refusal.limit.begun", nil, ""},
+	"Too many requests of this account: try again later":                     {"refusal.limit.account", nil, ""},
+
+	"The server cannot reach its database now: try again in a moment":                       {"refusal.away", nil, ""},
+	"The server lost its database while it did this, and does not know whether it was done": {"refusal.doubt", nil, ""},
 
 	"The person cannot sign in here in any of the ways that are required": {"refusal.unmet", nil, ""},
 

@@ -230,7 +230,7 @@ func TestPagesInEachLanguage(t *testing.T) {
 
 // shownBy are the functions of oauth whose errors a person can be shown: what
 // comes before there is an address to trust, and sign-out.
-var shownBy = strings.Fields("errUnmetACR checkClientID checkRedirect takeRequestObject take takeAll sound room errGone Resume BeginLogout BeginDevice errHint")
+var shownBy = strings.Fields("errUnmetACR checkClientID checkRedirect takeRequestObject take takeAll sound room errGone Resume BeginLogout BeginDevice errHint Admit admitUser errDatabase")
 
 // TestRefusals: the errors that people are shown are known in every language, and
 // the English one is the sentence itself.

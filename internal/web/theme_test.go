@@ -13,10 +13,21 @@ import (
 	"github.com/ostiary/ostiary/internal/theme"
 )
 
-func TestStartFailsOnBrokenTemplates(t *testing.T) {
+// TestTemplates: no page is broken, in any language; and what would be is found.
+func TestTemplates(t *testing.T) {
 	all, err := language.All()
 	if err != nil {
 		t.Fatal(err)
+	}
+	check := func(files fs.FS) error {
+		p, err := pagesOf(files, Theme{}, all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.check()
+	}
+	if err := check(templateFS); err != nil {
+		t.Error(err)
 	}
 	broken := func(name, content string) fs.FS {
 		files := fstest.MapFS{}
@@ -30,7 +41,7 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 		}
 		return files
 	}
-	if _, err := parsePages(broken("", ""), Theme{}, all); err != nil {
+	if err := check(broken("", "")); err != nil {
 		t.Fatalf("sound templates: %v", err)
 	}
 	for why, content := range map[string]string{
@@ -42,15 +53,18 @@ func TestStartFailsOnBrokenTemplates(t *testing.T) {
 		"no such data": `{{define "title"}}x{{end}}{{define "main"}}{{.Absent}}{{end}}`,
 		"unsafe place": `{{define "title"}}x{{end}}{{define "main"}}<a href={{.Action}}"x>{{end}}`,
 	} {
-		if _, err := parsePages(broken("login", content), Theme{}, all); err == nil {
-			t.Errorf("%s: must not start", why)
+		if err := check(broken("login", content)); err == nil {
+			t.Errorf("%s: is not found", why)
 		}
 	}
 	files := broken("", "").(fstest.MapFS)
 	delete(files, "templates/consent.html")
-	if _, err := parsePages(files, Theme{}, all); err == nil {
-		t.Error("an absent page must not start")
+	if err := check(files); err == nil {
+		t.Error("an absent page is not found")
 	}
+}
+
+func TestStartFailsOnTheme(t *testing.T) {
 	for _, base := range []string{"auth", "//evil.test", "https://issuer.example/auth"} {
 		if _, err := newPages(Theme{Base: base}); err == nil {
 			t.Errorf("base path %q must not start", base)

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,7 +26,7 @@ import (
 	"github.com/ostiary/ostiary/internal/registration"
 )
 
-// Config says what the pages work with; all but Logger is required.
+// Config says what the pages work with; all but Logger and Visited is required.
 type Config struct {
 	Accounts   *account.Accounts
 	Registrar  *registration.Registrar
@@ -37,6 +38,7 @@ type Config struct {
 	RequestID  func(r *http.Request) string // names a request in the log and on the error page
 	Address    func(r *http.Request) string // of the person
 	Places     device.Places                // where networks are
+	Visited    func(r *http.Request)        // is told of each request whose Pattern is known; nil: nobody is
 }
 
 // Web serves the pages.
@@ -98,14 +100,31 @@ func (s *Web) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s.siteMap(func(string) route {
 		return func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+			free := lyingReady(pattern)
 			mux.HandleFunc(s.below(pattern), func(w http.ResponseWriter, r *http.Request) {
-				if err := h(w, r); err != nil {
+				if s.Visited != nil {
+					s.Visited(r)
+				}
+				var err error
+				if !free {
+					err = s.Authority.Admit(s.Address(r))
+				}
+				if err == nil {
+					err = h(w, r)
+				}
+				if err != nil {
 					s.refuse(w, r, err)
 				}
 			})
 		}
 	})
 	return hear(s.sameOrigin().Handler(mux))
+}
+
+// lyingReady reports whether at an address is a file that cost nothing to make: a page
+// asks for several of them, and everybody may have them as often as they like.
+func lyingReady(pattern string) bool {
+	return slices.ContainsFunc([]string{"GET /static/", "GET /theme/", "GET /logo/"}, func(begin string) bool { return strings.HasPrefix(pattern, begin) })
 }
 
 // Routes lists every page.
@@ -314,7 +333,8 @@ func (s *Web) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errForm):
 		page = s.errorPage(r, oauth.InvalidRequest, s.pages.text(r, "refusal.form"))
 	default:
-		page = s.errorPage(r, oauth.ServerError, s.pages.text(r, "refusal.server"))
+		e = oauth.Unforeseen(err)
+		page = s.errorPage(r, e.Code, s.pages.refusal(r, e))
 	}
 	switch oauth.Code(page.Code) {
 	case oauth.ServerError:

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
 
@@ -49,7 +50,7 @@ func Postgres(t testing.TB) *store.Store {
 // Open opens the database at an address and closes it when the test ends.
 func Open(t testing.TB, url string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{URL: url})
+	s, err := store.Open(t.Context(), store.Config{URL: url, Wait: time.Minute}) // as long as a busy machine takes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func form(t testing.TB, address string) (digest string) {
 const emptySchema = `DO $$
 DECLARE name TEXT;
 BEGIN
-	FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename <> 'ostiary_schema' LOOP
+	FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename NOT LIKE 'ostiary@_%' ESCAPE '@' LOOP
 		EXECUTE format('DELETE FROM %I', name);
 	END LOOP;
 	FOR name IN SELECT sequencename FROM pg_sequences WHERE schemaname = current_schema() AND sequencename NOT LIKE 'ostiary_schema%' LOOP
