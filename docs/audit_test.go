@@ -24,6 +24,7 @@ var notActions = []string{
 	"address.postal_code",    // likewise
 	"address.region",         // likewise
 	"address.street_address", // likewise
+	"ostiary.outlet",         // an attribute of a span
 }
 
 var (

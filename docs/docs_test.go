@@ -67,10 +67,8 @@ var documents = []document{
 	{path: "docs/library.md"},
 	{path: "docs/coming-from.md"},
 	{path: "docs/production.md"},
-=======
 	{path: "docs/deploy.md", before: checkout},
 	{path: "docs/limits.md"},
-	{path: "docs/deploy.md"},
 	{path: "docs/jwt-or-session.md"},
 	{path: "docs/move-from-auth0.md", before: auth0, after: fromAuth0},
 	{path: "docs/move-from-keycloak.md", before: keycloak, after: fromKeycloak},
