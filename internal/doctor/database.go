@@ -118,6 +118,9 @@ func (v *visit) lookAtDatabase(ctx context.Context) []Finding {
 	case e.Schema == 0:
 		v.closed = "no server was set up on the database"
 		found = append(found, warning("start the server once with ostiary serve", "The database at %s is empty.", store.Where(v.Server.Database)))
+	case e.Schema > e.Known && e.Beside:
+		v.closed = "the database is of a newer version"
+		found = append(found, warning("bring this node up to date", "A newer version has brought the database up to date (schema %d): this one (%d) works beside it, for now.", e.Schema, e.Known))
 	case e.Schema > e.Known:
 		v.closed = "the database is of a newer version"
 		found = append(found, wrong("run the newer version of ostiary", "The schema of the database is %d, and this program knows %d.", e.Schema, e.Known))

@@ -323,6 +323,10 @@ func TestFaultsAtHome(t *testing.T) {
 			in.raw(t, `INSERT INTO ostiary_schema (version_id, is_applied) VALUES (99999, 1)`)
 		},
 			"database", doctor.Wrong, "The schema of the database is 99999"},
+		{"a newer schema that we may use", func(t *testing.T, in *installation) {
+			in.raw(t, `INSERT INTO ostiary_schema (version_id, is_applied) VALUES (99999, 1)`)
+			in.raw(t, `UPDATE settings SET value = '99999 1' WHERE name = 'oldest_schema'`)
+		}, "database", doctor.Warning, "works beside it, for now"},
 		{"an older schema", func(t *testing.T, in *installation) { in.raw(t, `DELETE FROM ostiary_schema WHERE version_id > 20`) },
 			"database", doctor.Warning, "The schema of the database is 20"},
 		{"moved", func(t *testing.T, in *installation) {

@@ -19,6 +19,7 @@ type Examination struct {
 	Ahead   time.Duration // its clock against ours; PostgreSQL
 
 	Schema, Known int64 // of the database and of this program; a Schema of 0: there is none
+	Beside        bool  // the Schema is newer, and this program may work on it all the same
 
 	Journal string // SQLite: "wal"
 	Path    string // SQLite: of the file
@@ -81,6 +82,11 @@ func Examine(ctx context.Context, address string, now func() time.Time) (e Exami
 	e.Schema, err = r.schema(ctx)
 	if errors.Is(err, ErrNotFound) {
 		return e, nil
+	}
+	if err == nil && e.Schema > e.Known {
+		oldest, err := oldestSchema(ctx, r.db, e.Schema)
+		e.Beside = err == nil && oldest <= e.Known
+		return e, r.explain(err)
 	}
 	if err == nil && e.Schema == e.Known {
 		err = r.examineRows(ctx, &e)
