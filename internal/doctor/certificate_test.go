@@ -10,11 +10,13 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -26,8 +28,8 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
-// certified serves TLS with a certificate that is as it is said to be.
-func certified(t *testing.T, c *x509.Certificate, versions ...uint16) (address string, roots *x509.CertPool) {
+// issued makes a certificate that is as it is said to be, and its own authority.
+func issued(t *testing.T, c *x509.Certificate) (der []byte, key *ecdsa.PrivateKey, roots *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -37,13 +39,20 @@ func certified(t *testing.T, c *x509.Certificate, versions ...uint16) (address s
 	if c.NotBefore.IsZero() {
 		c.NotBefore = time.Now().Add(-365 * 24 * time.Hour)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	der, err = x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	parsed, _ := x509.ParseCertificate(der)
 	roots = x509.NewCertPool()
 	roots.AddCert(parsed)
+	return der, key, roots
+}
+
+// certified serves TLS with a certificate that is as it is said to be.
+func certified(t *testing.T, c *x509.Certificate, versions ...uint16) (address string, roots *x509.CertPool) {
+	t.Helper()
+	der, key, roots := issued(t, c)
 	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	if versions != nil {
 		config.MinVersion = versions[0]
@@ -135,4 +144,29 @@ func TestUpstreams(t *testing.T) {
 	finds(t, all, "upstreams", doctor.Wrong, "away cannot be used")
 	finds(t, all, "upstreams", doctor.Wrong, "The clock of works is ")
 	finds(t, all, "upstreams", doctor.Warning, "The certificate with which works signs has expired")
+}
+
+// A server that speaks TLS itself is looked at as one.
+func TestOwnTLS(t *testing.T) {
+	der, key, roots := issued(t, &x509.Certificate{NotAfter: time.Now().Add(60 * 24 * time.Hour), DNSNames: []string{"localhost"}})
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	certificate, private := filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")
+	os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644)
+	os.WriteFile(private, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), 0o600)
+	h := servertest.Start(t, func(c *server.Config) {
+		_, port, _ := net.SplitHostPort(c.Listener.Addr().String())
+		c.Issuer, c.OutgoingRoots = "https://localhost:"+port, roots
+		c.TLS.Certificate, c.TLS.Key = certificate, private
+	})
+	c := h.Config
+	c.Listener, c.Listen, c.Now, c.Database = nil, h.Addr().String(), time.Now, "sqlite:"+filepath.Join(c.Data, "ostiary.db")
+	all := doctor.Examine(t.Context(), doctor.Config{Server: c})
+	finds(t, all, "server", doctor.Good, "is ready")
+	finds(t, all, "issuer", doctor.Good, "can be reached")
+	finds(t, all, "tls", doctor.Good, "good for 59 days more")
+	finds(t, all, "proxy", doctor.Good, "There is no proxy between here and the server")
 }

@@ -225,7 +225,7 @@ func (v *visit) settings(context.Context) (found []Finding) {
 		{slices.ContainsFunc(c.TrustedProxies, wide), "name the proxies alone, such as 127.0.0.1/32", "trusted-proxies names a network so large that strangers can be in it: those can pass for anybody."},
 		{c.AuditKeep != 0 && c.AuditKeep < 90*24*time.Hour, "audit-retention: 400d", "Entries of the audit log are deleted after less than 90 days: what is noticed late cannot be followed up."},
 		{c.AccessLife > 15*time.Minute, "access-token-life: 5m", "Access tokens live longer than 15 minutes: an API that does not follow the feed accepts them as long."},
-		{reachable(c.Listen) && secure, "listen: 127.0.0.1:8080, or a network that only the proxy reaches", "The server listens on " + c.Listen + " for whoever can reach that: past the proxy, without TLS."},
+		{reachable(c.Listen) && secure && !v.ownTLS(), "listen: 127.0.0.1:8080, or a network that only the proxy reaches", "The server listens on " + c.Listen + " for whoever can reach that: past the proxy, without TLS."},
 		{!secure && v.base != "" && !local(v.base), "set an https issuer", "The issuer is not https: nothing protects passwords and tokens on their way."},
 	} {
 		if risk.is {

@@ -33,6 +33,10 @@ func (v *visit) client() *http.Client {
 
 // ask sends a GET.
 func (v *visit) ask(ctx context.Context, address string, headers map[string]string) (*http.Response, []byte, error) {
+	return get(ctx, v.client(), address, headers)
+}
+
+func get(ctx context.Context, client *http.Client, address string, headers map[string]string) (*http.Response, []byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, nil, err
@@ -41,7 +45,7 @@ func (v *visit) ask(ctx context.Context, address string, headers map[string]stri
 	for name, value := range headers {
 		r.Header.Set(name, value)
 	}
-	answer, err := v.client().Do(r)
+	answer, err := client.Do(r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -50,13 +54,20 @@ func (v *visit) ask(ctx context.Context, address string, headers map[string]stri
 	return answer, body, err
 }
 
+// ownTLS reports whether the server speaks TLS itself.
+func (v *visit) ownTLS() bool { return v.Server.TLS.ACME || v.Server.TLS.Certificate != "" }
+
 // running asks whether a server answers here, without what is in front of it.
 func (v *visit) running(ctx context.Context) []Finding {
 	address := v.Server.Listen
 	if host, port, err := net.SplitHostPort(address); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
-	answer, body, err := v.ask(ctx, "http://"+address+"/readyz", nil)
+	client, scheme := v.client(), "http://"
+	if v.ownTLS() { // whose certificate is looked at by the name that it is for
+		client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify, scheme = true, "https://"
+	}
+	answer, body, err := get(ctx, client, scheme+address+"/readyz", nil)
 	switch {
 	case err != nil:
 		return []Finding{unknown("No server answers at %s: if one should run here, start it.", address)}
