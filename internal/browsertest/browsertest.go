@@ -102,7 +102,8 @@ func Hidden(selector string) Step {
 }
 
 // Click presses the left button of the mouse in the middle of an element: once it is visible,
-// has not moved since the question before, and is what is really there.
+// has not moved since the question before, and is what is really there. Within a label it is
+// the label that is clicked, and its field may lie over it.
 func Click(selector string) Step {
 	middle := found(selector, `(() => {
 		if (!shown(e)) return null
@@ -111,7 +112,9 @@ func Click(selector string) Step {
 		const x = box.left + box.width / 2, y = box.top + box.height / 2
 		const before = e.middleOfBefore
 		e.middleOfBefore = [x, y].join()
-		return before === e.middleOfBefore && e.contains(document.elementFromPoint(x, y)) ? [x, y] : null
+		const there = document.elementFromPoint(x, y)
+		const hit = e.contains(there) || there && e.closest("label")?.contains(there)
+		return hit && before === e.middleOfBefore ? [x, y] : null
 	})()`)
 	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		value, err := wait(ctx, t, selector+" can be clicked", middle)

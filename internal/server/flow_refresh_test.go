@@ -156,8 +156,13 @@ func TestRefreshRace(t *testing.T) {
 			token := family()
 			next := renew(h, c, secret, token)
 			var last servertest.Answer
+			began := time.Now()
 			for range 257 {
 				last = renew(h, c, secret, token)
+				if took := time.Since(began); took > 5*time.Second { // a busy machine shall not outlive the window
+					h.Clock.Move(-took)
+					began = time.Now()
+				}
 			}
 			if last.Status != http.StatusTooManyRequests || last.String("error") != "temporarily_unavailable" || last.Header.Get("Retry-After") != "1" {
 				t.Errorf("the 257th replay: %d %s", last.Status, last.Text)
