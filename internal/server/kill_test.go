@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ostiary/ostiary/internal/account"
+	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/server"
@@ -51,6 +52,7 @@ func childConfig(data string) server.Config {
 		Listen: "127.0.0.1:0", Data: data, RefreshRace: 5 * time.Minute,
 		Password: account.Params{Memory: 8 << 10, Time: 1, Threads: 1},
 		Logger:   slog.New(slog.DiscardHandler),
+		Limits:   limit.Rates{Account: limit.Off}, // it is one account that does all of it
 
 		Observation: server.Observation{AuditFile: filepath.Join(data, "audit.jsonl")},
 	}

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"database/sql"
-)
+import "context"
 
 // dialect is what the two databases do differently.
 type dialect interface {
@@ -52,19 +49,4 @@ type rows interface {
 	Next() bool
 	Err() error
 	Close() error
-}
-
-// standard is a querier by package database/sql.
-type standard struct{ *sql.Tx }
-
-func (s standard) exec(ctx context.Context, query string, args []any) (int64, error) {
-	result, err := s.ExecContext(ctx, query, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-func (s standard) query(ctx context.Context, query string, args []any) (rows, error) {
-	return s.QueryContext(ctx, query, args...)
 }
