@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -132,7 +130,7 @@ func TestLogoutInBrowser(t *testing.T) {
 	answer := apps["app1"].hold() // the browser goes back as soon as the frames have loaded
 	t.Cleanup(answer)
 	two.do("confirming", browsertest.Click(`button.primary`), browsertest.Visible(`.state.good`))
-	photograph(two, "signed-out-going")
+	two.photograph("signed-out-going")
 	answer()
 	two.do("going back", browsertest.Visible(`#bye`))
 	two.expect(`#bye`, "Goodbye, the-state")
@@ -153,17 +151,6 @@ func TestLogoutInBrowser(t *testing.T) {
 	b.screenshots("signed-out-frames")
 	if n := strings.Count(apps["app1"].seen(), "sid="); n != 2 {
 		t.Errorf("app1 was visited %d times", n)
-	}
-}
-
-// photograph takes one picture of a page that does not stay.
-func photograph(b *browser, name string) {
-	b.t.Helper()
-	png := ask(b, "photographing "+name, chromedp.CaptureScreenshot())
-	if folder := os.Getenv("OSTIARY_TEST_ARTIFACTS"); folder != "" {
-		if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644); err != nil {
-			b.t.Fatal(err)
-		}
 	}
 }
 

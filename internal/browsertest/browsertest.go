@@ -3,8 +3,7 @@
 //
 // Its steps ask the page itself, again and again, and so bear any page that is replaced
 // meanwhile. Those of chromedp follow the document by the events that the browser sends of
-// it, and on a busy machine some are lost where a page gives way to one of another site;
-// they wait in vain then.
+// it; on a busy machine one was seen to wait in vain for a page that had long been there.
 package browsertest
 
 import (
@@ -175,7 +174,8 @@ func reading(selector, expression string) chromedp.Action[string] {
 		if err != nil {
 			return "", err
 		}
-		return text, json.Unmarshal(value, &text)
+		err = json.Unmarshal(value, &text)
+		return text, err
 	}
 }
 
