@@ -62,6 +62,7 @@ var mayImport = map[string]string{
 	"examples/*":                         "library, client, resource",
 	"bench/house":                        "–",
 	"bench/kickout":                      "resource, bench/house",
+	"bench/bare":                         "–",
 	"bench/fill":                         "–",
 	"bench/flood":                        "bench/house",
 	"bench/load":                         "bench/house, bench/fill",

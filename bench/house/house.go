@@ -71,7 +71,7 @@ func Open(ctx context.Context, c Config) (_ *House, err error) {
 		}
 	}()
 	for range c.Nodes {
-		address, err := free()
+		address, err := Free()
 		if err != nil {
 			return nil, err
 		}
@@ -98,8 +98,8 @@ func Open(ctx context.Context, c Config) (_ *House, err error) {
 	return h, nil
 }
 
-// free finds a port that nothing listens on.
-func free() (string, error) {
+// Free finds an address on loopback that nothing listens at.
+func Free() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
@@ -212,27 +212,38 @@ func (h *House) Client(ctx context.Context, flags ...string) (Client, error) {
 	return Client{made.ID, made.Secret}, nil
 }
 
-// ProcessorTime is what the nodes have used up, in microseconds, by the hundredth of
-// a second (proc_pid_stat(5): utime and stime).
+// ProcessorTime is what the nodes have used up, in microseconds.
 func (h *House) ProcessorTime() (float64, error) {
 	total := 0.0
 	for _, node := range h.running {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", node.Process.Pid))
+		one, err := ProcessorTimeOf(node.Process.Pid)
 		if err != nil {
 			return 0, err
 		}
-		_, rest, _ := strings.Cut(string(text), ") ")
-		field := strings.Fields(rest)
-		if len(field) < 13 {
-			return 0, errors.New("/proc tells nothing")
+		total += one
+	}
+	return total, nil
+}
+
+// ProcessorTimeOf is what a process has used up, in microseconds, by the hundredth of
+// a second (proc_pid_stat(5): utime and stime).
+func ProcessorTimeOf(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	field := strings.Fields(rest)
+	if len(field) < 13 {
+		return 0, errors.New("/proc tells nothing")
+	}
+	total := 0.0
+	for _, ticks := range field[11:13] {
+		n, err := strconv.ParseFloat(ticks, 64)
+		if err != nil {
+			return 0, err
 		}
-		for _, ticks := range field[11:13] {
-			n, err := strconv.ParseFloat(ticks, 64)
-			if err != nil {
-				return 0, err
-			}
-			total += n * 1e4
-		}
+		total += n * 1e4
 	}
 	return total, nil
 }

@@ -11,9 +11,10 @@
 //	                                         while a million rows are swept
 //
 // Beside the cost of an operation stands its bar, what it may cost by the project's
-// goals, and the share of it that was used: less than 1 is under the bar. Bars are for
-// a machine without neighbours; the signature, which no server can do without, tells
-// how far this one is from that (some 0.025 ms on the machine that they are for).
+// goals, and the share of it that was used: less than 1 is under the bar. The machine
+// has neighbours and is not the one that the bars are for: bare ES256 and a bare
+// net/http, measured before and after in the same way, tell by how much it is slower,
+// and the last share is of the bar times that.
 //
 // The server is built and run as processes of its own, set up with the command, and
 // gone afterwards. Server and load share the machine: the processor time of an
@@ -133,22 +134,24 @@ func (o options) allowance() float64 {
 	return 1
 }
 
-// against says how a cost stands to its bar.
-func (r *result) against() string {
+// against says how a cost stands to its bar, and to what that is on a machine that is
+// so many times slower.
+func (r *result) against(slower float64) string {
 	if r.Bar == 0 {
-		return "–"
+		return "–\t–\t–"
 	}
-	return fmt.Sprintf("%.3f ms (%.2f)", r.Bar, r.CPU/r.Bar)
+	return fmt.Sprintf("%.3f ms\t%.2f\t%.2f", r.Bar, r.CPU/r.Bar, r.CPU/r.Bar/slower)
 }
 
 // report is all that was measured.
 type report struct {
-	Signature float64   `json:"signature_ms"`
-	Nodes     int       `json:"nodes"`
-	Database  string    `json:"database"`
-	Seconds   float64   `json:"seconds"` // of each measurement
-	Runs      int       `json:"runs"`
-	Results   []*result `json:"results"`
+	Yardsticks yardsticks `json:"yardsticks"`
+	Slower     float64    `json:"slower"` // than the machine that the bars are for, times
+	Nodes      int        `json:"nodes"`
+	Database   string     `json:"database"`
+	Seconds    float64    `json:"seconds"` // of each measurement
+	Runs       int        `json:"runs"`
+	Results    []*result  `json:"results"`
 }
 
 func run(ctx context.Context, o options) error {
@@ -193,8 +196,8 @@ func measureAll(ctx context.Context, o options) (_ *report, err error) {
 
 func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
 	r := &report{Nodes: o.Nodes, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
-	var err error
-	if r.Signature, err = signature(); err != nil {
+	before, err := s.yardsticks(ctx, o)
+	if err != nil {
 		return nil, err
 	}
 	if o.Postgres || o.Nodes > 1 {
@@ -213,7 +216,10 @@ func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
 			r.Results = append(r.Results, one)
 		}
 	}
-	return r, nil
+	after, err := s.yardsticks(ctx, o)
+	r.Yardsticks = before.mean(after)
+	r.Slower = r.Yardsticks.slower()
+	return r, err
 }
 
 // median measures as often as is asked for, and takes the run in the middle.
@@ -241,13 +247,15 @@ func (r *report) print(asJSON bool) error {
 		e.SetIndent("", "  ")
 		return e.Encode(r)
 	}
-	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d; a bare ES256 signature takes %.3f ms here and now\n\n",
-		r.Database, r.Nodes, r.Seconds, r.Runs, r.Signature)
+	y := r.Yardsticks
+	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d\n"+
+		"alone, here and now: ES256 signature %.3f ms, verification %.3f ms, net/http %.3f ms: %.2f times what they take where the bars are from\n\n",
+		r.Database, r.Nodes, r.Seconds, r.Runs, y.Sign, y.Verify, y.HTTP, r.Slower)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\tbar (share)\terrors\tmemory before\tafter\t")
+	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\tbar\tshare\there\terrors\tmemory before\tafter\t")
 	for _, one := range r.Results {
 		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f ms\t%.2f ms\t%.2f ms\t%.3f ms\t%s\t%d\t%.1f MiB\t%.1f MiB\t\n",
-			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.against(), one.Errors, one.Before, one.After)
+			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.against(r.Slower), one.Errors, one.Before, one.After)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -118,7 +117,7 @@ const patience = time.Minute
 
 // once starts a server, waits for its first answer and lets it rest.
 func once(ctx context.Context, program, data string, rest time.Duration) (s start, err error) {
-	address, err := free()
+	address, err := house.Free()
 	if err != nil {
 		return s, err
 	}
@@ -152,14 +151,6 @@ func once(ctx context.Context, program, data string, rest time.Duration) (s star
 	}
 	s.memory, err = house.MemoryOf(node.Process.Pid)
 	return s, err
-}
-
-func free() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // answers reports whether discovery answers: what an application asks for first.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -53,6 +54,7 @@ type KeySet interface {
 type API struct {
 	Config
 	metadata  document
+	packed    document // the metadata as gzip
 	streams   []Route
 	followers crowd
 	importing sync.Mutex // one list at a time
@@ -74,6 +76,9 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	s := &API{Config: c, metadata: newDocument(metadata)}
+	if s.packed, err = s.metadata.packed(); err != nil {
+		return nil, err
+	}
 	if s.streams, err = s.streamRoutes(); err != nil {
 		return nil, err
 	}
@@ -263,7 +268,9 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store") // RFC 6749 §5.1
 	h.Set("Pragma", "no-cache")
+	body = append(body, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(body))) // two tokens are long enough for chunks
 	w.WriteHeader(status)
-	w.Write(append(body, '\n')) // a peer that has gone cannot be told
+	w.Write(body) // a peer that has gone cannot be told
 	return nil
 }

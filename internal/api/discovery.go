@@ -1,9 +1,13 @@
 package api
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -22,6 +26,20 @@ func newDocument(body []byte) document {
 	return document{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
 }
 
+// packed is the document as gzip, which has a tag of its own (RFC 9110 §8.8.3.3).
+func (d document) packed() (document, error) {
+	var body bytes.Buffer
+	w, err := gzip.NewWriterLevel(&body, gzip.BestCompression)
+	if err != nil {
+		return document{}, err
+	}
+	_, err = w.Write(d.body)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return document{}, err
+	}
+	return newDocument(body.Bytes()), nil
+}
+
 func (d document) write(w http.ResponseWriter, r *http.Request, kind string) {
 	h := w.Header()
 	h.Set("ETag", d.etag)
@@ -31,11 +49,34 @@ func (d document) write(w http.ResponseWriter, r *http.Request, kind string) {
 		return
 	}
 	h.Set("Content-Type", kind)
-	w.Write(d.body) // a peer that has gone cannot be told
+	h.Set("Content-Length", strconv.Itoa(len(d.body))) // without it, what is long goes out in chunks
+	w.Write(d.body)                                    // a peer that has gone cannot be told
+}
+
+// takesGzip reports whether gzip is among the content codings that a request accepts
+// (RFC 9110 §12.5.3). Who names none gets the document as it is.
+func takesGzip(r *http.Request) bool {
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(coding, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			continue
+		}
+		_, q, weighed := strings.Cut(strings.ToLower(strings.TrimSpace(weight)), "q=")
+		return !weighed || strings.Trim(q, "0.") != "" // "0", "0.0" … is "not acceptable"
+	}
+	return false
 }
 
 // discovery describes the server, OpenID Connect Discovery §4 and RFC 8414 §3.
+// It is some kilobytes long, and packed it fits into one packet.
 func (s *API) discovery(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	h.Set("Vary", "Accept-Encoding")
+	if takesGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		s.packed.write(w, r, "application/json")
+		return nil
+	}
 	s.metadata.write(w, r, "application/json")
 	return nil
 }

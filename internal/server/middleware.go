@@ -24,10 +24,14 @@ func (p *Parts) surround(next http.Handler, larger func(path string) int64) http
 	return named(next)
 }
 
-// bounded bounds bodies, those to some paths by more than maxBody.
+// bounded bounds bodies, those to some paths by more than maxBody. The request is a
+// copy of ours since it has a name, and is changed as it is.
 func bounded(next http.Handler, larger func(path string) int64) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.MaxBytesHandler(next, max(maxBody, larger(r.URL.Path))).ServeHTTP(w, r)
+		if r.Body != http.NoBody {
+			r.Body = http.MaxBytesReader(w, r.Body, max(maxBody, larger(r.URL.Path)))
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

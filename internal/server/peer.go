@@ -17,7 +17,7 @@ const maxHops = 16
 // address that is no proxy of ours is a claim of whoever called: anybody can send it.
 func (p *Parts) address(r *http.Request) string {
 	peer := hostOf(r.RemoteAddr)
-	if len(p.Config.TrustedProxies) == 0 || !p.trusts(peer) {
+	if !p.trusts(peer) {
 		return peer
 	}
 	named := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -36,6 +36,9 @@ func (p *Parts) address(r *http.Request) string {
 
 // trusts reports whether an address is that of a proxy of ours.
 func (p *Parts) trusts(peer string) bool {
+	if len(p.Config.TrustedProxies) == 0 {
+		return false
+	}
 	at, err := netip.ParseAddr(peer)
 	return err == nil && slices.ContainsFunc(p.Config.TrustedProxies, func(n netip.Prefix) bool { return n.Contains(at.Unmap()) })
 }

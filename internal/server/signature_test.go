@@ -1,6 +1,9 @@
 package server_test
 
 import (
+	"compress/gzip"
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -71,4 +74,62 @@ func TestPublicDocuments(t *testing.T) {
 			t.Errorf("%s: %d for one that is out of date", path, old.Status)
 		}
 	}
+}
+
+// TestPackedDocument: the metadata comes as gzip to who accepts that (RFC 9110
+// §12.5.3), says of what it depends on, and has another tag then (§8.8.3.3).
+func TestPackedDocument(t *testing.T) {
+	h := servertest.Start(t)
+	plain := packedOrNot(t, h.Issuer, "", "")
+	if plain.Header.Get("Content-Encoding") != "" || plain.ContentLength <= 0 || !strings.Contains(plain.Header.Get("Vary"), "Accept-Encoding") {
+		t.Fatalf("without Accept-Encoding: %v", plain.Header)
+	}
+	want, err := io.ReadAll(plain.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for accepts, packed := range map[string]bool{
+		"gzip": true, "deflate, GZIP;q=0.5, br": true, "gzip ; q=0.001": true,
+		"br": false, "gzip;q=0": false, "gzip; Q=0.000, br": false, "xgzip": false, "*;q=0": false,
+	} {
+		got := packedOrNot(t, h.Issuer, accepts, "")
+		var body io.Reader = got.Body
+		if packed {
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatalf("%q: %v", accepts, err)
+			}
+		}
+		text, err := io.ReadAll(body)
+		if err != nil || string(text) != string(want) {
+			t.Errorf("%q: %v, another document: %.80q", accepts, err, text)
+		}
+		if (got.Header.Get("Content-Encoding") == "gzip") != packed || (got.Header.Get("ETag") != plain.Header.Get("ETag")) != packed ||
+			!strings.Contains(got.Header.Get("Vary"), "Accept-Encoding") {
+			t.Errorf("%q: %v", accepts, got.Header)
+		}
+		if kept := packedOrNot(t, h.Issuer, accepts, got.Header.Get("ETag")); kept.StatusCode != http.StatusNotModified {
+			t.Errorf("%q: %d for one that is kept", accepts, kept.StatusCode)
+		}
+	}
+}
+
+// packedOrNot asks for the metadata without what a Go client does by itself.
+func packedOrNot(t *testing.T, issuer, accepts, tag string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, issuer+"/.well-known/openid-configuration", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if accepts != "" {
+		r.Header.Set("Accept-Encoding", accepts)
+	}
+	if tag != "" {
+		r.Header.Set("If-None-Match", tag)
+	}
+	res, err := (&http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}).Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	return res
 }
