@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // access is what an access token stands for.
@@ -19,7 +20,7 @@ type access struct {
 }
 
 // verifiers are what RFC 7636 §4.1 lets them be.
-var verifiers = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
+var verifiers = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`) })
 
 // token exchanges a code, RFC 6749 §4.1.3.
 func (h *house) token(w http.ResponseWriter, r *http.Request) {
@@ -92,7 +93,7 @@ func (h *house) redeem(p map[string]string) (code, string, *fault) {
 	}
 	sum := sha256.Sum256([]byte(p["code_verifier"]))
 	if p["redirect_uri"] != h.config.Client.RedirectURI || // RFC 6749 §4.1.3
-		!verifiers.MatchString(p["code_verifier"]) || !same(base64.RawURLEncoding.EncodeToString(sum[:]), c.request.challenge) { // RFC 7636 §4.6
+		!verifiers().MatchString(p["code_verifier"]) || !same(base64.RawURLEncoding.EncodeToString(sum[:]), c.request.challenge) { // RFC 7636 §4.6
 		h.codes.drop(p["code"]) // one guess
 		return code{}, "", &fault{"invalid_grant", "redirect_uri or code_verifier is another than that of the request"}
 	}

@@ -36,10 +36,12 @@ func (l place) Link() string { return fmt.Sprintf("/source/%s#L%d", l.File, l.Nu
 // leads astray.
 func lineOf(file, text string) place {
 	var found []place
-	for _, l := range linesOf(file) {
-		if strings.Contains(l.Text, text) {
-			l.Text = strings.TrimSpace(l.Text)
-			found = append(found, l)
+	source, _ := sources.ReadFile(file) // where there is none, nothing is found
+	number := 0
+	for line := range strings.Lines(string(source)) {
+		number++
+		if strings.Contains(line, text) {
+			found = append(found, place{file, number, strings.TrimSpace(line)})
 		}
 	}
 	if len(found) != 1 {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/model"
@@ -131,7 +132,7 @@ func (i *Import) Batch(ctx context.Context, actor model.Actor, rows []ImportRow)
 // importedID is what an identifier from elsewhere may be: it becomes a "sub", an argument
 // of commands, and a part of the names of cookies (RFC 9110 §5.6.2). The bar is for the
 // subjects of Auth0.
-var importedID = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._|-]{0,127}$`)
+var importedID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._|-]{0,127}$`) })
 
 // draft checks a row by itself and against those before it.
 func (i *Import) draft(row ImportRow) (model.User, error) {
@@ -147,7 +148,7 @@ func (i *Import) draft(row ImportRow) (model.User, error) {
 		return model.User{}, ErrInvalid{"admin", "is not allowed in this import"}
 	case row.Status != "" && row.Status != model.UserActive && row.Status != model.UserLocked:
 		return model.User{}, ErrInvalid{"status", "must be active or locked"}
-	case row.ID != "" && !importedID.MatchString(row.ID):
+	case row.ID != "" && !importedID().MatchString(row.ID):
 		return model.User{}, ErrInvalid{"id", "must be 1 to 128 letters, digits, dots, hyphens, underscores and bars of ASCII, and not begin with a dot, a hyphen or a bar"}
 	case row.CreatedAt < 0 || row.CreatedAt > u.CreatedAt:
 		return model.User{}, ErrInvalid{"created_at", "must be a time in the past, in seconds since 1970"}

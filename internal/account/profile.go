@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -25,8 +26,8 @@ const (
 )
 
 var (
-	zoneinfo    = regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$`)
-	phoneNumber = regexp.MustCompile(`^\+[0-9][0-9 ().-]{1,38}(;ext=[0-9]{1,15})?$`)
+	zoneinfo    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$`) })
+	phoneNumber = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\+[0-9][0-9 ().-]{1,38}(;ext=[0-9]{1,15})?$`) })
 )
 
 // claim is one claim of a profile and the rule that it must keep, beside those
@@ -132,9 +133,9 @@ func lines(s string) Reason {
 	return ""
 }
 
-func matches(form *regexp.Regexp, reason Reason) func(string) Reason {
+func matches(form func() *regexp.Regexp, reason Reason) func(string) Reason {
 	return func(s string) Reason {
-		if !form.MatchString(s) {
+		if !form().MatchString(s) {
 			return reason
 		}
 		return ""

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/crypto/scrypt"
@@ -108,13 +109,13 @@ func parseForeign(text string) (stored, error) {
 	return stored{}, ErrScheme
 }
 
-var bcryptForm = regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`)
+var bcryptForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}$`) })
 
 // parseBcrypt reads a bcrypt hash. bcrypt looks at 72 bytes of a password and no
 // further, whoever wrote it; so a longer one is compared by its first 72, as it was
 // when the hash was made. By the next sign-in all of it counts.
 func parseBcrypt(text string, prepare func([]byte) []byte) (stored, error) {
-	m := bcryptForm.FindStringSubmatch(text)
+	m := bcryptForm().FindStringSubmatch(text)
 	if m == nil {
 		return stored{}, ErrDamaged
 	}
@@ -138,7 +139,7 @@ func parseBcrypt(text string, prepare func([]byte) []byte) (stored, error) {
 func parseArgon2(text string) (stored, error) {
 	p, err := parsePHC(text)
 	switch {
-	case err != nil && !phcForm.MatchString(text):
+	case err != nil && !phcForm().MatchString(text):
 		return stored{}, ErrDamaged
 	case err != nil, p.params.Memory > maxForeignMemory, work(uint64(p.params.Memory)*1024, uint64(p.params.Time)):
 		return stored{}, ErrCostly
@@ -147,7 +148,9 @@ func parseArgon2(text string) (stored, error) {
 }
 
 // phcForm is that of an Argon2 hash whose numbers may be too large.
-var phcForm = regexp.MustCompile(`^\$argon2id?\$v=19\$m=[1-9][0-9]{0,18},t=[1-9][0-9]{0,18},p=[1-9][0-9]{0,18}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$`)
+var phcForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\$argon2id?\$v=19\$m=[1-9][0-9]{0,18},t=[1-9][0-9]{0,18},p=[1-9][0-9]{0,18}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,86}$`)
+})
 
 // parseScrypt reads the rest of "$scrypt$ln=14,r=8,p=1$salt$hash", as passlib and
 // others write it.

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // The page wants to fetch a key set from an address that only its visitor
@@ -46,7 +47,9 @@ func serveWorker(w http.ResponseWriter, r *http.Request) {
 // their ASCII form. Nothing that means something else in a policy gets through:
 // no space, semicolon, comma, quote, star, path or user. Addresses of IPv6 do
 // not either, since a policy cannot name them (CSP 3 §2.3.1).
-var origins = regexp.MustCompile(`^(https?)://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?::([1-9][0-9]{0,4}))?$`)
+var origins = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(https?)://((?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?::([1-9][0-9]{0,4}))?$`)
+})
 
 // plainOrigin reports whether text is one https origin, or one http origin on
 // the machine of the browser.
@@ -54,7 +57,7 @@ func plainOrigin(text string) bool {
 	if len(text) > 300 {
 		return false
 	}
-	m := origins.FindStringSubmatch(text)
+	m := origins().FindStringSubmatch(text)
 	if m == nil || len(m[2]) > 253 {
 		return false
 	}

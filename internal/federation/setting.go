@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -51,17 +52,16 @@ func wrong(member, format string, args ...any) error {
 	return ErrInvalid{member, fmt.Sprintf(format, args...)}
 }
 
-var (
-	upstreamID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
-	domain     = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$`)
-)
+var domain = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$`)
+})
 
 // check holds a provider to what makes sense, but for its connection. It returns
 // ErrInvalid.
 func (f *Federation) check(id model.UpstreamID, s model.UpstreamSettings) error {
 	_, kind := f.kind(s.Kind)
 	switch {
-	case !upstreamID.MatchString(string(id)):
+	case !id.Valid():
 		return wrong("id", `it must have 1 to 40 of a to z, 0 to 9 and "-", and begin with a letter or a digit`)
 	case !kind:
 		return wrong("kind", "it must be one of %s", strings.Join(f.KindNames(), ", "))
@@ -79,7 +79,7 @@ func (f *Federation) check(id model.UpstreamID, s model.UpstreamSettings) error 
 		return wrong("default", "a provider without a button cannot be the default one")
 	}
 	for i, d := range s.Domains {
-		if !domain.MatchString(d) || len(d) > 253 || slices.Contains(s.Domains[:i], d) {
+		if !domain().MatchString(d) || len(d) > 253 || slices.Contains(s.Domains[:i], d) {
 			return wrong("domains", "%q is no domain in lower case, or comes twice", d)
 		}
 	}

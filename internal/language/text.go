@@ -1,7 +1,10 @@
 package language
 
 import (
+	"bytes"
 	"embed"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -34,9 +37,16 @@ type Texts struct {
 	Tag       string // BCP 47
 	Direction string // "ltr" or "rtl"
 	Name      string // of the language, in itself
-	keys      map[string]bool
-	texts     *i18n.Localizer
-	numbers   *message.Printer
+	// read takes the file apart, once, when the first text is wanted: thousands of them
+	// are no business of a start.
+	read func() (*content, error)
+}
+
+// content is what a file holds.
+type content struct {
+	keys    map[string]bool
+	texts   *i18n.Localizer
+	numbers *message.Printer
 }
 
 // All returns every language that there is, by its tag. They are read once, and
@@ -65,34 +75,69 @@ func readAll() (map[string]Texts, error) {
 	return all, nil
 }
 
-// newTexts reads one language. It has a bundle of its own, so that no text is
-// ever taken from another language unseen.
+// newTexts reads the head of a language, which tells its name and its direction.
 func newTexts(name string, data []byte) (Texts, error) {
 	tag, err := language.Parse(name)
 	if err != nil || tag.String() != name {
 		return Texts{}, fmt.Errorf("%q is not a language tag in its canonical form", name)
 	}
+	m := Texts{Tag: name, read: sync.OnceValues(func() (*content, error) { return parse(tag, data) })}
+	head := json.NewDecoder(bytes.NewReader(data))
+	if _, err := head.Token(); err != nil { // the brace
+		return m, err
+	}
+	if m.Name, err = nextText(head, "language.name"); err != nil {
+		return m, err
+	}
+	if m.Direction, err = nextText(head, "language.direction"); err != nil {
+		return m, err
+	}
+	if m.Direction != "ltr" && m.Direction != "rtl" {
+		return m, fmt.Errorf("language.direction is %q and must be ltr or rtl", m.Direction)
+	}
+	return m, nil
+}
+
+// nextText reads the next text of a file, which must be that of key: as it is, or in
+// an object with what is for translators.
+func nextText(file *json.Decoder, key string) (string, error) {
+	if found, err := file.Token(); err != nil || found != key {
+		return "", errors.Join(fmt.Errorf("%s must stand here and not %v", key, found), err)
+	}
+	var text any
+	if err := file.Decode(&text); err != nil {
+		return "", err
+	}
+	if object, ok := text.(map[string]any); ok {
+		text = object["other"]
+	}
+	s, ok := text.(string)
+	if !ok || s == "" {
+		return "", fmt.Errorf("%s is no text", key)
+	}
+	return s, nil
+}
+
+// parse reads a whole language. It has a bundle of its own, so that no text is
+// ever taken from another language unseen.
+func parse(tag language.Tag, data []byte) (*content, error) {
 	bundle := i18n.NewBundle(tag)
-	file, err := bundle.ParseMessageFileBytes(data, name+".json")
+	file, err := bundle.ParseMessageFileBytes(data, tag.String()+".json")
 	if err != nil {
-		return Texts{}, err
+		return nil, fmt.Errorf("language: %s: %w", tag, err)
 	}
-	m := Texts{Tag: name, keys: map[string]bool{}, texts: i18n.NewLocalizer(bundle, name), numbers: message.NewPrinter(tag)}
+	t := &content{keys: map[string]bool{}, texts: i18n.NewLocalizer(bundle, tag.String()), numbers: message.NewPrinter(tag)}
 	for _, one := range file.Messages {
-		m.keys[one.ID] = true
+		t.keys[one.ID] = true
 	}
-	if m.Name, err = m.Fill("language.name"); err != nil {
-		return Texts{}, err
-	}
-	m.Direction, err = m.Fill("language.direction")
-	if err == nil && m.Direction != "ltr" && m.Direction != "rtl" {
-		err = fmt.Errorf("language.direction is %q and must be ltr or rtl", m.Direction)
-	}
-	return m, err
+	return t, nil
 }
 
 // Has says whether there is a text behind key.
-func (m Texts) Has(key string) bool { return m.keys[key] }
+func (m Texts) Has(key string) bool {
+	t, err := m.read()
+	return err == nil && t.keys[key]
+}
 
 // Fill returns the text behind key with its {words} replaced by the values
 // that follow in pairs of word and value. The value of {count} is a number, which
@@ -117,6 +162,10 @@ func (m Texts) Rich(key string, pairs ...string) (template.HTML, error) {
 }
 
 func (m Texts) replace(key string, f filling) (string, error) {
+	t, err := m.read()
+	if err != nil {
+		return "", err
+	}
 	config := &i18n.LocalizeConfig{MessageID: key, TemplateData: f, TemplateParser: braces{}}
 	if count, ok := pairOf(f.pairs, "count"); ok {
 		n, err := strconv.Atoi(count)
@@ -124,17 +173,17 @@ func (m Texts) replace(key string, f filling) (string, error) {
 			return "", fmt.Errorf("language: the text %q wants a number for {count}, not %q", key, count)
 		}
 		config.PluralCount = n
-		config.TemplateData = filling{append([]string{"count", m.Number(n)}, f.pairs...), f.text, f.value}
+		config.TemplateData = filling{append([]string{"count", t.number(n)}, f.pairs...), f.text, f.value}
 	}
-	s, err := m.texts.Localize(config)
+	s, err := t.texts.Localize(config)
 	if err != nil {
 		return "", fmt.Errorf("language: the text %q in %s: %w", key, m.Tag, err)
 	}
 	return s, nil
 }
 
-// Number writes a whole number as the language does.
-func (m Texts) Number(n int) string { return m.numbers.Sprint(number.Decimal(n)) }
+// number writes a whole number as the language does.
+func (t *content) number(n int) string { return t.numbers.Sprint(number.Decimal(n)) }
 
 // filling is what goes into a text, and how text and values are written.
 type filling struct {

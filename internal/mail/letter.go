@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 	"unicode"
 
@@ -152,9 +153,18 @@ type writer struct {
 	logo    *theme.Picture // nil: the name stands alone
 	texts   map[string]language.Texts
 	matcher language.Matcher
-	html    *htmltemplate.Template
-	text    *template.Template
 }
+
+// htmlSheet and textSheet lay a letter out. They are read with the first one: a start
+// has no use for them.
+var (
+	htmlSheet = sync.OnceValue(func() *htmltemplate.Template {
+		return htmltemplate.Must(htmltemplate.ParseFS(templateFS, "templates/letter.html"))
+	})
+	textSheet = sync.OnceValue(func() *template.Template {
+		return template.Must(template.ParseFS(templateFS, "templates/letter.txt"))
+	})
+)
 
 func newWriter(c Config) (*writer, error) {
 	all, err := language.All()
@@ -167,12 +177,6 @@ func newWriter(c Config) (*writer, error) {
 	w := &writer{config: c, texts: all, matcher: language.NewMatcher(language.Tags()), logo: logoOf(c)}
 	if u, err := url.Parse(c.Issuer); err == nil {
 		w.host = u.Host
-	}
-	if w.html, err = htmltemplate.ParseFS(templateFS, "templates/letter.html"); err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
-	}
-	if w.text, err = template.ParseFS(templateFS, "templates/letter.txt"); err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
 	}
 	return w, nil
 }
@@ -205,10 +209,10 @@ func (w *writer) write(l Letter) (Written, error) {
 		return Written{}, err
 	}
 	var html, text bytes.Buffer
-	if err := w.html.Execute(&html, s); err != nil {
+	if err := htmlSheet().Execute(&html, s); err != nil {
 		return Written{}, fmt.Errorf("mail: %w", err)
 	}
-	if err := w.text.Execute(&text, s); err != nil {
+	if err := textSheet().Execute(&text, s); err != nil {
 		return Written{}, fmt.Errorf("mail: %w", err)
 	}
 	return Written{To: l.To, Subject: s.Subject, Language: tag, Text: strings.TrimSpace(text.String()) + "\n", HTML: html.String()}, nil

@@ -1,10 +1,19 @@
 package model
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // UpstreamID names an identity provider: 1 to 40 of a to z, 0 to 9 and "-". It
 // stands in the addresses that are registered there, so it never changes.
 type UpstreamID string
+
+// Valid reports whether an identity provider can have this ID.
+func (id UpstreamID) Valid() bool {
+	const maxLength, allowed = 40, "abcdefghijklmnopqrstuvwxyz0123456789-"
+	return id != "" && len(id) <= maxLength && id[0] != '-' && strings.Trim(string(id), allowed) == ""
+}
 
 // Upstream is an identity provider whose people may sign in here.
 type Upstream struct {

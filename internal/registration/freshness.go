@@ -1,7 +1,6 @@
 package registration
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -10,10 +9,6 @@ import (
 
 // maxAge bounds default_max_age, in seconds: what fits 32 bits, as in a request.
 const maxAge = 1<<32 - 1
-
-// upstreamID is the form of model.UpstreamID. Whether there is one is not asked: it may
-// come later, and until it does, nobody is offered it.
-var upstreamID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
 
 // checkClientFreshness holds what a client asks for by default to what it could
 // ask for in a request. "require_auth_time" needs no check and no reader: every ID
@@ -33,12 +28,14 @@ func checkClientFreshness(s model.ClientSettings) error {
 	if s.RequiredACR != "" && len(s.SignInMethods) > 0 && !reaches(s.SignInMethods, s.RequiredACR) {
 		return invalid("sign_in_methods", "nobody could prove %s, the required_acr, with %v alone", s.RequiredACR, s.SignInMethods)
 	}
+	// Whether there is one is not asked: it may come later, and until it does, nobody is
+	// offered it.
 	for _, id := range s.IdentityProviders {
-		if !upstreamID.MatchString(id) {
+		if !model.UpstreamID(id).Valid() {
 			return invalid("identity_providers", "%q is no ID of an identity provider", id)
 		}
 	}
-	if hint := s.IDPHint; hint != "" && (!upstreamID.MatchString(hint) || len(s.IdentityProviders) > 0 && !slices.Contains(s.IdentityProviders, hint)) {
+	if hint := s.IDPHint; hint != "" && (!model.UpstreamID(hint).Valid() || len(s.IdentityProviders) > 0 && !slices.Contains(s.IdentityProviders, hint)) {
 		return invalid("idp_hint", "it must be the ID of an identity provider that the client takes")
 	}
 	for _, v := range s.DefaultACRValues {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -206,12 +207,14 @@ const (
 
 // groupsClaims are the claims that may tell groups: those of RFC 9068 §2.2.3.1, or a
 // name of the client's own that collides with no other, RFC 7519 §4.2.
-var groupsClaims = regexp.MustCompile(`^(groups|roles|entitlements|https?://[!-~]{1,200})$`)
+var groupsClaims = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(groups|roles|entitlements|https?://[!-~]{1,200})$`)
+})
 
 // checkGroups holds what a client is told of groups to its bounds.
 func checkGroups(s model.ClientSettings) error {
 	switch {
-	case s.GroupsClaim != "" && !groupsClaims.MatchString(s.GroupsClaim):
+	case s.GroupsClaim != "" && !groupsClaims().MatchString(s.GroupsClaim):
 		return invalid("groups_claim", "it must be groups, roles, entitlements, or a URL")
 	case !text(s.GroupsPrefix, maxGroupName):
 		return invalid("groups_prefix", "it must have at most %d bytes, of one line", maxGroupName)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/model"
@@ -41,7 +42,7 @@ var (
 	ErrTransmitterTaken = errors.New("there is a transmitter of that name already")
 )
 
-var transmitterID = regexp.MustCompile(`^[A-Za-z0-9._~][A-Za-z0-9._~-]{0,63}$`)
+var transmitterID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._~][A-Za-z0-9._~-]{0,63}$`) })
 
 // Matches are the ways in which a transmitter may name people.
 var Matches = []string{model.MatchOwn, model.MatchLinked, model.MatchEmail, model.MatchLogin}
@@ -66,7 +67,7 @@ func withDefaults(t model.Transmitter) model.Transmitter {
 // check holds a transmitter to what makes sense. It returns ErrInvalid.
 func (r *Receiver) check(t model.Transmitter) error {
 	switch {
-	case !transmitterID.MatchString(string(t.ID)):
+	case !transmitterID().MatchString(string(t.ID)):
 		return wrong("id: it must have 1 to 64 letters, digits, dots, underscores and hyphens")
 	case !httpsAddress(t.Issuer) || strings.ContainsAny(t.Issuer, "?#"):
 		return wrong("issuer: it must be an https address without query and fragment")
