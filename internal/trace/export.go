@@ -167,7 +167,7 @@ var kinds = map[oteltrace.SpanKind]wire.Span_SpanKind{
 func attributes(list []attribute.KeyValue) []*common.KeyValue {
 	all := make([]*common.KeyValue, 0, len(list))
 	for _, a := range list {
-		value := &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: a.Value.Emit()}}
+		value := &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: a.Value.String()}}
 		if a.Value.Type() == attribute.INT64 {
 			value = &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: a.Value.AsInt64()}}
 		}
