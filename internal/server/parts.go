@@ -140,6 +140,9 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err := p.openSignal(outgoing); err != nil {
 		return nil, err
 	}
+	if err := p.Store.Sound(ctx); err != nil {
+		return nil, err
+	}
 	return p, nil
 }
 

@@ -8,6 +8,9 @@ type dialect interface {
 	// and returns when its changes are durable. An error or a panic of fn
 	// undoes them.
 	run(ctx context.Context, m mode, fn func(querier) error) error
+	// sound waits until it is known whether the database is damaged, where that is
+	// looked for, and fails if it is.
+	sound(ctx context.Context) error
 	// explain turns a driver's error, told by its code, into one of ours that
 	// wraps it.
 	explain(err error) error

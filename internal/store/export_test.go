@@ -39,7 +39,7 @@ func MigrateNewer(ctx context.Context, url string, more map[string]string) error
 		if err != nil {
 			return err
 		}
-		return migrateBy(ctx, goose.DialectSQLite3, db, list, 0)
+		return schema{goose.DialectSQLite3, db, respellSQLite, nil}.migrateBy(ctx, list, 0)
 	}
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -49,7 +49,9 @@ func MigrateNewer(ctx context.Context, url string, more map[string]string) error
 	if err != nil {
 		return err
 	}
-	return inTurn(ctx, config, func(db *sql.DB) error { return migrateBy(ctx, goose.DialectPostgres, db, list, 0) })
+	return inTurn(ctx, config, func(db *sql.DB) error {
+		return schema{goose.DialectPostgres, db, respellPostgres, nil}.migrateBy(ctx, list, 0)
+	})
 }
 
 // Migrations are the texts of all migrations, by their numbers.

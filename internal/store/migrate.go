@@ -20,25 +20,31 @@ var migrations embed.FS
 // work beside it, with a space between them.
 const oldestSetting = "oldest_schema"
 
+// schema is that of a database.
+type schema struct {
+	dialect goose.Dialect
+	db      *sql.DB
+	respell *strings.Replacer               // of the migrations, into the words of the database
+	sound   func(ctx context.Context) error // asked before anything is changed; nil: it is
+}
+
 // migrate brings the schema up to date: up only, each migration in one
 // transaction, so that a failed one leaves the schema as it was. A newer schema is
 // left as it is, if its migrations say that this program works beside it.
-func migrate(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer) error {
-	return migrateTo(ctx, d, db, respell, 0)
-}
+func (s schema) migrate(ctx context.Context) error { return s.migrateTo(ctx, 0) }
 
 // migrateTo is migrate up to a version; 0: the latest one, or one that is newer and
 // beside which this program works.
-func migrateTo(ctx context.Context, d goose.Dialect, db *sql.DB, respell *strings.Replacer, version int64) error {
-	list, err := readMigrations(migrations, respell)
+func (s schema) migrateTo(ctx context.Context, version int64) error {
+	list, err := readMigrations(migrations, s.respell)
 	if err != nil {
 		return err
 	}
-	return migrateBy(ctx, d, db, list, version)
+	return s.migrateBy(ctx, list, version)
 }
 
-func migrateBy(ctx context.Context, d goose.Dialect, db *sql.DB, list []*goose.Migration, version int64) error {
-	provider, err := goose.NewProvider(d, db, nil,
+func (s schema) migrateBy(ctx context.Context, list []*goose.Migration, version int64) error {
+	provider, err := goose.NewProvider(s.dialect, s.db, nil,
 		goose.WithGoMigrations(list...),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithTableName(schemaTable),
@@ -51,7 +57,7 @@ func migrateBy(ctx context.Context, d goose.Dialect, db *sql.DB, list []*goose.M
 		return err
 	}
 	if current > target && version == 0 {
-		oldest, err := oldestSchema(ctx, db, current)
+		oldest, err := oldestSchema(ctx, s.db, current)
 		if err != nil || oldest <= target {
 			return err
 		}
@@ -61,6 +67,11 @@ func migrateBy(ctx context.Context, d goose.Dialect, db *sql.DB, list []*goose.M
 	}
 	if version == 0 {
 		version = target
+	}
+	if current < version && s.sound != nil {
+		if err := s.sound(ctx); err != nil {
+			return err
+		}
 	}
 	_, err = provider.UpTo(ctx, version)
 	return err

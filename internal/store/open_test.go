@@ -47,9 +47,14 @@ func exec(t *testing.T, db *sql.DB, statement string) {
 func refused(t *testing.T, address string, want error, words ...string) {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Config{URL: address})
-	if err == nil {
-		s.Close()
-		t.Fatal("it was opened")
+	if err == nil { // what is damaged within is found meanwhile, and nothing is written
+		defer s.Close()
+		if write := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.PutSetting("x", "y") }); !errors.Is(write, want) {
+			t.Errorf("written: %v, want %v", write, want)
+		}
+		if err = s.Sound(t.Context()); err == nil {
+			t.Fatal("it was opened")
+		}
 	}
 	if want != nil && !errors.Is(err, want) {
 		t.Errorf("got error %v, want %v", err, want)

@@ -211,7 +211,7 @@ func (r *raw) setting(ctx context.Context, name string) (value string, err error
 }
 
 // makeSQLite makes a new file with the schema of a version.
-func makeSQLite(ctx context.Context, path string, schema int64) (_ *raw, err error) {
+func makeSQLite(ctx context.Context, path string, version int64) (_ *raw, err error) {
 	if _, err := os.Lstat(path); err == nil {
 		return nil, fmt.Errorf("store: there is a file %s already", path)
 	}
@@ -225,7 +225,7 @@ func makeSQLite(ctx context.Context, path string, schema int64) (_ *raw, err err
 	}
 	err = r.exec(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
 	if err == nil {
-		err = r.explain(migrateTo(ctx, goose.DialectSQLite3, r.db, respellSQLite, schema))
+		err = r.explain(schema{goose.DialectSQLite3, r.db, respellSQLite, nil}.migrateTo(ctx, version))
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.close(), os.Remove(path))

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -28,6 +29,9 @@ type sqlite struct {
 	writer  group
 	readers chan *conn    // nil: to be opened
 	closed  chan struct{} // closed by close
+	look    sync.Once     // begins to look through the file, see check
+	checked chan struct{} // closed when it has been looked through
+	damage  error         // what was found; to be read after checked
 }
 
 // applicationID marks a file as ours ("osti").
@@ -52,13 +56,18 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	s := &sqlite{path: path, closed: make(chan struct{})}
+	s := &sqlite{path: path, closed: make(chan struct{}), checked: make(chan struct{})}
 	s.db, err = s.connect()
 	if err != nil {
 		return nil, err
 	}
 	s.writer.explain = s.explain
-	s.writer.open = func() (*conn, error) { return openConn(s.path, pragmas) }
+	s.writer.open = func() (*conn, error) {
+		if err := s.sound(context.Background()); err != nil { // which comes to an end: the file is small
+			return nil, err
+		}
+		return openConn(s.path, pragmas)
+	}
 	if err := s.prepare(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -70,15 +79,22 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 	return s, nil
 }
 
-// prepare claims the file and migrates it. Processes that find a new file at the
-// same time, or one that is just being closed, may collide here in ways that the
-// busy timeout does not cover; whoever tries again finds the work done.
+// prepare claims the file and migrates it.
 func (s *sqlite) prepare(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		err := s.claim(ctx)
-		if err == nil {
-			err = migrate(ctx, goose.DialectSQLite3, s.db, respellSQLite)
+	return s.persist(ctx, func() error {
+		if err := s.claim(ctx); err != nil {
+			return err
 		}
+		return schema{goose.DialectSQLite3, s.db, respellSQLite, s.sound}.migrate(ctx)
+	})
+}
+
+// persist does again what collides. Processes that find a new file at the same time,
+// or one that is just being closed, may do so in ways that the busy timeout does not
+// cover; whoever tries again finds the work done.
+func (s *sqlite) persist(ctx context.Context, work func() error) error {
+	for attempt := 1; ; attempt++ {
+		err := work()
 		if err == nil {
 			return nil
 		}
@@ -150,7 +166,8 @@ func (s *sqlite) claim(ctx context.Context) error {
 		return err
 	}
 	if id == applicationID {
-		return s.check(ctx)
+		s.look.Do(func() { go s.check() })
+		return nil
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
 		return err
@@ -211,7 +228,7 @@ type coded interface {
 
 func (s *sqlite) explain(err error) error {
 	failure, ok := errors.AsType[coded](err)
-	if !ok {
+	if !ok || errors.Is(err, ErrCorrupt) {
 		return err
 	}
 	switch failure.Code() {
@@ -242,6 +259,7 @@ func (s *sqlite) listen(context.Context, func()) {}
 
 func (s *sqlite) close() error {
 	close(s.closed)
+	_ = s.sound(context.Background()) // which ends now; what it found has been said or is not asked for
 	err := s.writer.close()
 	for range cap(s.readers) { // which waits for those at work
 		if c := <-s.readers; c != nil {
@@ -257,19 +275,45 @@ const smallFile = 16 << 20
 // check looks through a small file for damage, so that it shows at the start and
 // not in the middle of the night. A large one would take too long; there it
 // shows when the damaged place is read.
-func (s *sqlite) check(ctx context.Context) error {
+//
+// Nothing waits for it that only reads: a start has enough of that to do meanwhile.
+func (s *sqlite) check() {
+	defer close(s.checked)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go func() { // a file that is closed meanwhile is not looked through to its end
+		select {
+		case <-s.closed:
+			stop()
+		case <-ctx.Done():
+		}
+	}()
 	info, err := os.Stat(s.path)
 	if err != nil || info.Size() > smallFile {
-		return err
+		s.damage = err
+		return
 	}
-	var found string
-	if err := s.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
-		return err
+	s.damage = s.persist(ctx, func() error {
+		var found string
+		if err := s.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+			return err
+		}
+		if found != "ok" {
+			return s.corrupt(oneLine{errors.New(found)})
+		}
+		return nil
+	})
+}
+
+// sound waits until the file has been looked through, and fails if it is damaged.
+func (s *sqlite) sound(ctx context.Context) error {
+	s.look.Do(func() { close(s.checked) }) // a new file
+	select {
+	case <-s.checked:
+		return s.damage
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if found != "ok" {
-		return s.corrupt(oneLine{errors.New(found)})
-	}
-	return nil
 }
 
 func (s *sqlite) corrupt(cause error) error {

@@ -126,6 +126,11 @@ func (s *Store) Close() error {
 	return s.dialect.close()
 }
 
+// Sound waits until it is known whether the database is damaged, as far as that is
+// looked for when it is opened, and fails with ErrCorrupt if it is. Nothing is written
+// before that is known.
+func (s *Store) Sound(ctx context.Context) error { return s.dialect.sound(ctx) }
+
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	return s.View(ctx, func(tx *Tx) error {

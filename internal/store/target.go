@@ -29,14 +29,14 @@ type Target struct {
 // OpenTarget makes the schema of a version and waits for rows. On SQLite there must
 // be no file yet; on PostgreSQL there may be a schema, if no server was set up on it.
 // What was made is gone after Undo.
-func OpenTarget(ctx context.Context, address string, schema int64) (_ *Target, err error) {
+func OpenTarget(ctx context.Context, address string, version int64) (_ *Target, err error) {
 	kind, rest, err := kindOf(address)
 	if err != nil {
 		return nil, err
 	}
 	t := &Target{inserts: map[string]string{}, made: true}
 	if kind == "sqlite" {
-		if t.raw, err = makeSQLite(ctx, rest, schema); err != nil {
+		if t.raw, err = makeSQLite(ctx, rest, version); err != nil {
 			return nil, err
 		}
 	} else if t.raw, err = openRawPostgres(ctx, rest); err != nil {
@@ -48,7 +48,7 @@ func OpenTarget(ctx context.Context, address string, schema int64) (_ *Target, e
 		}
 	}()
 	if kind == "postgres" {
-		if err := t.prepare(ctx, schema); err != nil {
+		if err := t.prepare(ctx, version); err != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +59,7 @@ func OpenTarget(ctx context.Context, address string, schema int64) (_ *Target, e
 }
 
 // prepare makes the schema on PostgreSQL, unless it is there and nothing is in it.
-func (t *Target) prepare(ctx context.Context, schema int64) error {
+func (t *Target) prepare(ctx context.Context, version int64) error {
 	t.made = false // until it is known
 	tables, err := t.raw.describe(ctx)
 	if err != nil {
@@ -73,15 +73,15 @@ func (t *Target) prepare(ctx context.Context, schema int64) error {
 		return fmt.Errorf("store: %s holds tables that are not Ostiary's, such as %s: make a new database", t.raw.where, tables[0].Name)
 	case err != nil:
 		return err
-	case current > schema:
-		return fmt.Errorf("store: %s was made by a newer version of ostiary (its schema is %d, that of what comes is %d): make a new database", t.raw.where, current, schema)
+	case current > version:
+		return fmt.Errorf("store: %s was made by a newer version of ostiary (its schema is %d, that of what comes is %d): make a new database", t.raw.where, current, version)
 	}
 	for _, table := range tables {
 		if err := t.empty(ctx, table); err != nil {
 			return err
 		}
 	}
-	return t.raw.explain(migrateTo(ctx, goose.DialectPostgres, t.raw.db, respellPostgres, schema))
+	return t.raw.explain(schema{goose.DialectPostgres, t.raw.db, respellPostgres, nil}.migrateTo(ctx, version))
 }
 
 // empty fails if a table has rows, but for what the migrations themselves wrote down.

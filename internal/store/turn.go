@@ -38,13 +38,15 @@ const (
 	schemaLock = "1s"
 )
 
+func (p *postgres) sound(context.Context) error { return nil }
+
 func (p *postgres) inOrder() string { return takeRevocation }
 
 // migrate lets one node after the other look at the schema, so that several can
 // start at once.
 func (p *postgres) migrate(ctx context.Context, config *pgx.ConnConfig) error {
 	return inTurn(ctx, config, func(db *sql.DB) error {
-		return migrate(ctx, goose.DialectPostgres, db, respellPostgres)
+		return schema{goose.DialectPostgres, db, respellPostgres, nil}.migrate(ctx)
 	})
 }
 
