@@ -25,40 +25,50 @@ func (a *Accounts) Held(ctx context.Context, cookies []model.Secret) ([]SignedIn
 	if len(cookies) == 0 {
 		return nil, nil
 	}
+	read := a.store.View
+	if len(cookies) == 1 { // as most browsers have
+		read = a.store.Ask
+	}
 	var list []SignedIn
-	err := a.store.View(ctx, func(tx *store.Tx) error {
-		held, err := a.held(tx, cookies)
-		list = nil
-		for _, in := range held {
-			user, err := tx.User(in.Session.UserID)
-			if err != nil {
-				return err
-			}
-			if user.Status == model.UserActive {
-				list = append(list, SignedIn{in.Session, outward(user), in.Cookie})
-			}
-		}
+	err := read(ctx, func(tx *store.Tx) (err error) {
+		list, err = a.holding(cookies, func(hash string) (in SignedIn, err error) {
+			in.Session, in.User, err = tx.Visitor(hash)
+			return in, err
+		})
 		return err
 	})
+	list = slices.DeleteFunc(list, func(in SignedIn) bool { return in.User.Status != model.UserActive })
+	for i := range list {
+		list[i].User = outward(list[i].User)
+	}
 	return list, err
 }
 
 // held finds the live sessions of cookies, without their people.
-func (a *Accounts) held(tx *store.Tx, cookies []model.Secret) (list []SignedIn, err error) {
+func (a *Accounts) held(tx *store.Tx, cookies []model.Secret) ([]SignedIn, error) {
+	return a.holding(cookies, func(hash string) (in SignedIn, err error) {
+		in.Session, err = tx.SessionByCookie(hash)
+		return in, err
+	})
+}
+
+// holding finds the live sessions of cookies by their hashes.
+func (a *Accounts) holding(cookies []model.Secret, find func(hash string) (SignedIn, error)) (list []SignedIn, err error) {
 	for _, cookie := range cookies[:min(len(cookies), maxHeld)] {
 		if cookie == "" || len(cookie) > maxCookie {
 			continue
 		}
-		s, err := tx.SessionByCookie(cookie.Hash())
+		in, err := find(cookie.Hash())
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		twice := slices.ContainsFunc(list, func(in SignedIn) bool { return in.Session.ID == s.ID })
-		if s.Live(a.unix()) && !twice {
-			list = append(list, SignedIn{Session: s, Cookie: cookie})
+		twice := slices.ContainsFunc(list, func(other SignedIn) bool { return other.Session.ID == in.Session.ID })
+		if in.Session.Live(a.unix()) && !twice {
+			in.Cookie = cookie
+			list = append(list, in)
 		}
 	}
 	return list, nil

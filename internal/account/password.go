@@ -92,7 +92,7 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 // ErrCredentials, ErrTooSoon, ErrStale, ErrInvalid, ErrBusy and ErrNoUser.
 func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword) error {
 	var user model.User
-	err := a.store.View(ctx, func(tx *store.Tx) (err error) { user, err = tx.User(id); return err })
+	err := a.store.Ask(ctx, func(tx *store.Tx) (err error) { user, err = tx.User(id); return err })
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNoUser
 	}

@@ -153,7 +153,7 @@ func (a *Authority) Resume(ctx context.Context, id model.RequestID, browser mode
 		return Authorization{}, errGone()
 	}
 	var r model.Request
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { r, err = tx.Request(id); return err })
+	err := a.Store.Ask(ctx, func(tx *store.Tx) (err error) { r, err = tx.Request(id); return err })
 	if errors.Is(err, store.ErrNotFound) || err == nil && (r.ExpiresAt <= a.unix() || !browser.Matches(r.BrowserHash)) {
 		return Authorization{}, errGone()
 	}

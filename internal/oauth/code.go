@@ -40,15 +40,16 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 		if err != nil {
 			return err
 		}
-		grant, err := tx.Grant(code.GrantID)
+		held, err := tx.Holding(code.GrantID)
 		if err != nil {
 			return err
 		}
+		grant := held.Grant
 		at, e := a.issuedAt(grant.NotBefore)
 		if e != nil {
 			return e // which leaves the code unused
 		}
-		session, user, e := a.checkCode(tx, c, code, grant, p)
+		session, user, e := a.checkCode(tx, c, code, held, p)
 		if e == nil {
 			out, e, err = a.firstIssue(tx, c, p, redeemed{grant, session, user, at})
 		}
@@ -94,14 +95,17 @@ func (a *Authority) firstIssue(tx *store.Tx, c *registration.Client, p params, r
 		return issuance{}, e, nil
 	}
 	r.grant.ExpiresAt = a.grantEnd(c, r.grant, r.session)
-	if err := tx.ExtendGrant(r.grant.ID, r.grant.ExpiresAt); err != nil {
-		return issuance{}, nil, err
+	refresh := slices.Contains(c.GrantTypes, model.GrantRefreshToken)
+	if !refresh {
+		if err := tx.ExtendGrant(r.grant.ID, r.grant.ExpiresAt); err != nil {
+			return issuance{}, nil, err
+		}
 	}
 	out = issuance{
 		client: c, grant: r.grant, scope: r.grant.Scope, audience: aud, idToken: slices.Contains(r.grant.Scope, ScopeOpenID),
 		at: r.at, user: r.user,
 	}
-	if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
+	if refresh {
 		out.refresh, err = a.startRefresh(tx, c, &out.grant)
 	}
 	return out, nil, err
@@ -111,25 +115,24 @@ func (a *Authority) firstIssue(tx *store.Tx, c *registration.Client, p params, r
 // and returns the session that it came from, and its person. The session must be
 // live: the code is a minute old at most, whether or not the grant is to outlive
 // it.
-func (a *Authority) checkCode(tx *store.Tx, c *registration.Client, code model.Code, grant model.Grant, p params) (model.Session, model.User, *Error) {
+func (a *Authority) checkCode(tx *store.Tx, c *registration.Client, code model.Code, h store.Holding, p params) (model.Session, model.User, *Error) {
 	uri := p.get("redirect_uri")
 	switch {
 	case code.ClientID != c.ID:
 		return model.Session{}, model.User{}, errCode(errors.New("the code was issued to another client")) // RFC 6749 §4.1.3
 	case (code.RedirectSent || uri != "") && uri != code.RedirectURI:
 		return model.Session{}, model.User{}, errCode(errors.New("the redirect_uri differs")) // RFC 6749 §4.1.3
-	case !grant.Live(a.unix()):
+	case !h.Grant.Live(a.unix()):
 		return model.Session{}, model.User{}, errCode(errors.New("the grant has ended"))
 	}
 	if e := checkVerifier(code.CodeChallenge, p.get("code_verifier")); e != nil {
 		return model.Session{}, model.User{}, e
 	}
-	session, err := tx.Session(grant.SessionID)
-	if err != nil || !session.Live(a.unix()) {
-		return model.Session{}, model.User{}, errCode(errors.Join(errSessionOver, err))
+	if !h.Session.Live(a.unix()) {
+		return model.Session{}, model.User{}, errCode(errSessionOver)
 	}
-	user, e := holder(tx, c, grant)
-	return session, user, e
+	user, e := holder(tx, c, h)
+	return h.Session, user, e
 }
 
 // checkVerifier proves that who redeems the code also asked for it, RFC 7636

@@ -27,7 +27,7 @@ const maxWait = 5 // seconds
 // grant, and outside of it (see store.CutOff).
 func (a *Authority) notBefore(ctx context.Context, user model.UserID, client model.ClientID) (int64, error) {
 	var cut int64
-	err := a.view(ctx, func(tx *store.Tx) (err error) { cut, err = tx.CutOff(user, client); return err })
+	err := a.ask(ctx, func(tx *store.Tx) (err error) { cut, err = tx.CutOff(user, client); return err })
 	if err != nil || cut < a.unix() {
 		return 0, err
 	}

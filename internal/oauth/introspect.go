@@ -141,18 +141,19 @@ func (a *Authority) introspect(ctx context.Context, c *registration.Client, toke
 
 func (a *Authority) introspectRefresh(ctx context.Context, c *registration.Client, t refreshToken) (Introspection, error) {
 	var out Introspection
-	err := a.view(ctx, func(tx *store.Tx) error {
-		g, err := tx.Grant(t.grant)
+	err := a.ask(ctx, func(tx *store.Tx) error {
+		h, err := tx.Holding(t.grant)
 		if errors.Is(err, store.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+		g := h.Grant
 		if g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac) || g.ClientID != c.ID || g.Generation != t.generation {
 			return nil
 		}
-		switch _, e := a.standing(tx, c, g); {
+		switch _, e := a.standing(c, h); {
 		case e != nil && e.Code == InvalidGrant:
 			return nil
 		case e != nil:
@@ -194,21 +195,22 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 	b := bearer{accessClaims: t.Claims}
 	var cause model.Cause
 	var ended bool
-	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
+	read := a.Store.Ask
+	if b.SubjectType == model.SubjectPairwise {
+		read = a.Store.View // the grant comes first
+	}
+	err = read(ctx, func(tx *store.Tx) (err error) {
 		if err = b.findOwner(tx); err != nil {
 			return err
 		}
-		cause, ended, err = tx.TokenEnded(store.TokenRef{
+		ref := store.TokenRef{
 			JTI: b.ID, SessionID: model.SessionID(b.SessionID), GrantID: model.GrantID(b.GrantID),
 			UserID: b.user, ClientID: model.ClientID(b.ClientID), IssuedAt: b.IssuedAt,
-		})
-		if err != nil || ended || b.SessionID == b.GrantID {
-			return err // without a session, or of a grant that outlives it
 		}
-		err = tx.SessionLives(model.SessionID(b.SessionID), a.unix())
-		if errors.Is(err, store.ErrNotFound) {
-			cause, ended, err = model.CauseExpired, true, nil
+		if b.SessionID != b.GrantID { // else it has no session, or its grant outlives it
+			ref.Now = a.unix()
 		}
+		cause, ended, err = tx.TokenEnded(ref)
 		return err
 	})
 	if err != nil {

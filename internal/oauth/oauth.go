@@ -166,6 +166,11 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 	return inner(a.Store.View(ctx, fn))
 }
 
+// ask is view for one question.
+func (a *Authority) ask(ctx context.Context, fn func(*store.Tx) error) error {
+	return inner(a.Store.Ask(ctx, fn))
+}
+
 // inner is Unforeseen for what may be nil, or an *Error already.
 func inner(err error) error {
 	var e *Error

@@ -70,11 +70,12 @@ func (a *Authority) refreshSecret(g model.Grant, generation int64) model.Secret 
 	return model.Secret(refreshPrefix + string(g.ID) + "." + strconv.FormatInt(generation, 36) + "." + a.refreshMAC(g, generation))
 }
 
-// startRefresh begins the family of refresh tokens of a grant.
+// startRefresh begins the family of refresh tokens of a grant, which lives from now
+// on for as long as it says.
 func (a *Authority) startRefresh(tx *store.Tx, c *registration.Client, g *model.Grant) (model.Secret, error) {
 	now := a.unix()
-	g.Salt, g.Generation = model.NewID(), 1
-	if err := tx.StartRefresh(g.ID, g.Salt, now, a.idleAt(c, now)); err != nil {
+	g.Salt, g.Generation, g.IdleAt = model.NewID(), 1, a.idleAt(c, now)
+	if err := tx.StartRefresh(*g, now); err != nil {
 		return "", err
 	}
 	return a.refreshSecret(*g, 1), nil
@@ -124,7 +125,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 	var stale model.Grant
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		out, refused = issuance{}, nil
-		g, err := tx.Grant(t.grant)
+		h, err := tx.Holding(t.grant)
 		if errors.Is(err, store.ErrNotFound) {
 			refused = errRefresh(err)
 			return nil
@@ -132,7 +133,8 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 		if err != nil {
 			return err
 		}
-		renewed, e := a.checkRefresh(tx, c, g, t, p)
+		g := h.Grant
+		renewed, e := a.checkRefresh(tx, c, h, t, p)
 		if e != nil {
 			refused, stale = e, g
 			if e.Ended == model.CausePolicy && g.EndedAt == 0 {
@@ -165,19 +167,19 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 
 // checkRefresh holds a refresh token to its grant and returns what it earns, but
 // for its successor.
-func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.Grant, t refreshToken, p params) (issuance, *Error) {
-	now := a.unix()
+func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, h store.Holding, t refreshToken, p params) (issuance, *Error) {
+	now, g := a.unix(), h.Grant
 	switch {
 	case g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac):
 		return issuance{}, errRefresh(errors.New("the MAC does not fit"))
 	case g.ClientID != c.ID:
 		return issuance{}, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
 	}
-	user, e := holder(tx, c, g)
+	user, e := holder(tx, c, h)
 	if e != nil {
 		return issuance{}, e
 	}
-	s, e := a.standing(tx, c, g)
+	s, e := a.standing(c, h)
 	if e != nil {
 		return issuance{}, e
 	}
@@ -202,8 +204,8 @@ func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, g model.G
 // standing returns the session that a grant stands and falls with, a zero one where
 // it outlives its session, or why the grant cannot be renewed any more. That its
 // person is not locked is not asked here.
-func (a *Authority) standing(tx *store.Tx, c *registration.Client, g model.Grant) (model.Session, *Error) {
-	now := a.unix()
+func (a *Authority) standing(c *registration.Client, h store.Holding) (model.Session, *Error) {
+	now, g := a.unix(), h.Grant
 	switch {
 	case g.EndCause == model.CauseAccountDisabled:
 		return model.Session{}, errEnded(model.CauseAdmin) // the account is open again, the grant is not
@@ -214,16 +216,13 @@ func (a *Authority) standing(tx *store.Tx, c *registration.Client, g model.Grant
 	case g.Offline && a.outlives(c.Client): // as the policy is today
 		return model.Session{}, nil
 	}
-	s, err := tx.Session(g.SessionID)
-	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		return model.Session{}, inner(err).(*Error)
-	case err != nil || s.EndedAt != 0:
+	switch s := h.Session; {
+	case s.ID == "" || s.EndedAt != 0:
 		return model.Session{}, errEnded(model.CausePolicy)
 	case !s.Live(now):
 		return model.Session{}, errEnded(model.CauseExpired) // Expire will find it in a moment
 	}
-	return s, nil
+	return h.Session, nil
 }
 
 // touch counts a renewal as use of the session, so that whoever works in an

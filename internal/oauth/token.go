@@ -138,7 +138,7 @@ func (a *Authority) redeemCredentials(ctx context.Context, c *registration.Clien
 	}
 	// The client may have been disabled since it was read, and its tokens put out.
 	var cut int64
-	err := a.Store.View(ctx, func(tx *store.Tx) (err error) { cut, err = tx.OwnCutOff(c.ID); return err })
+	err := a.Store.Ask(ctx, func(tx *store.Tx) (err error) { cut, err = tx.OwnCutOff(c.ID); return err })
 	if errors.Is(err, store.ErrNotFound) {
 		return issuance{}, errNotThisClient(err)
 	}
@@ -161,15 +161,15 @@ func person(tx *store.Tx, id model.UserID) (model.User, *Error) {
 
 // holder is person for a grant whose tokens a client gets. All that is known of
 // somebody is read only where a token tells some of it; else whether they may hold it.
-func holder(tx *store.Tx, c *registration.Client, g model.Grant) (model.User, *Error) {
-	if g.Claims.IDToken != nil || len(c.GroupsIn) > 0 {
-		return person(tx, g.UserID)
+func holder(tx *store.Tx, c *registration.Client, h store.Holding) (model.User, *Error) {
+	id := h.Grant.UserID
+	if h.Grant.Claims.IDToken != nil || len(c.GroupsIn) > 0 {
+		return person(tx, id)
 	}
-	status, err := tx.UserStatus(g.UserID)
-	if err != nil {
-		return model.User{}, errNoAccount(err)
+	if h.Status == "" {
+		return model.User{}, errNoAccount(store.ErrNotFound)
 	}
-	return model.User{ID: g.UserID, Status: status}, mayHold(status)
+	return model.User{ID: id, Status: h.Status}, mayHold(h.Status)
 }
 
 func errNoAccount(cause error) *Error {

@@ -59,18 +59,17 @@ func (a *Authority) UserInfo(ctx context.Context, token, address string) (UserIn
 	}
 	var u model.User
 	var gone *Error
-	err = a.view(ctx, func(tx *store.Tx) (err error) {
-		if grant.ID == "" {
-			grant, err = tx.Grant(model.GrantID(claims.GrantID))
+	err = a.ask(ctx, func(tx *store.Tx) (err error) {
+		if grant.ID != "" {
+			u, gone = person(tx, user)
+			return nil
 		}
+		grant, u, err = tx.GrantAndUser(model.GrantID(claims.GrantID))
 		if errors.Is(err, store.ErrNotFound) {
 			return errNotAlive(err)
 		}
-		if err != nil {
-			return err
-		}
-		u, gone = person(tx, user)
-		return nil
+		gone = mayHold(u.Status)
+		return err
 	})
 	if err != nil {
 		return UserInfo{}, err

@@ -89,7 +89,7 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 	}
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if m != snapshot {
+	if !m.reads() {
 		if p.writers.Acquire(wait, weight) != nil {
 			return p.waited(ctx, patience)
 		}
@@ -103,12 +103,12 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 		return p.explain(err)
 	}
 	defer c.give()
-	if err := c.begin(m); err != nil {
-		return p.explain(err)
-	}
-	if p.lostAt.Load() != nil {
-		p.lostAt.Store(nil)
-	}
+	defer func() {
+		if c.heard && p.lostAt.Load() != nil {
+			p.lostAt.Store(nil)
+		}
+	}()
+	c.begin(m)
 	if err := fn(c); err != nil {
 		c.broken = lost(err)
 		return err
@@ -143,7 +143,7 @@ func (p *postgres) commit(c *pgConn, m mode) error {
 	switch {
 	case errors.Is(err, errUndone), told && failure.SeverityUnlocalized == "ERROR": // and not FATAL, which can come after it
 		return p.explain(err)
-	case m == snapshot: // there is nothing to be in doubt of
+	case m.reads(): // there is nothing to be in doubt of
 		return p.explain(err)
 	}
 	c.broken = true

@@ -49,7 +49,7 @@ func TestLostBeforeCommit(t *testing.T) {
 		lose func(t *testing.T, p *storetest.Proxy)
 		runs int32 // of the function
 	}{
-		{"at its beginning", func(_ *testing.T, p *storetest.Proxy) { p.Once(3, begin, storetest.Cut) }, 1},
+		{"at its beginning", func(_ *testing.T, p *storetest.Proxy) { p.Once(3, begin, storetest.Cut) }, 4},
 		{"in its midst", func(_ *testing.T, p *storetest.Proxy) { p.Once(2, "INSERT INTO settings", storetest.Cut) }, 3},
 		{"in its midst, after the statement was run", func(_ *testing.T, p *storetest.Proxy) { p.Once(2, "INSERT INTO settings", storetest.Swallow) }, 3},
 		{"25006: the server takes no writes any more", func(_ *testing.T, p *storetest.Proxy) {
@@ -79,6 +79,9 @@ func TestLostBeforeCommit(t *testing.T) {
 			var runs atomic.Int32
 			upkeep(t, s, func(tx *store.Tx) error {
 				runs.Add(1)
+				if _, err := tx.CountUsers(); err != nil { // the transaction has begun before it writes
+					return err
+				}
 				return errors.Join(tx.InsertSetting("a", "1"), tx.Record(event))
 			})
 			equal(t, runs.Load(), row.runs)

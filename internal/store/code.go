@@ -13,8 +13,7 @@ func scanCode(row scanner) (c model.Code, err error) {
 // InsertCode adds a code of a grant that exists. It fails with ErrConflict if
 // its hash is known.
 func (tx *Tx) InsertCode(c model.Code) error {
-	return tx.insert(`INSERT INTO codes (`+codeColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
+	return tx.later(`INSERT INTO codes (`+codeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		c.Hash, string(c.GrantID), string(c.ClientID), c.RedirectURI, c.RedirectSent,
 		c.CodeChallenge, c.CreatedAt, c.ExpiresAt, c.UsedAt, c.AuthSession)
 }

@@ -129,6 +129,12 @@ func (c *conn) exec(_ context.Context, query string, args []any) (int64, error) 
 	return s.exec(args)
 }
 
+// execLater is exec: there is no way that it could save.
+func (c *conn) execLater(ctx context.Context, query string, args []any) error {
+	_, err := c.exec(ctx, query, args)
+	return err
+}
+
 func (c *conn) query(_ context.Context, query string, args []any) (rows, error) {
 	s, err := c.statement(query)
 	if err != nil {

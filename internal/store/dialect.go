@@ -34,21 +34,29 @@ type mode int
 
 const (
 	snapshot mode = iota // one state of the database, read only
+	question             // one statement, which reads
 	audited              // serializable, and a change needs an event
 	serial               // serializable
 	tidy                 // each statement for itself: deletes only what nobody can use
 )
 
+// reads reports whether nothing is written.
+func (m mode) reads() bool { return m == snapshot || m == question }
+
 // querier runs statements inside a transaction.
 type querier interface {
 	// exec returns how many rows were changed.
 	exec(ctx context.Context, query string, args []any) (int64, error)
+	// execLater runs a statement of which nobody asks how many rows it changes,
+	// perhaps together with the next one or with the commit, which fail with it.
+	execLater(ctx context.Context, query string, args []any) error
 	query(ctx context.Context, query string, args []any) (rows, error)
 }
 
 // rows are those of a query; the next one may be begun when they are closed.
 type rows interface {
 	scanner
+	row() row // the one that Next has come to
 	Next() bool
 	Err() error
 	Close() error

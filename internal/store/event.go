@@ -39,7 +39,7 @@ func (tx *Tx) Record(e model.Event) error {
 		}
 		e.Mark = tx.mark(e)
 	}
-	_, err := tx.exec(`INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+	err := tx.later(`INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		e.At, string(e.Actor.Kind), e.Actor.ID, e.Actor.Address, e.Action, string(e.UserID), string(e.ClientID), e.Detail, e.Mark)
 	if err == nil {
 		tx.recorded = true

@@ -20,8 +20,8 @@ func (tx *Tx) InsertGrant(g model.Grant) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
-		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) ON CONFLICT DO NOTHING`,
+	return tx.later(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
 		string(g.ID), string(g.UserID), string(g.ClientID), string(g.SessionID),
 		list(g.Scope).text(), list(g.Audience).text(), claims, g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
 		g.CreatedAt, g.ExpiresAt, g.EndedAt, string(g.EndCause),
@@ -31,6 +31,43 @@ func (tx *Tx) InsertGrant(g model.Grant) error {
 // Grant returns a grant, live or not, or ErrNotFound.
 func (tx *Tx) Grant(id model.GrantID) (model.Grant, error) {
 	return one(tx, scanGrant, `SELECT `+grantColumns+` FROM grants WHERE id = $1`, string(id))
+}
+
+// Holding is a grant with what it stands and falls with.
+type Holding struct {
+	Grant   model.Grant
+	Session model.Session    // a zero one: it is gone
+	Status  model.UserStatus // of the person; empty: there is nobody
+}
+
+func scanHolding(row scanner) (h Holding, err error) {
+	if h.Grant, err = scanGrant(sectionOf(row, 0, grantWidth)); err != nil {
+		return h, err
+	}
+	var session bool
+	if err = sectionOf(row, grantWidth, 2).Scan((*string)(&h.Status), &session); err != nil || !session {
+		return h, err
+	}
+	h.Session, err = scanSession(sectionOf(row, grantWidth+2, sessionWidth))
+	return h, err
+}
+
+// Holding returns a grant, live or not, with its session and what is known of its
+// person, or ErrNotFound.
+func (tx *Tx) Holding(id model.GrantID) (Holding, error) {
+	return one(tx, scanHolding, `SELECT `+grantOf+`, COALESCE(u.status, ''), CASE WHEN s.id IS NULL THEN 0 ELSE 1 END, `+sessionOf+`
+		FROM grants g LEFT JOIN users u ON u.id = g.user_id LEFT JOIN sessions s ON s.id = g.session_id WHERE g.id = $1`, string(id))
+}
+
+// GrantAndUser returns a grant, live or not, and whose it is, or ErrNotFound.
+func (tx *Tx) GrantAndUser(id model.GrantID) (g model.Grant, u model.User, err error) {
+	_, err = one(tx, func(row scanner) (none struct{}, err error) {
+		if g, err = scanGrant(sectionOf(row, 0, grantWidth)); err == nil {
+			u, err = scanUser(sectionOf(row, grantWidth, userWidth))
+		}
+		return none, err
+	}, `SELECT `+grantOf+`, `+userOf+` FROM grants g JOIN users u ON u.id = g.user_id WHERE g.id = $1`, string(id))
+	return g, u, err
 }
 
 // GrantsOf lists the live grants of a person, the youngest first.
@@ -68,11 +105,11 @@ func (tx *Tx) ExtendGrant(id model.GrantID, expiresAt int64) error {
 	return tx.must(`UPDATE grants SET expires_at = $2 WHERE id = $1 AND ended_at = 0`, string(id), expiresAt)
 }
 
-// StartRefresh begins the family of refresh tokens of a live grant that has
-// none: generation 1 is live until idleAt. It fails with ErrNotFound.
-func (tx *Tx) StartRefresh(id model.GrantID, salt string, now, idleAt int64) error {
-	return tx.must(`UPDATE grants SET salt = $2, generation = 1, rotated_at = $3, replays = 0, idle_at = $4
-		WHERE id = $1 AND salt = '' AND ended_at = 0 AND expires_at > $3`, string(id), salt, now, idleAt)
+// StartRefresh is ExtendGrant, and begins the family of refresh tokens of a live grant
+// that has none: generation 1 is live until IdleAt. It fails with ErrNotFound.
+func (tx *Tx) StartRefresh(g model.Grant, now int64) error {
+	return tx.must(`UPDATE grants SET salt = $2, generation = 1, rotated_at = $3, replays = 0, idle_at = $4, expires_at = $5
+		WHERE id = $1 AND salt = '' AND ended_at = 0 AND expires_at > $3`, string(g.ID), g.Salt, now, g.IdleAt, g.ExpiresAt)
 }
 
 // RotateRefresh uses up the refresh token of that generation and makes the next

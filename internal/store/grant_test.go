@@ -80,7 +80,9 @@ func TestRefresh(t *testing.T) {
 			return func(tx *store.Tx) (model.Grant, error) { return tx.ReplayRefresh("g1", generation, 2) }
 		}
 		start := func(id model.GrantID, at int64) func(*store.Tx) error {
-			return func(tx *store.Tx) error { return tx.StartRefresh(id, "salt", at, at+idle) }
+			return func(tx *store.Tx) error {
+				return tx.StartRefresh(model.Grant{ID: id, Salt: "salt", IdleAt: at + idle, ExpiresAt: 3000}, at)
+			}
 		}
 		fails(t, s, store.ErrNotFound, start("g1", 1000))
 		g := model.Grant{ID: "g1", UserID: "ann", ClientID: "shop", ExpiresAt: 2000}
@@ -127,7 +129,9 @@ func TestRefresh(t *testing.T) {
 		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.ExtendGrant("g1", 4000) })
 
 		newGrant(t, s, model.Grant{ID: "g3", UserID: "ann", ClientID: "shop", ExpiresAt: 1100})
-		upkeep(t, s, start("g3", 1000))
+		upkeep(t, s, func(tx *store.Tx) error {
+			return tx.StartRefresh(model.Grant{ID: "g3", Salt: "salt", IdleAt: 1000 + idle, ExpiresAt: 1100}, 1000)
+		})
 		fails(t, s, store.ErrNotFound, missing(rotate("g3", 1, 1100))) // the grant has expired
 	})
 }
@@ -179,7 +183,7 @@ func TestOneOfManyWins(t *testing.T) {
 			if err := tx.InsertLink(store.Link{Hash: "l1", Purpose: "setup", ExpiresAt: 2000}); err != nil {
 				return err
 			}
-			return tx.StartRefresh("g1", "salt", 1000, 2000)
+			return tx.StartRefresh(model.Grant{ID: "g1", Salt: "salt", IdleAt: 2000, ExpiresAt: 3000}, 1000)
 		})
 		for _, row := range []struct {
 			name string
@@ -215,7 +219,9 @@ func TestRotateManyFamilies(t *testing.T) {
 		for i := range families {
 			id := model.GrantID(number("g", i))
 			newGrant(t, s, model.Grant{ID: id, UserID: "ann", ClientID: "shop", ExpiresAt: 2000})
-			upkeep(t, s, func(tx *store.Tx) error { return tx.StartRefresh(id, "salt", 1000, 2000) })
+			upkeep(t, s, func(tx *store.Tx) error {
+				return tx.StartRefresh(model.Grant{ID: id, Salt: "salt", IdleAt: 2000, ExpiresAt: 2000}, 1000)
+			})
 		}
 		race(t, families, nil, func(i int) error {
 			for generation := range int64(rounds) {

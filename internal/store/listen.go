@@ -53,7 +53,7 @@ func (p *postgres) announce() {
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), tellTime)
-		p.db.ExecContext(ctx, `SELECT pg_notify(`+channel+`, '')`)
+		p.pool.Exec(ctx, `SELECT pg_notify(`+channel+`, '')`)
 		cancel()
 	}
 }

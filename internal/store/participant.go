@@ -5,9 +5,8 @@ import "github.com/ostiary/ostiary/internal/model"
 // TakePart notes that a client has a part in a session, both of which exist: it
 // is to learn when the session is over. Once is enough.
 func (tx *Tx) TakePart(session model.SessionID, client model.ClientID, now int64) error {
-	_, err := tx.exec(`INSERT INTO participants (session_id, client_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+	return tx.later(`INSERT INTO participants (session_id, client_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		string(session), string(client), now)
-	return err
 }
 
 // Participants lists the clients, but for the disabled ones, that have a part in

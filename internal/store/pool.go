@@ -19,8 +19,8 @@ func (s *Store) Pool() Pool {
 	case *sqlite:
 		return d.pool()
 	case *postgres:
-		now := d.db.Stats()
-		return Pool{Limit: now.MaxOpenConnections, Open: now.OpenConnections, Busy: now.InUse, Waits: now.WaitCount, Waited: now.WaitDuration}
+		now := d.pool.Stat()
+		return Pool{Limit: int(now.MaxConns()), Open: int(now.TotalConns()), Busy: int(now.AcquiredConns()), Waits: now.EmptyAcquireCount(), Waited: now.EmptyAcquireWaitTime()}
 	}
 	return Pool{}
 }

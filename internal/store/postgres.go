@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,13 +15,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/semaphore"
 )
 
 // postgres is the dialect of a PostgreSQL server, which several nodes share.
 type postgres struct {
-	db        *sql.DB
+	pool      *pgxpool.Pool
 	config    *pgx.ConnConfig // of a connection beside the pool
 	where     string          // host, port and database, for messages
 	size      int64           // of the pool
@@ -50,6 +49,7 @@ const (
 	codeConnections   = "53300"
 	codeNoTable       = "42P01"
 	codeTableExists   = "42P07"
+	codeTypeExists    = "42710" // that of a table which somebody else makes just now
 	codeReadOnly      = "25006" // the server was turned into a standby
 	codeShutdown      = "57P01"
 	codeCrash         = "57P02"
@@ -126,13 +126,22 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	// they do.
 	setDefault(config, "jit", "off")
 	p.config = config
-	p.db = stdlib.OpenDB(*config)
-	p.db.SetMaxOpenConns(int(p.size))
-	p.db.SetMaxIdleConns(int(p.size))
-	p.db.SetConnMaxIdleTime(5 * time.Minute)
-	p.db.SetConnMaxLifetime(time.Hour)
+	if p.pool, err = openPool(ctx, c.URL, config, p.size); err != nil {
+		return nil, err
+	}
 	go p.announce()
 	return p, nil
+}
+
+func openPool(ctx context.Context, address string, config *pgx.ConnConfig, size int64) (*pgxpool.Pool, error) {
+	c, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, ErrAddress // and not what pgx says, which may repeat the password
+	}
+	c.ConnConfig = config.Copy()
+	c.MaxConns = int32(size)
+	c.MaxConnIdleTime, c.MaxConnLifetime = 5*time.Minute, time.Hour
+	return pgxpool.NewWithConfig(context.WithoutCancel(ctx), c)
 }
 
 // statementTime reads what the address says of the time of a statement, in the ways in
@@ -198,7 +207,8 @@ func (p *postgres) explainConnect(cause *pgconn.ConnectError) error {
 func (p *postgres) close() error {
 	close(p.closing)
 	<-p.announced
-	return p.db.Close()
+	p.pool.Close()
+	return nil
 }
 
 // oneLine is an error whose message has several lines, told in one.

@@ -2,27 +2,42 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"database/sql/driver"
 	"errors"
+	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // pgConn is a connection to PostgreSQL while a transaction has it.
 //
-// It does not pass a context on to the driver, which would start a goroutine for
-// every statement, and close the connection of whoever goes away. Contexts are heeded
-// before a transaction begins and before it is committed. Each statement has its time
+// What a statement costs is above all the way there and back, so as few as can be are
+// gone: what nobody waits for goes with the next statement, in one pipeline, and
+// statements are prepared (PostgreSQL manual, §34.5 and §55.2.3). Texts and whole
+// numbers are all that is stored, so values travel as text.
+//
+// It does not pass a context on to the driver, which would watch it for every
+// statement, and close the connection of whoever goes away. Contexts are heeded
+// before a transaction begins and before it is committed. Each way has its time
 // instead, after which the connection counts as lost: a server that has gone without
 // a word would be waited for otherwise.
 type pgConn struct {
-	*sql.Conn
-	pg     *pgx.Conn
-	time   time.Duration // of a statement
-	broken bool          // it does not go back to the pool
+	pool    *pgxpool.Conn
+	pg      *pgconn.PgConn
+	known   map[string]*pgconn.StatementDescription // by their texts
+	time    time.Duration                           // of a way there and back
+	waiting []asked                                 // goes with the next statement
+	begun   bool                                    // the beginning of the transaction was sent
+	heard   bool                                    // the server has answered something
+	alone   bool                                    // no transaction is around the one question
+	broken  bool                                    // it does not go back to the pool
+}
+
+// asked is a statement with its arguments.
+type asked struct {
+	query string
+	args  []any
 }
 
 // begins are the statements that begin a transaction of each mode.
@@ -33,73 +48,265 @@ var begins = map[mode]string{
 	tidy:     "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 
+const (
+	// maxKnown is how many statements a connection has prepared at most. They are
+	// constants of this package, but for those that are as long as a list.
+	maxKnown = 500
+	// closeTime is how long a server may take to hear that a connection is closed.
+	closeTime = time.Second
+)
+
 // errUndone says that PostgreSQL has answered a commit by undoing everything, because
 // a statement had failed.
 var errUndone = errors.New("the transaction was undone")
 
 // take returns a connection of the pool, waiting for one until ctx is done.
 func (p *postgres) take(ctx context.Context) (*pgConn, error) {
-	conn, err := p.db.Conn(ctx)
+	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &pgConn{Conn: conn, time: p.statement}
-	err = conn.Raw(func(d any) error {
-		c.pg = d.(*stdlib.Conn).Conn()
-		return nil
-	})
-	if err != nil {
-		conn.Close()
-		return nil, err
+	const statements = "ostiary statements"
+	c := &pgConn{pool: conn, pg: conn.Conn().PgConn(), time: p.statement}
+	var ok bool
+	if c.known, ok = c.pg.CustomData()[statements].(map[string]*pgconn.StatementDescription); !ok {
+		c.known = map[string]*pgconn.StatementDescription{}
+		c.pg.CustomData()[statements] = c.known
 	}
 	return c, nil
 }
 
 // give brings the connection back, without what was begun and not committed.
 func (c *pgConn) give() {
-	if c.pg.PgConn().TxStatus() != 'I' && !c.broken {
-		c.command("ROLLBACK") // if it fails, the status tells
+	if c.pg.TxStatus() != 'I' && !c.broken && !c.pg.IsClosed() {
+		c.arm()
+		_, err := c.pg.Exec(context.Background(), "ROLLBACK").ReadAll()
+		c.broken = err != nil
 	}
-	if c.broken || c.pg.IsClosed() || c.pg.PgConn().TxStatus() != 'I' {
-		c.Raw(func(any) error { return driver.ErrBadConn }) // which closes it
+	if c.broken {
+		conn := c.pool.Hijack()
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+			defer cancel()
+			conn.Close(ctx)
+		}()
 		return
 	}
-	c.pg.PgConn().Conn().SetDeadline(time.Time{})
-	c.Conn.Close()
+	if !c.pg.IsClosed() {
+		c.pg.Conn().SetDeadline(time.Time{})
+	}
+	c.pool.Release() // which closes what is not as it was
 }
 
-// arm begins the time of the next statement.
-func (c *pgConn) arm() { c.pg.PgConn().Conn().SetDeadline(time.Now().Add(c.time)) }
+// arm begins the time of the next way.
+func (c *pgConn) arm() { c.pg.Conn().SetDeadline(time.Now().Add(c.time)) }
 
-func (c *pgConn) command(text string) (string, error) {
-	c.arm()
-	tag, err := c.pg.Exec(context.Background(), text)
-	return tag.String(), err
+// begin lets a transaction begin with its first statement.
+func (c *pgConn) begin(m mode) {
+	if c.alone = m == question; !c.alone {
+		c.later(asked{query: begins[m]})
+	}
 }
 
-func (c *pgConn) begin(m mode) error {
-	_, err := c.command(begins[m])
-	return err
-}
+func (c *pgConn) later(a asked) { c.waiting = append(c.waiting, a) }
 
+// commit ends the transaction, if it has begun.
 func (c *pgConn) commit() error {
-	tag, err := c.command("COMMIT")
-	if err == nil && tag != "COMMIT" {
+	if c.alone || !c.begun && len(c.waiting) < 2 { // nobody has asked for anything
+		return nil
+	}
+	way, err := c.send(asked{query: "COMMIT"})
+	if err != nil {
+		return err
+	}
+	tag, err := way.end()
+	if err == nil && tag.String() != "COMMIT" {
 		err = errUndone
 	}
 	return err
 }
 
 func (c *pgConn) exec(_ context.Context, query string, args []any) (int64, error) {
-	c.arm()
-	result, err := c.Conn.ExecContext(context.Background(), query, args...)
+	way, err := c.send(asked{query, args})
 	if err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	tag, err := way.end()
+	return tag.RowsAffected(), err
+}
+
+// execLater runs a statement with the next one, or with the commit.
+func (c *pgConn) execLater(_ context.Context, query string, args []any) error {
+	c.later(asked{query, args})
+	return nil
 }
 
 func (c *pgConn) query(_ context.Context, query string, args []any) (rows, error) {
+	return c.send(asked{query, args})
+}
+
+// send sends what waits and a last statement, and returns the way back of the last
+// one's answer. If another one has failed, so has it.
+func (c *pgConn) send(last asked) (*pgWay, error) {
+	all := append(c.waiting, last)
+	c.waiting, c.begun = nil, true
+	values := make([][][]byte, len(all))
+	for i, a := range all {
+		var err error
+		if values[i], err = encode(a.args); err != nil {
+			return nil, err
+		}
+		if a.args == nil { // the beginning and the end: there is nothing to plan
+			continue
+		}
+		if err := c.prepare(a.query); err != nil {
+			return nil, err
+		}
+	}
 	c.arm()
-	return c.Conn.QueryContext(context.Background(), query, args...)
+	way := &pgWay{c: c, pipeline: c.pg.StartPipeline(context.Background())}
+	for i, a := range all {
+		if known := c.known[a.query]; known != nil {
+			way.pipeline.SendQueryStatement(known, values[i], nil, nil)
+		} else {
+			way.pipeline.SendQueryParams(a.query, values[i], nil, nil, nil)
+		}
+	}
+	err := way.pipeline.Sync()
+	for i := 0; err == nil && i < len(all); i++ {
+		if i > 0 {
+			_, err = way.result.Close()
+		}
+		if err == nil {
+			err = way.next()
+		}
+	}
+	if err != nil {
+		way.pipeline.Close() // which says the same, or less
+		return nil, err
+	}
+	return way, nil
+}
+
+// prepare prepares a statement that this connection does not know, unless it knows
+// enough.
+func (c *pgConn) prepare(query string) error {
+	if c.known[query] != nil || len(c.known) >= maxKnown {
+		return nil
+	}
+	c.arm()
+	known, err := c.pg.Prepare(context.Background(), "ostiary_"+strconv.Itoa(len(c.known)), query, nil)
+	if err != nil {
+		return err
+	}
+	c.known[query] = known
+	return nil
+}
+
+// encode makes values as they travel.
+func encode(args []any) ([][]byte, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	values := make([][]byte, len(args))
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case string:
+			values[i] = []byte(v) // never nil, which would be NULL
+		case int64:
+			values[i] = strconv.AppendInt(nil, v, 10)
+		default:
+			fit, err := plain(i, v)
+			if err != nil {
+				return nil, err
+			}
+			one, err := encode([]any{fit})
+			if err != nil {
+				return nil, err
+			}
+			values[i] = one[0]
+		}
+	}
+	return values, nil
+}
+
+// pgWay is the answer to a statement on its way back, and the rows in it.
+type pgWay struct {
+	c        *pgConn
+	pipeline *pgconn.Pipeline
+	result   *pgconn.ResultReader
+	over     bool
+	err      error
+}
+
+// next waits for the answer to the next statement that was sent.
+func (w *pgWay) next() error {
+	got, err := w.pipeline.GetResults()
+	if err != nil {
+		return err
+	}
+	w.c.heard = true
+	var ok bool
+	if w.result, ok = got.(*pgconn.ResultReader); !ok {
+		return errors.New("store: PostgreSQL answers another question")
+	}
+	return nil
+}
+
+// end reads what is left of the answer.
+func (w *pgWay) end() (pgconn.CommandTag, error) {
+	tag, err := w.result.Close()
+	if end := w.pipeline.Close(); err == nil {
+		err = end
+	}
+	w.over, w.err = true, err
+	return tag, err
+}
+
+// Next implements rows.
+func (w *pgWay) Next() bool {
+	if w.over {
+		return false
+	}
+	if w.result.NextRow() {
+		return true
+	}
+	w.end()
+	return false
+}
+
+// Err implements rows.
+func (w *pgWay) Err() error { return w.err }
+
+// Close implements rows.
+func (w *pgWay) Close() error {
+	if !w.over {
+		w.end()
+	}
+	return w.err
+}
+
+// Scan implements scanner.
+func (w *pgWay) Scan(dest ...any) error { return scan(w.row(), dest) }
+
+func (w *pgWay) row() row { return pgRow(w.result.Values()) }
+
+// pgRow is a row, whose values are texts.
+type pgRow [][]byte
+
+func (r pgRow) length() int { return len(r) }
+
+func (r pgRow) text(i int) (string, error) {
+	if r[i] == nil {
+		return "", errNull(i)
+	}
+	return string(r[i]), nil
+}
+
+func (r pgRow) integer(i int) (int64, error) {
+	n, err := strconv.ParseInt(string(r[i]), 10, 64)
+	if err != nil {
+		return 0, errNoNumber(i)
+	}
+	return n, nil
 }

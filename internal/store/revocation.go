@@ -207,6 +207,7 @@ func (r reach) subjects(user model.UserID) map[string][]string {
 
 // TokenRef is what a token says about itself. What it does not say is empty.
 type TokenRef struct {
+	Now       int64 // seconds: the session has to be live then; 0: the token outlives it
 	JTI       string
 	SessionID model.SessionID
 	GrantID   model.GrantID
@@ -216,22 +217,20 @@ type TokenRef struct {
 }
 
 // TokenEnded reports whether the log puts a token out, and why: the latest
-// entry tells.
+// entry tells. A token whose session is over by itself, and not in the log yet, has
+// the cause model.CauseExpired.
 func (tx *Tx) TokenEnded(t TokenRef) (model.Cause, bool, error) {
-	cause, err := one(tx, scanString, `SELECT cause FROM revocations
+	cause, err := one(tx, scanString, `SELECT COALESCE((SELECT '!' || cause FROM revocations
 		WHERE kind = 'session' AND value = $1
 		OR kind = 'grant' AND value = $2
 		OR kind = 'token' AND value = $3
 		OR kind = 'subject' AND value = $4 AND cut_off >= $6
 		OR kind = 'client' AND value = $5 AND cut_off >= $6
 		OR kind = 'all' AND value = '' AND cut_off >= $6
-		ORDER BY sequence + 0 DESC LIMIT 1`, // + 0: else a planner may walk the log backwards
-		string(t.SessionID), string(t.GrantID), t.JTI, string(t.UserID), string(t.ClientID), t.IssuedAt)
-	if errors.Is(err, ErrNotFound) {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, err
-	}
-	return model.Cause(cause), true, nil
+		ORDER BY sequence + 0 DESC LIMIT 1), `+ // + 0: else a planner may walk the log backwards
+		`CASE WHEN CAST($7 AS BIGINT) = 0 OR EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at = 0 AND idle_at > $7 AND expires_at > $7)
+		THEN '' ELSE '!' || $8 END)`,
+		string(t.SessionID), string(t.GrantID), t.JTI, string(t.UserID), string(t.ClientID), t.IssuedAt, t.Now, string(model.CauseExpired))
+	cause, ended := strings.CutPrefix(cause, "!")
+	return model.Cause(cause), ended, err
 }

@@ -74,6 +74,17 @@ func (tx *Tx) SessionByCookie(hash string) (model.Session, error) {
 	return one(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions WHERE cookie_hash = $1`, hash)
 }
 
+// Visitor is SessionByCookie, with the person whose session it is.
+func (tx *Tx) Visitor(hash string) (s model.Session, u model.User, err error) {
+	_, err = one(tx, func(row scanner) (none struct{}, err error) {
+		if s, err = scanSession(sectionOf(row, 0, sessionWidth)); err == nil {
+			u, err = scanUser(sectionOf(row, sessionWidth, userWidth))
+		}
+		return none, err
+	}, `SELECT `+sessionOf+`, `+userOf+` FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.cookie_hash = $1`, hash)
+	return s, u, err
+}
+
 // TouchSession writes when a session that nobody ended was last seen and when
 // it will be idle. It fails with ErrNotFound.
 func (tx *Tx) TouchSession(id model.SessionID, seen, idleAt int64) error {

@@ -181,13 +181,13 @@ func (s *sqlite) claim(ctx context.Context) error {
 }
 
 func (s *sqlite) run(ctx context.Context, m mode, fn func(querier) error) error {
-	if m == snapshot {
-		return s.read(ctx, fn)
+	if m.reads() {
+		return s.read(ctx, m, fn)
 	}
 	return s.writer.run(ctx, fn)
 }
 
-func (s *sqlite) read(ctx context.Context, fn func(querier) error) (err error) {
+func (s *sqlite) read(ctx context.Context, m mode, fn func(querier) error) (err error) {
 	var c *conn
 	select {
 	case c = <-s.readers:
@@ -208,6 +208,11 @@ func (s *sqlite) read(ctx context.Context, fn func(querier) error) (err error) {
 		if c, err = openConn(s.path, append(slices.Clip(pragmas), "query_only=ON")); err != nil {
 			return s.explain(err)
 		}
+	}
+	if m == question {
+		err = fn(c)
+		whole = true
+		return err
 	}
 	if _, err := c.exec(ctx, "BEGIN", nil); err != nil {
 		return s.explain(err)

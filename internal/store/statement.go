@@ -1,8 +1,6 @@
 package store
 
 import (
-	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
@@ -80,14 +78,14 @@ func (s *statement) bind(args []any) error {
 		case string:
 			need += len(v)
 		default:
-			v, err := driver.DefaultParameterConverter.ConvertValue(v)
+			fit, err := plain(i, v)
 			if err != nil {
 				return err
 			}
-			if text, ok := v.(string); ok {
+			if text, ok := fit.(string); ok {
 				need += len(text)
 			}
-			args[i] = v
+			args[i] = fit
 		}
 	}
 	if err := s.makeRoom(need); err != nil {
@@ -107,8 +105,6 @@ func (s *statement) bind(args []any) error {
 			copy(unsafe.Slice((*byte)(at(s.memory)), s.room)[used:], v)
 			used += len(v)
 			rc = sqlite3.Xsqlite3_bind_text(s.c.tls, s.handle, int32(i+1), place, int32(len(v)), 0) // 0: SQLITE_STATIC
-		default:
-			return fmt.Errorf("store: the argument %d is a %T, which no column holds", from+1, v)
 		}
 		if rc != sqlite3.SQLITE_OK {
 			return s.c.fail(rc)
@@ -184,60 +180,24 @@ func (s *statement) Close() error {
 }
 
 // Scan implements scanner.
-func (s *statement) Scan(dest ...any) (err error) {
-	if len(dest) != s.columns {
-		return fmt.Errorf("store: a row of %d columns was read as one of %d", s.columns, len(dest))
-	}
-	for i, to := range dest {
-		switch to := to.(type) {
-		case *string:
-			*to, err = s.column(i)
-		case *int64:
-			*to, err = s.integer(i)
-		case *int:
-			var n int64
-			n, err = s.integer(i)
-			*to = int(n)
-		case *uint32:
-			var n int64
-			n, err = s.integer(i)
-			*to = uint32(n)
-			if err == nil && int64(*to) != n {
-				err = fmt.Errorf("store: the column %d of a row, %d, is too large for what it is read as", i+1, n)
-			}
-		case *bool:
-			var n int64
-			n, err = s.integer(i)
-			*to = n != 0
-		case sql.Scanner:
-			var text string
-			if text, err = s.column(i); err == nil {
-				err = to.Scan(text)
-			}
-		default:
-			err = fmt.Errorf("store: a column cannot be read as %T", to)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (s *statement) Scan(dest ...any) error { return scan(s, dest) }
 
-// column returns a column of the row as a text.
-func (s *statement) column(i int) (string, error) {
+func (s *statement) row() row { return s }
+
+func (s *statement) length() int { return s.columns }
+
+func (s *statement) text(i int) (string, error) {
 	p := sqlite3.Xsqlite3_column_text(s.c.tls, s.handle, int32(i))
 	if p == 0 {
-		return "", fmt.Errorf("store: the column %d of a row is NULL", i+1)
+		return "", errNull(i)
 	}
 	n := sqlite3.Xsqlite3_column_bytes(s.c.tls, s.handle, int32(i))
 	return string(unsafe.Slice((*byte)(at(p)), n)), nil
 }
 
-// integer returns a column of the row as a number.
 func (s *statement) integer(i int) (int64, error) {
 	if kind := sqlite3.Xsqlite3_column_type(s.c.tls, s.handle, int32(i)); kind != sqlite3.SQLITE_INTEGER {
-		return 0, fmt.Errorf("store: the column %d of a row is no number", i+1)
+		return 0, errNoNumber(i)
 	}
 	return sqlite3.Xsqlite3_column_int64(s.c.tls, s.handle, int32(i)), nil
 }

@@ -146,6 +146,13 @@ func (s *Store) View(ctx context.Context, fn func(*Tx) error) error {
 	return s.run(ctx, snapshot, fn)
 }
 
+// Ask is View for one question: a statement is one state of the database by itself, so
+// no transaction is put around it, which is most of what a short one costs. A second
+// statement in fn fails.
+func (s *Store) Ask(ctx context.Context, fn func(*Tx) error) error {
+	return s.run(ctx, question, fn)
+}
+
 // Update runs fn in one transaction and returns when its changes are durable.
 // They are made all or not at all: an error from fn, or a failure of any
 // statement in it, undoes them. If fn changed something and recorded no event,
@@ -199,7 +206,7 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	}
 	queued, logged, watched := false, false, s.watch(ctx, m)
 	err := s.dialect.run(ctx, m, func(q querier) error {
-		tx := &Tx{ctx: ctx, q: watched.attempt(q), dialect: s.dialect, now: s.now, readOnly: m == snapshot}
+		tx := &Tx{ctx: ctx, q: watched.attempt(q), dialect: s.dialect, now: s.now, mode: m}
 		if mark := s.mark.Load(); mark != nil {
 			tx.mark = *mark
 		}

@@ -393,3 +393,58 @@ func TestPing(t *testing.T) {
 		}
 	})
 }
+
+// TestAsk: one question reads what is committed, and a second one fails, so that
+// nobody takes two states of the database for one.
+func TestAsk(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		upkeep(t, s, func(tx *store.Tx) error { return tx.PutSetting("a", "1") })
+		err := s.Ask(t.Context(), func(tx *store.Tx) error {
+			v, err := tx.Setting("a")
+			equal(t, v, "1")
+			if err := tx.PutSetting("a", "2"); !errors.Is(err, store.ErrReadOnly) {
+				t.Errorf("written: %v", err)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Ask(t.Context(), func(tx *store.Tx) error {
+			_, one := tx.Setting("a")
+			_, two := tx.Setting("a")
+			if one != nil || two == nil {
+				t.Errorf("%v, %v", one, two)
+			}
+			return nil
+		})
+		if err == nil {
+			t.Error("a second question, and no error")
+		}
+		equal(t, setting(t, s, "a"), "1")
+	})
+}
+
+// TestLater: what is written without being asked about is there for the next statement,
+// fails as its transaction does, and then undoes all of it.
+func TestLater(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		people(t, s)
+		upkeep(t, s, func(tx *store.Tx) error {
+			if err := tx.InsertGrant(model.Grant{ID: "g", UserID: "ann", ClientID: "shop", ExpiresAt: 2000}); err != nil {
+				return err
+			}
+			g, err := tx.Grant("g")
+			equal(t, g.ExpiresAt, int64(2000))
+			return err
+		})
+		fails(t, s, store.ErrConflict, func(tx *store.Tx) error {
+			return errors.Join(tx.PutSetting("b", "1"), tx.InsertGrant(model.Grant{ID: "g", UserID: "ann", ClientID: "shop"}))
+		})
+		fails(t, s, store.ErrConflict, func(tx *store.Tx) error {
+			_ = tx.InsertGrant(model.Grant{ID: "g", UserID: "ann", ClientID: "shop"}) // overlooked, and told all the same
+			return tx.PutSetting("b", "1")
+		})
+		equal(t, setting(t, s, "b"), "")
+	})
+}

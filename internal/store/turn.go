@@ -106,7 +106,7 @@ func collided(err error) bool {
 		return false
 	}
 	switch failure.Code {
-	case codeUnique, codeTableExists, codeSerialization, codeDeadlock, codeLockTimeout:
+	case codeUnique, codeTableExists, codeTypeExists, codeSerialization, codeDeadlock, codeLockTimeout:
 		return true
 	}
 	return false

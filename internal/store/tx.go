@@ -21,7 +21,8 @@ type Tx struct {
 	now     func() time.Time
 	mark    func(model.Event) string // nil: entries of the audit log carry none
 
-	readOnly bool
+	mode     mode
+	asked    bool // a statement was run
 	changed  bool
 	recorded bool
 	over     bool
@@ -89,7 +90,7 @@ func many[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...an
 // change reads the row that a statement with RETURNING changed, or fails with
 // ErrNotFound if it changed none.
 func change[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) (T, error) {
-	if tx.readOnly {
+	if tx.mode.reads() {
 		var zero T
 		return zero, ErrReadOnly
 	}
@@ -103,7 +104,7 @@ func change[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...
 // changeMany is change for a statement that may change any number of rows, none
 // as well; the statement bounds them.
 func changeMany[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	if tx.readOnly {
+	if tx.mode.reads() {
 		return nil, ErrReadOnly
 	}
 	list, err := many(tx, scan, query, args...)
@@ -115,7 +116,7 @@ func changeMany[T any](tx *Tx, scan func(scanner) (T, error), query string, args
 
 // exec runs a statement that writes and returns how many rows it changed.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
-	if tx.readOnly {
+	if tx.mode.reads() {
 		return 0, ErrReadOnly
 	}
 	if err := tx.usable(); err != nil {
@@ -129,6 +130,22 @@ func (tx *Tx) exec(query string, args ...any) (int64, error) {
 		tx.changed = true
 	}
 	return n, nil
+}
+
+// later is exec for a statement of which nobody asks what it changes. It may run
+// together with the next one, or with the commit, which then fails as it does.
+func (tx *Tx) later(query string, args ...any) error {
+	if tx.mode.reads() {
+		return ErrReadOnly
+	}
+	if err := tx.usable(); err != nil {
+		return err
+	}
+	if err := tx.q.execLater(tx.ctx, query, storable(args)); err != nil {
+		return tx.fail(err)
+	}
+	tx.changed = true
+	return nil
 }
 
 // must is exec for a statement that has to find its row: otherwise it fails
@@ -156,6 +173,10 @@ func (tx *Tx) usable() error {
 	if tx.over {
 		return fmt.Errorf("%w: the transaction is over", ErrClosed)
 	}
+	if tx.mode == question && tx.asked && tx.failed == nil {
+		tx.failed = errors.New("store: a second statement where one was to be asked: use View")
+	}
+	tx.asked = true
 	return tx.failed
 }
 

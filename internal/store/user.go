@@ -40,13 +40,6 @@ func (tx *Tx) User(id model.UserID) (model.User, error) {
 	return one(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE id = $1`, string(id))
 }
 
-// UserStatus returns whether a person may hold tokens, or ErrNotFound: it is asked
-// whenever one is renewed.
-func (tx *Tx) UserStatus(id model.UserID) (model.UserStatus, error) {
-	status, err := one(tx, scanString, `SELECT status FROM users WHERE id = $1`, string(id))
-	return model.UserStatus(status), err
-}
-
 // UserByLogin returns the person with that very login, or ErrNotFound.
 func (tx *Tx) UserByLogin(login string) (model.User, error) {
 	return one(tx, scanUser, `SELECT `+userColumns+` FROM users WHERE login = $1`, login)

@@ -11,7 +11,7 @@ import (
 
 // Transaction is what an observer is told of one that has ended.
 type Transaction struct {
-	Kind     string        // "view", "update", "upkeep" or "tidy"
+	Kind     string        // "view", "ask", "update", "upkeep" or "tidy"
 	Took     time.Duration // with the time that it waited for its turn
 	Attempts int           // how often its function ran
 	Err      error         // that it ended with
@@ -19,7 +19,7 @@ type Transaction struct {
 }
 
 // kinds are the names of the modes.
-var kinds = [...]string{snapshot: "view", audited: "update", serial: "upkeep", tidy: "tidy"}
+var kinds = [...]string{snapshot: "view", question: "ask", audited: "update", serial: "upkeep", tidy: "tidy"}
 
 // Observe lets fn be told of every transaction that has ended, from now on. It is
 // called by whoever ran the transaction, so it is quick.
@@ -87,6 +87,14 @@ func (t traced) exec(ctx context.Context, query string, args []any) (int64, erro
 	n, err := t.querier.exec(ctx, query, args)
 	span.Fail(err)
 	return n, err
+}
+
+func (t traced) execLater(ctx context.Context, query string, args []any) error {
+	span := t.statement(query)
+	defer span.End()
+	err := t.querier.execLater(ctx, query, args)
+	span.Fail(err)
+	return err
 }
 
 func (t traced) query(ctx context.Context, query string, args []any) (rows, error) {
