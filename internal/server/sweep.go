@@ -30,6 +30,7 @@ func (s *Server) sweep(ctx context.Context) {
 			_, err = s.Audit.Sweep(ctx)
 		}
 		s.failed(ctx, "sweep", err)
+		s.failed(ctx, "checkpoint", s.Store.Checkpointed())
 		if swept.Rows > 0 {
 			s.Config.Logger.InfoContext(ctx, "swept", "rows", swept.Rows, "batches", swept.Batches, "longest", swept.Longest)
 		}

@@ -22,7 +22,7 @@ import (
 type conn struct {
 	tls        *libc.TLS
 	db         uintptr // 0: closed
-	out        uintptr // room for a pointer, where SQLite puts what it made
+	out        uintptr // room for a pointer or two numbers, where SQLite puts what it made
 	statements map[string]*statement
 }
 
@@ -40,8 +40,8 @@ func (e *sqliteError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.c
 // Code is the extended result code, as the driver's errors have it.
 func (e *sqliteError) Code() int { return e.code }
 
-// pointerSize is the size of what SQLite returns a handle in.
-const pointerSize = int32(unsafe.Sizeof(uintptr(0)))
+// outSize is enough for what SQLite returns a handle in, or two numbers of 32 bits.
+const outSize = 8
 
 // openConn opens a connection to the file on which those pragmas are set.
 func openConn(path string, pragmas []string) (*conn, error) {
@@ -60,7 +60,7 @@ func openConn(path string, pragmas []string) (*conn, error) {
 }
 
 func (c *conn) open(path string) error {
-	if c.out = sqlite3.Xsqlite3_malloc(c.tls, pointerSize); c.out == 0 {
+	if c.out = sqlite3.Xsqlite3_malloc(c.tls, outSize); c.out == 0 {
 		return errNoMemory
 	}
 	name, err := c.text(path)

@@ -23,6 +23,7 @@ const (
 type group struct {
 	open    func() (*conn, error)
 	explain func(error) error
+	grown   chan struct{} // of room for one: told when logStep pages were written
 
 	mu     sync.Mutex
 	held   bool            // somebody has the turn
@@ -30,8 +31,9 @@ type group struct {
 	closed bool
 
 	// Only whoever has the turn touches these.
-	conn  *conn
-	batch *batch
+	conn    *conn
+	batch   *batch
+	written int // pages, since grown was told
 }
 
 // batch is a transaction that several share.
@@ -219,8 +221,23 @@ func (g *group) end(b *batch) {
 		// The state of the connection is not known any more: closing it
 		// undoes whatever is open.
 		g.drop()
+	} else if g.written += g.conn.written(); g.written >= logStep {
+		g.written = 0
+		wake(g.grown)
 	}
 	close(b.done)
+}
+
+// alone runs fn while nobody writes: those who want to wait for it.
+func (g *group) alone(fn func() error) error {
+	if err := g.take(context.Background()); err != nil {
+		return err
+	}
+	defer g.pass()
+	if g.batch != nil {
+		g.end(g.batch)
+	}
+	return fn()
 }
 
 func (g *group) drop() {

@@ -29,9 +29,11 @@ type sqlite struct {
 	writer  group
 	readers chan *conn    // nil: to be opened
 	closed  chan struct{} // closed by close
-	look    sync.Once     // begins to look through the file, see check
-	checked chan struct{} // closed when it has been looked through
-	damage  error         // what was found; to be read after checked
+	// checkpoints are made beside the writer, which makes none.
+	checkpoints checkpointer
+	look        sync.Once     // begins to look through the file, see check
+	checked     chan struct{} // closed when it has been looked through
+	damage      error         // what was found; to be read after checked
 }
 
 // applicationID marks a file as ours ("osti").
@@ -66,8 +68,11 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		if err := s.sound(context.Background()); err != nil { // which comes to an end: the file is small
 			return nil, err
 		}
-		return openConn(s.path, pragmas)
+		return openConn(s.path, append(slices.Clip(pragmas), "wal_autocheckpoint=0"))
 	}
+	s.writer.grown = make(chan struct{}, 1)
+	s.checkpoints = checkpointer{path: path, flush: (*conn).sync, writer: &s.writer, grown: s.writer.grown, closed: s.closed, ended: make(chan struct{})}
+	go s.checkpoints.run()
 	if err := s.prepare(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -266,6 +271,7 @@ func (s *sqlite) close() error {
 	close(s.closed)
 	_ = s.sound(context.Background()) // which ends now; what it found has been said or is not asked for
 	err := s.writer.close()
+	<-s.checkpoints.ended
 	for range cap(s.readers) { // which waits for those at work
 		if c := <-s.readers; c != nil {
 			c.Close()

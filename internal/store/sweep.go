@@ -76,7 +76,6 @@ type Swept struct {
 // 1,000 it is 1,000.
 func (s *Store) Sweep(ctx context.Context, now int64, most int) (Swept, error) {
 	b := broom{Store: s, now: now, largest: page(most)}
-	b.size = min(firstBatch, b.largest)
 	for _, d := range dead {
 		if err := b.sweep(ctx, d); ctx.Err() != nil {
 			break
@@ -97,6 +96,8 @@ type broom struct {
 
 // sweep deletes all that is dead of a kind.
 func (b *broom) sweep(ctx context.Context, kind deadKind) error {
+	// What another kind of row costs says nothing of this one.
+	b.size = min(firstBatch, b.largest)
 	for {
 		var n int64
 		var began time.Time // when it was its turn
