@@ -89,7 +89,7 @@ func New(c Config) *Set {
 	if c.Clients {
 		s.clientTokens = s.counters("client_tokens_issued_total", "Successful answers of the token endpoint, by client and grant; only where metrics-clients is on.", "client", "grant")
 	}
-	for _, kind := range []string{"view", "update", "upkeep", "tidy"} {
+	for _, kind := range store.Kinds() {
 		s.ended[kind] = s.endedOf(kind)
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{

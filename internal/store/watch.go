@@ -21,6 +21,9 @@ type Transaction struct {
 // kinds are the names of the modes.
 var kinds = [...]string{snapshot: "view", question: "ask", audited: "update", serial: "upkeep", tidy: "tidy"}
 
+// Kinds are those of all transactions.
+func Kinds() []string { return kinds[:] }
+
 // Observe lets fn be told of every transaction that has ended, from now on. It is
 // called by whoever ran the transaction, so it is quick.
 func (s *Store) Observe(fn func(Transaction)) { s.observer.Store(&fn) }
