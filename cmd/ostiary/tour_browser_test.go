@@ -56,7 +56,7 @@ func TestTourInBrowser(t *testing.T) {
 
 	b.do("to renewal", browsertest.Click(`#next`), browsertest.Visible(`#renew`))
 	b.unticked("renew")
-	b.do("renewing", browsertest.Click(`#renew`), browsertest.Visible(`#renewal`))
+	b.do("renewing", browsertest.Follow(`#renew`), browsertest.Visible(`#renewal`))
 	b.eventually("another token", `[...document.querySelectorAll(".changed th")].some(th => th.textContent === "jti")`)
 	b.eventually("of the same session", `[...document.querySelectorAll("tr:not(.changed) th")].some(th => th.textContent === "sid")`)
 	b.ticked("renew")
@@ -70,7 +70,7 @@ func TestTourInBrowser(t *testing.T) {
 	b.brokenInDebugger(demo)
 	b.do("back at the tour", browsertest.Front)
 	for _, how := range []string{"sub", "exp", "alg"} {
-		b.do("breaking "+how, browsertest.Click(`button[value="`+how+`"]`), browsertest.Visible(`#refused`))
+		b.do("breaking "+how, browsertest.Follow(`button[value="`+how+`"]`), browsertest.Visible(`#refused`))
 		b.expect(`#refused`, "401")
 	}
 	b.ticked("break")

@@ -74,14 +74,28 @@ func Visit(address string) Step {
 
 // Reload loads the page anew and waits until it is there.
 func Reload() Step {
+	return replaced("the page is loaded anew", func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, page.Reload, page.ReloadParams{})
+		return chromedp.Void{}, err
+	})
+}
+
+// Follow is Click on what leads to another page, and waits until that is there, though it
+// may look as the one before.
+func Follow(selector string) Step {
+	return replaced("there is another page after "+selector, Click(selector))
+}
+
+// replaced takes a step and waits until another document has come of it.
+func replaced(what string, step Step) Step {
 	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		if _, err := evaluate(ctx, t, `window.ofBefore = true`); err != nil {
 			return chromedp.Void{}, err
 		}
-		if _, err := cdp.Call(ctx, t, page.Reload, page.ReloadParams{}); err != nil {
+		if _, err := step(ctx, t); err != nil {
 			return chromedp.Void{}, err
 		}
-		return waiting("the page is loaded anew", `!window.ofBefore && document.readyState === "complete"`)(ctx, t)
+		return waiting(what, `!window.ofBefore && document.readyState === "complete"`)(ctx, t)
 	}
 }
 
