@@ -127,20 +127,38 @@ func Click(selector string) Step {
 		e.middleOfBefore = [x, y].join()
 		const there = document.elementFromPoint(x, y)
 		const hit = e.contains(there) || there && e.closest("label")?.contains(there)
-		return hit && before === e.middleOfBefore ? [x, y] : null
+		if (!hit || before !== e.middleOfBefore) return null
+		window.clickHeard = false
+		addEventListener("click", () => { window.clickHeard = true }, { capture: true, once: true })
+		return [x, y]
 	})()`)
 	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
-		value, err := wait(ctx, t, selector+" can be clicked", middle)
-		if err != nil {
-			return chromedp.Void{}, err
+		for range clicks {
+			value, err := wait(ctx, t, selector+" can be clicked", middle)
+			if err != nil {
+				return chromedp.Void{}, err
+			}
+			var at [2]float64
+			if err := json.Unmarshal(value, &at); err != nil {
+				return chromedp.Void{}, err
+			}
+			if _, err := chromedp.MouseClickXY(at[0], at[1])(ctx, t); err != nil {
+				return chromedp.Void{}, err
+			}
+			// The button is up again and the page has been told. Where it has another
+			// document by now, the click has led there.
+			heard, err := evaluate(ctx, t, `window.clickHeard ?? true`)
+			if err != nil || string(heard) != "false" {
+				break
+			}
 		}
-		var at [2]float64
-		if err := json.Unmarshal(value, &at); err != nil {
-			return chromedp.Void{}, err
-		}
-		return chromedp.MouseClickXY(at[0], at[1])(ctx, t)
+		return chromedp.Void{}, nil
 	}
 }
+
+// clicks is how often Click presses where the page hears of no click, because what was
+// pressed moved away before the button was up.
+const clicks = 3
 
 // Focus waits for an element and puts the focus on it.
 func Focus(selector string) Step {
