@@ -94,44 +94,17 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	if err := p.openObservation(); err != nil {
 		return nil, err
 	}
-	p.Audit, err = audit.New(audit.Config{Store: p.Store, Derive: p.Keys.Derive, Now: c.Now, Keep: c.AuditKeep, Sealed: p.Measures.Sealed})
-	if err != nil {
+	if p.Audit, err = audit.New(audit.Config{Store: p.Store, Derive: p.Keys.Derive, Now: c.Now, Keep: c.AuditKeep, Sealed: p.Measures.Sealed}); err != nil {
 		return nil, err
 	}
 	if p.Mail, err = p.openMail(); err != nil {
 		return nil, err
 	}
-	p.Accounts, err = account.New(account.Config{
-		Store: p.Store, Keys: p.Keys, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
-		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
-		TokenLife:      model.MaxAccessLife + model.Leeway,
-		PasswordLength: c.PasswordLength, Words: p.words(),
-		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
-		Post: p.Mail, Issuer: p.Config.Issuer, Name: c.Name, DeviceMail: c.DeviceMail, Logger: c.Logger,
-		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
-		Tried: p.Measures.SignIn,
-	})
-	if err != nil {
+	if err := p.openAccounts(); err != nil {
 		return nil, err
 	}
 	outgoing := p.outgoing()
-	p.Registrar, err = registration.New(registration.Config{
-		Store: p.Store, Keys: p.Keys, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing, Policy: c.Registration,
-	})
-	if err != nil {
-		return nil, err
-	}
-	p.Limits, err = limit.New(limit.Config{Store: p.Store, Rates: c.Limits, Now: c.Now, Logger: c.Logger})
-	if err != nil {
-		return nil, err
-	}
-	p.Authority, err = oauth.New(oauth.Config{
-		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Limits: p.Limits, Issuer: p.Config.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
-		ACRValues: account.ACRs(), Stand: p.stand,
-		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
-		SignUp: c.SignUp, UILocales: language.Tags(), Issued: p.Measures.Issued,
-	})
-	if err != nil {
+	if err := p.openAuthority(outgoing); err != nil {
 		return nil, err
 	}
 	if err := p.openFederation(outgoing); err != nil {
@@ -144,6 +117,45 @@ func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// openAccounts makes what knows people and their sessions.
+func (p *Parts) openAccounts() (err error) {
+	c := p.Config
+	p.Accounts, err = account.New(account.Config{
+		Store: p.Store, Keys: p.Keys, Now: c.Now, Password: c.Password, Hashes: c.Hashes,
+		Idle: c.SessionIdle, Absolute: c.SessionLife, RememberIdle: c.RememberIdle, RememberAbsolute: c.RememberLife,
+		TokenLife:      model.MaxAccessLife + model.Leeway,
+		PasswordLength: c.PasswordLength, Words: p.words(),
+		SignUp: c.SignUp, SignUpLimit: c.SignUpLimit, NoInvites: c.NoInvites,
+		Post: p.Mail, Issuer: c.Issuer, Name: c.Name, DeviceMail: c.DeviceMail, Logger: c.Logger,
+		Methods: c.SignInMethods, SecondFactor: c.SecondFactor, RememberDevice: c.RememberDevice,
+		Tried: p.Measures.SignIn,
+	})
+	return err
+}
+
+// openAuthority makes what knows clients and how much they may ask, and what speaks
+// OAuth and OpenID Connect with them.
+func (p *Parts) openAuthority(outgoing *http.Client) (err error) {
+	c := p.Config
+	p.Registrar, err = registration.New(registration.Config{
+		Store: p.Store, Keys: p.Keys, Issuer: c.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing, Policy: c.Registration,
+	})
+	if err != nil {
+		return err
+	}
+	p.Limits, err = limit.New(limit.Config{Store: p.Store, Rates: c.Limits, Now: c.Now, Logger: c.Logger})
+	if err != nil {
+		return err
+	}
+	p.Authority, err = oauth.New(oauth.Config{
+		Store: p.Store, Keys: p.Keys, Registrar: p.Registrar, Limits: p.Limits, Issuer: c.Issuer, Now: c.Now, Logger: c.Logger, Fetch: outgoing,
+		ACRValues: account.ACRs(), Stand: p.stand,
+		AccessLife: c.AccessLife, IDLife: c.IDLife, RefreshIdle: c.RefreshIdle, RefreshLife: c.RefreshLife, RefreshRace: c.RefreshRace, Waiting: c.Waiting, OfflineAccess: c.OfflineAccess,
+		SignUp: c.SignUp, UILocales: language.Tags(), Issued: p.Measures.Issued,
+	})
+	return err
 }
 
 // openFederation makes what knows of identity providers. Those of which an operator has
