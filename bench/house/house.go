@@ -213,10 +213,15 @@ func (h *House) Client(ctx context.Context, flags ...string) (Client, error) {
 }
 
 // ProcessorTime is what the nodes have used up, in microseconds.
-func (h *House) ProcessorTime() (float64, error) {
-	total := 0.0
+func (h *House) ProcessorTime() (float64, error) { return h.sum(ProcessorTimeOf) }
+
+// Memory is what the nodes have in memory, in MiB.
+func (h *House) Memory() (float64, error) { return h.sum(MemoryOf) }
+
+// sum adds up what is told of each node's process.
+func (h *House) sum(of func(pid int) (float64, error)) (total float64, err error) {
 	for _, node := range h.running {
-		one, err := ProcessorTimeOf(node.Process.Pid)
+		one, err := of(node.Process.Pid)
 		if err != nil {
 			return 0, err
 		}
@@ -244,19 +249,6 @@ func ProcessorTimeOf(pid int) (float64, error) {
 			return 0, err
 		}
 		total += n * 1e4
-	}
-	return total, nil
-}
-
-// Memory is what the nodes have in memory, in MiB.
-func (h *House) Memory() (float64, error) {
-	total := 0.0
-	for _, node := range h.running {
-		one, err := MemoryOf(node.Process.Pid)
-		if err != nil {
-			return 0, err
-		}
-		total += one
 	}
 	return total, nil
 }
