@@ -156,7 +156,7 @@ func (c *pgConn) send(last asked) (*pgWay, error) {
 		if values[i], err = encode(a.args); err != nil {
 			return nil, err
 		}
-		if a.args == nil { // the beginning and the end: there is nothing to plan
+		if a.args == nil { // the beginning and the end, or what is seldom asked for
 			continue
 		}
 		if err := c.prepare(a.query); err != nil {
@@ -210,21 +210,19 @@ func encode(args []any) ([][]byte, error) {
 	}
 	values := make([][]byte, len(args))
 	for i, arg := range args {
+		switch arg.(type) {
+		case string, int64:
+		default:
+			var err error
+			if arg, err = plain(i, arg); err != nil {
+				return nil, err
+			}
+		}
 		switch v := arg.(type) {
 		case string:
 			values[i] = []byte(v) // never nil, which would be NULL
 		case int64:
 			values[i] = strconv.AppendInt(nil, v, 10)
-		default:
-			fit, err := plain(i, v)
-			if err != nil {
-				return nil, err
-			}
-			one, err := encode([]any{fit})
-			if err != nil {
-				return nil, err
-			}
-			values[i] = one[0]
 		}
 	}
 	return values, nil
