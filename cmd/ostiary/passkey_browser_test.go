@@ -241,7 +241,7 @@ func TestPasskeysWithoutScript(t *testing.T) {
 	texts := map[string]string{"uk": "Для ключів доступу потрібен JavaScript", "ja": "パスキーには JavaScript が必要です", "en": "Passkeys need JavaScript"}
 	inEach := func(name string, l look) {
 		for tag, text := range texts {
-			b.do("in "+tag, browsertest.Click(`button[lang="`+tag+`"]`), browsertest.Visible(`html[lang="`+tag+`"] .passkey`))
+			b.do("in "+tag, browsertest.Follow(`button[lang="`+tag+`"]`), browsertest.Visible(`html[lang="`+tag+`"] .passkey`))
 			b.expect(`.passkey`, text)
 			b.screenshot(name+"-"+tag, l)
 		}

@@ -128,7 +128,9 @@ func Click(selector string) Step {
 		const there = document.elementFromPoint(x, y)
 		const hit = e.contains(there) || there && e.closest("label")?.contains(there)
 		if (!hit || before !== e.middleOfBefore) return null
-		window.clickHeard = false
+		window.clickHeard = true // as where no script runs, and nobody hears anything
+		addEventListener("ear", () => { window.clickHeard = false }, { once: true })
+		dispatchEvent(new Event("ear"))
 		addEventListener("click", () => { window.clickHeard = true }, { capture: true, once: true })
 		return [x, y]
 	})()`)

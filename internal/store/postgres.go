@@ -73,7 +73,8 @@ const (
 	// counts as lost.
 	onTheWay = time.Second
 	// firstConnect and maxConnect bound how long a connection may take to be made,
-	// where the address does not say: at the start, and when somebody waits for it.
+	// where the address does not say: at the start, unless a transaction may wait
+	// longer, and when somebody waits for it.
 	firstConnect = 10 * time.Second
 	maxConnect   = 3 * time.Second
 )
@@ -95,7 +96,7 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 	p.writers = semaphore.NewWeighted(p.size)
 	free := config.ConnectTimeout == 0
 	if free {
-		config.ConnectTimeout = firstConnect
+		config.ConnectTimeout = max(firstConnect, p.wait)
 	}
 	if config.ValidateConnect == nil {
 		// Of several hosts in the address, the one that takes writes; and after a
