@@ -179,8 +179,8 @@ func (f *Federation) entry(ctx context.Context, row model.Upstream) *entry {
 	return e
 }
 
-// forget lets the next look go to the database.
-func (f *Federation) forget() {
+// LookAgain lets the next look go to the database, because a provider has changed.
+func (f *Federation) LookAgain() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.known.until = time.Time{}

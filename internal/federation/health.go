@@ -84,7 +84,7 @@ func (f *Federation) fared(ctx context.Context, e *entry, err error) {
 	if e.Health.Failures >= failuresFree {
 		f.Logger.InfoContext(ctx, "an identity provider works again", "upstream", e.ID)
 	}
-	f.forget()
+	f.LookAgain()
 }
 
 func (f *Federation) failed(ctx context.Context, e *entry, problem string) {
@@ -106,5 +106,5 @@ func (f *Federation) failed(ctx context.Context, e *entry, problem string) {
 	if n == failuresFree {
 		f.Logger.ErrorContext(ctx, "an identity provider does not work and is left alone for a while", "upstream", e.ID, "problem", problem)
 	}
-	f.forget()
+	f.LookAgain()
 }

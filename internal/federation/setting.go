@@ -372,7 +372,7 @@ func (f *Federation) Change(ctx context.Context, actor model.Actor, c Change) (m
 	if err == nil {
 		err = f.Store.Update(ctx, func(tx *store.Tx) error { return f.CarryOut(tx, actor, []Change{c}) })
 	}
-	f.forget()
+	f.LookAgain()
 	if err != nil || c.After == nil {
 		return model.Upstream{}, err
 	}

@@ -32,8 +32,8 @@ type clientSecret struct {
 
 func (s clientSecret) live(now int64) bool { return s.ExpiresAt == 0 || s.ExpiresAt > now }
 
-// clientLife is how long a client may be served from memory: a change made by
-// another node or by the command takes effect within it.
+// clientLife is how long a client may be served from memory by a node that hears of no
+// change: one made by another node or by the command takes effect within it.
 const clientLife = time.Second
 
 // clientsKept bounds the memory of the cache; beyond it, it starts anew.
@@ -48,19 +48,21 @@ type cache struct {
 
 	mu      sync.RWMutex
 	entries map[model.ClientID]cachedClient
+	age     int // how often something was heard of a change
 }
 
 type cachedClient struct {
 	*Client
 	until time.Time
+	age   int // of the cache when it was read
 }
 
 func (c *cache) find(ctx context.Context, id model.ClientID) (*Client, error) {
 	now := c.now()
 	c.mu.RLock()
-	e, ok := c.entries[id]
+	e, age := c.entries[id], c.age
 	c.mu.RUnlock()
-	if ok && now.Before(e.until) {
+	if e.Client != nil && e.age == age && now.Before(e.until) && e.until.Sub(now) <= clientLife {
 		return e.Client, nil
 	}
 	found, err := c.load(ctx, id, e.Client)
@@ -73,7 +75,7 @@ func (c *cache) find(ctx context.Context, id model.ClientID) (*Client, error) {
 	if c.entries == nil || len(c.entries) >= clientsKept {
 		c.entries = make(map[model.ClientID]cachedClient)
 	}
-	c.entries[id] = cachedClient{found, now.Add(clientLife)}
+	c.entries[id] = cachedClient{found, now.Add(clientLife), age}
 	return found, nil
 }
 
@@ -81,6 +83,13 @@ func (c *cache) forget(id model.ClientID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, id)
+}
+
+// LookAgain lets every client be read again, because one has changed.
+func (r *Registrar) LookAgain() {
+	r.clients.mu.Lock()
+	defer r.clients.mu.Unlock()
+	r.clients.age++
 }
 
 // Client returns an enabled client; store.ErrNotFound where there is none, and

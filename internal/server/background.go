@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"time"
+
+	"github.com/ostiary/ostiary/internal/store"
 )
 
 // How often the background work runs.
@@ -15,6 +17,22 @@ const (
 // logoFetchers is how many logos are fetched at once, so that one slow server
 // does not keep all others waiting.
 const logoFetchers = 2
+
+// follow lets what is kept in memory be read again as soon as another node has changed
+// it, until ctx is done. Where nobody tells of a change, it is seen when its time in
+// memory is over.
+func (s *Server) follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.Store.Changed(store.Clients):
+			s.Registrar.LookAgain()
+		case <-s.Store.Changed(store.Upstreams):
+			s.Federation.LookAgain()
+		}
+	}
+}
 
 // tick does the work that no request asks for, until ctx is done: it follows
 // the signing keys (another node or the command may rotate them), and ends the
@@ -30,6 +48,8 @@ func (s *Server) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-keys.C:
+			work, err = "keys", s.Keys.Tick(ctx)
+		case <-s.Store.Changed(store.SigningKeys):
 			work, err = "keys", s.Keys.Tick(ctx)
 		case <-expire.C:
 			work, err = "expire", s.Accounts.Expire(ctx)

@@ -112,6 +112,7 @@ func (s *Server) Handler() http.Handler { return s.main.http.Handler }
 func (s *Server) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(s.Tracer.Within(context.WithoutCancel(ctx)))
 	s.work.Go(func() { s.tick(background) })
+	s.work.Go(func() { s.follow(background) })
 	s.work.Go(func() { s.seal(background) })
 	s.work.Go(func() { s.sweep(background) })
 	s.work.Go(func() { s.shareLimits(background) })

@@ -94,7 +94,7 @@ func (f *Feed) Run(ctx context.Context) {
 		away = err != nil
 		select {
 		case <-ctx.Done():
-		case <-f.Store.Revoked():
+		case <-f.Store.Changed(store.Revocations):
 		case <-poll.C:
 		}
 	}

@@ -171,7 +171,8 @@ func (c *conn) written() int {
 }
 
 // Checkpointed fails with what the last attempt to bring the log of an SQLite file home
-// failed of. Nothing is lost by that, and it is tried again: meanwhile the log grows.
+// failed of. Nothing is lost by that, but the log grows. It is tried again, unless the
+// disk did not take what it was given, which the error says.
 func (s *Store) Checkpointed() error {
 	if d, ok := s.dialect.(*sqlite); ok {
 		if fault := d.checkpoints.fault.Load(); fault != nil {

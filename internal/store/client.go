@@ -43,15 +43,15 @@ func (tx *Tx) UpdateClient(c model.Client) error {
 	if err != nil {
 		return err
 	}
-	return tx.must(`UPDATE clients SET disabled = $2, settings = $3, updated_at = $4, told = $5 WHERE id = $1`,
-		string(c.ID), c.Disabled, settings, c.UpdatedAt, c.BackchannelURI != "")
+	return tx.changes(Clients, tx.must(`UPDATE clients SET disabled = $2, settings = $3, updated_at = $4, told = $5 WHERE id = $1`,
+		string(c.ID), c.Disabled, settings, c.UpdatedAt, c.BackchannelURI != ""))
 }
 
 // DeleteClient removes a client with its secrets, grants and consents, or fails
 // with ErrNotFound. Tokens die by the revocation log, not by absence, so
 // EndClient comes first.
 func (tx *Tx) DeleteClient(id model.ClientID) error {
-	return tx.must(`DELETE FROM clients WHERE id = $1`, string(id))
+	return tx.changes(Clients, tx.must(`DELETE FROM clients WHERE id = $1`, string(id)))
 }
 
 const secretColumns = `id, client_id, hash, sealed, created_at, expires_at`
@@ -64,8 +64,8 @@ func scanSecret(row scanner) (s model.ClientSecret, err error) {
 // InsertClientSecret adds a secret to a client that exists. It fails with
 // ErrConflict if its ID is known.
 func (tx *Tx) InsertClientSecret(s model.ClientSecret) error {
-	return tx.insert(`INSERT INTO client_secrets (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		string(s.ID), string(s.ClientID), s.Hash, s.Sealed, s.CreatedAt, s.ExpiresAt)
+	return tx.changes(Clients, tx.insert(`INSERT INTO client_secrets (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		string(s.ID), string(s.ClientID), s.Hash, s.Sealed, s.CreatedAt, s.ExpiresAt))
 }
 
 // ClientSecrets lists the secrets of a client, expired or not, the oldest
@@ -77,7 +77,7 @@ func (tx *Tx) ClientSecrets(id model.ClientID) ([]model.ClientSecret, error) {
 
 // DeleteClientSecret removes a secret, or fails with ErrNotFound.
 func (tx *Tx) DeleteClientSecret(id model.SecretID) error {
-	return tx.must(`DELETE FROM client_secrets WHERE id = $1`, string(id))
+	return tx.changes(Clients, tx.must(`DELETE FROM client_secrets WHERE id = $1`, string(id)))
 }
 
 // UseAssertion remembers that a client has used an assertion, until it expires.

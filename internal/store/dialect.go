@@ -20,12 +20,12 @@ type dialect interface {
 	// inOrder is a statement that lets transactions that come after it commit
 	// one after the other and changes a row, or empty if they commit so anyway.
 	inOrder() string
-	// tell wakes those who listen in other processes, where the database can, and
+	// tell tells those who listen in other processes, where the database can, and
 	// waits for nothing: it may be lost.
-	tell()
-	// listen calls wake when another process has added to the revocation log,
-	// where the database tells, until ctx is done.
-	listen(ctx context.Context, wake func())
+	tell(news)
+	// listen calls hear with what other processes have changed, where the database
+	// tells, until ctx is done.
+	listen(ctx context.Context, hear func(news))
 	close() error
 }
 

@@ -12,8 +12,8 @@ func scanKey(row scanner) (k model.SigningKey, err error) {
 // InsertSigningKey adds a signing key. It fails with ErrConflict if its ID is
 // known.
 func (tx *Tx) InsertSigningKey(k model.SigningKey) error {
-	return tx.insert(`INSERT INTO signing_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
-		string(k.ID), k.Algorithm, k.Sealed, k.CreatedAt, k.ActiveAt, k.DropAt)
+	return tx.changes(SigningKeys, tx.insert(`INSERT INTO signing_keys (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`,
+		string(k.ID), k.Algorithm, k.Sealed, k.CreatedAt, k.ActiveAt, k.DropAt))
 }
 
 // SigningKeys lists the signing keys, the oldest first.
@@ -23,11 +23,11 @@ func (tx *Tx) SigningKeys() ([]model.SigningKey, error) {
 
 // UpdateSigningKey writes ActiveAt and DropAt, or fails with ErrNotFound.
 func (tx *Tx) UpdateSigningKey(k model.SigningKey) error {
-	return tx.must(`UPDATE signing_keys SET active_at = $2, drop_at = $3 WHERE id = $1`,
-		string(k.ID), k.ActiveAt, k.DropAt)
+	return tx.changes(SigningKeys, tx.must(`UPDATE signing_keys SET active_at = $2, drop_at = $3 WHERE id = $1`,
+		string(k.ID), k.ActiveAt, k.DropAt))
 }
 
 // DeleteSigningKey removes a signing key, or fails with ErrNotFound.
 func (tx *Tx) DeleteSigningKey(id model.KeyID) error {
-	return tx.must(`DELETE FROM signing_keys WHERE id = $1`, string(id))
+	return tx.changes(SigningKeys, tx.must(`DELETE FROM signing_keys WHERE id = $1`, string(id)))
 }

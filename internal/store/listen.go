@@ -20,19 +20,17 @@ const (
 	probeTime  = 5 * time.Second
 )
 
-// channel is the name under which the writers of the log and those who follow it
-// meet, one for each schema.
+// channel is the name under which those who change something and those who follow it
+// meet, one for each schema. Its name is that of what was told of first.
 const channel = `'ostiary_revoked_' || md5(current_schema())`
 
 // tellTime is how long it may take to tell the others.
 const tellTime = 2 * time.Second
 
 // tell lets announce tell the other nodes.
-func (p *postgres) tell() {
-	select {
-	case p.news <- struct{}{}:
-	default: // it is about to
-	}
+func (p *postgres) tell(n news) {
+	p.untold.Or(uint32(n))
+	wake(p.news)
 }
 
 // announce tells the other nodes what tell is called for, until the database is closed.
@@ -53,19 +51,19 @@ func (p *postgres) announce() {
 			}
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), tellTime)
-		p.pool.Exec(ctx, `SELECT pg_notify(`+channel+`, '')`)
+		p.pool.Exec(ctx, `SELECT pg_notify(`+channel+`, $1)`, news(p.untold.Swap(0)).String())
 		cancel()
 	}
 }
 
-// listen calls wake when somebody, here or on another node, has added to the
-// revocation log, until ctx is done. It has a connection of its own. What is said
-// while there is none is lost, so it calls wake as well when there is one again.
-func (p *postgres) listen(ctx context.Context, wake func()) {
+// listen calls hear with what somebody, here or on another node, has changed, until ctx
+// is done. It has a connection of its own. What is said while there is none is lost, so
+// anything may have changed when there is one again.
+func (p *postgres) listen(ctx context.Context, hear func(news)) {
 	silence := firstSilence
 	for ctx.Err() == nil {
 		start := time.Now()
-		p.hear(ctx, wake)
+		p.hear(ctx, hear)
 		if time.Since(start) > probeEvery { // it worked for a while
 			silence = firstSilence
 		}
@@ -78,8 +76,8 @@ func (p *postgres) listen(ctx context.Context, wake func()) {
 }
 
 // hear listens until the connection is lost. Why is not told: whoever needs the
-// database finds out, and the log is also looked into without being woken.
-func (p *postgres) hear(ctx context.Context, wake func()) {
+// database finds out, and everybody also looks without being woken.
+func (p *postgres) hear(ctx context.Context, hear func(news)) {
 	conn, err := pgx.ConnectConfig(ctx, p.config.Copy())
 	if err != nil {
 		return
@@ -96,27 +94,27 @@ func (p *postgres) hear(ctx context.Context, wake func()) {
 	if _, err := conn.Exec(ctx, `LISTEN `+pgx.Identifier{name}.Sanitize()); err != nil {
 		return
 	}
-	for wake(); heard(ctx, conn); {
-		wake()
+	for n, ok := everything, true; ok; n, ok = heard(ctx, conn) {
+		hear(n)
 	}
 }
 
 // heard waits for the next notification, and reports whether there was one: if
 // not, the connection is no good any more.
-func heard(ctx context.Context, conn *pgx.Conn) bool {
+func heard(ctx context.Context, conn *pgx.Conn) (news, bool) {
 	for ctx.Err() == nil && !conn.IsClosed() {
 		quiet, cancel := context.WithTimeout(ctx, probeEvery)
-		_, err := conn.WaitForNotification(quiet)
+		said, err := conn.WaitForNotification(quiet)
 		cancel()
 		if err == nil {
-			return true
+			return newsIn(said.Payload), true
 		}
 		probe, cancel := context.WithTimeout(ctx, probeTime)
 		err = conn.Ping(probe)
 		cancel()
 		if err != nil {
-			return false
+			return 0, false
 		}
 	}
-	return false
+	return 0, false
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 )
@@ -13,7 +14,7 @@ import (
 // hears reports whether the reader of a store is woken within a time.
 func hears(s *store.Store, within time.Duration) bool {
 	select {
-	case <-s.Revoked():
+	case <-s.Changed(store.Revocations):
 		return true
 	case <-time.After(within):
 		return false
@@ -64,6 +65,66 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// Each kind of change wakes those who ask for it, on every node, and nobody else.
+func TestListenTopics(t *testing.T) {
+	address := storetest.PostgresURL(t)
+	here, there := storetest.Open(t, address), storetest.Open(t, address)
+	all := []store.Topic{store.Revocations, store.Clients, store.SigningKeys, store.Upstreams}
+	woken := func(s *store.Store, topic store.Topic, within time.Duration) bool {
+		select {
+		case <-s.Changed(topic):
+			return true
+		case <-time.After(within):
+			return false
+		}
+	}
+	for _, s := range []*store.Store{here, there} {
+		for _, topic := range all {
+			if !woken(s, topic, 5*time.Second) { // anything may have come before it listened
+				t.Fatal("does not listen")
+			}
+		}
+	}
+	client, key := model.Client{ID: "shop"}, model.SigningKey{ID: "k1"}
+	upstream := model.Upstream{ID: "corp", UpstreamSettings: model.UpstreamSettings{Connection: []byte(`{}`)}}
+	upkeep(t, here, func(tx *store.Tx) error { return tx.InsertClient(client) }) // which nobody can know yet
+	for _, row := range []struct {
+		name   string
+		topic  store.Topic
+		change func(tx *store.Tx) error
+	}{
+		{"revocation", store.Revocations, func(tx *store.Tx) error { return tx.RevokeToken("t", nil, store.Ending{}) }},
+		{"client", store.Clients, func(tx *store.Tx) error { return tx.UpdateClient(client) }},
+		{"secret", store.Clients, func(tx *store.Tx) error {
+			return tx.InsertClientSecret(model.ClientSecret{ID: "s1", ClientID: "shop"})
+		}},
+		{"no secret", store.Clients, func(tx *store.Tx) error { return tx.DeleteClientSecret("s1") }},
+		{"no client", store.Clients, func(tx *store.Tx) error { return tx.DeleteClient("shop") }},
+		{"key", store.SigningKeys, func(tx *store.Tx) error { return tx.InsertSigningKey(key) }},
+		{"key that ends", store.SigningKeys, func(tx *store.Tx) error { return tx.UpdateSigningKey(key) }},
+		{"no key", store.SigningKeys, func(tx *store.Tx) error { return tx.DeleteSigningKey("k1") }},
+		{"provider", store.Upstreams, func(tx *store.Tx) error { return tx.InsertUpstream(upstream) }},
+		{"other provider", store.Upstreams, func(tx *store.Tx) error { return tx.UpdateUpstream(upstream) }},
+		{"provider that rests", store.Upstreams, func(tx *store.Tx) error { return tx.PauseUpstream("corp", 1, 2) }},
+		{"no provider", store.Upstreams, func(tx *store.Tx) error { return tx.DeleteUpstream("corp") }},
+	} {
+		upkeep(t, here, row.change)
+		for _, s := range []*store.Store{here, there} {
+			if !woken(s, row.topic, 5*time.Second) {
+				t.Errorf("%s: a node was not woken", row.name)
+			}
+		}
+		quiet := 50 * time.Millisecond
+		for _, topic := range all {
+			if topic != row.topic && woken(there, topic, quiet) {
+				t.Errorf("%s: who asked for something else was woken", row.name)
+			}
+			quiet = 0
+		}
+		woken(here, row.topic, 20*time.Millisecond) // it also hears itself
+	}
+}
+
 // severListeners ends the connections that listen in the schema of an address.
 func severListeners(t *testing.T, address string, most int) {
 	t.Helper()
@@ -96,6 +157,6 @@ func TestListenClose(t *testing.T) {
 		if err := s.Close(); err != nil || time.Since(start) > 3*time.Second {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		s.Revoked() // does nothing any more
+		s.Changed(store.Revocations) // does nothing any more
 	})
 }

@@ -31,6 +31,7 @@ type postgres struct {
 
 	lostAt atomic.Pointer[time.Time] // since when the database is lost; nil: it is there
 
+	untold                   atomic.Uint32 // news of which announce is to tell
 	news, closing, announced chan struct{} // see announce
 }
 

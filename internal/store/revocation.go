@@ -149,8 +149,7 @@ func (tx *Tx) revoke(r model.Revocation, e Ending) error {
 	_, err = tx.exec(`INSERT INTO revocations (kind, value, cut_off, cause, at, drop_at, audiences, subjects)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, string(r.Kind), r.Value, r.CutOff, string(e.Cause), e.At, e.DropAt,
 		list(r.Audiences).text(), subjects)
-	tx.logged = err == nil
-	return err
+	return tx.changes(Revocations, err)
 }
 
 // reach is whom tokens can be for, and how those know a person: names ("sub") by

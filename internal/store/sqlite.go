@@ -262,10 +262,10 @@ func (s *sqlite) again(error) bool { return false }
 
 func (s *sqlite) inOrder() string { return "" }
 
-func (s *sqlite) tell() {}
+func (s *sqlite) tell(news) {}
 
 // listen has nothing to wait for: SQLite tells nobody what another process wrote.
-func (s *sqlite) listen(context.Context, func()) {}
+func (s *sqlite) listen(context.Context, func(news)) {}
 
 func (s *sqlite) close() error {
 	close(s.closed)

@@ -75,13 +75,13 @@ type Store struct {
 	dialect dialect
 	now     func() time.Time
 	closed  atomic.Bool
-	queued  chan struct{} // of room for one: something waits in the outbox
-	revoked chan struct{} // of room for one: the revocation log has grown
+	queued  chan struct{}         // of room for one: something waits in the outbox
+	changed [topics]chan struct{} // each of room for one
 	mark    atomic.Pointer[func(model.Event) string]
 
 	observer atomic.Pointer[func(Transaction)] // nil: nobody observes
 
-	listening sync.Once // begins when somebody asks for Revoked
+	listening sync.Once // begins when somebody asks for Changed
 	listened  chan struct{}
 	ctx       context.Context // done when the store is closed
 	stop      context.CancelFunc
@@ -92,7 +92,10 @@ type Store struct {
 // do and never contain the password of the URL; among them are ErrAddress,
 // ErrCorrupt and ErrNewerSchema.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	s := &Store{now: c.Now, queued: make(chan struct{}, 1), revoked: make(chan struct{}, 1), listened: make(chan struct{})}
+	s := &Store{now: c.Now, queued: make(chan struct{}, 1), listened: make(chan struct{})}
+	for t := range s.changed {
+		s.changed[t] = make(chan struct{}, 1)
+	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if s.now == nil {
 		s.now = time.Now
@@ -175,17 +178,26 @@ func (s *Store) Upkeep(ctx context.Context, fn func(*Tx) error) error {
 // into the outbox or into a stream. What others put there it does not see.
 func (s *Store) Queued() <-chan struct{} { return s.queued }
 
-// Revoked wakes its one reader when the revocation log has grown: by a transaction
-// of this Store, or on PostgreSQL by any node. A reader looks now and then all the
-// same: SQLite does not tell of other processes, and a notification may be lost.
-func (s *Store) Revoked() <-chan struct{} {
+// Changed wakes its one reader when something has changed: by a transaction of this
+// Store, or on PostgreSQL by any node. A reader looks now and then all the same: SQLite
+// does not tell of other processes, and a notification may be lost.
+func (s *Store) Changed(t Topic) <-chan struct{} {
 	s.listening.Do(func() {
 		go func() {
 			defer close(s.listened)
-			s.dialect.listen(s.ctx, func() { wake(s.revoked) })
+			s.dialect.listen(s.ctx, s.wake)
 		}()
 	})
-	return s.revoked
+	return s.changed[t]
+}
+
+// wake wakes the readers of what has changed.
+func (s *Store) wake(n news) {
+	for t, reader := range s.changed {
+		if n.has(Topic(t)) {
+			wake(reader)
+		}
+	}
 }
 
 // wake lets the reader of a channel look, who is about to do so if there is no
@@ -204,13 +216,15 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	queued, logged, watched := false, false, s.watch(ctx, m)
+	var queued bool
+	var news news
+	watched := s.watch(ctx, m)
 	err := s.dialect.run(ctx, m, func(q querier) error {
 		tx := &Tx{ctx: ctx, q: watched.attempt(q), dialect: s.dialect, now: s.now, mode: m}
 		if mark := s.mark.Load(); mark != nil {
 			tx.mark = *mark
 		}
-		defer func() { tx.over, queued, logged = true, tx.queued, tx.logged }()
+		defer func() { tx.over, queued, news = true, tx.queued, tx.news }()
 		err := fn(tx)
 		switch {
 		case tx.failed != nil && (err == nil || s.dialect.again(tx.failed)):
@@ -230,9 +244,9 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err == nil && queued {
 		wake(s.queued)
 	}
-	if err == nil && logged {
-		wake(s.revoked)
-		s.dialect.tell()
+	if err == nil && news != 0 {
+		s.wake(news)
+		s.dialect.tell(news)
 	}
 	return err
 }

@@ -28,7 +28,7 @@ type Tx struct {
 	over     bool
 	queued   bool   // something was put into the outbox, or into a stream
 	txn      string // of the events that it causes
-	logged   bool   // something was added to the revocation log
+	news     news   // what it changed of which others are told
 	failed   error  // the first statement that failed; nothing runs after it
 }
 

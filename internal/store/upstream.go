@@ -18,8 +18,8 @@ func (tx *Tx) InsertUpstream(u model.Upstream) error {
 	if err != nil {
 		return err
 	}
-	return tx.insert(`INSERT INTO upstreams (`+upstreamColumns+`) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, '', 0) ON CONFLICT DO NOTHING`,
-		string(u.ID), u.Disabled, settings, u.Sealed, u.CreatedAt, u.UpdatedAt)
+	return tx.changes(Upstreams, tx.insert(`INSERT INTO upstreams (`+upstreamColumns+`) VALUES ($1, $2, $3, $4, $5, $6, 0, 0, 0, '', 0) ON CONFLICT DO NOTHING`,
+		string(u.ID), u.Disabled, settings, u.Sealed, u.CreatedAt, u.UpdatedAt))
 }
 
 // Upstream returns an identity provider, disabled or not, or ErrNotFound.
@@ -39,15 +39,15 @@ func (tx *Tx) UpdateUpstream(u model.Upstream) error {
 	if err != nil {
 		return err
 	}
-	return tx.must(`UPDATE upstreams SET disabled = $2, settings = $3, sealed = $4, updated_at = $5,
+	return tx.changes(Upstreams, tx.must(`UPDATE upstreams SET disabled = $2, settings = $3, sealed = $4, updated_at = $5,
 		failures = 0, failing_since = 0, retry_at = 0, problem = '' WHERE id = $1`,
-		string(u.ID), u.Disabled, settings, u.Sealed, u.UpdatedAt)
+		string(u.ID), u.Disabled, settings, u.Sealed, u.UpdatedAt))
 }
 
 // DeleteUpstream removes one with all that is known by it. It fails with
 // ErrNotFound.
 func (tx *Tx) DeleteUpstream(id model.UpstreamID) error {
-	return tx.must(`DELETE FROM upstreams WHERE id = $1`, string(id))
+	return tx.changes(Upstreams, tx.must(`DELETE FROM upstreams WHERE id = $1`, string(id)))
 }
 
 // FailUpstream counts a failure and returns how many there were in a row, or
@@ -60,7 +60,7 @@ func (tx *Tx) FailUpstream(id model.UpstreamID, now int64, problem string) (int6
 // PauseUpstream says that nobody is to be sent there until a time. It fails with
 // ErrNotFound unless the last such time was before: of many who would try, one does.
 func (tx *Tx) PauseUpstream(id model.UpstreamID, now, until int64) error {
-	return tx.must(`UPDATE upstreams SET retry_at = $3 WHERE id = $1 AND retry_at <= $2`, string(id), now, until)
+	return tx.changes(Upstreams, tx.must(`UPDATE upstreams SET retry_at = $3 WHERE id = $1 AND retry_at <= $2`, string(id), now, until))
 }
 
 // HealUpstream notes that a provider works.
