@@ -140,8 +140,13 @@ func (a *Accounts) fresh(factors []model.Factor) bool {
 }
 
 // methodsOf lists the methods that a person has, the better one first.
-func methodsOf(tx *store.Tx, user model.User) (has []model.Method, err error) {
+func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
 	n, err := tx.CountFactors(user.ID)
+	return methodsIn(user, n), err
+}
+
+// methodsIn is methodsOf for somebody who has set up so much.
+func methodsIn(user model.User, n store.FactorCount) (has []model.Method) {
 	for _, one := range []struct {
 		method model.Method
 		there  bool
@@ -157,7 +162,7 @@ func methodsOf(tx *store.Tx, user model.User) (has []model.Method, err error) {
 			has = append(has, one.method)
 		}
 	}
-	return has, err
+	return has
 }
 
 // Wanted is what somebody has to prove, and who takes it.
@@ -218,11 +223,14 @@ type standing struct {
 	trusted bool           // the browser is remembered
 }
 
-func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, client []string) (s standing, err error) {
-	s.user = user
-	if s.has, err = methodsOf(tx, user); err != nil {
-		return s, err
-	}
+func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, client []string) (standing, error) {
+	n, err := tx.CountFactors(user.ID)
+	return a.standWith(user, n, factors, client), err
+}
+
+// standWith is stand for somebody who has set up so much.
+func (a *Accounts) standWith(user model.User, n store.FactorCount, factors []model.Factor, client []string) standing {
+	s := standing{user: user, has: methodsIn(user, n)}
 	s.owns = slices.ContainsFunc(s.has, isOwned)
 	anywhere := a.allowed(s.has, user, nil) // whatever the client takes
 	s.own = slices.ContainsFunc(anywhere, isOwned)
@@ -237,7 +245,7 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 		}
 	}
 	s.factors = s.count(s.factors)
-	return s, nil
+	return s
 }
 
 // count leaves of factors those that count. A password may have been recovered by a

@@ -228,45 +228,41 @@ type Standing struct {
 }
 
 // Standing says what a session is worth to a client that takes those methods.
-func (a *Accounts) Standing(ctx context.Context, session model.Session, methods []string) (out Standing, err error) {
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(session.UserID)
-		if errors.Is(err, store.ErrNotFound) {
-			out = Standing{}
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		s, err := a.stand(tx, user, session.Factors, methods)
-		if err != nil {
-			return err
-		}
-		out = Standing{ACR: model.ACROf(s.factors)}
-		out.Short = a.wantsSecond(s) && !s.trusted && rank(out.ACR) < rank(ACRMulti)
-		if best := s.best(); best >= 0 {
-			out.Best = ACRs()[best]
-		}
-		return nil
-	})
-	return out, err
+func (a *Accounts) Standing(ctx context.Context, session model.Session, methods []string) (Standing, error) {
+	s, err := a.standOf(ctx, session, methods)
+	if errors.Is(err, store.ErrNotFound) {
+		return Standing{}, nil
+	}
+	if err != nil {
+		return Standing{}, err
+	}
+	out := Standing{ACR: model.ACROf(s.factors)}
+	out.Short = a.wantsSecond(s) && !s.trusted && rank(out.ACR) < rank(ACRMulti)
+	if best := s.best(); best >= 0 {
+		out.Best = ACRs()[best]
+	}
+	return out, nil
 }
 
 // Weak reports whether a session is too weak to change how its person signs in: a
 // policy wants a second factor of them, and it has none. That the browser is
 // remembered does not do there.
-func (a *Accounts) Weak(ctx context.Context, session model.Session) (weak bool, err error) {
+func (a *Accounts) Weak(ctx context.Context, session model.Session) (bool, error) {
 	if rank(session.ACR) >= rank(ACRMulti) {
 		return false, nil
 	}
-	err = a.store.View(ctx, func(tx *store.Tx) error {
-		user, err := tx.User(session.UserID)
-		if err != nil {
-			return err
+	s, err := a.standOf(ctx, session, nil)
+	return err == nil && a.wantsSecond(s), err
+}
+
+// standOf is stand for the person of a session.
+func (a *Accounts) standOf(ctx context.Context, session model.Session, methods []string) (s standing, err error) {
+	err = a.store.Ask(ctx, func(tx *store.Tx) error {
+		user, n, err := tx.UserAndFactors(session.UserID)
+		if err == nil {
+			s = a.standWith(user, n, session.Factors, methods)
 		}
-		s, err := a.stand(tx, user, session.Factors, nil)
-		weak = err == nil && a.wantsSecond(s)
 		return err
 	})
-	return weak, err
+	return s, err
 }

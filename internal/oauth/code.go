@@ -32,15 +32,11 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 	var refused *Error
 	err := a.Store.Update(ctx, func(tx *store.Tx) error {
 		out, refused = issuance{}, nil
-		code, err := tx.RedeemCode(hash, a.unix())
+		code, held, err := tx.RedeemCode(hash, a.unix())
 		if errors.Is(err, store.ErrNotFound) {
 			refused = errCode(err)
 			return a.replayed(tx, c, hash)
 		}
-		if err != nil {
-			return err
-		}
-		held, err := tx.Holding(code.GrantID)
 		if err != nil {
 			return err
 		}
@@ -94,19 +90,15 @@ func (a *Authority) firstIssue(tx *store.Tx, c *registration.Client, p params, r
 	if e != nil {
 		return issuance{}, e, nil
 	}
-	r.grant.ExpiresAt = a.grantEnd(c, r.grant, r.session)
-	refresh := slices.Contains(c.GrantTypes, model.GrantRefreshToken)
-	if !refresh {
-		if err := tx.ExtendGrant(r.grant.ID, r.grant.ExpiresAt); err != nil {
-			return issuance{}, nil, err
-		}
-	}
+	end := a.grantEnd(c, r.grant, r.session)
 	out = issuance{
 		client: c, grant: r.grant, scope: r.grant.Scope, audience: aud, idToken: slices.Contains(r.grant.Scope, ScopeOpenID),
 		at: r.at, user: r.user,
 	}
-	if refresh {
-		out.refresh, err = a.startRefresh(tx, c, &out.grant)
+	if slices.Contains(c.GrantTypes, model.GrantRefreshToken) {
+		out.refresh, err = a.startRefresh(tx, c, &out.grant, end)
+	} else {
+		out.grant.ExpiresAt, err = end, tx.ExtendGrant(r.grant.ID, end)
 	}
 	return out, nil, err
 }

@@ -121,16 +121,14 @@ func (a *Authority) newIssue(ctx context.Context, z Authorization, session model
 }
 
 func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address string) error {
-	// The session may have been ended since the browser asked.
-	session, err := tx.Session(i.grant.SessionID)
-	if err != nil || !session.Live(a.unix()) {
+	// The session may have been ended since the browser asked, and so may the client,
+	// whose grants have ended with it.
+	session, enabled, err := tx.SessionFor(i.grant.SessionID, z.Client.ID)
+	switch {
+	case err != nil || !session.Live(a.unix()):
 		return errors.Join(errSessionOver, err)
-	}
-	// So may the client, whose grants have ended with it.
-	if err := tx.Enabled(z.Client.ID); errors.Is(err, store.ErrNotFound) {
+	case !enabled:
 		return fail(UnauthorizedClient, "No application is registered here under this client_id")
-	} else if err != nil {
-		return err
 	}
 	if i.grant.Subject, err = a.subject(tx, z.Client, i.grant.UserID); err != nil {
 		return err

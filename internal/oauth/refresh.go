@@ -70,15 +70,16 @@ func (a *Authority) refreshSecret(g model.Grant, generation int64) model.Secret 
 	return model.Secret(refreshPrefix + string(g.ID) + "." + strconv.FormatInt(generation, 36) + "." + a.refreshMAC(g, generation))
 }
 
-// startRefresh begins the family of refresh tokens of a grant, which lives from now
-// on for as long as it says.
-func (a *Authority) startRefresh(tx *store.Tx, c *registration.Client, g *model.Grant) (model.Secret, error) {
+// startRefresh begins the family of refresh tokens of a grant, which from now on lives
+// until its end.
+func (a *Authority) startRefresh(tx *store.Tx, c *registration.Client, g *model.Grant, end int64) (model.Secret, error) {
 	now := a.unix()
-	g.Salt, g.Generation, g.IdleAt = model.NewID(), 1, a.idleAt(c, now)
-	if err := tx.StartRefresh(*g, now); err != nil {
+	begun, err := tx.StartRefresh(*g, model.NewID(), now, a.idleAt(c, now), end)
+	if err != nil {
 		return "", err
 	}
-	return a.refreshSecret(*g, 1), nil
+	*g = begun
+	return a.refreshSecret(begun, 1), nil
 }
 
 func (a *Authority) idleAt(c *registration.Client, now int64) int64 {
@@ -261,7 +262,7 @@ func narrow(granted []string, p params) ([]string, *Error) {
 // generation once more.
 func (a *Authority) rotate(tx *store.Tx, c *registration.Client, g model.Grant, t refreshToken) (model.Grant, *Error, error) {
 	now := a.unix()
-	next, err := tx.RotateRefresh(g.ID, t.generation, now, a.idleAt(c, now))
+	next, err := tx.RotateRefresh(g, t.generation, now, a.idleAt(c, now))
 	if !errors.Is(err, store.ErrNotFound) {
 		return next, nil, err
 	}

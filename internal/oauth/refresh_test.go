@@ -85,7 +85,7 @@ func (d *desk) family(c *registration.Client, offline bool) family {
 		if err := errors.Join(tx.InsertSession(session), tx.InsertGrant(g)); err != nil {
 			return err
 		}
-		f.first, err = d.startRefresh(tx, c, &g)
+		f.first, err = d.startRefresh(tx, c, &g, g.ExpiresAt)
 		return err
 	})
 	return f

@@ -24,12 +24,6 @@ func (tx *Tx) Client(id model.ClientID) (model.Client, error) {
 	return one(tx, scanClient, `SELECT `+clientColumns+` FROM clients WHERE id = $1`, string(id))
 }
 
-// Enabled fails with ErrNotFound if there is no such client or it is disabled.
-func (tx *Tx) Enabled(id model.ClientID) error {
-	_, err := one(tx, scanInt, `SELECT 1 FROM clients WHERE id = $1 AND disabled = 0`, string(id))
-	return err
-}
-
 // Clients lists clients by their ID, from the one that follows after.
 func (tx *Tx) Clients(after model.ClientID, limit int) ([]model.Client, error) {
 	return many(tx, scanClient, `SELECT `+clientColumns+` FROM clients WHERE id > $1 ORDER BY id LIMIT $2`,

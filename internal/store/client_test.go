@@ -27,14 +27,27 @@ func TestClient(t *testing.T) {
 		upkeep(t, s, func(tx *store.Tx) error { return tx.InsertClient(c) })
 		equal(t, read(t, s, get), c)
 		fails(t, s, store.ErrConflict, func(tx *store.Tx) error { return tx.InsertClient(c) })
-		enabled := func(tx *store.Tx) error { return tx.Enabled("c1") }
-		view(t, s, enabled)
-		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.Enabled("c2") })
+		session := model.Session{ID: "s1", CookieHash: "h", UserID: "ann", IdleAt: 10, ExpiresAt: 10}
+		upkeep(t, s, func(tx *store.Tx) error {
+			return errors.Join(tx.InsertUser(model.User{ID: "ann", Login: "ann"}), tx.InsertSession(session))
+		})
+		enabled := func(id model.ClientID, want bool) {
+			t.Helper()
+			view(t, s, func(tx *store.Tx) error {
+				got, enabled, err := tx.SessionFor("s1", id)
+				equal(t, got, session)
+				equal(t, enabled, want)
+				return err
+			})
+		}
+		enabled("c1", true)
+		enabled("c2", false)
+		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { _, _, err := tx.SessionFor("s2", "c1"); return err })
 
 		c.Disabled, c.Name, c.UpdatedAt, c.JWKS = true, "Shop", 3, nil
 		upkeep(t, s, func(tx *store.Tx) error { return tx.UpdateClient(c) })
 		equal(t, read(t, s, get), c)
-		fails(t, s, store.ErrNotFound, enabled)
+		enabled("c1", false)
 
 		c.JWKS = []byte(`{`) // not JSON
 		if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.UpdateClient(c) }); err == nil {

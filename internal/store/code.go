@@ -23,10 +23,25 @@ func (tx *Tx) Code(hash string) (model.Code, error) {
 	return one(tx, scanCode, `SELECT `+codeColumns+` FROM codes WHERE hash = $1`, hash)
 }
 
-// RedeemCode uses a code up. It fails with ErrNotFound if there is none, it is
-// used already or it has expired: of many who try at the same time, one
-// succeeds.
-func (tx *Tx) RedeemCode(hash string, now int64) (model.Code, error) {
-	return change(tx, scanCode, `UPDATE codes SET used_at = $2
-		WHERE hash = $1 AND used_at = 0 AND expires_at > $2 RETURNING `+codeColumns, hash, now)
+// RedeemCode uses a code up, and returns it with what it stands for. It fails with
+// ErrNotFound if there is none, it is used already or it has expired: of many who try at
+// the same time, one succeeds.
+func (tx *Tx) RedeemCode(hash string, now int64) (c model.Code, h Holding, err error) {
+	if tx.mode.reads() {
+		return c, h, ErrReadOnly
+	}
+	h, err = one(tx, func(row scanner) (h Holding, err error) {
+		if c, err = scanCode(sectionOf(row, 0, codeWidth)); err != nil {
+			return h, err
+		}
+		return scanHolding(sectionOf(row, codeWidth, holdingWidth))
+	}, `SELECT `+codeOf+`, `+holdingOf+` FROM codes k JOIN grants g ON g.id = k.grant_id `+holdingJoins+` WHERE k.hash = $1`, hash)
+	if err == nil && (c.UsedAt != 0 || c.ExpiresAt <= now) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return model.Code{}, Holding{}, err
+	}
+	c.UsedAt = now
+	return c, h, tx.later(`UPDATE codes SET used_at = $2 WHERE hash = $1`, hash, now)
 }

@@ -40,23 +40,31 @@ type Holding struct {
 	Status  model.UserStatus // of the person; empty: there is nobody
 }
 
-func scanHolding(row scanner) (h Holding, err error) {
-	if h.Grant, err = scanGrant(sectionOf(row, 0, grantWidth)); err != nil {
+// What is read of a Holding, whose grant is g.
+var (
+	holdingOf    = grantOf + `, COALESCE(u.status, ''), CASE WHEN s.id IS NULL THEN 0 ELSE 1 END, ` + sessionOf
+	holdingWidth = grantWidth + 2 + sessionWidth
+)
+
+const holdingJoins = `LEFT JOIN users u ON u.id = g.user_id LEFT JOIN sessions s ON s.id = g.session_id`
+
+func scanHolding(row section) (h Holding, err error) {
+	if h.Grant, err = scanGrant(row.section(0, grantWidth)); err != nil {
 		return h, err
 	}
 	var session bool
-	if err = sectionOf(row, grantWidth, 2).Scan((*string)(&h.Status), &session); err != nil || !session {
+	if err = row.section(grantWidth, 2).Scan((*string)(&h.Status), &session); err != nil || !session {
 		return h, err
 	}
-	h.Session, err = scanSession(sectionOf(row, grantWidth+2, sessionWidth))
+	h.Session, err = scanSession(row.section(grantWidth+2, sessionWidth))
 	return h, err
 }
 
 // Holding returns a grant, live or not, with its session and what is known of its
 // person, or ErrNotFound.
 func (tx *Tx) Holding(id model.GrantID) (Holding, error) {
-	return one(tx, scanHolding, `SELECT `+grantOf+`, COALESCE(u.status, ''), CASE WHEN s.id IS NULL THEN 0 ELSE 1 END, `+sessionOf+`
-		FROM grants g LEFT JOIN users u ON u.id = g.user_id LEFT JOIN sessions s ON s.id = g.session_id WHERE g.id = $1`, string(id))
+	return one(tx, func(row scanner) (Holding, error) { return scanHolding(sectionOf(row, 0, holdingWidth)) },
+		`SELECT `+holdingOf+` FROM grants g `+holdingJoins+` WHERE g.id = $1`, string(id))
 }
 
 // GrantAndUser returns a grant, live or not, and whose it is, or ErrNotFound.
@@ -105,22 +113,31 @@ func (tx *Tx) ExtendGrant(id model.GrantID, expiresAt int64) error {
 	return tx.must(`UPDATE grants SET expires_at = $2 WHERE id = $1 AND ended_at = 0`, string(id), expiresAt)
 }
 
+// The next two take a grant as it was read in the same transaction, which is why nothing
+// can have become of it since, and return it as it is after them.
+
 // StartRefresh is ExtendGrant, and begins the family of refresh tokens of a live grant
-// that has none: generation 1 is live until IdleAt. It fails with ErrNotFound.
-func (tx *Tx) StartRefresh(g model.Grant, now int64) error {
-	return tx.must(`UPDATE grants SET salt = $2, generation = 1, rotated_at = $3, replays = 0, idle_at = $4, expires_at = $5
-		WHERE id = $1 AND salt = '' AND ended_at = 0 AND expires_at > $3`, string(g.ID), g.Salt, now, g.IdleAt, g.ExpiresAt)
+// that has none: generation 1 is live until idleAt. It fails with ErrNotFound.
+func (tx *Tx) StartRefresh(g model.Grant, salt string, now, idleAt, expiresAt int64) (model.Grant, error) {
+	if g.Salt != "" || !g.Live(now) {
+		return model.Grant{}, ErrNotFound
+	}
+	g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt, g.ExpiresAt = salt, 1, now, 0, idleAt, expiresAt
+	return g, tx.later(`UPDATE grants SET salt = $2, generation = 1, rotated_at = $3, replays = 0, idle_at = $4, expires_at = $5
+		WHERE id = $1 AND salt = ''`, string(g.ID), salt, now, idleAt, expiresAt)
 }
 
 // RotateRefresh uses up the refresh token of that generation and makes the next
 // one live until idleAt. It fails with ErrNotFound unless the grant is live and
 // that generation is its live one: of many who try at the same time, one
 // succeeds.
-func (tx *Tx) RotateRefresh(id model.GrantID, generation, now, idleAt int64) (model.Grant, error) {
-	return change(tx, scanGrant, `UPDATE grants
-		SET generation = generation + 1, rotated_at = $3, replays = 0, idle_at = $4
-		WHERE id = $1 AND generation = $2 AND salt <> '' AND ended_at = 0 AND expires_at > $3 AND idle_at > $3
-		RETURNING `+grantColumns, string(id), generation, now, idleAt)
+func (tx *Tx) RotateRefresh(g model.Grant, generation, now, idleAt int64) (model.Grant, error) {
+	if g.Generation != generation || g.Salt == "" || !g.Live(now) || g.IdleAt <= now {
+		return model.Grant{}, ErrNotFound
+	}
+	g.Generation, g.RotatedAt, g.Replays, g.IdleAt = generation+1, now, 0, idleAt
+	return g, tx.later(`UPDATE grants SET generation = $3, rotated_at = $4, replays = 0, idle_at = $5
+		WHERE id = $1 AND generation = $2`, string(g.ID), generation, generation+1, now, idleAt)
 }
 
 // ReplayRefresh counts that the live refresh token, which is of that generation,

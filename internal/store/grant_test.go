@@ -70,41 +70,64 @@ func TestUsesOf(t *testing.T) {
 	})
 }
 
+func startRefresh(id model.GrantID, at, idleAt, until int64) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		g, err := tx.Grant(id)
+		if err == nil {
+			_, err = tx.StartRefresh(g, "salt", at, idleAt, until)
+		}
+		return err
+	}
+}
+
+func rotateRefresh(id model.GrantID, generation, at, idleAt int64) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		g, err := tx.Grant(id)
+		if err == nil {
+			_, err = tx.RotateRefresh(g, generation, at, idleAt)
+		}
+		return err
+	}
+}
+
 func TestRefresh(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		const idle = 200
 		rotate := func(id model.GrantID, generation, at int64) func(*store.Tx) (model.Grant, error) {
-			return func(tx *store.Tx) (model.Grant, error) { return tx.RotateRefresh(id, generation, at, at+idle) }
+			return func(tx *store.Tx) (model.Grant, error) {
+				g, err := tx.Grant(id)
+				if err != nil {
+					return g, err
+				}
+				return tx.RotateRefresh(g, generation, at, at+idle)
+			}
 		}
 		replay := func(generation int64) func(*store.Tx) (model.Grant, error) {
 			return func(tx *store.Tx) (model.Grant, error) { return tx.ReplayRefresh("g1", generation, 2) }
 		}
-		start := func(id model.GrantID, at int64) func(*store.Tx) error {
-			return func(tx *store.Tx) error {
-				return tx.StartRefresh(model.Grant{ID: id, Salt: "salt", IdleAt: at + idle, ExpiresAt: 3000}, at)
-			}
+		start := func(id model.GrantID, at, until int64) func(*store.Tx) error {
+			return startRefresh(id, at, at+idle, until)
 		}
-		fails(t, s, store.ErrNotFound, start("g1", 1000))
 		g := model.Grant{ID: "g1", UserID: "ann", ClientID: "shop", ExpiresAt: 2000}
 		newGrant(t, s, g)
 		fails(t, s, store.ErrNotFound, missing(rotate("g1", 0, 1000))) // no family yet
 		fails(t, s, store.ErrNotFound, missing(replay(0)))
-		fails(t, s, store.ErrNotFound, start("g1", 2000)) // expired
+		fails(t, s, store.ErrNotFound, start("g1", 2000, 3000)) // expired
 
 		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.ExtendGrant("g2", 3000) })
 		upkeep(t, s, func(tx *store.Tx) error { return tx.ExtendGrant("g1", 3000) })
 		g.ExpiresAt = 3000
-		upkeep(t, s, start("g1", 1000))
+		upkeep(t, s, start("g1", 1000, 3000))
 		g.Salt, g.Generation, g.RotatedAt, g.IdleAt = "salt", 1, 1000, 1000+idle
 		equal(t, read(t, s, func(tx *store.Tx) (model.Grant, error) { return tx.Grant("g1") }), g)
-		fails(t, s, store.ErrNotFound, start("g1", 1000)) // one family
+		fails(t, s, store.ErrNotFound, start("g1", 1000, 3000)) // one family
 
 		fails(t, s, store.ErrNotFound, missing(rotate("g2", 1, 1100)))
 		fails(t, s, store.ErrNotFound, missing(rotate("g1", 0, 1100)))
 		fails(t, s, store.ErrNotFound, missing(rotate("g1", 2, 1100)))
 		fails(t, s, store.ErrNotFound, missing(rotate("g1", 1, 1000+idle))) // idle
 		upkeep(t, s, func(tx *store.Tx) error {
-			got, err := tx.RotateRefresh("g1", 1, 1100, 1300)
+			got, err := rotate("g1", 1, 1100)(tx)
 			g.Generation, g.RotatedAt, g.IdleAt = 2, 1100, 1300
 			equal(t, got, g)
 			return err
@@ -129,9 +152,7 @@ func TestRefresh(t *testing.T) {
 		fails(t, s, store.ErrNotFound, func(tx *store.Tx) error { return tx.ExtendGrant("g1", 4000) })
 
 		newGrant(t, s, model.Grant{ID: "g3", UserID: "ann", ClientID: "shop", ExpiresAt: 1100})
-		upkeep(t, s, func(tx *store.Tx) error {
-			return tx.StartRefresh(model.Grant{ID: "g3", Salt: "salt", IdleAt: 1000 + idle, ExpiresAt: 1100}, 1000)
-		})
+		upkeep(t, s, start("g3", 1000, 1100))
 		fails(t, s, store.ErrNotFound, missing(rotate("g3", 1, 1100))) // the grant has expired
 	})
 }
@@ -146,7 +167,7 @@ func TestCode(t *testing.T) {
 		get := func(tx *store.Tx) (model.Code, error) { return tx.Code("h1") }
 		redeem := func(at int64) func(*store.Tx) error {
 			return func(tx *store.Tx) error {
-				_, err := tx.RedeemCode("h1", at)
+				_, _, err := tx.RedeemCode("h1", at)
 				return err
 			}
 		}
@@ -163,9 +184,14 @@ func TestCode(t *testing.T) {
 
 		fails(t, s, store.ErrNotFound, redeem(1060)) // expired
 		upkeep(t, s, func(tx *store.Tx) error {
-			got, err := tx.RedeemCode("h1", 1059)
+			got, held, err := tx.RedeemCode("h1", 1059)
 			c.UsedAt = 1059
 			equal(t, got, c)
+			if h, err := tx.Holding("g1"); err != nil || held.Grant.ID != "g1" {
+				t.Errorf("%+v %v", held, err)
+			} else {
+				equal(t, held, h)
+			}
 			return err
 		})
 		fails(t, s, store.ErrNotFound, redeem(1059)) // RFC 6749 §4.1.2: "MUST NOT use the authorization code more than once"
@@ -183,14 +209,14 @@ func TestOneOfManyWins(t *testing.T) {
 			if err := tx.InsertLink(store.Link{Hash: "l1", Purpose: "setup", ExpiresAt: 2000}); err != nil {
 				return err
 			}
-			return tx.StartRefresh(model.Grant{ID: "g1", Salt: "salt", IdleAt: 2000, ExpiresAt: 3000}, 1000)
+			return startRefresh("g1", 1000, 2000, 3000)(tx)
 		})
 		for _, row := range []struct {
 			name string
 			fn   func(*store.Tx) error
 		}{
-			{"redeem", missing(func(tx *store.Tx) (model.Code, error) { return tx.RedeemCode("h1", 1000) })},
-			{"rotate", missing(func(tx *store.Tx) (model.Grant, error) { return tx.RotateRefresh("g1", 1, 1000, 2000) })},
+			{"redeem", func(tx *store.Tx) error { _, _, err := tx.RedeemCode("h1", 1000); return err }},
+			{"rotate", rotateRefresh("g1", 1, 1000, 2000)},
 			{"link", missing(func(tx *store.Tx) (store.Link, error) { return tx.UseLink("l1", "setup", 1000) })},
 			{"end", func(tx *store.Tx) error { return tx.EndGrant("g1", store.Ending{At: 1}) }},
 		} {
@@ -219,14 +245,12 @@ func TestRotateManyFamilies(t *testing.T) {
 		for i := range families {
 			id := model.GrantID(number("g", i))
 			newGrant(t, s, model.Grant{ID: id, UserID: "ann", ClientID: "shop", ExpiresAt: 2000})
-			upkeep(t, s, func(tx *store.Tx) error {
-				return tx.StartRefresh(model.Grant{ID: id, Salt: "salt", IdleAt: 2000, ExpiresAt: 2000}, 1000)
-			})
+			upkeep(t, s, startRefresh(id, 1000, 2000, 2000))
 		}
 		race(t, families, nil, func(i int) error {
 			for generation := range int64(rounds) {
 				err := s.Update(t.Context(), func(tx *store.Tx) error {
-					if _, err := tx.RotateRefresh(model.GrantID(number("g", i)), generation+1, 1000, 2000); err != nil {
+					if err := rotateRefresh(model.GrantID(number("g", i)), generation+1, 1000, 2000)(tx); err != nil {
 						return err
 					}
 					return tx.Record(event)

@@ -63,6 +63,9 @@ type section struct {
 // sectionOf is that of n columns from the index from on.
 func sectionOf(r scanner, from, n int) section { return section{r.(rows).row(), from, n} }
 
+// section is that of n of its columns.
+func (s section) section(from, n int) section { return section{s.row, s.from + from, n} }
+
 func (s section) length() int { return s.n }
 
 func (s section) text(i int) (string, error) { return s.row.text(s.from + i) }
@@ -88,6 +91,7 @@ var (
 	grantOf, grantWidth     = qualified("g", grantColumns)
 	sessionOf, sessionWidth = qualified("s", sessionColumns)
 	userOf, userWidth       = qualified("u", userColumns)
+	codeOf, codeWidth       = qualified("k", codeColumns)
 )
 
 func errNull(i int) error { return fmt.Errorf("store: the column %d of a row is NULL", i+1) }

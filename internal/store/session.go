@@ -85,6 +85,19 @@ func (tx *Tx) Visitor(hash string) (s model.Session, u model.User, err error) {
 	return s, u, err
 }
 
+// SessionFor returns a session, live or not, or ErrNotFound, and whether there is such a
+// client, which is not disabled.
+func (tx *Tx) SessionFor(id model.SessionID, client model.ClientID) (s model.Session, enabled bool, err error) {
+	s, err = one(tx, func(row scanner) (model.Session, error) {
+		if err := sectionOf(row, sessionWidth, 1).Scan(&enabled); err != nil {
+			return model.Session{}, err
+		}
+		return scanSession(sectionOf(row, 0, sessionWidth))
+	}, `SELECT `+sessionOf+`, CASE WHEN c.id IS NULL THEN 0 ELSE 1 END
+		FROM sessions s LEFT JOIN clients c ON c.id = $2 AND c.disabled = 0 WHERE s.id = $1`, string(id), string(client))
+	return s, enabled, err
+}
+
 // TouchSession writes when a session that nobody ended was last seen and when
 // it will be idle. It fails with ErrNotFound.
 func (tx *Tx) TouchSession(id model.SessionID, seen, idleAt int64) error {

@@ -36,15 +36,30 @@ func (tx *Tx) SignIn(holder string, now int64) (model.SignIn, error) {
 // by which they can sign in: those of providers that are not disabled.
 type FactorCount struct{ Passkeys, Apps, Codes, Elsewhere int64 }
 
+// factorCount are the columns of a FactorCount.
+const factorCount = `(SELECT count(*) FROM passkeys WHERE user_id = $1), (SELECT count(*) FROM totps WHERE user_id = $1),
+	(SELECT count(*) FROM recovery_codes WHERE user_id = $1),
+	(SELECT count(*) FROM identities i JOIN upstreams p ON p.id = i.upstream_id WHERE i.user_id = $1 AND p.disabled = 0)`
+
+func scanFactorCount(row scanner) (n FactorCount, err error) {
+	err = row.Scan(&n.Passkeys, &n.Apps, &n.Codes, &n.Elsewhere)
+	return n, err
+}
+
 // CountFactors counts what a person has set up.
 func (tx *Tx) CountFactors(user model.UserID) (FactorCount, error) {
-	scan := func(row scanner) (n FactorCount, err error) {
-		err = row.Scan(&n.Passkeys, &n.Apps, &n.Codes, &n.Elsewhere)
-		return n, err
-	}
-	return one(tx, scan, `SELECT (SELECT count(*) FROM passkeys WHERE user_id = $1), (SELECT count(*) FROM totps WHERE user_id = $1),
-		(SELECT count(*) FROM recovery_codes WHERE user_id = $1),
-		(SELECT count(*) FROM identities i JOIN upstreams u ON u.id = i.upstream_id WHERE i.user_id = $1 AND u.disabled = 0)`, string(user))
+	return one(tx, scanFactorCount, `SELECT `+factorCount, string(user))
+}
+
+// UserAndFactors is User and CountFactors at once.
+func (tx *Tx) UserAndFactors(id model.UserID) (u model.User, n FactorCount, err error) {
+	u, err = one(tx, func(row scanner) (u model.User, err error) {
+		if n, err = scanFactorCount(sectionOf(row, userWidth, 4)); err != nil {
+			return u, err
+		}
+		return scanUser(sectionOf(row, 0, userWidth))
+	}, `SELECT `+userOf+`, `+factorCount+` FROM users u WHERE u.id = $1`, string(id))
+	return u, n, err
 }
 
 // DeleteSignIn removes the sign-in of a holder, if there is one.

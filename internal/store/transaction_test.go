@@ -44,7 +44,7 @@ func TestAudited(t *testing.T) {
 				if err := tx.DeleteRequest("none"); !errors.Is(err, store.ErrNotFound) {
 					return errors.New("deleted")
 				}
-				_, err := tx.RedeemCode("none", 1)
+				_, _, err := tx.RedeemCode("none", 1)
 				if !errors.Is(err, store.ErrNotFound) {
 					return errors.New("redeemed")
 				}
@@ -77,7 +77,7 @@ func TestViewCannotWrite(t *testing.T) {
 			"upsert": put("a"),
 			"record": func(tx *store.Tx) error { return tx.Record(event) },
 			"end":    func(tx *store.Tx) error { return tx.EndUser("ann", store.Ending{At: 1}) },
-			"redeem": func(tx *store.Tx) error { _, err := tx.RedeemCode("x", 1); return err },
+			"redeem": func(tx *store.Tx) error { _, _, err := tx.RedeemCode("x", 1); return err },
 		} {
 			if err := s.View(t.Context(), write); !errors.Is(err, store.ErrReadOnly) {
 				t.Errorf("%s: got error %v, want %v", name, err, store.ErrReadOnly)
