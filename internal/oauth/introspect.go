@@ -179,8 +179,21 @@ var errDead = errors.New("the token is not valid")
 // bearer is an access token of ours that is good.
 type bearer struct {
 	accessClaims
-	user  model.UserID // whose it is, which "sub" need not tell; empty: the client's own
-	grant model.Grant  // zero: it was not read, because "sub" tells
+	user   model.UserID // whose it is, which "sub" need not tell; empty: the client's own
+	grant  model.Grant  // zero: it was not read, because "sub" tells
+	person model.User   // zero: it was not read
+}
+
+// ref is what the revocation log is asked about.
+func (b bearer) ref(now int64) store.TokenRef {
+	ref := store.TokenRef{
+		JTI: b.ID, SessionID: model.SessionID(b.SessionID), GrantID: model.GrantID(b.GrantID),
+		UserID: b.user, ClientID: model.ClientID(b.ClientID), IssuedAt: b.IssuedAt,
+	}
+	if b.SessionID != b.GrantID { // else it has no session, or its grant outlives it
+		ref.Now = now
+	}
+	return ref
 }
 
 // accessToken verifies an access token of ours and asks the revocation log about
@@ -188,6 +201,16 @@ type bearer struct {
 // returns errDead, wrapped with the reason, for a token that is not good, and
 // another error where that cannot be found out.
 func (a *Authority) accessToken(ctx context.Context, token string) (bearer, error) {
+	return a.bearer(ctx, token, false)
+}
+
+// accessTokenOf is accessToken, and reads the grant of the token and its person, if it
+// has them.
+func (a *Authority) accessTokenOf(ctx context.Context, token string) (bearer, error) {
+	return a.bearer(ctx, token, true)
+}
+
+func (a *Authority) bearer(ctx context.Context, token string, whose bool) (bearer, error) {
 	t, err := a.access.Verify(ctx, token)
 	if err != nil {
 		return bearer{}, errors.Join(errDead, err)
@@ -195,22 +218,20 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 	b := bearer{accessClaims: t.Claims}
 	var cause model.Cause
 	var ended bool
-	read := a.Store.Ask
-	if b.SubjectType == model.SubjectPairwise {
-		read = a.Store.View // the grant comes first
-	}
-	err = read(ctx, func(tx *store.Tx) (err error) {
-		if err = b.findOwner(tx); err != nil {
+	err = a.Store.Ask(ctx, func(tx *store.Tx) (err error) {
+		if b.GrantID != "" && (whose || b.SubjectType == model.SubjectPairwise) { // whose subject does not tell
+			known, err := tx.Bearing(b.ref(a.unix()))
+			if errors.Is(err, store.ErrNotFound) {
+				return errors.Join(errDead, errors.New("the grant is gone"))
+			}
+			b.grant, b.person, b.user = known.Grant, known.User, known.Grant.UserID
+			cause, ended = known.Cause, known.Ended
 			return err
 		}
-		ref := store.TokenRef{
-			JTI: b.ID, SessionID: model.SessionID(b.SessionID), GrantID: model.GrantID(b.GrantID),
-			UserID: b.user, ClientID: model.ClientID(b.ClientID), IssuedAt: b.IssuedAt,
+		if b.GrantID != "" { // else it is the client's own
+			b.user = model.UserID(b.Subject)
 		}
-		if b.SessionID != b.GrantID { // else it has no session, or its grant outlives it
-			ref.Now = a.unix()
-		}
-		cause, ended, err = tx.TokenEnded(ref)
+		cause, ended, err = tx.TokenEnded(b.ref(a.unix()))
 		return err
 	})
 	if err != nil {
@@ -220,22 +241,4 @@ func (a *Authority) accessToken(ctx context.Context, token string) (bearer, erro
 		return bearer{}, errors.Join(errDead, errors.New("revoked: "+string(cause)))
 	}
 	return b, nil
-}
-
-// findOwner finds whose the token is. The subject of a pairwise client does not
-// tell, and its grant does; where that is gone, so is what it gave.
-func (b *bearer) findOwner(tx *store.Tx) (err error) {
-	switch {
-	case b.GrantID == "":
-		return nil // the client's own
-	case b.SubjectType != model.SubjectPairwise:
-		b.user = model.UserID(b.Subject)
-		return nil
-	}
-	b.grant, err = tx.Grant(model.GrantID(b.GrantID))
-	if errors.Is(err, store.ErrNotFound) {
-		return errors.Join(errDead, errors.New("the grant is gone"))
-	}
-	b.user = b.grant.UserID
-	return err
 }

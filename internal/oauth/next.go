@@ -243,7 +243,7 @@ func (a *Authority) situation(ctx context.Context, z Authorization, session *mod
 		return s, err
 	}
 	var consent model.Consent
-	err = a.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err = a.Store.Ask(ctx, func(tx *store.Tx) (err error) {
 		consent, err = tx.Consent(session.UserID, z.Client.ID)
 		return err
 	})

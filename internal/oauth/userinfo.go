@@ -32,7 +32,7 @@ type UserInfo struct {
 func (a *Authority) UserInfo(ctx context.Context, token, address string) (UserInfo, error) {
 	ctx, span := trace.Start(ctx, "oauth.UserInfo")
 	defer span.End()
-	claims, err := a.accessToken(ctx, token)
+	claims, err := a.accessTokenOf(ctx, token)
 	if errors.Is(err, errDead) {
 		return UserInfo{}, errNotAlive(err)
 	}
@@ -53,31 +53,16 @@ func (a *Authority) UserInfo(ctx context.Context, token, address string) (UserIn
 	if err != nil {
 		return UserInfo{}, inner(err)
 	}
-	grant, user := claims.grant, claims.user
-	if err := a.admitUser(user, c.ID, address); err != nil {
+	if err := a.admitUser(claims.user, c.ID, address); err != nil {
 		return UserInfo{}, err
 	}
-	var u model.User
-	var gone *Error
-	err = a.ask(ctx, func(tx *store.Tx) (err error) {
-		if grant.ID != "" {
-			u, gone = person(tx, user)
-			return nil
-		}
-		grant, u, err = tx.GrantAndUser(model.GrantID(claims.GrantID))
-		if errors.Is(err, store.ErrNotFound) {
-			return errNotAlive(err)
-		}
-		gone = mayHold(u.Status)
-		return err
-	})
-	if err != nil {
-		return UserInfo{}, err
+	if claims.grant.ID == "" {
+		return UserInfo{}, errNotAlive(errors.New("the token is of no person"))
 	}
-	if gone != nil {
+	if gone := mayHold(claims.person.Status); gone != nil {
 		return UserInfo{}, &Error{Code: InvalidToken, Description: gone.Description, cause: gone}
 	}
-	told := Claims(c.Client, u, scope, grant.Claims.UserInfo)
+	told := Claims(c.Client, claims.person, scope, claims.grant.Claims.UserInfo)
 	told["sub"] = claims.Subject // §5.3.2: the one of the ID token
 	return a.dress(ctx, c, told)
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"testing"
@@ -184,6 +185,29 @@ func TestTokenEnded(t *testing.T) {
 					cause, ended, err := tx.TokenEnded(row.token)
 					if cause != row.cause || ended != (row.cause != "") {
 						t.Errorf("got %q, %v", cause, ended)
+					}
+					return err
+				})
+				held := row.token // by a grant, which tells whose it is
+				if held.GrantID == "" {
+					held.GrantID = model.GrantID(cmp.Or(held.UserID, "bob") + "2-keep")
+				}
+				held.UserID = ""
+				view(t, s, func(tx *store.Tx) error {
+					b, err := tx.Bearing(held)
+					if row.token.GrantID == "ann1" {
+						if !errors.Is(err, store.ErrNotFound) {
+							t.Errorf("a grant that is gone: %v", err)
+						}
+						return nil
+					}
+					if b.Cause != row.cause || b.Ended != (row.cause != "") {
+						t.Errorf("got %q, %v with the grant", b.Cause, b.Ended)
+					}
+					if g, err := tx.Grant(held.GrantID); err != nil || b.User.ID != g.UserID {
+						t.Errorf("%q %v", b.User.ID, err)
+					} else {
+						equal(t, b.Grant, g)
 					}
 					return err
 				})

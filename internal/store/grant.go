@@ -67,17 +67,6 @@ func (tx *Tx) Holding(id model.GrantID) (Holding, error) {
 		`SELECT `+holdingOf+` FROM grants g `+holdingJoins+` WHERE g.id = $1`, string(id))
 }
 
-// GrantAndUser returns a grant, live or not, and whose it is, or ErrNotFound.
-func (tx *Tx) GrantAndUser(id model.GrantID) (g model.Grant, u model.User, err error) {
-	_, err = one(tx, func(row scanner) (none struct{}, err error) {
-		if g, err = scanGrant(sectionOf(row, 0, grantWidth)); err == nil {
-			u, err = scanUser(sectionOf(row, grantWidth, userWidth))
-		}
-		return none, err
-	}, `SELECT `+grantOf+`, `+userOf+` FROM grants g JOIN users u ON u.id = g.user_id WHERE g.id = $1`, string(id))
-	return g, u, err
-}
-
 // GrantsOf lists the live grants of a person, the youngest first.
 func (tx *Tx) GrantsOf(user model.UserID) ([]model.Grant, error) {
 	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants

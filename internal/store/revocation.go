@@ -215,21 +215,65 @@ type TokenRef struct {
 	IssuedAt  int64
 }
 
+// tokenEnded is the expression that says what puts a token out, and how its arguments
+// stand, of which the person is the last one where the query does not know them.
+func tokenEnded(user string) string {
+	return `COALESCE((SELECT '!' || cause FROM revocations
+		WHERE kind = 'session' AND value = $1
+		OR kind = 'grant' AND value = $2
+		OR kind = 'token' AND value = $3
+		OR kind = 'subject' AND value = ` + user + ` AND cut_off >= $5
+		OR kind = 'client' AND value = $4 AND cut_off >= $5
+		OR kind = 'all' AND value = '' AND cut_off >= $5
+		ORDER BY sequence + 0 DESC LIMIT 1), ` + // + 0: else a planner may walk the log backwards
+		`CASE WHEN CAST($6 AS BIGINT) = 0 OR EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at = 0 AND idle_at > $6 AND expires_at > $6)
+		THEN '' ELSE '!' || $7 END)`
+}
+
+func (t TokenRef) args(further ...any) []any {
+	return append([]any{string(t.SessionID), string(t.GrantID), t.JTI, string(t.ClientID), t.IssuedAt, t.Now, string(model.CauseExpired)}, further...)
+}
+
+// ended reads the value of tokenEnded.
+func ended(value string) (model.Cause, bool) {
+	cause, ended := strings.CutPrefix(value, "!")
+	return model.Cause(cause), ended
+}
+
+var tokenEndedQuery = `SELECT ` + tokenEnded("$8")
+
 // TokenEnded reports whether the log puts a token out, and why: the latest
 // entry tells. A token whose session is over by itself, and not in the log yet, has
 // the cause model.CauseExpired.
 func (tx *Tx) TokenEnded(t TokenRef) (model.Cause, bool, error) {
-	cause, err := one(tx, scanString, `SELECT COALESCE((SELECT '!' || cause FROM revocations
-		WHERE kind = 'session' AND value = $1
-		OR kind = 'grant' AND value = $2
-		OR kind = 'token' AND value = $3
-		OR kind = 'subject' AND value = $4 AND cut_off >= $6
-		OR kind = 'client' AND value = $5 AND cut_off >= $6
-		OR kind = 'all' AND value = '' AND cut_off >= $6
-		ORDER BY sequence + 0 DESC LIMIT 1), `+ // + 0: else a planner may walk the log backwards
-		`CASE WHEN CAST($7 AS BIGINT) = 0 OR EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at = 0 AND idle_at > $7 AND expires_at > $7)
-		THEN '' ELSE '!' || $8 END)`,
-		string(t.SessionID), string(t.GrantID), t.JTI, string(t.UserID), string(t.ClientID), t.IssuedAt, t.Now, string(model.CauseExpired))
-	cause, ended := strings.CutPrefix(cause, "!")
-	return model.Cause(cause), ended, err
+	value, err := one(tx, scanString, tokenEndedQuery, t.args(string(t.UserID))...)
+	cause, ended := ended(value)
+	return cause, ended, err
+}
+
+// Bearing is a token's grant and whose it is, and whether the token has ended.
+type Bearing struct {
+	Grant model.Grant
+	User  model.User
+	Cause model.Cause
+	Ended bool
+}
+
+var bearingQuery = `SELECT ` + grantOf + `, ` + userOf + `, ` + tokenEnded("g.user_id") + ` FROM grants g JOIN users u ON u.id = g.user_id WHERE g.id = $2`
+
+// Bearing is TokenEnded for a token that has a grant, with what that tells: the person
+// need not be known. It fails with ErrNotFound where the grant is gone.
+func (tx *Tx) Bearing(t TokenRef) (Bearing, error) {
+	return one(tx, func(row scanner) (b Bearing, err error) {
+		var value string
+		if err := sectionOf(row, grantWidth+userWidth, 1).Scan(&value); err != nil {
+			return b, err
+		}
+		b.Cause, b.Ended = ended(value)
+		if b.Grant, err = scanGrant(sectionOf(row, 0, grantWidth)); err != nil {
+			return b, err
+		}
+		b.User, err = scanUser(sectionOf(row, grantWidth, userWidth))
+		return b, err
+	}, bearingQuery, t.args()...)
 }
