@@ -215,19 +215,21 @@ type TokenRef struct {
 	IssuedAt  int64
 }
 
-// tokenEnded is the expression that says what puts a token out, and how its arguments
-// stand, of which the person is the last one where the query does not know them.
+// tokenEnded is the expression that says what puts a token out. Its arguments are those
+// of args, and the person. Which of several entries is the latest is only asked where
+// there is one: most tokens live.
 func tokenEnded(user string) string {
-	return `COALESCE((SELECT '!' || cause FROM revocations
+	entries := `FROM revocations
 		WHERE kind = 'session' AND value = $1
 		OR kind = 'grant' AND value = $2
 		OR kind = 'token' AND value = $3
 		OR kind = 'subject' AND value = ` + user + ` AND cut_off >= $5
 		OR kind = 'client' AND value = $4 AND cut_off >= $5
-		OR kind = 'all' AND value = '' AND cut_off >= $5
-		ORDER BY sequence + 0 DESC LIMIT 1), ` + // + 0: else a planner may walk the log backwards
-		`CASE WHEN CAST($6 AS BIGINT) = 0 OR EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at = 0 AND idle_at > $6 AND expires_at > $6)
-		THEN '' ELSE '!' || $7 END)`
+		OR kind = 'all' AND value = '' AND cut_off >= $5`
+	return `CASE WHEN EXISTS (SELECT 1 ` + entries + `)
+		THEN (SELECT '!' || cause ` + entries + ` ORDER BY sequence + 0 DESC LIMIT 1) ` + // + 0: else a planner may walk the log backwards
+		`WHEN CAST($6 AS BIGINT) = 0 OR EXISTS (SELECT 1 FROM sessions WHERE id = $1 AND ended_at = 0 AND idle_at > $6 AND expires_at > $6)
+		THEN '' ELSE '!' || $7 END`
 }
 
 func (t TokenRef) args(further ...any) []any {
