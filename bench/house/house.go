@@ -25,11 +25,12 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 )
 
-// Build makes the program in a folder and returns its path.
+// Build makes the program in a folder, as a release is made, and returns its path.
 func Build(ctx context.Context, folder string) (string, error) {
 	path := filepath.Join(folder, "ostiary")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/ostiary/ostiary/cmd/ostiary").CombinedOutput()
-	if err != nil {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/ostiary/ostiary/cmd/ostiary")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)
 	}
 	return path, nil

@@ -107,7 +107,8 @@ func (s *Shop) elsewhere(shop http.Handler) http.Handler {
 }
 
 // The page of the other site. Its script does by itself what the button would.
-var kittenPage = template.Must(template.New("kittens").Parse(`<!doctype html>
+var kittenPage = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("kittens").Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Kittens, kittens, kittens</title>
@@ -128,6 +129,7 @@ addEventListener("load", () => {
 });
 </script>
 `))
+})
 
 // kittens is the other site: one page, and nothing of the shop.
 func (s *Shop) kittens(w http.ResponseWriter, r *http.Request) {
@@ -138,7 +140,7 @@ func (s *Shop) kittens(w http.ResponseWriter, r *http.Request) {
 	}
 	shop := s.base.Scheme + "://" + s.base.Host
 	var out bytes.Buffer
-	err := kittenPage.Execute(&out, map[string]string{
+	err := kittenPage().Execute(&out, map[string]string{
 		"Here": s.other.Host, "Target": shop + "/cart?item=lantern&attack=" + id, "Back": shop + "/attacks/image?attack=" + id,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ostiary/ostiary/client"
@@ -32,14 +33,14 @@ const (
 	maxAppleName    = 100     // characters of one part
 )
 
-var appleID = regexp.MustCompile(`^[A-Z0-9]{10}$`)
+var appleID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Z0-9]{10}$`) })
 
 func openApple(c Config) (Connector, error) {
 	var o appleConnection
 	if err := decodeConnection(c.Connection, &o); err != nil {
 		return nil, err
 	}
-	if !appleID.MatchString(o.TeamID) || !appleID.MatchString(o.KeyID) {
+	if !appleID().MatchString(o.TeamID) || !appleID().MatchString(o.KeyID) {
 		return nil, ErrInvalid{"team_id", "and key_id have ten capital letters and digits"}
 	}
 	key, err := jwk.ParsePEM([]byte(c.Secrets["private_key"].Reveal()), jwk.Params{ID: o.KeyID, Algorithm: "ES256"})

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/internal/model"
@@ -30,8 +31,8 @@ type facebookConnection struct {
 const facebookVersion = "v23.0"
 
 var (
-	graphVersion = regexp.MustCompile(`^v[1-9][0-9]?\.[0-9]$`)
-	graphField   = regexp.MustCompile(`^[a-z_]{1,40}$`)
+	graphVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^v[1-9][0-9]?\.[0-9]$`) })
+	graphField   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z_]{1,40}$`) })
 )
 
 type facebook struct {
@@ -49,12 +50,12 @@ func openFacebook(c Config) (Connector, error) {
 	if o.GraphVersion == "" {
 		o.GraphVersion = facebookVersion
 	}
-	if !graphVersion.MatchString(o.GraphVersion) {
+	if !graphVersion().MatchString(o.GraphVersion) {
 		return nil, ErrInvalid{"graph_version", "is written like " + facebookVersion}
 	}
 	fields := []string{"id", "name", "first_name", "last_name", "middle_name", "email", "picture.type(large)"}
 	for _, field := range o.Fields {
-		if !graphField.MatchString(field) {
+		if !graphField().MatchString(field) {
 			return nil, ErrInvalid{"fields", "are names such as birthday"}
 		}
 		if !slices.Contains(fields, field) {

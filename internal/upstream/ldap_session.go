@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/go-ldap/ldap/v3"
@@ -185,7 +186,9 @@ var adStates = map[string]string{
 	"773": "has to change their password first",
 }
 
-var adState = regexp.MustCompile(`^[0-9A-F]{8}: LdapErr: .*, data ([0-9a-f]{1,8}),`)
+var adState = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[0-9A-F]{8}: LdapErr: .*, data ([0-9a-f]{1,8}),`)
+})
 
 // bindPerson binds with a password that was typed.
 func (s *ldapSession) bindPerson(name string, password model.Secret) error {
@@ -199,7 +202,7 @@ func (s *ldapSession) bindPerson(name string, password model.Secret) error {
 	}
 	switch refused.ResultCode {
 	case ldap.LDAPResultInvalidCredentials:
-		if m := adState.FindStringSubmatch(refused.Err.Error()); m != nil && adStates[m[1]] != "" {
+		if m := adState().FindStringSubmatch(refused.Err.Error()); m != nil && adStates[m[1]] != "" {
 			return failed(Denied, "the account "+adStates[m[1]])
 		}
 		return ErrWrongPassword

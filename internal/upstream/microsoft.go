@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/client"
 )
@@ -32,7 +33,7 @@ const (
 	microsoftConsumers = "9188040d-6c67-4c5b-b112-36a304b66dad"
 )
 
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+var uuid = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`) })
 
 func openMicrosoft(c Config) (Connector, error) {
 	var o microsoftConnection
@@ -40,7 +41,7 @@ func openMicrosoft(c Config) (Connector, error) {
 		return nil, err
 	}
 	for i, tenant := range o.Tenants {
-		if o.Tenants[i] = strings.ToLower(tenant); !uuid.MatchString(o.Tenants[i]) {
+		if o.Tenants[i] = strings.ToLower(tenant); !uuid().MatchString(o.Tenants[i]) {
 			return nil, ErrInvalid{"tenants", "are IDs, such as " + microsoftConsumers}
 		}
 	}
@@ -75,7 +76,7 @@ func (p *preset) tenant(o microsoftConnection) error {
 		tenant = microsoftConsumers
 	}
 	switch {
-	case uuid.MatchString(tenant):
+	case uuid().MatchString(tenant):
 		if len(o.Tenants) > 0 {
 			return ErrInvalid{"tenants", "is for organizations and common"}
 		}
@@ -91,7 +92,7 @@ func (p *preset) tenant(o microsoftConnection) error {
 		if tenant == "organizations" && named == microsoftConsumers {
 			return false
 		}
-		return uuid.MatchString(named) && (len(o.Tenants) == 0 || slices.Contains(o.Tenants, named))
+		return uuid().MatchString(named) && (len(o.Tenants) == 0 || slices.Contains(o.Tenants, named))
 	}
 	p.issues = func(issuer string) bool {
 		rest, begins := strings.CutPrefix(issuer, microsoftLogin)
