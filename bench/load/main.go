@@ -13,8 +13,8 @@
 // Beside the cost of an operation stands its bar, what it may cost by the project's
 // goals, and the share of it that was used: less than 1 is under the bar. The machine
 // has neighbours and is not the one that the bars are for: bare ES256 and a bare
-// net/http, measured before and after in the same way, tell by how much it is slower,
-// and the last share is of the bar times that.
+// net/http, measured before and after in the same way, tell by how much it is slower, and
+// the last share is of the bar in that proportion.
 //
 // The server is built and run as processes of its own, set up with the command, and
 // gone afterwards. Server and load share the machine: the processor time of an
@@ -134,19 +134,17 @@ func (o options) allowance() float64 {
 	return 1
 }
 
-// against says how a cost stands to its bar, and to what that is on a machine that is
-// so many times slower.
-func (r *result) against(slower float64) string {
+// against says how a cost stands to its bar, and to what that is on this machine.
+func (r *result) against() string {
 	if r.Bar == 0 {
 		return "–\t–\t–"
 	}
-	return fmt.Sprintf("%.3f ms\t%.2f\t%.2f", r.Bar, r.CPU/r.Bar, r.CPU/r.Bar/slower)
+	return fmt.Sprintf("%.3f ms\t%.2f\t%.2f", r.Bar, r.CPU/r.Bar, r.CPU/r.Bar/r.Slower)
 }
 
 // report is all that was measured.
 type report struct {
 	Yardsticks yardsticks `json:"yardsticks"`
-	Slower     float64    `json:"slower"` // than the machine that the bars are for, times
 	Nodes      int        `json:"nodes"`
 	Database   string     `json:"database"`
 	Seconds    float64    `json:"seconds"` // of each measurement
@@ -218,7 +216,11 @@ func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
 	}
 	after, err := s.yardsticks(ctx, o)
 	r.Yardsticks = before.mean(after)
-	r.Slower = r.Yardsticks.slower()
+	for _, one := range r.Results {
+		if one.Bar > 0 {
+			one.Slower = r.Yardsticks.slower(one.bar)
+		}
+	}
 	return r, err
 }
 
@@ -249,13 +251,13 @@ func (r *report) print(asJSON bool) error {
 	}
 	y := r.Yardsticks
 	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d\n"+
-		"alone, here and now: ES256 signature %.3f ms, verification %.3f ms, net/http %.3f ms: %.2f times what they take where the bars are from\n\n",
-		r.Database, r.Nodes, r.Seconds, r.Runs, y.Sign, y.Verify, y.HTTP, r.Slower)
+		"alone, here and now: ES256 signature %.3f ms, verification %.3f ms (%.2f times what it takes where the bars are from), net/http %.3f ms (%.2f times)\n\n",
+		r.Database, r.Nodes, r.Seconds, r.Runs, y.Sign, y.Verify, y.Verify/barVerify, y.HTTP, y.HTTP/barHTTP)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\tbar\tshare\there\terrors\tmemory before\tafter\t")
 	for _, one := range r.Results {
 		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f ms\t%.2f ms\t%.2f ms\t%.3f ms\t%s\t%d\t%.1f MiB\t%.1f MiB\t\n",
-			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.against(r.Slower), one.Errors, one.Before, one.After)
+			one.Operation, one.Connections, one.PerSecond, one.P50, one.P95, one.P99, one.CPU, one.against(), one.Errors, one.Before, one.After)
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -22,8 +22,11 @@ type result struct {
 	Longest     float64 `json:"longest_ms"`
 	CPU         float64 `json:"cpu_ms"`            // of all nodes, for one operation
 	Bar         float64 `json:"bar_ms,omitempty"`  // what CPU may be; 0: nothing is set
+	Slower      float64 `json:"slower,omitempty"`  // than the machine that the bar is for, times
 	Before      float64 `json:"memory_before_mib"` // of all nodes
 	After       float64 `json:"memory_after_mib"`
+
+	bar bar
 }
 
 // share is what one worker did while it was measured.
@@ -53,7 +56,7 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 		}
 		steps[i] = step
 	}
-	r := &result{Operation: op.name, Connections: connections, Bar: op.bar * o.allowance()}
+	r := &result{Operation: op.name, Connections: connections, Bar: op.bar.ms * o.allowance(), bar: op.bar}
 	var err error
 	if r.Before, err = s.Memory(); err != nil {
 		return nil, err
