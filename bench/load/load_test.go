@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/xml"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -128,6 +129,28 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v", row.args, err)
 		case row.fault != "" && (err == nil || !strings.Contains(err.Error(), row.fault)):
 			t.Errorf("%s: %v, want %q in it", row.args, err, row.fault)
+		}
+	}
+}
+
+// TestSlower: a bar is moved by what the operation is made of.
+func TestSlower(t *testing.T) {
+	here := yardsticks{Sign: 0.04, Verify: barVerify, HTTP: barHTTP}
+	fastAtHTTP := yardsticks{Sign: 0.04, Verify: barVerify, HTTP: barHTTP / 2}
+	for _, row := range []struct {
+		name string
+		y    yardsticks
+		bar  bar
+		want float64
+	}{
+		{"the same machine", here, bar{0.22, 1, 2, 0}, 1},
+		{"a bare request", fastAtHTTP, bar{barHTTP, 1, 0, 0}, 0.5},
+		{"a bare verification", fastAtHTTP, bar{barVerify, 0, 0, 1}, 1},
+		{"a bare signature", fastAtHTTP, bar{0.04, 0, 1, 0}, 1},
+		{"neither", fastAtHTTP, bar{1, 0, 0, 0}, 0.75},
+	} {
+		if got := row.y.slower(row.bar); math.Abs(got-row.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
 		}
 	}
 }
