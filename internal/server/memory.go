@@ -20,6 +20,9 @@ const (
 	idleAfter  = 30 * time.Second
 	// standardPercent is what Go does by itself (GOGC).
 	standardPercent = 100
+	// startPercent lets a start come to its end before garbage is looked for: there is
+	// hardly any, and the heap has some 16 MiB.
+	startPercent = 800
 )
 
 // TuneMemory lets the process trade memory for processor time while it is busy, and
@@ -27,7 +30,8 @@ const (
 // that is a server and nothing else, and only where nobody has set GOGC or GOMEMLIMIT.
 // It ends when stop is called.
 func TuneMemory() (stop func()) {
-	t := &tuner{percent: standardPercent}
+	t := &tuner{percent: startPercent}
+	debug.SetGCPercent(startPercent)
 	t.watch()
 	// A start leaves some that no one needs again.
 	settled := time.AfterFunc(time.Second, func() {

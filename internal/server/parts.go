@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -289,19 +290,11 @@ var ErrEmpty = errors.New("the database is empty: start the server once with ost
 // so that changing it by accident would sign everybody out for a riddle.
 func (p *Parts) sameIssuer(ctx context.Context) error {
 	var known string
-	err := p.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		known, err = tx.Setting(issuerSetting)
-		switch {
-		case errors.Is(err, store.ErrNotFound) && p.Config.MustExist:
-			return ErrEmpty
-		case errors.Is(err, store.ErrNotFound), err == nil && p.Config.ChangeIssuer && p.Config.Issuer != "":
-			if known = p.Config.Issuer; known == "" {
-				known = defaultIssuer
-			}
-			return tx.PutSetting(issuerSetting, known)
-		}
-		return err
-	})
+	// As a rule it is there and stays, and nobody waits until something may be written.
+	err := p.Store.Ask(ctx, func(tx *store.Tx) (err error) { known, err = tx.Setting(issuerSetting); return err })
+	if errors.Is(err, store.ErrNotFound) || err == nil && p.Config.ChangeIssuer {
+		err = p.Store.Upkeep(ctx, p.settleIssuer(&known))
+	}
 	if err != nil {
 		return err
 	}
@@ -310,6 +303,22 @@ func (p *Parts) sameIssuer(ctx context.Context) error {
 	}
 	p.Config.Issuer = known
 	return nil
+}
+
+// settleIssuer writes the issuer into a database that has none, or another one.
+func (p *Parts) settleIssuer(to *string) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		known, err := tx.Setting(issuerSetting)
+		switch {
+		case errors.Is(err, store.ErrNotFound) && p.Config.MustExist:
+			return ErrEmpty
+		case errors.Is(err, store.ErrNotFound), err == nil && p.Config.ChangeIssuer && p.Config.Issuer != "":
+			*to = cmp.Or(p.Config.Issuer, defaultIssuer)
+			return tx.PutSetting(issuerSetting, *to)
+		}
+		*to = known
+		return err
+	}
 }
 
 // words are those of this installation that nobody may make a password of.

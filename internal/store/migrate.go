@@ -31,7 +31,35 @@ type schema struct {
 // migrate brings the schema up to date: up only, each migration in one
 // transaction, so that a failed one leaves the schema as it was. A newer schema is
 // left as it is, if its migrations say that this program works beside it.
-func (s schema) migrate(ctx context.Context) error { return s.migrateTo(ctx, 0) }
+func (s schema) migrate(ctx context.Context) error {
+	if s.upToDate(ctx) { // as at most starts, which this makes shorter
+		return nil
+	}
+	return s.migrateTo(ctx, 0)
+}
+
+// upToDate reports whether the schema is known to be the latest one.
+func (s schema) upToDate(ctx context.Context) bool {
+	var version int64
+	latest, err := latestSchema()
+	if err == nil {
+		err = s.db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+schemaTable+` WHERE is_applied`).Scan(&version)
+	}
+	return err == nil && version == latest
+}
+
+// latestSchema is the version of the last migration that this program knows.
+func latestSchema() (latest int64, err error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	for _, name := range names {
+		version, err := goose.NumericComponent(name)
+		if err != nil {
+			return 0, err
+		}
+		latest = max(latest, version)
+	}
+	return latest, err
+}
 
 // migrateTo is migrate up to a version; 0: the latest one, or one that is newer and
 // beside which this program works.

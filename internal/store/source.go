@@ -155,18 +155,6 @@ func (r *raw) lock(ctx context.Context) error {
 	return r.exec(ctx, `LOCK TABLE "`+strings.Join(names, `", "`)+`" IN ACCESS EXCLUSIVE MODE`)
 }
 
-func latestSchema() (int64, error) {
-	list, err := readMigrations(migrations, respellSQLite)
-	if err != nil {
-		return 0, err
-	}
-	latest := int64(0)
-	for _, m := range list {
-		latest = max(latest, m.Version)
-	}
-	return latest, nil
-}
-
 // Close lets the database go.
 func (s *Source) Close() error { return s.raw.close() }
 

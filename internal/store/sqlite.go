@@ -31,6 +31,7 @@ type sqlite struct {
 	closed  chan struct{} // closed by close
 	// checkpoints are made beside the writer, which makes none.
 	checkpoints checkpointer
+	old         bool          // the file was ours before it was opened
 	look        sync.Once     // begins to look through the file, see check
 	checked     chan struct{} // closed when it has been looked through
 	damage      error         // what was found; to be read after checked
@@ -86,12 +87,16 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 
 // prepare claims the file and migrates it.
 func (s *sqlite) prepare(ctx context.Context) error {
-	return s.persist(ctx, func() error {
+	err := s.persist(ctx, func() error {
 		if err := s.claim(ctx); err != nil {
 			return err
 		}
 		return schema{goose.DialectSQLite3, s.db, respellSQLite, s.sound}.migrate(ctx)
 	})
+	if err == nil {
+		s.beginLook() // with the connection that has read the schema
+	}
+	return err
 }
 
 // persist does again what collides. Processes that find a new file at the same time,
@@ -171,7 +176,7 @@ func (s *sqlite) claim(ctx context.Context) error {
 		return err
 	}
 	if id == applicationID {
-		s.look.Do(func() { go s.check() })
+		s.old = true
 		return nil
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
@@ -316,9 +321,20 @@ func (s *sqlite) check() {
 	})
 }
 
+// beginLook begins to look through the file, unless it is a new one.
+func (s *sqlite) beginLook() {
+	s.look.Do(func() {
+		if s.old {
+			go s.check()
+		} else {
+			close(s.checked)
+		}
+	})
+}
+
 // sound waits until the file has been looked through, and fails if it is damaged.
 func (s *sqlite) sound(ctx context.Context) error {
-	s.look.Do(func() { close(s.checked) }) // a new file
+	s.beginLook()
 	select {
 	case <-s.checked:
 		return s.damage
