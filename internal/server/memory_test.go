@@ -45,13 +45,17 @@ func TestTuneMemory(t *testing.T) {
 		runtimemetrics.Read(sample)
 		return sample[0].Value.Uint64()
 	}
-	stop := TuneMemory()
-	for deadline := time.Now().Add(time.Minute); percent() <= standardPercent; {
-		if time.Now().After(deadline) {
-			t.Fatal("a busy process is collected as often as any other")
+	collected := func(until func(percent uint64) bool, otherwise string) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); !until(percent()); runtime.GC() {
+			if time.Now().After(deadline) {
+				t.Fatal(otherwise)
+			}
 		}
-		runtime.GC()
 	}
+	stop := TuneMemory()
+	collected(func(p uint64) bool { return p != startPercent }, "a start does not end")
+	collected(func(p uint64) bool { return p > standardPercent }, "a busy process is collected as often as any other")
 	stop()
 	if got := percent(); got != standardPercent {
 		t.Errorf("%d %% afterwards", got)
