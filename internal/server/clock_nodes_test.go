@@ -9,6 +9,8 @@ import (
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/store/storetest"
 )
 
 // TestClockSetBack: the clock of one of two nodes is set back, and then that of both.
@@ -90,5 +92,40 @@ func TestClockSetBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestClientAfterClockSetBack: a client that was known from memory when the clock was set
+// back is not known from memory until the clock is there again.
+func TestClientAfterClockSetBack(t *testing.T) {
+	h := servertest.Start(t) // on SQLite, where nobody tells what another process changes
+	c, _ := h.Client("shop", web)
+	name := func() string {
+		t.Helper()
+		c, err := h.Registrar.Client(t.Context(), c.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Name
+	}
+	time.Sleep(200 * time.Millisecond) // what the server heard of the client's beginning is over
+	before := name()
+	h.Clock.Move(-40 * time.Minute)
+	other := storetest.Open(t, "sqlite:"+h.Config.Data+"/ostiary.db")
+	err := other.Upkeep(t.Context(), func(tx *store.Tx) error {
+		row, err := tx.Client(c.ID)
+		if err != nil {
+			return err
+		}
+		row.Name = before + " of another name"
+		return tx.UpdateClient(row)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); name() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the change is not seen")
+		}
 	}
 }

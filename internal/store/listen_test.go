@@ -3,6 +3,7 @@ package store_test
 import (
 	"database/sql"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,6 +123,42 @@ func TestListenTopics(t *testing.T) {
 			quiet = 0
 		}
 		woken(here, row.topic, 20*time.Millisecond) // it also hears itself
+	}
+}
+
+// A node of another version is understood: an older one says nothing when the revocation
+// log has grown, and a newer one may speak of what is unknown here.
+func TestListenToOtherVersions(t *testing.T) {
+	address := storetest.PostgresURL(t)
+	s := storetest.Open(t, address)
+	heard := func(within time.Duration) (topics []store.Topic) {
+		for _, topic := range []store.Topic{store.Revocations, store.Clients, store.SigningKeys, store.Upstreams} {
+			select {
+			case <-s.Changed(topic):
+				topics = append(topics, topic)
+			case <-time.After(within):
+			}
+		}
+		return topics
+	}
+	if got := heard(5 * time.Second); len(got) != 4 { // what came before it listened
+		t.Fatalf("does not listen: %v", got)
+	}
+	db, err := sql.Open("pgx", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for said, want := range map[string][]store.Topic{
+		"": {store.Revocations}, "clients something_new": {store.Clients}, "something_new": nil,
+		"signing_keys upstreams": {store.SigningKeys, store.Upstreams},
+	} {
+		if _, err := db.ExecContext(t.Context(), `SELECT pg_notify('ostiary_revoked_' || md5(current_schema()), $1)`, said); err != nil {
+			t.Fatal(err)
+		}
+		if got := heard(500 * time.Millisecond); !slices.Equal(got, want) {
+			t.Errorf("%q: %v, want %v", said, got, want)
+		}
 	}
 }
 
