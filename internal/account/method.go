@@ -139,14 +139,9 @@ func (a *Accounts) fresh(factors []model.Factor) bool {
 	return slices.ContainsFunc(factors, func(f model.Factor) bool { return isFirst(f.Method) && a.unix()-f.At < int64(Fresh/time.Second) })
 }
 
-// methodsOf lists the methods that a person has, the better one first.
-func methodsOf(tx *store.Tx, user model.User) ([]model.Method, error) {
-	n, err := tx.CountFactors(user.ID)
-	return methodsIn(user, n), err
-}
-
-// methodsIn is methodsOf for somebody who has set up so much.
-func methodsIn(user model.User, n store.FactorCount) (has []model.Method) {
+// methodsOf lists the methods that a person has who has set up so much, the better one
+// first.
+func methodsOf(user model.User, n store.FactorCount) (has []model.Method) {
 	for _, one := range []struct {
 		method model.Method
 		there  bool
@@ -230,7 +225,7 @@ func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, 
 
 // standWith is stand for somebody who has set up so much.
 func (a *Accounts) standWith(user model.User, n store.FactorCount, factors []model.Factor, client []string) standing {
-	s := standing{user: user, has: methodsIn(user, n)}
+	s := standing{user: user, has: methodsOf(user, n)}
 	s.owns = slices.ContainsFunc(s.has, isOwned)
 	anywhere := a.allowed(s.has, user, nil) // whatever the client takes
 	s.own = slices.ContainsFunc(anywhere, isOwned)
@@ -362,15 +357,11 @@ func (a *Accounts) keepMethod(tx *store.Tx, k model.Passkey) error {
 	if err != nil || len(has) > 1 {
 		return err
 	}
-	user, err := tx.User(k.UserID)
+	user, n, err := tx.UserAndFactors(k.UserID)
 	if err != nil {
 		return err
 	}
-	ways, err := methodsOf(tx, user)
-	if err != nil {
-		return err
-	}
-	for _, m := range a.allowed(ways, user, nil) {
+	for _, m := range a.allowed(methodsOf(user, n), user, nil) {
 		if isFirst(m) && m != model.MethodPasskey {
 			return nil
 		}

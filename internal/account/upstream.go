@@ -83,12 +83,11 @@ func Free(tx *store.Tx, but model.UserID, address string) error { return free(tx
 
 // HasWay reports whether a person can sign in as things stand in a transaction.
 func (a *Accounts) HasWay(tx *store.Tx, id model.UserID) (bool, error) {
-	user, err := tx.User(id)
+	user, n, err := tx.UserAndFactors(id)
 	if err != nil {
 		return false, err
 	}
-	ways, err := methodsOf(tx, user)
-	return slices.ContainsFunc(a.allowed(ways, user, nil), isFirst), err
+	return slices.ContainsFunc(a.allowed(methodsOf(user, n), user, nil), isFirst), nil
 }
 
 // Guessed says of whom a password is that is compared elsewhere.

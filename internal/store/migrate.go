@@ -38,12 +38,15 @@ func (s schema) migrate(ctx context.Context) error {
 	return s.migrateTo(ctx, 0)
 }
 
+// schemaVersion asks for the version of a schema.
+const schemaVersion = `SELECT COALESCE(MAX(version_id), 0) FROM ` + schemaTable + ` WHERE is_applied`
+
 // upToDate reports whether the schema is known to be the latest one.
 func (s schema) upToDate(ctx context.Context) bool {
 	var version int64
 	latest, err := latestSchema()
 	if err == nil {
-		err = s.db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+schemaTable+` WHERE is_applied`).Scan(&version)
+		err = s.db.QueryRowContext(ctx, schemaVersion).Scan(&version)
 	}
 	return err == nil && version == latest
 }

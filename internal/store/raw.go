@@ -197,7 +197,7 @@ func (r *raw) schema(ctx context.Context) (version int64, err error) {
 	if n == 0 {
 		return 0, ErrNotFound
 	}
-	err = r.conn.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+schemaTable+` WHERE is_applied`).Scan(&version)
+	err = r.conn.QueryRowContext(ctx, schemaVersion).Scan(&version)
 	return version, r.explain(err)
 }
 
