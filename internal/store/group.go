@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -12,14 +13,19 @@ const (
 	// the last, beyond the time of one function.
 	maxBatch     = 256
 	maxBatchTime = 5 * time.Millisecond
+	// pauses is how often the last of a batch lets other goroutines go first before it
+	// commits. A request that the network has brought meanwhile gets as far as the queue
+	// in that many turns; where nobody has anything to do, they take no time.
+	pauses = 3
 )
 
 // group is the one writer of an SQLite database. A durable commit costs far
 // more than a small transaction, so those who come while another is at work
 // share one: each runs its own function in its own goroutine while it has the
 // turn, inside a savepoint of one transaction, and passes the turn on; the last
-// in the queue (or of a full batch) commits for all of them. A function that
-// fails or panics undoes its own savepoint and nothing else.
+// in the queue (or of a full batch) commits for all of them, when nobody else is
+// about to come. A function that fails or panics undoes its own savepoint and
+// nothing else.
 type group struct {
 	open    func() (*conn, error)
 	explain func(error) error
@@ -130,13 +136,25 @@ func (g *group) leave(turn chan struct{}) bool {
 // none or the batch is full or broken, it ends the batch first.
 func (g *group) pass() {
 	b := g.batch
-	if b != nil && b.err == nil && b.size < maxBatch && g.give(false) {
+	if b != nil && b.err == nil && b.size < maxBatch && g.giveSoon() {
 		return
 	}
 	if b != nil {
 		g.end(b)
 	}
 	g.give(true)
+}
+
+// giveSoon is give for a batch that may become larger: it is left to those who are about
+// to come.
+func (g *group) giveSoon() bool {
+	for range pauses {
+		if g.give(false) {
+			return true
+		}
+		runtime.Gosched()
+	}
+	return g.give(false)
 }
 
 // give hands the turn to the next in the queue and reports whether it did. If

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -108,6 +109,37 @@ func TestBatchIsBounded(t *testing.T) {
 	all.Wait()
 	if n := largest.Load(); n < 2 || n > maxBatch {
 		t.Errorf("the largest batch had %d members", n)
+	}
+}
+
+// Who is about to come when the last of a batch is done shares its commit.
+func TestBatchAwaitsWhoComes(t *testing.T) {
+	s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // so that the second runs when the first lets it
+	for range 20 {
+		var second sync.WaitGroup
+		err := s.Upkeep(t.Context(), func(tx *Tx) error {
+			second.Go(func() {
+				err := s.Upkeep(context.Background(), func(tx *Tx) error {
+					if size := s.dialect.(*sqlite).writer.batch.size; size != 2 {
+						t.Errorf("the second is number %d of its batch", size)
+					}
+					return tx.PutSetting("second", "1")
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			return tx.PutSetting("first", "1")
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Wait()
 	}
 }
 
