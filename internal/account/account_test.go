@@ -148,7 +148,7 @@ func (h house) used(cookie model.Secret) SignedIn {
 	}
 	list[0].Session, err = h.Touch(h.ctx(), list[0].Session)
 	h.ok(err)
-	return list[0]
+	return list[0].SignedIn
 }
 
 func (h house) view(fn func(*store.Tx) error) {

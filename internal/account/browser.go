@@ -21,7 +21,7 @@ const maxHeld = 2 * MaxAccounts
 // Held returns the live sessions behind the cookies of a browser, with their
 // people and cookies, in the order of the cookies. What stands for no session,
 // for one that is over or for somebody who is locked is left out.
-func (a *Accounts) Held(ctx context.Context, cookies []model.Secret) ([]SignedIn, error) {
+func (a *Accounts) Held(ctx context.Context, cookies []model.Secret) ([]Visitor, error) {
 	if len(cookies) == 0 {
 		return nil, nil
 	}
@@ -29,31 +29,33 @@ func (a *Accounts) Held(ctx context.Context, cookies []model.Secret) ([]SignedIn
 	if len(cookies) == 1 { // as most browsers have
 		read = a.store.Ask
 	}
-	var list []SignedIn
+	var list []Visitor
 	err := read(ctx, func(tx *store.Tx) (err error) {
-		list, err = a.holding(cookies, func(hash string) (in SignedIn, err error) {
-			in.Session, in.User, err = tx.Visitor(hash)
+		list, err = a.holding(cookies, func(hash string) (in Visitor, err error) {
+			var n store.FactorCount
+			in.Session, in.User, n, err = tx.Visitor(hash)
+			in.has, in.User = methodsOf(in.User, n), outward(in.User)
 			return in, err
 		})
 		return err
 	})
-	list = slices.DeleteFunc(list, func(in SignedIn) bool { return in.User.Status != model.UserActive })
-	for i := range list {
-		list[i].User = outward(list[i].User)
+	return slices.DeleteFunc(list, func(in Visitor) bool { return in.User.Status != model.UserActive }), err
+}
+
+// held finds the live sessions of cookies, without their people.
+func (a *Accounts) held(tx *store.Tx, cookies []model.Secret) (list []SignedIn, err error) {
+	found, err := a.holding(cookies, func(hash string) (in Visitor, err error) {
+		in.Session, err = tx.SessionByCookie(hash)
+		return in, err
+	})
+	for _, in := range found {
+		list = append(list, in.SignedIn)
 	}
 	return list, err
 }
 
-// held finds the live sessions of cookies, without their people.
-func (a *Accounts) held(tx *store.Tx, cookies []model.Secret) ([]SignedIn, error) {
-	return a.holding(cookies, func(hash string) (in SignedIn, err error) {
-		in.Session, err = tx.SessionByCookie(hash)
-		return in, err
-	})
-}
-
 // holding finds the live sessions of cookies by their hashes.
-func (a *Accounts) holding(cookies []model.Secret, find func(hash string) (SignedIn, error)) (list []SignedIn, err error) {
+func (a *Accounts) holding(cookies []model.Secret, find func(hash string) (Visitor, error)) (list []Visitor, err error) {
 	for _, cookie := range cookies[:min(len(cookies), maxHeld)] {
 		if cookie == "" || len(cookie) > maxCookie {
 			continue
@@ -65,7 +67,7 @@ func (a *Accounts) holding(cookies []model.Secret, find func(hash string) (Signe
 		if err != nil {
 			return nil, err
 		}
-		twice := slices.ContainsFunc(list, func(other SignedIn) bool { return other.Session.ID == in.Session.ID })
+		twice := slices.ContainsFunc(list, func(other Visitor) bool { return other.Session.ID == in.Session.ID })
 		if in.Session.Live(a.unix()) && !twice {
 			in.Cookie = cookie
 			list = append(list, in)

@@ -220,12 +220,12 @@ type standing struct {
 
 func (a *Accounts) stand(tx *store.Tx, user model.User, factors []model.Factor, client []string) (standing, error) {
 	n, err := tx.CountFactors(user.ID)
-	return a.standWith(user, n, factors, client), err
+	return a.standWith(user, methodsOf(user, n), factors, client), err
 }
 
-// standWith is stand for somebody who has set up so much.
-func (a *Accounts) standWith(user model.User, n store.FactorCount, factors []model.Factor, client []string) standing {
-	s := standing{user: user, has: methodsOf(user, n)}
+// standWith is stand for somebody who has those methods.
+func (a *Accounts) standWith(user model.User, has []model.Method, factors []model.Factor, client []string) standing {
+	s := standing{user: user, has: has}
 	s.owns = slices.ContainsFunc(s.has, isOwned)
 	anywhere := a.allowed(s.has, user, nil) // whatever the client takes
 	s.own = slices.ContainsFunc(anywhere, isOwned)

@@ -51,6 +51,12 @@ type SignedIn struct {
 	Cookie  model.Secret
 }
 
+// Visitor is a session that was found by its cookie, and what its person has set up.
+type Visitor struct {
+	SignedIn
+	has []model.Method
+}
+
 // errChanged says that the password hash was replaced while it was compared.
 var errChanged = errors.New("the password changed meanwhile")
 

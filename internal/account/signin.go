@@ -236,12 +236,22 @@ func (a *Accounts) Standing(ctx context.Context, session model.Session, methods 
 	if err != nil {
 		return Standing{}, err
 	}
+	return a.worth(s), nil
+}
+
+// StandingOf is Standing of a session that was found by its cookie, by what was read with
+// it.
+func (a *Accounts) StandingOf(in Visitor, methods []string) Standing {
+	return a.worth(a.standWith(in.User, in.has, in.Session.Factors, methods))
+}
+
+func (a *Accounts) worth(s standing) Standing {
 	out := Standing{ACR: model.ACROf(s.factors)}
 	out.Short = a.wantsSecond(s) && !s.trusted && rank(out.ACR) < rank(ACRMulti)
 	if best := s.best(); best >= 0 {
 		out.Best = ACRs()[best]
 	}
-	return out, nil
+	return out
 }
 
 // Weak reports whether a session is too weak to change how its person signs in: a
@@ -260,7 +270,7 @@ func (a *Accounts) standOf(ctx context.Context, session model.Session, methods [
 	err = a.store.Ask(ctx, func(tx *store.Tx) error {
 		user, n, err := tx.UserAndFactors(session.UserID)
 		if err == nil {
-			s = a.standWith(user, n, session.Factors, methods)
+			s = a.standWith(user, methodsOf(user, n), session.Factors, methods)
 		}
 		return err
 	})

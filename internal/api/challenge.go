@@ -22,7 +22,11 @@ func (s *API) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	step, e := s.Authority.Next(r.Context(), z.Authorization, z.Session)
+	var who *oauth.Visitor
+	if z.Session != nil {
+		who = &oauth.Visitor{Session: *z.Session}
+	}
+	step, e := s.Authority.Next(r.Context(), z.Authorization, who)
 	var code model.Secret
 	switch {
 	case step == oauth.StepCreate:

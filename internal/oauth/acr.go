@@ -15,12 +15,22 @@ type Standing struct {
 	Best  string // what the person could reach
 }
 
+// Visitor is a session at a door. Stands says what it is worth to a client that takes
+// those sign-in methods, where the door knows; nil: that is asked of Config.Stand.
+type Visitor struct {
+	model.Session
+	Stands func(methods []string) Standing
+}
+
 // stand asks what a session is worth to a client.
-func (a *Authority) stand(ctx context.Context, session model.Session, c model.Client) (Standing, error) {
-	if a.Stand == nil {
-		return Standing{ACR: session.ACR, Best: session.ACR}, nil
+func (a *Authority) stand(ctx context.Context, v Visitor, c model.Client) (Standing, error) {
+	switch {
+	case v.Stands != nil:
+		return v.Stands(c.SignInMethods), nil
+	case a.Stand == nil:
+		return Standing{ACR: v.ACR, Best: v.ACR}, nil
 	}
-	return a.Stand(ctx, session, c.SignInMethods)
+	return a.Stand(ctx, v.Session, c.SignInMethods)
 }
 
 // satisfies reports whether an acr is as good as one of those that are asked for: it

@@ -169,7 +169,7 @@ func (z Challenge) bind(session model.Session) Authorization {
 // NextFor decides the next step if the person of a session has just proven, for
 // this very request, who they are. The session need not have begun.
 func (a *Authority) NextFor(ctx context.Context, z Challenge, session model.Session) (Step, *Error) {
-	return a.Next(ctx, z.bind(session), &session)
+	return a.Next(ctx, z.bind(session), &Visitor{Session: session})
 }
 
 // IssueChallenge gives a code to the client, bound to its code_challenge and to its
@@ -182,7 +182,7 @@ func (a *Authority) IssueChallenge(ctx context.Context, z Challenge, session mod
 	if proven {
 		authorization = z.bind(session)
 	}
-	now, step, e := a.next(ctx, authorization, &session)
+	now, step, e := a.next(ctx, authorization, &Visitor{Session: session})
 	if step != StepIssue {
 		if e == nil {
 			e = fail(InteractionRequired, "The request is not ready yet")

@@ -31,7 +31,7 @@ const afterIssue = 30 // seconds
 func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Session, address string) (Answer, error) {
 	ctx, span := trace.Start(ctx, "oauth.Issue")
 	defer span.End()
-	now, step, e := a.decide(ctx, z, &session)
+	now, step, e := a.decide(ctx, z, session)
 	if step != StepIssue {
 		if e == nil {
 			e = fail(InteractionRequired, "The request is not ready yet")

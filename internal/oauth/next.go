@@ -175,17 +175,17 @@ func (s Situation) needsConsent() bool {
 	return len(without(asked.Scope, s.Consent)) > 0 || len(without(claims, s.Claims)) > 0
 }
 
-// Next gathers the situation of a request and decides its next step. The session
-// is the one that was picked for it, if any; others are those that the browser has
-// beside it.
-func (a *Authority) Next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Step, *Error) {
-	_, step, e := a.next(ctx, z, session, others...)
+// Next gathers the situation of a request and decides its next step. Who is the one
+// that was picked for it, nil for nobody; others are those that the browser has beside
+// them.
+func (a *Authority) Next(ctx context.Context, z Authorization, who *Visitor, others ...Visitor) (Step, *Error) {
+	_, step, e := a.next(ctx, z, who, others...)
 	return step, e
 }
 
 // next is Next, and tells in what situation.
-func (a *Authority) next(ctx context.Context, z Authorization, session *model.Session, others ...model.Session) (Situation, Step, *Error) {
-	s, err := a.situation(ctx, z, session)
+func (a *Authority) next(ctx context.Context, z Authorization, who *Visitor, others ...Visitor) (Situation, Step, *Error) {
+	s, err := a.situation(ctx, z, who)
 	if s.asks("create") && !a.SignUp { // switched off since the request was checked
 		return s, StepRefuse, fail(InvalidRequest, "The prompt create is not supported")
 	}
@@ -205,11 +205,11 @@ func (a *Authority) next(ctx context.Context, z Authorization, session *model.Se
 }
 
 // decide is next for what is to be done at once, if it was not just asked.
-func (a *Authority) decide(ctx context.Context, z Authorization, session *model.Session) (Situation, Step, *Error) {
+func (a *Authority) decide(ctx context.Context, z Authorization, session model.Session) (Situation, Step, *Error) {
 	if z.decided.stands(a.unix(), z.Request, session.ID) {
 		return z.decided.situation, StepIssue, nil
 	}
-	return a.next(ctx, z, session)
+	return a.next(ctx, z, &Visitor{Session: session})
 }
 
 // decision is that a code can be issued for a request: whoever asks for it in the same
@@ -233,18 +233,19 @@ func (d *decision) stands(now int64, r model.Request, session model.SessionID) b
 		d.request.ID == r.ID && d.request.Chosen == r.Chosen && d.request.SessionID == r.SessionID && slices.Equal(d.request.Approved, r.Approved)
 }
 
-func (a *Authority) situation(ctx context.Context, z Authorization, session *model.Session) (Situation, error) {
-	s := Situation{Now: a.unix(), Client: z.Client, Request: z.Request, Session: session, Ladder: a.ACRValues}
-	if session == nil {
+func (a *Authority) situation(ctx context.Context, z Authorization, who *Visitor) (Situation, error) {
+	s := Situation{Now: a.unix(), Client: z.Client, Request: z.Request, Ladder: a.ACRValues}
+	if who == nil {
 		return s, nil
 	}
+	s.Session = &who.Session
 	var err error
-	if s.Stands, err = a.stand(ctx, *session, z.Client); err != nil || z.Client.FirstParty {
+	if s.Stands, err = a.stand(ctx, *who, z.Client); err != nil || z.Client.FirstParty {
 		return s, err
 	}
 	var consent model.Consent
 	err = a.Store.Ask(ctx, func(tx *store.Tx) (err error) {
-		consent, err = tx.Consent(session.UserID, z.Client.ID)
+		consent, err = tx.Consent(who.UserID, z.Client.ID)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

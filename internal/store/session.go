@@ -74,15 +74,20 @@ func (tx *Tx) SessionByCookie(hash string) (model.Session, error) {
 	return one(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions WHERE cookie_hash = $1`, hash)
 }
 
-// Visitor is SessionByCookie, with the person whose session it is.
-func (tx *Tx) Visitor(hash string) (s model.Session, u model.User, err error) {
+// Visitor is SessionByCookie, with the person whose session it is and what they have
+// set up.
+func (tx *Tx) Visitor(hash string) (s model.Session, u model.User, n FactorCount, err error) {
 	_, err = one(tx, func(row scanner) (none struct{}, err error) {
-		if s, err = scanSession(sectionOf(row, 0, sessionWidth)); err == nil {
-			u, err = scanUser(sectionOf(row, sessionWidth, userWidth))
+		if s, err = scanSession(sectionOf(row, 0, sessionWidth)); err != nil {
+			return none, err
 		}
+		if u, err = scanUser(sectionOf(row, sessionWidth, userWidth)); err != nil {
+			return none, err
+		}
+		n, err = scanFactorCount(sectionOf(row, sessionWidth+userWidth, factorsWidth))
 		return none, err
-	}, `SELECT `+sessionOf+`, `+userOf+` FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.cookie_hash = $1`, hash)
-	return s, u, err
+	}, `SELECT `+sessionOf+`, `+userOf+`, `+factorsOf+` FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.cookie_hash = $1`, hash)
+	return s, u, n, err
 }
 
 // SessionFor returns a session, live or not, or ErrNotFound, and whether there is such a

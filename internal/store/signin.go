@@ -1,6 +1,10 @@
 package store
 
-import "github.com/ostiary/ostiary/internal/model"
+import (
+	"strings"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 const signInColumns = `holder, user_id, factors, remember, trust, declined, tries, waits, expires_at`
 
@@ -36,10 +40,18 @@ func (tx *Tx) SignIn(holder string, now int64) (model.SignIn, error) {
 // by which they can sign in: those of providers that are not disabled.
 type FactorCount struct{ Passkeys, Apps, Codes, Elsewhere int64 }
 
-// factorCount are the columns of a FactorCount.
-const factorCount = `(SELECT count(*) FROM passkeys WHERE user_id = $1), (SELECT count(*) FROM totps WHERE user_id = $1),
-	(SELECT count(*) FROM recovery_codes WHERE user_id = $1),
-	(SELECT count(*) FROM identities i JOIN upstreams p ON p.id = i.upstream_id WHERE i.user_id = $1 AND p.disabled = 0)`
+// factorCount are the columns of the FactorCount of a person, and how many they are.
+func factorCount(user string) (string, int) {
+	return strings.ReplaceAll(`(SELECT count(*) FROM passkeys WHERE user_id = ?), (SELECT count(*) FROM totps WHERE user_id = ?),
+		(SELECT count(*) FROM recovery_codes WHERE user_id = ?),
+		(SELECT count(*) FROM identities i JOIN upstreams p ON p.id = i.upstream_id WHERE i.user_id = ? AND p.disabled = 0)`, "?", user), 4
+}
+
+// Those of $1, and of the user u.
+var (
+	factorCountOf, _        = factorCount("$1")
+	factorsOf, factorsWidth = factorCount("u.id")
+)
 
 func scanFactorCount(row scanner) (n FactorCount, err error) {
 	err = row.Scan(&n.Passkeys, &n.Apps, &n.Codes, &n.Elsewhere)
@@ -48,17 +60,17 @@ func scanFactorCount(row scanner) (n FactorCount, err error) {
 
 // CountFactors counts what a person has set up.
 func (tx *Tx) CountFactors(user model.UserID) (FactorCount, error) {
-	return one(tx, scanFactorCount, `SELECT `+factorCount, string(user))
+	return one(tx, scanFactorCount, `SELECT `+factorCountOf, string(user))
 }
 
 // UserAndFactors is User and CountFactors at once.
 func (tx *Tx) UserAndFactors(id model.UserID) (u model.User, n FactorCount, err error) {
 	u, err = one(tx, func(row scanner) (u model.User, err error) {
-		if n, err = scanFactorCount(sectionOf(row, userWidth, 4)); err != nil {
+		if n, err = scanFactorCount(sectionOf(row, userWidth, factorsWidth)); err != nil {
 			return u, err
 		}
 		return scanUser(sectionOf(row, 0, userWidth))
-	}, `SELECT `+userOf+`, `+factorCount+` FROM users u WHERE u.id = $1`, string(id))
+	}, `SELECT `+userOf+`, `+factorsOf+` FROM users u WHERE u.id = $1`, string(id))
 	return u, n, err
 }
 

@@ -14,15 +14,15 @@ import (
 
 // signedIn is a session that a browser has, with its person.
 type signedIn struct {
-	model.Session
+	oauth.Visitor
 	User model.User
 }
 
-func (v *signedIn) or() *model.Session {
+func (v *signedIn) or() *oauth.Visitor {
 	if v == nil {
 		return nil
 	}
-	return &v.Session
+	return &v.Visitor
 }
 
 // accounts returns who is signed in at a browser: first the current one, which
@@ -37,7 +37,8 @@ func (s *Web) accounts(r *http.Request) ([]signedIn, error) {
 	for _, in := range held {
 		// The name of a cookie says whose it is, so that one person has one.
 		if cookies[in.User.ID] == in.Cookie {
-			list = append(list, signedIn{in.Session, in.User})
+			stands := func(methods []string) oauth.Standing { return oauth.Standing(s.Accounts.StandingOf(in, methods)) }
+			list = append(list, signedIn{oauth.Visitor{Session: in.Session, Stands: stands}, in.User})
 		}
 	}
 	current := s.cookies.current(r)
@@ -105,17 +106,18 @@ func (s *Web) arrive(r *http.Request, z oauth.Authorization) (v visit, err error
 		return v, err
 	}
 	var sessions []model.Session
+	var others []oauth.Visitor
 	for _, one := range v.accounts {
-		sessions = append(sessions, one.Session)
+		sessions, others = append(sessions, one.Session), append(others, one.Visitor)
 	}
 	if i := oauth.Pick(z.Request, sessions, hinted(z, v.accounts)); i >= 0 {
 		if v.who, err = s.use(r, v.accounts[i]); err != nil {
 			return v, err
 		}
 		wishesOf(r).locale = &v.accounts[i].User.Profile.Locale
-		sessions = slices.Delete(sessions, i, i+1)
+		others = slices.Delete(others, i, i+1)
 	}
-	v.step, v.refusal = s.Authority.Next(r.Context(), z, v.who.or(), sessions...)
+	v.step, v.refusal = s.Authority.Next(r.Context(), z, v.who.or(), others...)
 	if v.step == oauth.StepFactor || z.Stored() && v.step != oauth.StepRefuse {
 		v.progress, err = s.Accounts.Progress(r.Context(), holder(z), s.wanted(r, v))
 	}
@@ -146,7 +148,7 @@ func (s *Web) wanted(r *http.Request, v visit) account.Wanted {
 	w := account.Wanted{Methods: v.z.Client.SignInMethods, Devices: s.cookies.devices(r)}
 	w.ACR, w.Wish = s.Authority.Wanted(v.z)
 	if v.step == oauth.StepFactor {
-		w.Session = v.who.or()
+		w.Session = &v.who.Session
 	}
 	return w
 }
