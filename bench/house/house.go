@@ -27,8 +27,17 @@ import (
 
 // Build makes the program in a folder, as a release is made, and returns its path.
 func Build(ctx context.Context, folder string) (string, error) {
-	path := filepath.Join(folder, "ostiary")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/ostiary/ostiary/cmd/ostiary")
+	return build(ctx, folder, "cmd/ostiary")
+}
+
+// BuildBare makes bench/bare in the same way.
+func BuildBare(ctx context.Context, folder string) (string, error) {
+	return build(ctx, folder, "bench/bare")
+}
+
+func build(ctx context.Context, folder, program string) (string, error) {
+	path := filepath.Join(folder, filepath.Base(program))
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/ostiary/ostiary/"+program)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w: %s", err, out)

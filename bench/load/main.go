@@ -13,8 +13,9 @@
 // Beside the cost of an operation stands its bar, what it may cost by the project's
 // goals, and the share of it that was used: less than 1 is under the bar. The machine
 // has neighbours and is not the one that the bars are for: bare ES256 and a bare
-// net/http, measured before and after in the same way, tell by how much it is slower, and
-// the last share is of the bar in that proportion.
+// net/http, measured before and after each run in the same way, tell by how much it is
+// slower, and the last share is of the bar in that proportion. The run in the middle is the one
+// with the median of that.
 //
 // The server is built and run as processes of its own, set up with the command, and
 // gone afterwards. Server and load share the machine: the processor time of an
@@ -22,6 +23,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -194,52 +196,57 @@ func measureAll(ctx context.Context, o options) (_ *report, err error) {
 
 func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
 	r := &report{Nodes: o.Nodes, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
-	before, err := s.yardsticks(ctx, o)
+	g, err := s.openGauge(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	defer g.close()
 	if o.Postgres || o.Nodes > 1 {
 		r.Database = "PostgreSQL"
 	}
+	var beside []yardsticks
 	for _, op := range operations {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, op.name) {
 			continue
 		}
 		for _, n := range o.Connections {
 			fmt.Fprintf(os.Stderr, "%s, %d connections …\n", op.name, n)
-			one, err := s.median(ctx, o, op, n)
+			one, err := s.median(ctx, o, g, op, n)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", op.name, err)
 			}
 			r.Results = append(r.Results, one)
+			beside = append(beside, one.beside)
 		}
 	}
-	after, err := s.yardsticks(ctx, o)
-	r.Yardsticks = before.mean(after)
-	for _, one := range r.Results {
-		if one.Bar > 0 {
-			one.Slower = r.Yardsticks.slower(one.bar)
-		}
-	}
-	return r, err
+	r.Yardsticks = mean(beside...)
+	return r, nil
 }
 
-// median measures as often as is asked for, and takes the run in the middle.
-func (s *server) median(ctx context.Context, o options, op operation, connections int) (*result, error) {
+// median measures as often as is asked for, and takes the run in the middle: by what it
+// cost, in proportion to what the yardsticks were before and after it.
+func (s *server) median(ctx context.Context, o options, g *gauge, op operation, connections int) (*result, error) {
 	var runs []*result
+	before, err := g.measure(ctx)
 	for range o.Runs {
-		one, err := s.measure(ctx, o, op, connections)
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, one)
-	}
-	slices.SortFunc(runs, func(a, b *result) int {
-		if a.CPU < b.CPU {
-			return -1
+		var one *result
+		if one, err = s.measure(ctx, o, op, connections); err != nil {
+			return nil, err
 		}
-		return 1
-	})
+		var after yardsticks
+		if after, err = g.measure(ctx); err != nil {
+			return nil, err
+		}
+		one.beside, one.Slower = mean(before, after), 1
+		if one.Bar > 0 {
+			one.Slower = one.beside.slower(op.bar)
+		}
+		runs, before = append(runs, one), after
+	}
+	slices.SortFunc(runs, func(a, b *result) int { return cmp.Compare(a.CPU/a.Slower, b.CPU/b.Slower) })
 	return runs[len(runs)/2], nil
 }
 

@@ -26,7 +26,7 @@ type result struct {
 	Before      float64 `json:"memory_before_mib"` // of all nodes
 	After       float64 `json:"memory_after_mib"`
 
-	bar bar
+	beside yardsticks // what they were meanwhile
 }
 
 // share is what one worker did while it was measured.
@@ -56,12 +56,12 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 		}
 		steps[i] = step
 	}
-	r := &result{Operation: op.name, Connections: connections, Bar: op.bar.ms * o.allowance(), bar: op.bar}
+	r := &result{Operation: op.name, Connections: connections, Bar: op.bar.ms * o.allowance()}
 	var err error
 	if r.Before, err = s.Memory(); err != nil {
 		return nil, err
 	}
-	if _, err := s.together(ctx, steps, o.WarmUp); err != nil {
+	if _, err := together(ctx, steps, o.WarmUp); err != nil {
 		return nil, err
 	}
 	cpu, err := s.ProcessorTime()
@@ -69,7 +69,7 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 		return nil, err
 	}
 	began := time.Now()
-	shares, err := s.together(ctx, steps, o.Time)
+	shares, err := together(ctx, steps, o.Time)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (s *server) measure(ctx context.Context, o options, op operation, connectio
 }
 
 // together runs all steps for a time, and lets those that have begun come to an end.
-func (s *server) together(ctx context.Context, steps []func(context.Context) error, d time.Duration) ([]share, error) {
+func together(ctx context.Context, steps []func(context.Context) error, d time.Duration) ([]share, error) {
 	until := time.Now().Add(d)
 	shares := make([]share, len(steps))
 	var work sync.WaitGroup

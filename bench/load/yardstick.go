@@ -7,12 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -20,7 +17,9 @@ import (
 )
 
 // yardsticks are what no server can do without, in milliseconds of processor time, as
-// it is here and now. The machine is shared: by them a cost is compared with a bar.
+// it is here and now. The machine is shared, and what it takes changes within a minute:
+// they are measured before and after each run, whose cost is compared with a bar by
+// them.
 type yardsticks struct {
 	Sign   float64 `json:"sign_ms"`   // a bare ES256 signature
 	Verify float64 `json:"verify_ms"` // its verification
@@ -44,17 +43,88 @@ func (y yardsticks) slower(b bar) float64 {
 	return (cryptography*byVerify + requests*byHTTP + (b.ms-cryptography-requests)*(byVerify+byHTTP)/2) / b.ms
 }
 
-// mean of what was measured before and after.
-func (y yardsticks) mean(o yardsticks) yardsticks {
-	return yardsticks{(y.Sign + o.Sign) / 2, (y.Verify + o.Verify) / 2, (y.HTTP + o.HTTP) / 2}
+// mean of what was measured at several times.
+func mean(all ...yardsticks) (y yardsticks) {
+	n := float64(len(all))
+	for _, one := range all {
+		y.Sign, y.Verify, y.HTTP = y.Sign+one.Sign/n, y.Verify+one.Verify/n, y.HTTP+one.HTTP/n
+	}
+	return y
 }
 
-func (s *server) yardsticks(ctx context.Context, o options) (y yardsticks, err error) {
+// yardstickTime is for how long bare requests are measured, unless a run is shorter.
+const yardstickTime = time.Second
+
+// gauge measures the yardsticks, again and again.
+type gauge struct {
+	bare  *exec.Cmd // net/http in a process of its own
+	steps []func(context.Context) error
+	web   []*http.Client
+	time  time.Duration
+}
+
+// openGauge starts what is measured, for as many connections as the first measurement
+// of the server has.
+func (s *server) openGauge(ctx context.Context, o options) (_ *gauge, err error) {
+	program, err := house.BuildBare(ctx, s.Folder)
+	if err != nil {
+		return nil, err
+	}
+	address, err := house.Free()
+	if err != nil {
+		return nil, err
+	}
+	g := &gauge{bare: exec.CommandContext(ctx, program, address), time: min(o.Time, yardstickTime)}
+	if err := g.bare.Start(); err != nil {
+		return nil, err
+	}
+	for range o.Connections[0] {
+		web := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
+		g.web = append(g.web, web)
+		g.steps = append(g.steps, func(ctx context.Context) error { return fetch(ctx, web, "http://"+address) })
+	}
+	for until := time.Now().Add(10 * time.Second); g.steps[0](ctx) != nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			g.close()
+			return nil, errors.New("the bare server does not start")
+		}
+	}
+	if _, err := g.measure(ctx); err != nil { // its warming up
+		g.close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *gauge) close() {
+	for _, web := range g.web {
+		web.CloseIdleConnections()
+	}
+	g.bare.Process.Kill() // there is nothing that it could lose
+	g.bare.Wait()
+}
+
+// measure is what the yardsticks are now.
+func (g *gauge) measure(ctx context.Context) (y yardsticks, err error) {
 	if y.Sign, y.Verify, err = signature(); err != nil {
 		return y, err
 	}
-	y.HTTP, err = s.bareHTTP(ctx, o)
-	return y, err
+	before, err := house.ProcessorTimeOf(g.bare.Process.Pid)
+	if err != nil {
+		return y, err
+	}
+	shares, err := together(ctx, g.steps, g.time)
+	if err = errors.Join(err, errorOf(shares)); err != nil {
+		return y, err
+	}
+	after, err := house.ProcessorTimeOf(g.bare.Process.Pid)
+	if err != nil {
+		return y, err
+	}
+	var r result
+	r.tell(shares)
+	y.HTTP = (after - before) / 1e3 / float64(r.Done)
+	return y, nil
 }
 
 // signature measures the cryptography of one token.
@@ -82,7 +152,7 @@ func signature() (sign, verify float64, err error) {
 
 // each is the processor time of one of many, in milliseconds.
 func each(work func() error) (float64, error) {
-	const times = 2000
+	const times = 1000
 	before, err := ownTime()
 	if err != nil {
 		return 0, err
@@ -103,61 +173,6 @@ func ownTime() (float64, error) {
 		return 0, err
 	}
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9, nil
-}
-
-// bareHTTP measures net/http in a process of its own, with as many connections as
-// the first measurement has.
-func (s *server) bareHTTP(ctx context.Context, o options) (float64, error) {
-	program := filepath.Join(s.Folder, "bare")
-	if _, err := os.Stat(program); err != nil {
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/ostiary/ostiary/bench/bare").CombinedOutput(); err != nil {
-			return 0, fmt.Errorf("go build: %w: %s", err, out)
-		}
-	}
-	address, err := house.Free()
-	if err != nil {
-		return 0, err
-	}
-	bare := exec.CommandContext(ctx, program, address)
-	if err := bare.Start(); err != nil {
-		return 0, err
-	}
-	defer func() {
-		bare.Process.Kill() // there is nothing that it could lose
-		bare.Wait()
-	}()
-	steps := make([]func(context.Context) error, o.Connections[0])
-	for i := range steps {
-		web := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}}
-		defer web.CloseIdleConnections()
-		steps[i] = func(ctx context.Context) error { return fetch(ctx, web, "http://"+address) }
-	}
-	for until := time.Now().Add(10 * time.Second); steps[0](ctx) != nil; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(until) {
-			return 0, errors.New("the bare server does not start")
-		}
-	}
-	if _, err := s.together(ctx, steps, o.WarmUp); err != nil {
-		return 0, err
-	}
-	before, err := house.ProcessorTimeOf(bare.Process.Pid)
-	if err != nil {
-		return 0, err
-	}
-	shares, err := s.together(ctx, steps, o.Time)
-	if err != nil {
-		return 0, err
-	}
-	if err := errorOf(shares); err != nil {
-		return 0, err
-	}
-	after, err := house.ProcessorTimeOf(bare.Process.Pid)
-	if err != nil {
-		return 0, err
-	}
-	var r result
-	r.tell(shares)
-	return (after - before) / 1e3 / float64(r.Done), nil
 }
 
 func fetch(ctx context.Context, web *http.Client, address string) error {
