@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 // size is about that of a token response or a key set, in bytes.
@@ -19,6 +21,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bare: say where to listen, such as 127.0.0.1:8080")
 		os.Exit(2)
 	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	go func() {
+		<-end
+		os.Exit(0)
+	}()
 	body := bytes.Repeat([]byte("x"), size)
 	err := http.ListenAndServe(os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

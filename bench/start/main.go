@@ -1,6 +1,7 @@
 // Command start measures how long a server takes from its start to its first answer,
 // with a database and with none, how much processor time that takes, and what it has
-// in memory when nothing happens.
+// in memory when nothing happens; beside it what net/http alone takes, for how long a
+// process takes to start is very different on different machines.
 //
 //	go run ./bench/start             the medians of five starts
 //	go run ./bench/start -ostiary PATH -runs 20
@@ -32,9 +33,18 @@ const (
 	barMemory = 30.0                   // MiB
 )
 
-// start is one start of a server.
+// kind is what is started.
+type kind int
+
+const (
+	first   kind = iota // a server that has no database yet
+	again               // the same once more
+	netHTTP             // net/http and nothing else, bench/bare: the least that a start takes here
+)
+
+// start is one start.
 type start struct {
-	first  bool          // there was no database
+	of     kind
 	took   time.Duration // to the first answer
 	cpu    time.Duration // until then, of the process
 	memory float64       // MiB, after the rest
@@ -68,24 +78,39 @@ func run(ctx context.Context, program string, runs int, rest time.Duration) erro
 		}
 	}
 	var all []start
+	bare, err := house.BuildBare(ctx, folder)
+	if err != nil {
+		return err
+	}
 	for i := range runs {
+		alone, err := once(ctx, exec.CommandContext(ctx, bare), 0)
+		if err != nil {
+			return err
+		}
+		alone.of = netHTTP
+		all = append(all, alone)
 		pair, err := measure(ctx, program, filepath.Join(folder, strconv.Itoa(i)), rest)
 		if err != nil {
 			return err
 		}
 		all = append(all, pair...)
 	}
+	servers := slices.DeleteFunc(slices.Clone(all), func(s start) bool { return s.of == netHTTP })
 	for _, row := range []struct {
-		name  string
-		first bool
-		bar   time.Duration
-	}{{"no database", true, barFirst}, {"a database", false, barAgain}} {
-		of := slices.DeleteFunc(slices.Clone(all), func(s start) bool { return s.first != row.first })
-		fmt.Printf("first answer, %-12s %v (at most %v), %v of processor time\n", row.name+":",
+		name string
+		of   kind
+		bar  string
+	}{
+		{"no database", first, fmt.Sprintf(" (at most %v)", barFirst)},
+		{"a database", again, fmt.Sprintf(" (at most %v)", barAgain)},
+		{"net/http alone", netHTTP, ""},
+	} {
+		of := slices.DeleteFunc(slices.Clone(all), func(s start) bool { return s.of != row.of })
+		fmt.Printf("first answer, %-15s %v%s, %v of processor time\n", row.name+":",
 			median(of, func(s start) time.Duration { return s.took }).Round(time.Millisecond), row.bar,
 			median(of, func(s start) time.Duration { return s.cpu }).Round(time.Millisecond))
 	}
-	fmt.Printf("memory after %v:  %.1f MiB (at most %.0f)\n", rest, median(all, func(s start) float64 { return s.memory }), barMemory)
+	fmt.Printf("memory after %v:  %.1f MiB (at most %.0f)\n", rest, median(servers, func(s start) float64 { return s.memory }), barMemory)
 	return nil
 }
 
@@ -101,29 +126,36 @@ func median[T int64 | float64 | time.Duration](all []start, of func(start) T) T 
 // measure starts a server in a new folder, and in the same one again.
 func measure(ctx context.Context, program, data string, rest time.Duration) ([]start, error) {
 	var pair []start
-	for _, first := range []bool{true, false} {
-		s, err := once(ctx, program, data, rest)
+	for _, of := range []kind{first, again} {
+		s, err := once(ctx, server(ctx, program, data), rest)
 		if err != nil {
 			return nil, err
 		}
-		s.first = first
+		s.of = of
 		pair = append(pair, s)
 	}
 	return pair, nil
 }
 
+// server is the command that starts a server, but for where it listens.
+func server(ctx context.Context, program, data string) *exec.Cmd {
+	node := exec.CommandContext(ctx, program, "serve", "--listen")
+	node.Env = append(os.Environ(), "OSTIARY_DATA="+data, "OSTIARY_LOG_LEVEL=error",
+		"OSTIARY_ISSUER=http://localhost:8080") // of the database, wherever it listens
+	return node
+}
+
 // patience is how long a start may take on the slowest of machines.
 const patience = time.Minute
 
-// once starts a server, waits for its first answer and lets it rest.
-func once(ctx context.Context, program, data string, rest time.Duration) (s start, err error) {
+// once starts a program, whose last argument is where it listens, waits for its first
+// answer and lets it rest.
+func once(ctx context.Context, node *exec.Cmd, rest time.Duration) (s start, err error) {
 	address, err := house.Free()
 	if err != nil {
 		return s, err
 	}
-	node := exec.CommandContext(ctx, program, "serve", "--listen", address)
-	node.Env = append(os.Environ(), "OSTIARY_DATA="+data, "OSTIARY_LOG_LEVEL=error",
-		"OSTIARY_ISSUER=http://localhost:8080") // of the database, wherever it listens
+	node.Args = append(node.Args, address)
 	began := time.Now()
 	if err := node.Start(); err != nil {
 		return s, err

@@ -18,12 +18,12 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := filepath.Join(t.TempDir(), "data")
-	if _, err := once(t.Context(), program, data, 0); err != nil { // which makes it
+	if _, err := once(t.Context(), server(t.Context(), program, data), 0); err != nil { // which makes it
 		t.Fatal(err)
 	}
 	best := start{memory: 1e9, cpu: time.Hour}
 	for range 5 {
-		s, err := once(t.Context(), program, data, 3*time.Second)
+		s, err := once(t.Context(), server(t.Context(), program, data), 3*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
