@@ -51,6 +51,7 @@ type Config struct {
 	Nodes    int      // how many; more than one need a Database
 	Database string   // URL of a PostgreSQL, where a schema is made and dropped; empty: SQLite
 	Settings []string // of every node, such as "OSTIARY_ACCESS_TOKEN_LIFE=1h"
+	Share    float64  // of a processor, that each node may have; 0: as many processors as there are
 }
 
 // House is a server of one or more nodes.
@@ -62,8 +63,10 @@ type House struct {
 
 	program string
 	env     []string
+	share   float64
 	running []*exec.Cmd
-	drop    func() error // of what was made in the database
+	undo    []func() error // of what holds the nodes to their share
+	drop    func() error   // of what was made in the database
 }
 
 // Open starts a server and waits until each of its nodes is ready.
@@ -71,7 +74,7 @@ func Open(ctx context.Context, c Config) (_ *House, err error) {
 	if c.Nodes > 1 && c.Database == "" {
 		return nil, errors.New("several nodes need a PostgreSQL")
 	}
-	h := &House{program: c.Program, drop: func() error { return nil }}
+	h := &House{program: c.Program, share: c.Share, drop: func() error { return nil }}
 	if h.Folder, err = os.MkdirTemp("", "ostiary-bench-"); err != nil {
 		return nil, err
 	}
@@ -157,6 +160,13 @@ func (h *House) Start(ctx context.Context, address string) error {
 		return err
 	}
 	h.running = append(h.running, node)
+	if h.share > 0 {
+		undo, err := confine(node.Process.Pid, h.share)
+		if err != nil {
+			return err
+		}
+		h.undo = append(h.undo, undo)
+	}
 	for until := time.Now().Add(30 * time.Second); time.Now().Before(until) && ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
 		res, err := http.Get("http://" + address + "/readyz")
 		if err != nil {
@@ -183,7 +193,11 @@ func (h *House) Stop() {
 // Close ends the nodes and removes what was made.
 func (h *House) Close() error {
 	h.Stop()
-	return errors.Join(h.drop(), os.RemoveAll(h.Folder))
+	err := errors.Join(h.drop(), os.RemoveAll(h.Folder))
+	for _, undo := range h.undo {
+		err = errors.Join(err, undo())
+	}
+	return err
 }
 
 // Command runs the program beside the nodes and returns what it prints.

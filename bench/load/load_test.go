@@ -28,14 +28,23 @@ func TestLoad(t *testing.T) {
 	for name, o := range map[string]options{
 		"one node":  {Nodes: 1, Connections: []int{1, 4}},
 		"two nodes": {Nodes: 2, Connections: []int{4}},
+		"shares":    {Nodes: 2, Connections: []int{4}, Share: 0.5, Only: []string{"code", "keys"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o.Binary, o.Database, o.Time, o.WarmUp, o.Runs = binary, database, 150*time.Millisecond, 50*time.Millisecond, 1
 			r, err := measureAll(t.Context(), o)
+			if o.Share > 0 && err != nil && strings.Contains(err.Error(), "be root") {
+				t.Logf("what a share needs is not allowed here: %v", err)
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := len(operations) * len(o.Connections); len(r.Results) != want {
+			measured := len(operations)
+			if len(o.Only) > 0 {
+				measured = len(o.Only)
+			}
+			if want := measured * len(o.Connections); len(r.Results) != want {
 				t.Fatalf("%d results, want %d", len(r.Results), want)
 			}
 			for _, one := range r.Results {
@@ -120,6 +129,8 @@ func TestParse(t *testing.T) {
 		{"-nodes 2", "-database"},
 		{"-postgres", "-database"},
 		{"-runs 0", "more than nothing"},
+		{"-nodes 2 -database x -share 0.2", ""},
+		{"-share -1", "part of a processor"},
 		{"-fill 10 -sweep 10", "one of them"},
 		{"more", "only flags"},
 	} {

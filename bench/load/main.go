@@ -6,6 +6,7 @@
 //	scripts/load -runs 5 -only refresh       the median of five runs of one
 //	scripts/load -connections 1,4,16,64 -plot load.svg
 //	scripts/load -nodes 2                    two nodes on PostgreSQL
+//	scripts/load -nodes 3 -share 0.2         three, of which each has a fifth of a processor
 //	scripts/load -fill 1000000 -runs 5       empty, and beside a million sessions
 //	scripts/load -sweep 400000 -time 3m -connections 2 -only code,refresh
 //	                                         while a million rows are swept
@@ -19,7 +20,8 @@
 //
 // The server is built and run as processes of its own, set up with the command, and
 // gone afterwards. Server and load share the machine: the processor time of an
-// operation says more than how many there were in a second.
+// operation says more than how many there were in a second. What one more node brings
+// is seen where each has so little of a processor that database and load have enough.
 package main
 
 import (
@@ -50,7 +52,8 @@ type options struct {
 	Runs        int
 	Nodes       int
 	Postgres    bool
-	Database    string // a PostgreSQL, where one is needed
+	Share       float64 // of a processor, for each node; 0: all
+	Database    string  // a PostgreSQL, where one is needed
 	Only        []string
 	Plot        string
 	JSON        bool
@@ -86,6 +89,7 @@ func parse(args []string) (o options, err error) {
 	f.DurationVar(&o.WarmUp, "warm-up", time.Second, "how long it runs before that")
 	f.IntVar(&o.Runs, "runs", 1, "how often; the run with the median cost counts")
 	f.IntVar(&o.Nodes, "nodes", 1, "how many nodes; more than one are on PostgreSQL")
+	f.Float64Var(&o.Share, "share", 0, "how much of a processor each node may have, such as 0.2; 0: no bound. As root on Linux")
 	f.BoolVar(&o.Postgres, "postgres", false, "one node on PostgreSQL")
 	f.StringVar(&o.Database, "database", os.Getenv("OSTIARY_TEST_POSTGRES"), "URL of a PostgreSQL, for -postgres and -nodes")
 	f.StringVar(&o.Plot, "plot", "", "file for a plot of throughput and tail against connections, SVG")
@@ -119,6 +123,8 @@ func parse(args []string) (o options, err error) {
 		return o, errors.New("-fill and -sweep are numbers, and one of them")
 	case o.Time <= 0 || o.WarmUp < 0 || o.Runs < 1 || o.Nodes < 1:
 		return o, errors.New("-time, -runs and -nodes must be more than nothing")
+	case o.Share < 0 || o.Share > 0 && o.Share < 0.01:
+		return o, errors.New("-share is a part of a processor, 0.01 or more")
 	case (o.Postgres || o.Nodes > 1) && o.Database == "":
 		return o, errors.New("PostgreSQL needs -database URL; scripts/load starts one")
 	}
@@ -148,6 +154,7 @@ func (r *result) against() string {
 type report struct {
 	Yardsticks yardsticks `json:"yardsticks"`
 	Nodes      int        `json:"nodes"`
+	Share      float64    `json:"share,omitempty"` // of a processor, for each; 0: all
 	Database   string     `json:"database"`
 	Seconds    float64    `json:"seconds"` // of each measurement
 	Runs       int        `json:"runs"`
@@ -195,7 +202,7 @@ func measureAll(ctx context.Context, o options) (_ *report, err error) {
 }
 
 func (s *server) measureEach(ctx context.Context, o options) (*report, error) {
-	r := &report{Nodes: o.Nodes, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
+	r := &report{Nodes: o.Nodes, Share: o.Share, Database: "SQLite", Seconds: o.Time.Seconds(), Runs: o.Runs}
 	g, err := s.openGauge(ctx, o)
 	if err != nil {
 		return nil, err
@@ -257,9 +264,13 @@ func (r *report) print(asJSON bool) error {
 		return e.Encode(r)
 	}
 	y := r.Yardsticks
-	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d\n"+
+	nodes := fmt.Sprint(r.Nodes)
+	if r.Share > 0 {
+		nodes += fmt.Sprintf(", with %.2f of a processor each", r.Share)
+	}
+	fmt.Printf("%s, nodes: %s; %.1f s each, median of %d\n"+
 		"alone, here and now: ES256 signature %.3f ms, verification %.3f ms (%.2f times what it takes where the bars are from), net/http %.3f ms (%.2f times)\n\n",
-		r.Database, r.Nodes, r.Seconds, r.Runs, y.Sign, y.Verify, y.Verify/barVerify, y.HTTP, y.HTTP/barHTTP)
+		r.Database, nodes, r.Seconds, r.Runs, y.Sign, y.Verify, y.Verify/barVerify, y.HTTP, y.HTTP/barHTTP)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\tbar\tshare\there\terrors\tmemory before\tafter\t")
 	for _, one := range r.Results {

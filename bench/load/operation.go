@@ -40,7 +40,7 @@ func (s *server) populate(ctx context.Context, n int) error {
 }
 
 func open(ctx context.Context, o options) (_ *server, err error) {
-	c := house.Config{Program: o.Binary, Nodes: o.Nodes, Settings: []string{"OSTIARY_LOG_LEVEL=warn"}}
+	c := house.Config{Program: o.Binary, Nodes: o.Nodes, Share: o.Share, Settings: []string{"OSTIARY_LOG_LEVEL=warn"}}
 	if o.Sweep > 0 {
 		c.Settings = []string{"OSTIARY_LOG_LEVEL=info"} // which tells of the sweep
 	}
