@@ -10,11 +10,9 @@ import (
 	"github.com/ostiary/ostiary/internal/model"
 )
 
-// A batch does not become smaller because others, whom it keeps from nothing, share its
-// commit.
-func TestSweepBesideManyWriters(t *testing.T) {
-	s, _ := openFile(t, filepath.Join(t.TempDir(), "x.db"))
-	const rows = 600
+// expired inserts requests that can be swept.
+func expired(t *testing.T, s *Store, rows int) {
+	t.Helper()
 	err := s.Upkeep(t.Context(), func(tx *Tx) error {
 		for i := range rows {
 			if err := tx.InsertRequest(model.Request{ID: model.RequestID(number(0, i)), ExpiresAt: 1}); err != nil {
@@ -26,6 +24,14 @@ func TestSweepBesideManyWriters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A batch does not become smaller because others, whom it keeps from nothing, share its
+// commit.
+func TestSweepBesideManyWriters(t *testing.T) {
+	s, _ := openFile(t, filepath.Join(t.TempDir(), "x.db"))
+	const rows = 600
+	expired(t, s, rows)
 	ctx, stop := context.WithCancel(t.Context())
 	var writers sync.WaitGroup
 	for range 4 {
@@ -56,17 +62,7 @@ func TestSweepBesideManyWriters(t *testing.T) {
 func TestEachKindBeginsSmall(t *testing.T) {
 	s, _ := openFile(t, filepath.Join(t.TempDir(), "x.db"))
 	const rows = firstBatch + 5
-	err := s.Upkeep(t.Context(), func(tx *Tx) error {
-		for i := range rows {
-			if err := tx.InsertRequest(model.Request{ID: model.RequestID(number(0, i)), ExpiresAt: 1}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	expired(t, s, rows)
 	b := broom{Store: s, now: 10, size: maxPage, largest: maxPage}
 	if err := b.sweep(t.Context(), dead[0]); err != nil {
 		t.Fatal(err)
