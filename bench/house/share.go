@@ -25,8 +25,11 @@ func confine(pid int, share float64) (undo func() error, err error) {
 		folder = filepath.Join("/sys/fs/cgroup", name)
 		settings = [][2]string{{"cpu.max", quota + " " + strconv.Itoa(period)}}
 	}
+	refused := func(err error) error {
+		return fmt.Errorf("a share of a processor needs Linux, its controller cpu, and the right to make a control group: be root (%w)", err)
+	}
 	if err := os.Mkdir(folder, 0o755); err != nil {
-		return nil, fmt.Errorf("a share of a processor needs Linux and the right to make a control group: be root (%w)", err)
+		return nil, refused(err)
 	}
 	undo = func() error {
 		if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -36,7 +39,7 @@ func confine(pid int, share float64) (undo func() error, err error) {
 	}
 	for _, one := range append(settings, [2]string{"cgroup.procs", strconv.Itoa(pid)}) {
 		if err := os.WriteFile(filepath.Join(folder, one[0]), []byte(one[1]), 0o644); err != nil {
-			return nil, errors.Join(err, undo())
+			return nil, errors.Join(refused(err), undo())
 		}
 	}
 	return undo, nil

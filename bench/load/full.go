@@ -112,7 +112,7 @@ func (p *pair) print(asJSON bool) error {
 		e.SetIndent("", "  ")
 		return e.Encode(p)
 	}
-	fmt.Printf("%s, nodes: %d; %.1f s each, median of %d\nmade in %.0f s: %v\n\n", p.Before.Database, p.Before.Nodes, p.Before.Seconds, p.Before.Runs, p.Took, p.Made)
+	fmt.Printf("%s\nmade in %.0f s: %v\n\n", p.Before.title(), p.Took, p.Made)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "operation\tconnections\tp50\tp50 after\ttimes\tp99\tp99 after\ttimes\tlongest\tafter\tCPU/op\tafter\ttimes\terrors\t")
 	for i, a := range p.Before.Results {

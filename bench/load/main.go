@@ -87,7 +87,7 @@ func parse(args []string) (o options, err error) {
 	only := f.String("only", "", "operations, separated by commas: "+strings.Join(names(), ", ")+" (default: all)")
 	f.DurationVar(&o.Time, "time", 5*time.Second, "how long each is measured")
 	f.DurationVar(&o.WarmUp, "warm-up", time.Second, "how long it runs before that")
-	f.IntVar(&o.Runs, "runs", 1, "how often; the run with the median cost counts")
+	f.IntVar(&o.Runs, "runs", 1, "how often; the run with the median cost, in proportion to the yardsticks, counts")
 	f.IntVar(&o.Nodes, "nodes", 1, "how many nodes; more than one are on PostgreSQL")
 	f.Float64Var(&o.Share, "share", 0, "how much of a processor each node may have, such as 0.2; 0: no bound. As root on Linux")
 	f.BoolVar(&o.Postgres, "postgres", false, "one node on PostgreSQL")
@@ -257,6 +257,15 @@ func (s *server) median(ctx context.Context, o options, g *gauge, op operation, 
 	return runs[len(runs)/2], nil
 }
 
+// title says what was measured, and where.
+func (r *report) title() string {
+	nodes := fmt.Sprint(r.Nodes)
+	if r.Share > 0 {
+		nodes += fmt.Sprintf(", with %.2f of a processor each", r.Share)
+	}
+	return fmt.Sprintf("%s, nodes: %s; %.1f s each, median of %d", r.Database, nodes, r.Seconds, r.Runs)
+}
+
 func (r *report) print(asJSON bool) error {
 	if asJSON {
 		e := json.NewEncoder(os.Stdout)
@@ -264,13 +273,8 @@ func (r *report) print(asJSON bool) error {
 		return e.Encode(r)
 	}
 	y := r.Yardsticks
-	nodes := fmt.Sprint(r.Nodes)
-	if r.Share > 0 {
-		nodes += fmt.Sprintf(", with %.2f of a processor each", r.Share)
-	}
-	fmt.Printf("%s, nodes: %s; %.1f s each, median of %d\n"+
-		"alone, here and now: ES256 signature %.3f ms, verification %.3f ms (%.2f times what it takes where the bars are from), net/http %.3f ms (%.2f times)\n\n",
-		r.Database, nodes, r.Seconds, r.Runs, y.Sign, y.Verify, y.Verify/barVerify, y.HTTP, y.HTTP/barHTTP)
+	fmt.Printf("%s\nalone, here and now: ES256 signature %.3f ms, verification %.3f ms (%.2f times what it takes where the bars are from), net/http %.3f ms (%.2f times)\n\n",
+		r.title(), y.Sign, y.Verify, y.Verify/barVerify, y.HTTP, y.HTTP/barHTTP)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "operation\tconnections\top/s\tp50\tp95\tp99\tCPU/op\tbar\tshare\there\terrors\tmemory before\tafter\t")
 	for _, one := range r.Results {
