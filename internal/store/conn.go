@@ -44,9 +44,12 @@ func (e *sqliteError) Code() int { return e.code }
 const outSize = 8
 
 // openConn opens a connection to the file on which those pragmas are set.
-func openConn(path string, pragmas []string) (*conn, error) {
+func openConn(path string, pragmas []string) (*conn, error) { return openConnBy("", path, pragmas) }
+
+// openConnBy is openConn with a way to files: SQLite's own, or gathering.
+func openConnBy(way, path string, pragmas []string) (*conn, error) {
 	c := &conn{tls: libc.NewTLS(), statements: map[string]*statement{}}
-	if err := c.open(path); err != nil {
+	if err := c.open(way, path); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -59,7 +62,7 @@ func openConn(path string, pragmas []string) (*conn, error) {
 	return c, nil
 }
 
-func (c *conn) open(path string) error {
+func (c *conn) open(way, path string) error {
 	if c.out = sqlite3.Xsqlite3_malloc(c.tls, outSize); c.out == 0 {
 		return errNoMemory
 	}
@@ -68,8 +71,15 @@ func (c *conn) open(path string) error {
 		return err
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, name)
+	var by uintptr
+	if way != "" {
+		if by, err = c.text(way); err != nil {
+			return err
+		}
+		defer sqlite3.Xsqlite3_free(c.tls, by)
+	}
 	// NOMUTEX: no two goroutines are ever in one connection.
-	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, c.out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_NOMUTEX, 0)
+	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, c.out, sqlite3.SQLITE_OPEN_READWRITE|sqlite3.SQLITE_OPEN_NOMUTEX, by)
 	c.db = *(*uintptr)(at(c.out)) // also when it failed: it has the message
 	if rc != sqlite3.SQLITE_OK {
 		return c.fail(rc)

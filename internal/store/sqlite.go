@@ -69,7 +69,10 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		if err := s.sound(context.Background()); err != nil { // which comes to an end: the file is small
 			return nil, err
 		}
-		return openConn(s.path, append(slices.Clip(pragmas), "wal_autocheckpoint=0"))
+		if err := useGathering(); err != nil {
+			return nil, err
+		}
+		return openConnBy(gathering, s.path, append(slices.Clip(pragmas), "wal_autocheckpoint=0"))
 	}
 	s.writer.grown = make(chan struct{}, 1)
 	s.checkpoints = checkpointer{path: path, flush: (*conn).sync, writer: &s.writer, grown: s.writer.grown, closed: s.closed, ended: make(chan struct{})}
