@@ -7,7 +7,7 @@ const sessionColumns = `id, cookie_hash, user_id, auth_time, acr, amr, remember,
 
 func scanSession(row scanner) (s model.Session, err error) {
 	err = row.Scan((*string)(&s.ID), &s.CookieHash, (*string)(&s.UserID), &s.AuthTime, &s.ACR, (*list)(&s.AMR), &s.Remember,
-		&s.CreatedAt, &s.SeenAt, &s.IdleAt, &s.ExpiresAt, &s.EndedAt, &s.UserAgent, &s.Address, document{&s.Factors})
+		&s.CreatedAt, &s.SeenAt, &s.IdleAt, &s.ExpiresAt, &s.EndedAt, &s.UserAgent, &s.Address, (*factors)(&s.Factors))
 	return s, err
 }
 

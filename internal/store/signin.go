@@ -9,7 +9,7 @@ import (
 const signInColumns = `holder, user_id, factors, remember, trust, declined, tries, waits, expires_at`
 
 func scanSignIn(row scanner) (s model.SignIn, err error) {
-	err = row.Scan(&s.Holder, (*string)(&s.UserID), document{&s.Factors}, &s.Remember, &s.Trust, &s.Declined, &s.Tries, document{&s.Waits}, &s.ExpiresAt)
+	err = row.Scan(&s.Holder, (*string)(&s.UserID), (*factors)(&s.Factors), &s.Remember, &s.Trust, &s.Declined, &s.Tries, document{&s.Waits}, &s.ExpiresAt)
 	return s, err
 }
 

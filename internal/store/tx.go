@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -267,6 +268,37 @@ func (l *list) Scan(src any) error {
 		return nil
 	}
 	return json.Unmarshal([]byte(text), (*[]string)(l))
+}
+
+// factors is a column of what somebody has proven: a document, of which each request of
+// a browser and each renewal reads one.
+type factors []model.Factor
+
+// Scan implements sql.Scanner.
+func (f *factors) Scan(src any) (err error) {
+	text, _ := src.(string)
+	list, ok := plainFactors(text)
+	if !ok {
+		return document{(*[]model.Factor)(f)}.Scan(src)
+	}
+	*f = list
+	return nil
+}
+
+// plainFactors reads factors of which nothing is told but the method and the time.
+func plainFactors(text string) (list []model.Factor, ok bool) {
+	inner, begun := strings.CutPrefix(text, `[{`)
+	inner, ended := strings.CutSuffix(inner, `}]`)
+	for one := range strings.SplitSeq(inner, `},{`) {
+		one, named := strings.CutPrefix(one, `"method":"`)
+		method, at, dated := strings.Cut(one, `","at":`)
+		seconds, err := strconv.ParseInt(at, 10, 64)
+		if !begun || !ended || !named || !dated || err != nil || strings.ContainsAny(method, `"\`) {
+			return nil, false
+		}
+		list = append(list, model.Factor{Method: model.Method(method), At: seconds})
+	}
+	return list, true
 }
 
 // document is a column that holds a value as JSON.
