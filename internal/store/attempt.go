@@ -89,6 +89,9 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 	}
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if m == question {
+		return fn(inquirer{&p.questions, wait, patience})
+	}
 	if !m.reads() {
 		if p.writers.Acquire(wait, weight) != nil {
 			return p.waited(ctx, patience)
@@ -102,12 +105,7 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 		}
 		return p.explain(err)
 	}
-	defer c.give()
-	defer func() {
-		if c.heard && p.lostAt.Load() != nil {
-			p.lostAt.Store(nil)
-		}
-	}()
+	defer p.give(c)
 	c.begin(m)
 	if err := fn(c); err != nil {
 		c.broken = lost(err)
@@ -117,6 +115,15 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 		return err // and nothing has happened
 	}
 	return p.commit(c, m)
+}
+
+// give brings a connection back. One on which the server has answered tells that the
+// database is there.
+func (p *postgres) give(c *pgConn) {
+	if c.heard && p.lostAt.Load() != nil {
+		p.lostAt.Store(nil)
+	}
+	c.give()
 }
 
 // waited is the error of whoever got no turn or no connection in time: the database

@@ -90,7 +90,7 @@ func TestLostBeforeCommit(t *testing.T) {
 	}
 }
 
-// end ends the connections of a store that have begun a transaction.
+// end ends the connections of a store that are at work.
 func end(t *testing.T, address string) {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -99,7 +99,7 @@ func end(t *testing.T, address string) {
 	}
 	var n int
 	err = raw(t, os.Getenv("OSTIARY_TEST_POSTGRES")).QueryRowContext(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-		WHERE state = 'idle in transaction' AND application_name = $1`, u.Query().Get("application_name")).Scan(&n)
+		WHERE state <> 'idle' AND application_name = $1`, u.Query().Get("application_name")).Scan(&n)
 	if err != nil || n == 0 {
 		t.Errorf("ended %d connections: %v", n, err)
 	}

@@ -71,3 +71,40 @@ func Migrations() (map[int64]string, error) {
 	}
 	return all, err
 }
+
+// HoldQuestions lets all questions to PostgreSQL wait until release, and tells how many
+// do. From then on one way is gone at a time. No question may be under way.
+func HoldQuestions(s *Store) (waiting func() int, release func()) {
+	q := &s.dialect.(*postgres).questions
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.gone, q.ways = 1, 1
+	waiting = func() int {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return len(q.queue)
+	}
+	return waiting, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.passOn()
+	}
+}
+
+// Ways tells how many ways for questions are gone now, and how many connections were
+// taken since the beginning.
+func Ways(s *Store) (gone int, taken int64) {
+	p := s.dialect.(*postgres)
+	p.questions.mu.Lock()
+	defer p.questions.mu.Unlock()
+	return p.questions.gone, p.pool.Stat().AcquireCount()
+}
+
+// AskText asks a question whose answer is a text.
+func AskText(ctx context.Context, s *Store, query string, args ...any) (text string, err error) {
+	err = s.Ask(ctx, func(tx *Tx) (err error) {
+		text, err = one(tx, scanString, query, args...)
+		return err
+	})
+	return text, err
+}

@@ -28,6 +28,7 @@ type postgres struct {
 	wait      time.Duration   // for a turn, a connection, and a database that comes back
 	statement time.Duration   // that a statement may take, and what the network adds
 	writers   *semaphore.Weighted
+	questions questions
 
 	lostAt atomic.Pointer[time.Time] // since when the database is lost; nil: it is there
 
@@ -95,6 +96,7 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		news:      make(chan struct{}, 1), closing: make(chan struct{}), announced: make(chan struct{}),
 	}
 	p.writers = semaphore.NewWeighted(p.size)
+	p.questions = questions{p: p, ways: int(min(maxWays, max(1, p.size/2)))}
 	free := config.ConnectTimeout == 0
 	if free {
 		config.ConnectTimeout = max(firstConnect, p.wait)

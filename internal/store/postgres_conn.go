@@ -30,7 +30,6 @@ type pgConn struct {
 	waiting []asked                                 // goes with the next statement
 	begun   bool                                    // the beginning of the transaction was sent
 	heard   bool                                    // the server has answered something
-	alone   bool                                    // no transaction is around the one question
 	broken  bool                                    // it does not go back to the pool
 }
 
@@ -102,17 +101,13 @@ func (c *pgConn) give() {
 func (c *pgConn) arm() { c.pg.Conn().SetDeadline(time.Now().Add(c.time)) }
 
 // begin lets a transaction begin with its first statement.
-func (c *pgConn) begin(m mode) {
-	if c.alone = m == question; !c.alone {
-		c.later(asked{query: begins[m]})
-	}
-}
+func (c *pgConn) begin(m mode) { c.later(asked{query: begins[m]}) }
 
 func (c *pgConn) later(a asked) { c.waiting = append(c.waiting, a) }
 
 // commit ends the transaction, if it has begun.
 func (c *pgConn) commit() error {
-	if c.alone || !c.begun && len(c.waiting) < 2 { // nobody has asked for anything
+	if !c.begun && len(c.waiting) < 2 { // nobody has asked for anything
 		return nil
 	}
 	way, err := c.send(asked{query: "COMMIT"})
@@ -166,11 +161,7 @@ func (c *pgConn) send(last asked) (*pgWay, error) {
 	c.arm()
 	way := &pgWay{c: c, pipeline: c.pg.StartPipeline(context.Background())}
 	for i, a := range all {
-		if known := c.known[a.query]; known != nil {
-			way.pipeline.SendQueryStatement(known, values[i], nil, nil)
-		} else {
-			way.pipeline.SendQueryParams(a.query, values[i], nil, nil, nil)
-		}
+		c.put(way.pipeline, a.query, values[i])
 	}
 	err := way.pipeline.Sync()
 	for i := 0; err == nil && i < len(all); i++ {
@@ -186,6 +177,15 @@ func (c *pgConn) send(last asked) (*pgWay, error) {
 		return nil, err
 	}
 	return way, nil
+}
+
+// put puts a statement into what is sent next.
+func (c *pgConn) put(to *pgconn.Pipeline, query string, values [][]byte) {
+	if known := c.known[query]; known != nil {
+		to.SendQueryStatement(known, values, nil, nil)
+	} else {
+		to.SendQueryParams(query, values, nil, nil, nil)
+	}
 }
 
 // prepare prepares a statement that this connection does not know, unless it knows
@@ -246,7 +246,7 @@ func (w *pgWay) next() error {
 	w.c.heard = true
 	var ok bool
 	if w.result, ok = got.(*pgconn.ResultReader); !ok {
-		return errors.New("store: PostgreSQL answers another question")
+		return errOtherAnswer
 	}
 	return nil
 }
@@ -293,6 +293,23 @@ func (w *pgWay) row() row { return pgRow(w.result.Values()) }
 type pgRow [][]byte
 
 func (r pgRow) length() int { return len(r) }
+
+// clone copies a row from where the driver will put the next one.
+func (r pgRow) clone() pgRow {
+	size := 0
+	for _, v := range r {
+		size += len(v)
+	}
+	all, c := make([]byte, 0, size), make(pgRow, len(r))
+	for i, v := range r {
+		if v != nil { // and not NULL
+			from := len(all)
+			all = append(all, v...)
+			c[i] = all[from:]
+		}
+	}
+	return c
+}
 
 func (r pgRow) text(i int) (string, error) {
 	if r[i] == nil {
