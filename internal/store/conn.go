@@ -23,6 +23,7 @@ type conn struct {
 	tls        *libc.TLS
 	db         uintptr // 0: closed
 	out        uintptr // room for a pointer or two numbers, where SQLite puts what it made
+	gathers    bool    // see gathering
 	statements map[string]*statement
 }
 
@@ -48,7 +49,7 @@ func openConn(path string, pragmas []string) (*conn, error) { return openConnBy(
 
 // openConnBy is openConn with a way to files: SQLite's own, or gathering.
 func openConnBy(way, path string, pragmas []string) (*conn, error) {
-	c := &conn{tls: libc.NewTLS(), statements: map[string]*statement{}}
+	c := &conn{tls: libc.NewTLS(), gathers: way == gathering, statements: map[string]*statement{}}
 	if err := c.open(way, path); err != nil {
 		c.Close()
 		return nil, err
@@ -97,6 +98,9 @@ func (c *conn) Close() error {
 		s.finalize()
 	}
 	if c.db != 0 {
+		if c.gathers {
+			c.forget()
+		}
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
 	}
 	sqlite3.Xsqlite3_free(c.tls, c.out)

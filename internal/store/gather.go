@@ -16,8 +16,14 @@ import (
 //
 // That is for a connection with synchronous=FULL and for no other: it syncs the log
 // before it says, in the memory that all share, that there is something to read in it.
-// Whatever else is done with the file comes after what was gathered. That it could not
-// be written shows at the sync, and the commit fails as it would have before.
+// What is read of the log is also looked for among what is gathered, and all else that is
+// done with the file comes after it. That it could not be written shows at the sync, and
+// the commit fails as it would have before.
+//
+// A transaction that is larger than the memory for it writes pages before its commit. If
+// it is undone, some of them may be gathered still, for a place that is somebody else's
+// from then on. Whoever undoes a whole transaction therefore closes the connection, which
+// forgets them first: nothing else may be done with it.
 const gathering = "ostiary"
 
 // gatherRoom is how much is gathered at most, in bytes: some thirty pages. SQLite's own
@@ -120,8 +126,16 @@ func gatherWrite(tls *libc.TLS, file, data uintptr, size int32, offset int64) in
 
 func gatherRead(tls *libc.TLS, file, to uintptr, size int32, offset int64) int32 {
 	g := gathererOf(file)
-	if rc := g.write(tls, file); rc != sqlite3.SQLITE_OK {
-		return rc
+	end := offset + int64(size)
+	switch {
+	case end <= g.offset || offset >= g.offset+g.length: // nothing of it is gathered
+	case offset >= g.offset && end <= g.offset+g.length:
+		copy(unsafe.Slice((*byte)(at(to)), size), unsafe.Slice((*byte)(at(g.pending+uintptr(offset-g.offset))), size))
+		return sqlite3.SQLITE_OK
+	default:
+		if rc := g.write(tls, file); rc != sqlite3.SQLITE_OK {
+			return rc
+		}
 	}
 	return function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](g.own().FxRead)(tls, file, to, size, offset)
 }
@@ -150,15 +164,37 @@ func gatherFileSize(tls *libc.TLS, file, to uintptr) int32 {
 	return function[func(*libc.TLS, uintptr, uintptr) int32](g.own().FxFileSize)(tls, file, to)
 }
 
+// gatherClose writes nothing: what was committed was synced.
 func gatherClose(tls *libc.TLS, file uintptr) int32 {
 	g := gathererOf(file)
-	failed := g.write(tls, file)
 	sqlite3.Xsqlite3_free(tls, g.pending)
-	rc := function[func(*libc.TLS, uintptr) int32](g.own().FxClose)(tls, file)
-	if failed != sqlite3.SQLITE_OK {
-		return failed
+	return function[func(*libc.TLS, uintptr) int32](g.own().FxClose)(tls, file)
+}
+
+// gatherer is that of the log of a connection, nil if there is none.
+func (c *conn) gatherer() *gatherer {
+	name, err := c.text("main")
+	if err != nil {
+		return nil
 	}
-	return rc
+	defer sqlite3.Xsqlite3_free(c.tls, name)
+	rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, name, sqlite3.SQLITE_FCNTL_JOURNAL_POINTER, c.out)
+	file := *(*uintptr)(at(c.out))
+	if rc != sqlite3.SQLITE_OK || file == 0 {
+		return nil
+	}
+	g := gathererOf(file)
+	if (*sqlite3.Tsqlite3_file)(at(file)).FpMethods != uintptr(unsafe.Pointer(&g.methods)) {
+		return nil // there is no log yet
+	}
+	return g
+}
+
+// forget forgets what is gathered: nobody will commit it.
+func (c *conn) forget() {
+	if g := c.gatherer(); g != nil {
+		g.length = 0
+	}
 }
 
 // pointer is what SQLite, which is C translated to Go, calls a function of Go's by: the

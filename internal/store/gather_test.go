@@ -35,17 +35,8 @@ var watchedMethods uintptr // the file's own
 // watchLog lets watchedWrite see what is written to the log of c.
 func watchLog(t *testing.T, c *conn) {
 	t.Helper()
-	name, err := c.text("main")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sqlite3.Xsqlite3_free(c.tls, name)
-	if rc := sqlite3.Xsqlite3_file_control(c.tls, c.db, name, sqlite3.SQLITE_FCNTL_JOURNAL_POINTER, c.out); rc != sqlite3.SQLITE_OK {
-		t.Fatal(c.fail(rc))
-	}
-	file := *(*uintptr)(at(c.out))
-	g := gathererOf(file)
-	if (*sqlite3.Tsqlite3_file)(at(file)).FpMethods != uintptr(unsafe.Pointer(&g.methods)) {
+	g := c.gatherer()
+	if g == nil {
 		t.Fatal("the log is not gathered")
 	}
 	watchedMethods = g.below
@@ -87,7 +78,7 @@ func runAll(t *testing.T, c *conn, queries ...string) {
 
 // insertMany is a statement that changes hundreds of pages.
 func insertMany(batch string) string {
-	return `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+	return `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
 		INSERT INTO facts (batch, text) SELECT '` + batch + `', hex(randomblob(200)) FROM n`
 }
 
@@ -137,13 +128,13 @@ func TestGathering(t *testing.T) {
 		whole  string // what is there afterwards
 		pieces bool   // it is written in few
 	}{
-		{"a commit", []string{insertMany("a")}, "a 1000", false},
-		{"a transaction that reads what it has written", []string{"BEGIN", insertMany("b"), "UPDATE facts SET text = text || 'x' WHERE batch = 'b'", "COMMIT"}, "a 1000, b 1000", false},
-		{"a rollback", []string{"BEGIN", insertMany("c"), "DELETE FROM facts WHERE batch = 'a'", "ROLLBACK"}, "a 1000, b 1000", false},
-		{"a part that is undone", []string{"BEGIN", insertMany("d"), "SAVEPOINT s", insertMany("e"), "ROLLBACK TO s", "COMMIT"}, "a 1000, b 1000, d 1000", false},
-		{"one that begins the log again", []string{"PRAGMA wal_checkpoint(RESTART)", insertMany("f")}, "a 1000, b 1000, d 1000, f 1000", false},
-		{"one that empties the log", []string{"PRAGMA wal_checkpoint(TRUNCATE)", insertMany("g")}, "a 1000, b 1000, d 1000, f 1000, g 1000", false},
-		{"one with room in memory", []string{"PRAGMA cache_size=-8000", insertMany("h")}, "a 1000, b 1000, d 1000, f 1000, g 1000, h 1000", true},
+		{"a commit", []string{insertMany("a")}, "a 300", false},
+		{"a transaction that reads what it has written", []string{"BEGIN", insertMany("b"), "UPDATE facts SET text = text || 'x' WHERE batch = 'b'", "COMMIT"}, "a 300, b 300", false},
+		{"a rollback", []string{"BEGIN", insertMany("c"), "DELETE FROM facts WHERE batch = 'a'", "ROLLBACK"}, "a 300, b 300", false},
+		{"a part that is undone", []string{"BEGIN", insertMany("d"), "SAVEPOINT s", insertMany("e"), "ROLLBACK TO s", "COMMIT"}, "a 300, b 300, d 300", false},
+		{"one that begins the log again", []string{"PRAGMA wal_checkpoint(RESTART)", insertMany("f")}, "a 300, b 300, d 300, f 300", false},
+		{"one that empties the log", []string{"PRAGMA wal_checkpoint(TRUNCATE)", insertMany("g")}, "a 300, b 300, d 300, f 300, g 300", false},
+		{"one with room in memory", []string{"PRAGMA cache_size=-8000", insertMany("h")}, "a 300, b 300, d 300, f 300, g 300, h 300", true},
 	} {
 		writes, bytes := watched.writes.Load(), watched.bytes.Load()
 		for i, query := range row.run {
@@ -184,14 +175,51 @@ func TestGatheringOnFullDisk(t *testing.T) {
 			t.Errorf("the disk is full: %v", err)
 		}
 		for who, got := range map[string]string{"the writer": batches(t, writer), "others": batches(t, reader), "who comes after": left(t, path)} {
-			if got != "a 1000" {
+			if got != "a 300" {
 				t.Errorf("%s see %q", who, got)
 			}
 		}
 	}
 	runAll(t, writer, insertMany("d"))
 	for who, got := range map[string]string{"the writer": batches(t, writer), "others": batches(t, reader), "who comes after": left(t, path)} {
-		if got != "a 1000, d 1000" {
+		if got != "a 300, d 300" {
+			t.Errorf("%s see %q", who, got)
+		}
+	}
+}
+
+// What was gathered of a transaction that is undone is not written over what somebody
+// else commits then.
+func TestGatheringUndone(t *testing.T) {
+	path, writer, other := gathered(t)
+	runAll(t, writer, insertMany("a"), "BEGIN", insertMany("b"))
+	for i := 0; writer.gatherer().length == 0; i++ { // what was last done may be that something was read
+		if i == 300 {
+			t.Fatal("nothing is gathered")
+		}
+		runAll(t, writer, `INSERT INTO facts (batch, text) VALUES ('b', hex(randomblob(3000)))`)
+	}
+	runAll(t, writer, "ROLLBACK")
+	runAll(t, other, "PRAGMA wal_autocheckpoint=0", "PRAGMA cache_size=10")
+	for range 10 { // until it is past that place
+		runAll(t, other, insertMany("d"))
+	}
+	writer.Close()
+	for who, got := range map[string]string{"others": batches(t, other), "who comes after": left(t, path)} {
+		if got != "a 300, d 3000" {
+			t.Errorf("%s see %q", who, got)
+		}
+	}
+}
+
+// A transaction that is open when its connection is closed is nowhere.
+func TestGatheringClosed(t *testing.T) {
+	path, writer, other := gathered(t)
+	runAll(t, writer, insertMany("a"), "BEGIN", insertMany("b"))
+	writer.Close()
+	runAll(t, other, insertMany("c"))
+	for who, got := range map[string]string{"others": batches(t, other), "who comes after": left(t, path)} {
+		if got != "a 300, c 300" {
 			t.Errorf("%s see %q", who, got)
 		}
 	}
