@@ -99,12 +99,9 @@ func TestNoCommitCheckpoints(t *testing.T) {
 	}
 }
 
-// What a process leaves that was killed before a checkpoint is read from its log.
-func TestLogIsLeftOver(t *testing.T) {
-	folder := t.TempDir()
-	path, after := filepath.Join(folder, "x.db"), filepath.Join(folder, "after.db")
-	s, d := openFile(t, path)
-	names := writeAlone(t, d, 3*logStep/100)
+// copyFiles copies a database with its log, as a process leaves them that is killed.
+func copyFiles(t *testing.T, path, after string) {
+	t.Helper()
 	for _, suffix := range []string{"", "-wal"} {
 		content, err := os.ReadFile(path + suffix)
 		if err == nil {
@@ -114,6 +111,15 @@ func TestLogIsLeftOver(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// What a process leaves that was killed before a checkpoint is read from its log.
+func TestLogIsLeftOver(t *testing.T) {
+	folder := t.TempDir()
+	path, after := filepath.Join(folder, "x.db"), filepath.Join(folder, "after.db")
+	s, d := openFile(t, path)
+	names := writeAlone(t, d, 3*logStep/100)
+	copyFiles(t, path, after)
 	keeps(t, after, names)
 	if err := s.Close(); err != nil {
 		t.Error(err)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -100,15 +99,7 @@ func batches(t *testing.T, c *conn) string {
 func left(t *testing.T, path string) string {
 	t.Helper()
 	after := filepath.Join(t.TempDir(), "after.db")
-	for _, suffix := range []string{"", "-wal"} {
-		content, err := os.ReadFile(path + suffix)
-		if err == nil {
-			err = os.WriteFile(after+suffix, content, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	copyFiles(t, path, after)
 	c, err := openConn(after, pragmas)
 	if err != nil {
 		t.Fatal(err)
