@@ -238,17 +238,25 @@ type pgWay struct {
 }
 
 // next waits for the answer to the next statement that was sent.
-func (w *pgWay) next() error {
-	got, err := w.pipeline.GetResults()
+func (w *pgWay) next() (err error) {
+	w.result, err = w.c.result(w.pipeline)
+	return err
+}
+
+var errOtherAnswer = errors.New("store: PostgreSQL answers another question")
+
+// result waits for the answer to the next statement of a pipeline.
+func (c *pgConn) result(of *pgconn.Pipeline) (*pgconn.ResultReader, error) {
+	got, err := of.GetResults()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	w.c.heard = true
-	var ok bool
-	if w.result, ok = got.(*pgconn.ResultReader); !ok {
-		return errOtherAnswer
+	c.heard = true
+	result, ok := got.(*pgconn.ResultReader)
+	if !ok {
+		return nil, errOtherAnswer
 	}
-	return nil
+	return result, nil
 }
 
 // end reads what is left of the answer.

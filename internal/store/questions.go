@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -218,8 +217,6 @@ func (c *pgConn) inquire(all []*inquiry) {
 	}
 }
 
-var errOtherAnswer = errors.New("store: PostgreSQL answers another question")
-
 // synced waits for the end of a question's transaction.
 func synced(pipeline *pgconn.Pipeline) error {
 	got, err := pipeline.GetResults()
@@ -238,14 +235,9 @@ type answer struct {
 
 // hear reads the answer from where the driver will read the next one into.
 func (a *answer) hear(c *pgConn, pipeline *pgconn.Pipeline) error {
-	got, err := pipeline.GetResults()
+	result, err := c.result(pipeline)
 	if err != nil {
 		return err
-	}
-	c.heard = true
-	result, ok := got.(*pgconn.ResultReader)
-	if !ok {
-		return errOtherAnswer
 	}
 	for result.NextRow() {
 		a.list = append(a.list, pgRow(result.Values()).clone())

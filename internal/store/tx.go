@@ -275,7 +275,7 @@ func (l *list) Scan(src any) error {
 type factors []model.Factor
 
 // Scan implements sql.Scanner.
-func (f *factors) Scan(src any) (err error) {
+func (f *factors) Scan(src any) error {
 	text, _ := src.(string)
 	list, ok := plainFactors(text)
 	if !ok {
