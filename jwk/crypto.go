@@ -69,7 +69,8 @@ func (k *Key) verify(row *jwa.Signature, message, signature []byte) bool {
 // AppendSignature signs a message and appends the signature to dst. An empty
 // algorithm is the key's own. It returns ErrPrivate for a public key, ErrUse if
 // the key is not for this algorithm or not for signing, and the error of a
-// crypto.Signer that fails.
+// crypto.Signer that fails. ECDSA with a key of Go's own is deterministic (RFC 6979,
+// which RFC 8725 §3.2 asks for).
 func (k *Key) AppendSignature(dst []byte, alg jwa.Algorithm, message []byte) ([]byte, error) {
 	if alg == "" && len(k.usable) > 0 {
 		alg = k.usable[0].Name
