@@ -37,8 +37,9 @@ func (a *Authority) notBefore(ctx context.Context, user model.UserID, client mod
 // issuedAt is the "iat" of what is issued in a transaction: its own time, not that
 // of the signature after it, so that whatever ends it afterwards has a cut-off that
 // is no earlier. It refuses where somebody would have to wait too long.
-func (a *Authority) issuedAt(notBefore int64) (int64, *Error) {
-	now := a.unix()
+func (a *Authority) issuedAt(notBefore int64) (int64, *Error) { return issuedAt(a.unix(), notBefore) }
+
+func issuedAt(now, notBefore int64) (int64, *Error) {
 	if wait := notBefore - now; wait > maxWait {
 		return 0, &Error{Code: TooManyRequests, Description: "Tokens of this moment were put out: try again later", Busy: true, RetryAfter: wait,
 			cause: errors.New("a cut-off lies in the future: the clocks of two nodes differ, or one was put back")}

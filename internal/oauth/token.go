@@ -136,7 +136,10 @@ func (a *Authority) redeemCredentials(ctx context.Context, c *registration.Clien
 	if e != nil {
 		return issuance{}, e
 	}
-	// The client may have been disabled since it was read, and its tokens put out.
+	// The client may have been disabled since it was read, and its tokens put out. The
+	// time is that before the question: what ends after it has a cut-off that is no
+	// earlier than the answer (see store.Ending).
+	now := a.unix()
 	var cut int64
 	err := a.Store.Ask(ctx, func(tx *store.Tx) (err error) { cut, err = tx.OwnCutOff(c.ID); return err })
 	if errors.Is(err, store.ErrNotFound) {
@@ -145,7 +148,7 @@ func (a *Authority) redeemCredentials(ctx context.Context, c *registration.Clien
 	if err != nil {
 		return issuance{}, inner(err).(*Error)
 	}
-	at, e := a.issuedAt(cut + 1)
+	at, e := issuedAt(now, cut+1)
 	return issuance{client: c, scope: asked, audience: aud, at: at}, e
 }
 

@@ -3,6 +3,7 @@ package server_test
 import (
 	"net/http"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,6 +83,30 @@ func TestBornAlive(t *testing.T) {
 				t.Error("a token from before lives")
 			}
 		})
+	})
+}
+
+// TestEndedWhileIssued: a client asks for a token for itself and is disabled before it
+// is told the answer, as late as in the next second. The token is dead.
+func TestEndedWhileIssued(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		c, secret := h.Client("shop", front())
+		var once sync.Once
+		h.Store.Observe(func(x store.Transaction) {
+			if x.Kind != "ask" {
+				return
+			}
+			once.Do(func() { // what it was told is read, and nothing is made of it yet
+				if err := h.Accounts.SignOutEverybody(t.Context(), servertest.Operator); err != nil {
+					t.Error(err)
+				}
+				h.Clock.Move(time.Second)
+			})
+		})
+		a := h.Call("/token", c, secret, url.Values{"grant_type": {"client_credentials"}})
+		if token := a.String("access_token"); token == "" || active(h, c, secret, token) {
+			t.Errorf("%d %s", a.Status, a.Text)
+		}
 	})
 }
 

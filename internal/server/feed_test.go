@@ -310,8 +310,10 @@ func TestFeedStream(t *testing.T) {
 		if err := json.Unmarshal([]byte(beat.data), &b); err != nil || b.Sequence != 3 || beat.id != log+":3" || h.Clock.Now().UnixMilli()-b.At > 10_000 {
 			t.Errorf("%+v %v", beat, err)
 		}
-		change(t, h, func(tx *store.Tx) error { return tx.EndAll(store.Ending{Cause: model.CauseAdmin, At: 77, DropAt: 88}) })
-		if m := s.next("entries"); m.data != `[{"sequence":4,"kind":"all","cut_off":77,"cause":"admin","at":77,"drop_at":88}]` {
+		change(t, h, func(tx *store.Tx) error {
+			return tx.EndAll(store.Ending{Cause: model.CauseAdmin, At: 5_000_000_077, DropAt: 5_000_000_088})
+		})
+		if m := s.next("entries"); m.data != `[{"sequence":4,"kind":"all","cut_off":5000000077,"cause":"admin","at":5000000077,"drop_at":5000000088}]` {
 			t.Error(m.data)
 		}
 	})

@@ -137,12 +137,12 @@ func TestOwnCutOff(t *testing.T) {
 		})
 		cut := func() int64 { return read(t, s, func(tx *store.Tx) (int64, error) { return tx.OwnCutOff("c1") }) }
 		equal(t, cut(), int64(0))
-		upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("c2", store.Ending{At: 900}) })
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("c2", store.Ending{At: future + 900}) })
 		equal(t, cut(), int64(0))
-		upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("c1", store.Ending{At: 100}) })
-		equal(t, cut(), int64(100))
-		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{At: 200}) })
-		equal(t, cut(), int64(200))
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("c1", store.Ending{At: future + 100}) })
+		equal(t, cut(), int64(future+100))
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{At: future + 200}) })
+		equal(t, cut(), int64(future+200))
 		for _, id := range []model.ClientID{"off", "nobody"} {
 			fails(t, s, store.ErrNotFound, missing(func(tx *store.Tx) (int64, error) { return tx.OwnCutOff(id) }))
 		}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -8,7 +10,8 @@ import (
 
 // Ending is why and when something is ended. At is read in the transaction, after
 // something else was read in it: before that it has no place among the others yet,
-// and a token that was issued meanwhile would say that it is younger.
+// and a token that was issued meanwhile would say that it is younger. (Of those that
+// have a grant; see deepen for the others.)
 type Ending struct {
 	Cause  model.Cause
 	At     int64
@@ -143,7 +146,7 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 	if err != nil {
 		return err
 	}
-	return tx.revoke(model.Revocation{Kind: model.KindClient, Value: string(id), CutOff: e.At}, e)
+	return tx.cut(cut{model.Revocation{Kind: model.KindClient, Value: string(id), CutOff: e.At}, e})
 }
 
 // EndAll ends every session and every grant and puts out every token issued up
@@ -168,7 +171,46 @@ func (tx *Tx) EndAll(e Ending) error {
 	if err != nil {
 		return err
 	}
-	return tx.revoke(model.Revocation{Kind: model.KindAll, CutOff: e.At}, e)
+	return tx.cut(cut{model.Revocation{Kind: model.KindAll, CutOff: e.At}, e})
+}
+
+// cut is an entry of the log that puts out tokens which have no row, too: those that a
+// client got for itself. Nothing but the log tells whoever issues one that it must not,
+// and the log does so from the commit on. Until then tokens are issued that may say a
+// later second than the ending, which began before.
+type cut struct {
+	entry  model.Revocation
+	ending Ending
+}
+
+func (tx *Tx) cut(c cut) error {
+	err := tx.revoke(c.entry, c.ending)
+	if err == nil {
+		tx.cuts = append(tx.cuts, c)
+	}
+	return err
+}
+
+// deepen puts out what was issued until a commit that came in a later second than its
+// entries say. Nobody is told before that something has ended: if it fails, they are
+// told so, and end it again. Once is enough: from the commit on, whoever asks is told.
+func (s *Store) deepen(ctx context.Context, cuts []cut) error {
+	now := s.now().Unix()
+	cuts = slices.DeleteFunc(cuts, func(c cut) bool { return c.entry.CutOff >= now })
+	if len(cuts) == 0 {
+		return nil
+	}
+	return s.Upkeep(context.WithoutCancel(ctx), func(tx *Tx) error {
+		for _, c := range cuts {
+			late := now - c.entry.CutOff
+			c.entry.CutOff = now
+			c.ending.At, c.ending.DropAt = c.ending.At+late, c.ending.DropAt+late
+			if err := tx.revoke(c.entry, c.ending); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // RevokeToken puts out one token, which is for those audiences; nil: for anybody.

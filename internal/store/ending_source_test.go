@@ -24,6 +24,7 @@ var ended = map[string]*regexp.Regexp{
 	"deletes users":             regexp.MustCompile(`(?i)\bDELETE\s+FROM\s+users\b`),
 	"deletes clients":           regexp.MustCompile(`(?i)\bDELETE\s+FROM\s+clients\b`),
 	"calls revoke":              nil,
+	"calls cut":                 nil,
 	"calls DeleteUser":          nil,
 	"calls DeleteClient":        nil,
 	"ends whom it then deletes": nil,
@@ -37,7 +38,8 @@ var where = map[string][]string{
 	"deletes sessions, grants":  {"dead"},
 	"deletes users":             {"DeleteUser"},
 	"deletes clients":           {"DeleteClient", "EvictDocument", "dead"}, // the last two those without a grant
-	"calls revoke":              {"EndAll", "EndClient", "EndGrant", "EndUser", "RevokeToken", "endedSession"},
+	"calls revoke":              {"EndGrant", "EndUser", "RevokeToken", "cut", "deepen", "endedSession"},
+	"calls cut":                 {"EndAll", "EndClient"},
 	"calls DeleteUser":          {"Delete"},
 	"calls DeleteClient":        {"bury"},
 	"ends whom it then deletes": {"Delete", "bury"},
@@ -118,7 +120,7 @@ func does(decl ast.Decl) []string {
 		}
 		return true
 	})
-	for _, name := range []string{"revoke", "DeleteUser", "DeleteClient"} {
+	for _, name := range []string{"revoke", "cut", "DeleteUser", "DeleteClient"} {
 		if calls[name] {
 			did["calls "+name] = true
 		}

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/internal/store/storetest"
 )
 
 // people makes, for ann and for bob, two sessions; each has a grant to shop, a
@@ -65,7 +68,7 @@ func TestEnding(t *testing.T) {
 		"ann1", "ann1-bank", "ann1-keep", "ann1-shop", "ann2", "ann2-bank", "ann2-keep", "ann2-shop",
 		"bob1", "bob1-bank", "bob1-keep", "bob1-shop", "bob2", "bob2-bank", "bob2-keep", "bob2-shop",
 	}
-	e := store.Ending{Cause: model.CauseAdmin, At: 5000, DropAt: 9000}
+	e := store.Ending{Cause: model.CauseAdmin, At: future, DropAt: future + 4000}
 	for _, row := range []struct {
 		name  string
 		end   func(*store.Tx) error
@@ -84,14 +87,14 @@ func TestEnding(t *testing.T) {
 		}, {
 			"user", func(tx *store.Tx) error { return tx.EndUser("ann", e) }, nil,
 			[]string{"ann1", "ann1-bank", "ann1-keep", "ann1-shop", "ann2", "ann2-bank", "ann2-keep", "ann2-shop"},
-			model.Revocation{Kind: model.KindSubject, Value: "ann", CutOff: 5000},
+			model.Revocation{Kind: model.KindSubject, Value: "ann", CutOff: future},
 		}, {
 			"client", func(tx *store.Tx) error { return tx.EndClient("shop", e) }, nil,
 			[]string{"ann1-keep", "ann1-shop", "ann2-keep", "ann2-shop", "bob1-keep", "bob1-shop", "bob2-keep", "bob2-shop"},
-			model.Revocation{Kind: model.KindClient, Value: "shop", CutOff: 5000},
+			model.Revocation{Kind: model.KindClient, Value: "shop", CutOff: future},
 		}, {
 			"all", func(tx *store.Tx) error { return tx.EndAll(e) }, nil, all,
-			model.Revocation{Kind: model.KindAll, CutOff: 5000},
+			model.Revocation{Kind: model.KindAll, CutOff: future},
 		}, {
 			"token", func(tx *store.Tx) error { return tx.RevokeToken("t1", nil, e) }, nil, nil,
 			model.Revocation{Kind: model.KindToken, Value: "t1"},
@@ -156,29 +159,29 @@ func TestTokenEnded(t *testing.T) {
 		people(t, s)
 		upkeep(t, s, func(tx *store.Tx) error {
 			return errors.Join(
-				tx.EndSession("ann1", store.Ending{Cause: model.CauseSignedOut, At: 100}),
-				tx.EndGrant("bob1-shop", store.Ending{Cause: model.CauseReuseDetected, At: 100}),
-				tx.RevokeToken("t1", nil, store.Ending{Cause: model.CauseRevoked, At: 100}),
-				tx.EndUser("ann", store.Ending{Cause: model.CauseAccountDisabled, At: 100}),
-				tx.EndClient("bank", store.Ending{Cause: model.CausePolicy, At: 100}))
+				tx.EndSession("ann1", store.Ending{Cause: model.CauseSignedOut, At: future + 100}),
+				tx.EndGrant("bob1-shop", store.Ending{Cause: model.CauseReuseDetected, At: future + 100}),
+				tx.RevokeToken("t1", nil, store.Ending{Cause: model.CauseRevoked, At: future + 100}),
+				tx.EndUser("ann", store.Ending{Cause: model.CauseAccountDisabled, At: future + 100}),
+				tx.EndClient("bank", store.Ending{Cause: model.CausePolicy, At: future + 100}))
 		})
 		for _, row := range []struct {
 			name  string
 			token store.TokenRef
 			cause model.Cause // empty: it lives
 		}{
-			{"says nothing", store.TokenRef{IssuedAt: 50}, ""},
-			{"its session has ended, whenever it was issued", store.TokenRef{SessionID: "ann1", IssuedAt: 500}, model.CauseSignedOut},
-			{"another session", store.TokenRef{SessionID: "ann2", IssuedAt: 50}, ""},
-			{"its grant has ended", store.TokenRef{GrantID: "bob1-shop", IssuedAt: 500}, model.CauseReuseDetected},
-			{"revoked", store.TokenRef{JTI: "t1", IssuedAt: 500}, model.CauseRevoked},
-			{"the subject's before the cut-off", store.TokenRef{UserID: "ann", IssuedAt: 99}, model.CauseAccountDisabled},
-			{"the subject's at the cut-off", store.TokenRef{UserID: "ann", IssuedAt: 100}, model.CauseAccountDisabled},
-			{"the subject's after the cut-off", store.TokenRef{UserID: "ann", IssuedAt: 101}, ""},
-			{"the client's at the cut-off", store.TokenRef{ClientID: "bank", IssuedAt: 100}, model.CausePolicy},
-			{"the client's after the cut-off", store.TokenRef{ClientID: "bank", IssuedAt: 101}, ""},
+			{"says nothing", store.TokenRef{IssuedAt: future + 50}, ""},
+			{"its session has ended, whenever it was issued", store.TokenRef{SessionID: "ann1", IssuedAt: future + 500}, model.CauseSignedOut},
+			{"another session", store.TokenRef{SessionID: "ann2", IssuedAt: future + 50}, ""},
+			{"its grant has ended", store.TokenRef{GrantID: "bob1-shop", IssuedAt: future + 500}, model.CauseReuseDetected},
+			{"revoked", store.TokenRef{JTI: "t1", IssuedAt: future + 500}, model.CauseRevoked},
+			{"the subject's before the cut-off", store.TokenRef{UserID: "ann", IssuedAt: future + 99}, model.CauseAccountDisabled},
+			{"the subject's at the cut-off", store.TokenRef{UserID: "ann", IssuedAt: future + 100}, model.CauseAccountDisabled},
+			{"the subject's after the cut-off", store.TokenRef{UserID: "ann", IssuedAt: future + 101}, ""},
+			{"the client's at the cut-off", store.TokenRef{ClientID: "bank", IssuedAt: future + 100}, model.CausePolicy},
+			{"the client's after the cut-off", store.TokenRef{ClientID: "bank", IssuedAt: future + 101}, ""},
 			{"the names of other kinds", store.TokenRef{JTI: "ann", SessionID: "t1", GrantID: "ann1", UserID: "bank", ClientID: "ann"}, ""},
-			{"several: the latest tells", store.TokenRef{SessionID: "ann1", UserID: "ann", IssuedAt: 50}, model.CauseAccountDisabled},
+			{"several: the latest tells", store.TokenRef{SessionID: "ann1", UserID: "ann", IssuedAt: future + 50}, model.CauseAccountDisabled},
 		} {
 			t.Run(row.name, func(t *testing.T) {
 				view(t, s, func(tx *store.Tx) error {
@@ -213,12 +216,12 @@ func TestTokenEnded(t *testing.T) {
 				})
 			})
 		}
-		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{Cause: model.CausePolicy, At: 300}) })
-		for issued, want := range map[int64]bool{300: true, 301: false} {
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{Cause: model.CausePolicy, At: future + 300}) })
+		for issued, want := range map[int64]bool{future + 300: true, future + 301: false} {
 			view(t, s, func(tx *store.Tx) error {
 				_, ended, err := tx.TokenEnded(store.TokenRef{JTI: "x", IssuedAt: issued})
 				if ended != want {
-					t.Errorf("all up to 300: a token of %d: %v, want %v", issued, ended, want)
+					t.Errorf("all up to future+300: a token of %d: %v, want %v", issued, ended, want)
 				}
 				return err
 			})
@@ -293,6 +296,58 @@ func TestRevocationNumbersAreNotReused(t *testing.T) {
 		log := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(2, 0) })
 		if len(log) != 1 {
 			t.Errorf("after number 2 the log shows %v", log)
+		}
+	})
+}
+
+// Until an ending is committed, a client gets tokens for itself that say a later second
+// than the ending, if that takes longer. Whoever has ended something is told of it when
+// those are put out as well.
+func TestLateCommit(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		var clock atomic.Int64
+		s, err := store.Open(t.Context(), store.Config{URL: url, Now: func() time.Time { return time.Unix(clock.Load(), 0) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		upkeep(t, s, func(tx *store.Tx) error {
+			return errors.Join(tx.InsertClient(model.Client{ID: "shop"}), tx.InsertUser(model.User{ID: "ann", Login: "ann", Status: model.UserActive}))
+		})
+		for _, row := range []struct {
+			name  string
+			end   func(*store.Tx, store.Ending) error
+			takes int64
+			want  []model.Revocation // but for the numbers
+		}{
+			{"a client", func(tx *store.Tx, e store.Ending) error { return tx.EndClient("shop", e) }, 3, []model.Revocation{
+				{Kind: model.KindClient, Value: "shop", CutOff: 100, Cause: model.CauseAdmin, At: 100, DropAt: 700},
+				{Kind: model.KindClient, Value: "shop", CutOff: 103, Cause: model.CauseAdmin, At: 103, DropAt: 703},
+			}},
+			{"everything", (*store.Tx).EndAll, 1, []model.Revocation{
+				{Kind: model.KindAll, CutOff: 100, Cause: model.CauseAdmin, At: 100, DropAt: 700},
+				{Kind: model.KindAll, CutOff: 101, Cause: model.CauseAdmin, At: 101, DropAt: 701},
+			}},
+			{"within its second", (*store.Tx).EndAll, 0, []model.Revocation{
+				{Kind: model.KindAll, CutOff: 100, Cause: model.CauseAdmin, At: 100, DropAt: 700},
+			}},
+			{"a person, whose tokens have a grant", func(tx *store.Tx, e store.Ending) error { return tx.EndUser("ann", e) }, 3, []model.Revocation{
+				{Kind: model.KindSubject, Value: "ann", CutOff: 100, Cause: model.CauseAdmin, At: 100, DropAt: 700, Audiences: []string{}},
+			}},
+		} {
+			t.Run(row.name, func(t *testing.T) {
+				clock.Store(100)
+				last := read(t, s, (*store.Tx).LastRevocation)
+				upkeep(t, s, func(tx *store.Tx) error {
+					defer clock.Store(100 + row.takes)
+					return row.end(tx, store.Ending{Cause: model.CauseAdmin, At: 100, DropAt: 700})
+				})
+				log := read(t, s, func(tx *store.Tx) ([]model.Revocation, error) { return tx.Revocations(last, 0) })
+				for i := range log {
+					log[i].Sequence = 0
+				}
+				equal(t, log, row.want)
+			})
 		}
 	})
 }

@@ -163,7 +163,7 @@ func TestMove(t *testing.T) {
 			if err != nil || value != "tab\tquote\" back\\slash\nline <é日本🙂>" {
 				t.Errorf("%q, %v", value, err)
 			}
-			if err := tx.EndAll(store.NewEnding(model.CauseAdmin, 1000)); err != nil {
+			if err := tx.EndAll(store.NewEnding(model.CauseAdmin, future)); err != nil {
 				return err
 			}
 			n, err := tx.LastRevocation()
@@ -190,7 +190,7 @@ func TestMoveNumbers(t *testing.T) {
 		execAll(t, from, `INSERT INTO settings (name, value) VALUES ('issuer', 'https://login.example.com')`)
 		s := storetest.Open(t, from)
 		for range 3 {
-			if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.EndAll(store.NewEnding(model.CauseAdmin, 1000)) }); err != nil {
+			if err := s.Upkeep(t.Context(), func(tx *store.Tx) error { return tx.EndAll(store.NewEnding(model.CauseAdmin, future)) }); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -201,7 +201,7 @@ func TestMoveNumbers(t *testing.T) {
 		}
 		s = storetest.Open(t, to)
 		err := s.Upkeep(t.Context(), func(tx *store.Tx) error {
-			if err := tx.EndAll(store.NewEnding(model.CauseAdmin, 1000)); err != nil {
+			if err := tx.EndAll(store.NewEnding(model.CauseAdmin, future)); err != nil {
 				return err
 			}
 			if n, err := tx.LastRevocation(); err != nil || n != 4 {

@@ -34,7 +34,7 @@ func apis(t *testing.T, s *store.Store) {
 // An entry says which APIs can have seen a token that it puts out, from all grants
 // that there were, and by which names they know the person.
 func TestRevocationReach(t *testing.T) {
-	e := store.Ending{Cause: model.CauseAdmin, At: 500, DropAt: 900}
+	e := store.Ending{Cause: model.CauseAdmin, At: future, DropAt: future + 400}
 	for _, row := range []struct {
 		name      string
 		end       func(*store.Tx) error
@@ -104,14 +104,14 @@ func TestCutOff(t *testing.T) {
 		cutOff("ann", "shop", 0)
 		upkeep(t, s, func(tx *store.Tx) error {
 			return errors.Join(
-				tx.EndUser("ann", store.Ending{At: 30}), tx.EndUser("ann", store.Ending{At: 20}), tx.EndClient("bank", store.Ending{At: 40}))
+				tx.EndUser("ann", store.Ending{At: 30}), tx.EndUser("ann", store.Ending{At: 20}), tx.EndClient("bank", store.Ending{At: future + 40}))
 		})
 		cutOff("ann", "shop", 30)
-		cutOff("ann", "bank", 40)
-		cutOff("bob", "bank", 40)
+		cutOff("ann", "bank", future+40)
+		cutOff("bob", "bank", future+40)
 		cutOff("bob", "shop", 0)
-		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{At: 50}) })
-		cutOff("bob", "shop", 50)
+		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{At: future + 50}) })
+		cutOff("bob", "shop", future+50)
 	})
 }
 

@@ -218,13 +218,14 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	}
 	var queued bool
 	var news news
+	var cuts []cut
 	watched := s.watch(ctx, m)
 	err := s.dialect.run(ctx, m, func(q querier) error {
 		tx := &Tx{ctx: ctx, q: watched.attempt(q), dialect: s.dialect, now: s.now, mode: m}
 		if mark := s.mark.Load(); mark != nil {
 			tx.mark = *mark
 		}
-		defer func() { tx.over, queued, news = true, tx.queued, tx.news }()
+		defer func() { tx.over, queued, news, cuts = true, tx.queued, tx.news, tx.cuts }()
 		err := fn(tx)
 		switch {
 		case tx.failed != nil && (err == nil || s.dialect.again(tx.failed)):
@@ -247,6 +248,9 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 	if err == nil && news != 0 {
 		s.wake(news)
 		s.dialect.tell(news)
+	}
+	if err == nil && len(cuts) > 0 {
+		return s.deepen(ctx, cuts)
 	}
 	return err
 }

@@ -112,6 +112,9 @@ func race(t *testing.T, n int, other error, fn func(i int) error) int {
 
 func now() int64 { return time.Now().Unix() }
 
+// future is a time that does not come while a test runs: an ending of then is not late.
+const future = 5_000_000_000
+
 var event = model.Event{Actor: model.Actor{Kind: model.ActorSystem}, Action: "test.run"}
 
 func number(prefix string, i int) string { return fmt.Sprintf("%s%04d", prefix, i) }

@@ -30,6 +30,7 @@ type Tx struct {
 	queued   bool   // something was put into the outbox, or into a stream
 	txn      string // of the events that it causes
 	news     news   // what it changed of which others are told
+	cuts     []cut  // what it put out of which no row of its own is ended
 	failed   error  // the first statement that failed; nothing runs after it
 }
 
