@@ -94,14 +94,14 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 	}
 	if !m.reads() {
 		if p.writers.Acquire(wait, weight) != nil {
-			return p.waited(ctx, patience)
+			return p.waited(ctx, patience, noConnection)
 		}
 		defer p.writers.Release(weight)
 	}
 	c, err := p.take(wait)
 	if err != nil {
 		if wait.Err() != nil {
-			return p.waited(ctx, patience)
+			return p.waited(ctx, patience, noConnection)
 		}
 		return p.explain(err)
 	}
@@ -126,13 +126,19 @@ func (p *postgres) give(c *pgConn) {
 	c.give()
 }
 
-// waited is the error of whoever got no turn or no connection in time: the database
-// does not answer, or too many want something of it.
-func (p *postgres) waited(ctx context.Context, patience time.Duration) error {
+// noConnection and noTurn are what whoever waited for something was told too late, or
+// not at all: the database does not answer, or too many want something of it.
+const (
+	noConnection = "had no connection free"
+	noTurn       = "was being asked by others"
+)
+
+// waited is the error of whoever got no turn or no connection in time.
+func (p *postgres) waited(ctx context.Context, patience time.Duration, what string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: PostgreSQL at %s had no connection free for %v", ErrBusy, p.where, patience)
+	return fmt.Errorf("%w: PostgreSQL at %s %s for %v", ErrBusy, p.where, what, patience)
 }
 
 // commit ends a transaction. Where the answer is lost, it may have happened. (What

@@ -56,7 +56,11 @@ func TestBrokenBatch(t *testing.T) {
 				return tx.PutSetting("first", "1")
 			})
 			<-begun
-			run(row.spoil)
+			var spoiled *conn
+			run(func(tx *Tx) error {
+				spoiled = tx.q.(*conn)
+				return row.spoil(tx)
+			})
 			time.Sleep(10 * time.Millisecond)
 			close(free)
 			all.Wait()
@@ -72,8 +76,12 @@ func TestBrokenBatch(t *testing.T) {
 				return err == nil
 			}
 			// All or nothing, and nobody is told otherwise.
-			if lost := failed.Load() == 2; lost == kept("first") {
+			lost := failed.Load() == 2
+			if lost == kept("first") {
 				t.Errorf("%d failed, first is kept: %v", failed.Load(), kept("first"))
+			}
+			if lost && s.dialect.(*sqlite).writer.conn == spoiled {
+				t.Error("the connection is used again, with what was gathered of a transaction that is undone")
 			}
 			if failed.Load() == 0 {
 				t.Error("nobody failed")

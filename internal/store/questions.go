@@ -64,7 +64,7 @@ func (i inquirer) query(ctx context.Context, query string, args []any) (rows, er
 	own := &inquiry{asked: asked{query, args}, turn: make(chan turn, 1)}
 	it, ok := i.q.await(i.wait, own)
 	if !ok {
-		return nil, i.q.p.waited(ctx, i.patience)
+		return nil, i.q.p.waited(ctx, i.patience, noTurn)
 	}
 	if it == lead {
 		i.lead(ctx, own)
@@ -81,7 +81,7 @@ func (i inquirer) lead(ctx context.Context, own *inquiry) {
 	c, err := i.q.p.take(i.wait)
 	if err != nil {
 		if own.err = err; i.wait.Err() != nil {
-			own.err = i.q.p.waited(ctx, i.patience)
+			own.err = i.q.p.waited(ctx, i.patience, noConnection)
 		}
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
@@ -135,6 +136,18 @@ func TestQuestionGivenUp(t *testing.T) {
 	counts(5)
 	release()
 	all.Wait()
+	idle(t, s)
+}
+
+// Whoever gets no turn in time is told so, and leaves nothing behind.
+func TestQuestionWithoutTurn(t *testing.T) {
+	s, _ := behind(t, store.Config{Wait: 2 * time.Second})
+	waiting, release := store.HoldQuestions(s)
+	_, err := store.AskText(t.Context(), s, `SELECT $1 || ''`, "a")
+	if !errors.Is(err, store.ErrBusy) || !strings.Contains(err.Error(), "was being asked by others for 2s") || waiting() != 0 {
+		t.Errorf("%v, and %d wait", err, waiting())
+	}
+	release()
 	idle(t, s)
 }
 
