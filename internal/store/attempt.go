@@ -126,8 +126,8 @@ func (p *postgres) give(c *pgConn) {
 	c.give()
 }
 
-// noConnection and noTurn are what whoever waited for something was told too late, or
-// not at all: the database does not answer, or too many want something of it.
+// noConnection and noTurn say what somebody has waited for in vain: the database does
+// not answer, or too many want something of it.
 const (
 	noConnection = "had no connection free"
 	noTurn       = "was being asked by others"

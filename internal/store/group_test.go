@@ -51,6 +51,7 @@ func TestBrokenBatch(t *testing.T) {
 				})
 			}
 			run(func(tx *Tx) error {
+				s.dialect.(*sqlite).writer.batch.until = time.Now().Add(time.Minute) // the second is to come into it
 				close(begun)
 				<-free
 				return tx.PutSetting("first", "1")
@@ -61,7 +62,15 @@ func TestBrokenBatch(t *testing.T) {
 				spoiled = tx.q.(*conn)
 				return row.spoil(tx)
 			})
-			time.Sleep(10 * time.Millisecond)
+			waiting := func() bool {
+				w := &s.dialect.(*sqlite).writer
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return len(w.queue) > 0
+			}
+			for !waiting() {
+				time.Sleep(time.Millisecond)
+			}
 			close(free)
 			all.Wait()
 
