@@ -39,6 +39,8 @@ func (a *Authority) notBefore(ctx context.Context, user model.UserID, client mod
 // is no earlier. It refuses where somebody would have to wait too long.
 func (a *Authority) issuedAt(notBefore int64) (int64, *Error) { return issuedAt(a.unix(), notBefore) }
 
+// issuedAt is that of what is issued without a transaction, as of now: a time before the
+// log was asked for a cut-off.
 func issuedAt(now, notBefore int64) (int64, *Error) {
 	if wait := notBefore - now; wait > maxWait {
 		return 0, &Error{Code: TooManyRequests, Description: "Tokens of this moment were put out: try again later", Busy: true, RetryAfter: wait,

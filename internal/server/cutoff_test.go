@@ -86,8 +86,8 @@ func TestBornAlive(t *testing.T) {
 	})
 }
 
-// TestEndedWhileIssued: a client asks for a token for itself and is disabled before it
-// is told the answer, as late as in the next second. The token is dead.
+// TestEndedWhileIssued: everything ends while a client is being given a token for itself,
+// after the log was asked; and the second changes before the token is made. It is dead.
 func TestEndedWhileIssued(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, h *servertest.House) {
 		c, secret := h.Client("shop", front())
