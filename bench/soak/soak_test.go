@@ -188,7 +188,6 @@ func (h *house) sweep(t *testing.T) {
 // out.
 func (h *house) person(t *testing.T, login string) {
 	b := h.Browser()
-	defer b.HTTP().CloseIdleConnections()
 	p := b.Get(servertest.AuthorizePath(h.shop))
 	p = p.Submit("primary", "login", login, "password", password)
 	if p.Status == http.StatusServiceUnavailable {
