@@ -110,10 +110,12 @@ func (a *Authority) Insufficient(ctx context.Context, z Challenge, description s
 }
 
 // revokeAuthSession ends an auth session and the session that it stands for: how a
-// client without a browser signs its person out (RFC 7009 §4.1.2).
+// client without a browser signs its person out (RFC 7009 §4.1.2). One under which nobody
+// has signed in is a request that waits, and no more: anybody can begin such ones in the
+// name of a public client and give them back, so nothing of it is written down.
 func (a *Authority) revokeAuthSession(ctx context.Context, c *registration.Client, call Call, text string) error {
 	hash := model.Secret(text).Hash()
-	return a.update(ctx, func(tx *store.Tx) error {
+	return inner(a.Store.Upkeep(ctx, func(tx *store.Tx) error {
 		s, err := tx.AuthSession(hash, a.unix())
 		if errors.Is(err, store.ErrNotFound) || err == nil && s.ClientID != c.ID {
 			return nil // RFC 7009 §2.2
@@ -121,7 +123,7 @@ func (a *Authority) revokeAuthSession(ctx context.Context, c *registration.Clien
 		if err != nil {
 			return err
 		}
-		if err := tx.DeleteAuthSession(s.ID); err != nil {
+		if err := tx.DeleteAuthSession(s.ID); err != nil || s.UserID == "" {
 			return err
 		}
 		event := model.Event{
@@ -139,5 +141,5 @@ func (a *Authority) revokeAuthSession(ctx context.Context, c *registration.Clien
 			return err
 		}
 		return tx.Record(event)
-	})
+	}))
 }

@@ -45,6 +45,13 @@ const (
 	userCodeWindow = 10 * 60
 )
 
+// maxDenied bounds how many refusals from one address are written into the audit log
+// within deniedWindow seconds.
+const (
+	maxDenied    = 20
+	deniedWindow = 60 * 60
+)
+
 // DeviceAnswer is a successful answer of the device authorization endpoint, RFC 8628
 // §3.2.
 type DeviceAnswer struct {
@@ -216,19 +223,25 @@ func (a *Authority) letIn(tx *store.Tx, z Authorization, i *issue) error {
 }
 
 // RefuseDevice tells the device of a request that its person said no. It does nothing
-// where no device asks.
+// where no device asks. Anybody can begin a device, type its code and refuse it, without
+// an account: so not all of it is written down.
 //
 // Errors: *Error, shown.
 func (a *Authority) RefuseDevice(ctx context.Context, z Authorization, address string) error {
 	if !z.Device() {
 		return nil
 	}
-	return a.update(ctx, func(tx *store.Tx) error {
-		err := tx.DenyDeviceCode(z.Request.Asked.Device, a.unix())
+	return inner(a.Store.Upkeep(ctx, func(tx *store.Tx) error {
+		now := a.unix()
+		err := tx.DenyDeviceCode(z.Request.Asked.Device, now)
 		if errors.Is(err, store.ErrNotFound) {
 			return errGone()
 		}
 		if err != nil {
+			return err
+		}
+		n, err := tx.Tally("devices refused at "+model.Neighbourhood(address), now, now+deniedWindow)
+		if err != nil || n > maxDenied {
 			return err
 		}
 		return tx.Record(model.Event{
@@ -236,7 +249,7 @@ func (a *Authority) RefuseDevice(ctx context.Context, z Authorization, address s
 			Actor:  model.Actor{Kind: model.ActorSystem, Address: address},
 			Action: "device.refuse", ClientID: z.Client.ID,
 		})
-	})
+	}))
 }
 
 // errDeviceCode is the one answer to every device code that was never good, or is used.
