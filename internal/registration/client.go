@@ -347,9 +347,17 @@ func (r *Registrar) changeClient(ctx context.Context, by model.Actor, id model.C
 	return c, err
 }
 
-// writeClient writes a client anew. If it is disabled, or is to know people by
-// another kind of subject, what it holds of them ends.
+// writeClient writes a client anew, with its event.
 func (r *Registrar) writeClient(tx *store.Tx, was, c model.Client, e model.Event) error {
+	if err := r.rewrite(tx, was, c); err != nil {
+		return err
+	}
+	return tx.Record(e)
+}
+
+// rewrite writes a client anew. If it is disabled, or is to know people by another kind
+// of subject, what it holds of them ends.
+func (r *Registrar) rewrite(tx *store.Tx, was, c model.Client) error {
 	if err := keepSector(was.ClientSettings, c.ClientSettings); err != nil {
 		return err
 	}
@@ -358,11 +366,9 @@ func (r *Registrar) writeClient(tx *store.Tx, was, c model.Client, e model.Event
 	}
 	pairwise := func(c model.Client) bool { return c.SubjectType == model.SubjectPairwise }
 	if c.Disabled && !was.Disabled || pairwise(c) != pairwise(was) {
-		if err := tx.EndClient(c.ID, store.NewEnding(model.CauseAdmin, r.unix())); err != nil {
-			return err
-		}
+		return tx.EndClient(c.ID, store.NewEnding(model.CauseAdmin, r.unix()))
 	}
-	return tx.Record(e)
+	return nil
 }
 
 // DeleteClient removes a client and ends every grant and token of it.

@@ -252,49 +252,74 @@ func checkOrigin(id string, s model.ClientSettings) error {
 	return nil
 }
 
-// keepDocument writes what a document said. The row of one that is new is a
-// cache, for which nobody is accountable; what people agree to later has its
-// event.
+// keepDocument writes what a document said, and how long that is good, or neither.
 func (r *Registrar) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, until int64) error {
 	var kept model.Client
-	found := false
 	err := r.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
 		kept, err = tx.Client(id)
-		if found = err == nil; found {
-			return tx.RefreshDocument(id, until)
-		}
-		if !errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
+			kept, err = r.addDocument(tx, id, s, until)
 			return err
 		}
-		n, err := tx.CountDocuments()
 		if err != nil {
 			return err
 		}
-		if n >= maxDocuments {
-			err := tx.EvictDocument()
-			if errors.Is(err, store.ErrNotFound) { // people have let all of them in
-				return fail(TooManyRequests, "Too many applications are known by a document")
-			}
-			if err != nil {
-				return err
-			}
-		}
-		now := r.unix()
-		c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: model.OriginDocument, ClientSettings: s}
-		if err := tx.InsertClient(c); err != nil {
+		if kept, err = r.renewDocument(tx, kept, s); err != nil {
 			return err
 		}
-		kept = c
-		return tx.InsertRegistration(model.Registration{ClientID: id, UsedAt: now, FreshUntil: until})
+		return tx.RefreshDocument(id, until)
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return nil // another node has just kept it
-	}
-	if err == nil && found && !sameSettings(kept.ClientSettings, s) {
-		kept, err = r.replaceClient(ctx, model.Actor{Kind: model.ActorSystem}, id, s, func(*store.Tx, model.Client) error { return nil })
 	}
 	if err == nil {
 		r.wantLogo(kept)
 	}
 	return err
+}
+
+// addDocument writes the row of one that is new: a cache, for which nobody is
+// accountable; what people agree to later has its event.
+func (r *Registrar) addDocument(tx *store.Tx, id model.ClientID, s model.ClientSettings, until int64) (model.Client, error) {
+	n, err := tx.CountDocuments()
+	if err != nil {
+		return model.Client{}, err
+	}
+	if n >= maxDocuments {
+		err := tx.EvictDocument()
+		if errors.Is(err, store.ErrNotFound) { // people have let all of them in
+			return model.Client{}, fail(TooManyRequests, "Too many applications are known by a document")
+		}
+		if err != nil {
+			return model.Client{}, err
+		}
+	}
+	now := r.unix()
+	c := model.Client{ID: id, CreatedAt: now, UpdatedAt: now, Origin: model.OriginDocument, ClientSettings: s}
+	if err := tx.InsertClient(c); err != nil {
+		return model.Client{}, err
+	}
+	return c, tx.InsertRegistration(model.Registration{ClientID: id, UsedAt: now, FreshUntil: until})
+}
+
+// renewDocument writes what is another thing in a document now. As long as nobody has
+// let the client in, that is a change of a cache, and has no event either: whoever
+// publishes documents could fill the audit log with them.
+func (r *Registrar) renewDocument(tx *store.Tx, was model.Client, s model.ClientSettings) (model.Client, error) {
+	if sameSettings(was.ClientSettings, s) {
+		return was, nil
+	}
+	idle, err := tx.IdleDocument(was.ID)
+	if err != nil {
+		return was, err
+	}
+	c := was
+	c.ClientSettings, c.UpdatedAt = s, r.unix()
+	if err := r.askAgain(tx, was, c); err != nil {
+		return was, err
+	}
+	if err := r.rewrite(tx, was, c); err != nil || idle {
+		return c, err
+	}
+	return c, tx.Record(model.Event{Actor: model.Actor{Kind: model.ActorSystem}, Action: "client.update", ClientID: c.ID})
 }

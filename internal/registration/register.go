@@ -313,26 +313,32 @@ func (r *Registrar) Deregister(ctx context.Context, call Call) error {
 	return err
 }
 
-// replaceClient is UpdateClient for clients that no operator registered: the
-// people who let one in agreed to what it was. The settings are settled.
+// replaceClient is UpdateClient for clients that no operator registered. The settings
+// are settled.
 func (r *Registrar) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
 	return r.changeClient(ctx, by, id, "client.update", func(tx *store.Tx, c *model.Client) error {
-		old := c.ClientSettings
+		was := *c
 		c.ClientSettings = s
-		if missing(old.RedirectURIs, s.RedirectURIs) != "" || s.Name != old.Name || s.URI != old.URI || s.LogoURI != old.LogoURI {
-			if err := tx.DeleteConsentsTo(id); err != nil {
-				return err
-			}
-		}
-		if s.AuthMethod != old.AuthMethod {
-			// What was given to a client that could prove itself is not for one
-			// that need not.
-			if err := tx.EndClient(id, store.NewEnding(model.CausePolicy, r.unix())); err != nil {
-				return err
-			}
+		if err := r.askAgain(tx, was, *c); err != nil {
+			return err
 		}
 		return also(tx, *c)
 	})
+}
+
+// askAgain takes back what was given to a client that no operator registered, where it
+// is not any more what it was given to: the people who let it in agreed to that.
+func (r *Registrar) askAgain(tx *store.Tx, was, c model.Client) error {
+	if missing(was.RedirectURIs, c.RedirectURIs) != "" || c.Name != was.Name || c.URI != was.URI || c.LogoURI != was.LogoURI {
+		if err := tx.DeleteConsentsTo(c.ID); err != nil {
+			return err
+		}
+	}
+	if c.AuthMethod == was.AuthMethod {
+		return nil
+	}
+	// What was given to a client that could prove itself is not for one that need not.
+	return tx.EndClient(c.ID, store.NewEnding(model.CausePolicy, r.unix()))
 }
 
 // usedEvery is how often, at most, the use of a client is noted, in seconds.

@@ -55,6 +55,12 @@ const idleDocuments = `SELECT r.client_id FROM registrations r JOIN clients c ON
 	AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.client_id = r.client_id)
 	AND NOT EXISTS (SELECT 1 FROM consents s WHERE s.client_id = r.client_id)`
 
+// IdleDocument reports whether a client is one of those.
+func (tx *Tx) IdleDocument(id model.ClientID) (bool, error) {
+	n, err := one(tx, scanInt, `SELECT count(*) FROM (`+idleDocuments+` AND r.client_id = $1) AS idle`, string(id))
+	return n > 0, err
+}
+
 // EvictDocument removes the one of those clients whose document is the stalest,
 // or fails with ErrNotFound.
 func (tx *Tx) EvictDocument() error {
