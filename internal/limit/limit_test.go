@@ -233,6 +233,43 @@ func TestShareBound(t *testing.T) {
 	})
 }
 
+// Requests that are under way while a node shares, as they are when the database has
+// stood still, are given back as well when it turns out who has sent them: an address
+// behind which are many applications is not refused for what each has proven.
+func TestGiveBackShared(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := newClock()
+		r := limit.Rates{Address: 60, Client: 6000}
+		here, there := open(t, s, c, r), open(t, s, c, r)
+		share := func() {
+			t.Helper()
+			for _, l := range []*limit.Limits{here, there, here} {
+				if err := l.Share(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n := spend(func() int64 { return here.Visit("192.0.2.1") }, 60); n != 60 {
+			t.Fatalf("%d, want 60", n)
+		}
+		there.Visit("192.0.2.1")
+		share()
+		for range 60 {
+			if here.Client("shop", "192.0.2.1") != 0 {
+				t.Fatal("the client itself is refused")
+			}
+		}
+		share()
+		if n := spend(func() int64 { return here.Visit("192.0.2.1") }, 9); n != 9 {
+			t.Errorf("%d, want 9", n)
+		}
+		share()
+		if n := spend(func() int64 { return here.Visit("192.0.2.1") }, 1000); n < 49 || n > 51 {
+			t.Errorf("here %d more are let through, want what is left, 50", n)
+		}
+	})
+}
+
 // Who is quiet has no row, and one that is there is swept.
 func TestQuiet(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -29,7 +29,8 @@ type key struct {
 // rate of its kind.
 type level struct {
 	full     int64 // in sixty-thousandths of a request
-	unshared int64 // of that: what the other nodes do not know of yet
+	unshared int64 // of that: what the other nodes do not know of yet; less than 0: what they know of and was given back
+	shared   int64 // what they know of from here, and so can be given back
 	at       int64 // when it was so full, in milliseconds
 	toldAt   int64 // when its owner was last told of
 }
@@ -95,7 +96,9 @@ func (v *level) run(u use) {
 	passed := u.now - v.at
 	switch {
 	case passed > 0:
-		v.full = max(0, v.full-min(passed, 100*minute)*u.rate)
+		out := min(passed, 100*minute) * u.rate
+		v.full, v.shared = max(0, v.full-out), max(0, v.shared-out)
+		v.unshared = max(v.unshared, -v.shared)
 		v.at = u.now
 	case passed < -minute:
 		v.at = u.now // the clock was put back
@@ -118,12 +121,14 @@ func evict(levels map[key]*level) {
 	delete(levels, worst)
 }
 
+// giveBack takes from a level what a request has added that was under way, perhaps since
+// before the others were told of it.
 func (t *table) giveBack(k key, cost int64) {
 	s := &t.shard[maphash.Comparable(t.seed, k)%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v := s.levels[k]; v != nil {
-		v.full, v.unshared = max(0, v.full-cost), max(0, v.unshared-cost)
+		v.full, v.unshared = max(0, v.full-cost), max(-v.shared, v.unshared-cost)
 	}
 }
 
@@ -136,8 +141,8 @@ type busy struct {
 
 // busiest lists what is to be shared: at most so many of the fullest, of those that
 // have used up an eighth of their share. What was counted of them here since the last
-// time may be nothing: then the others are heard. What is empty is forgotten on the
-// way.
+// time may be nothing: then the others are heard. So is, of whomever, what they are to
+// take back. What is empty is forgotten on the way.
 func (t *table) busiest(most int, rates *[kinds]int64, now int64) []busy {
 	var all []busy
 	for i := range t.shard {
@@ -147,9 +152,9 @@ func (t *table) busiest(most int, rates *[kinds]int64, now int64) []busy {
 			rate := rates[k.kind]
 			v.run(use{rate: rate, now: now})
 			switch {
-			case v.full == 0:
+			case v.full == 0 && v.unshared >= 0:
 				delete(s.levels, k)
-			case v.full >= rate*one/8:
+			case v.full >= rate*one/8 || v.unshared < 0:
 				// Of what was counted long ago nothing is left.
 				v.unshared = min(v.unshared, v.full)
 				all = append(all, busy{k, v.full, v.unshared})
@@ -172,6 +177,7 @@ func (t *table) learn(b busy, full, rate, now int64) {
 		return // forgotten meanwhile
 	}
 	v.run(use{rate: rate, now: now})
-	v.unshared = max(0, v.unshared-b.unshared)
-	v.full = full + v.unshared
+	v.shared = max(0, v.shared+b.unshared)
+	v.unshared = max(-v.shared, v.unshared-b.unshared)
+	v.full = max(0, full+v.unshared)
 }

@@ -9,7 +9,7 @@ import (
 // Level is how full a bucket is that runs empty. Levels are those of all nodes.
 type Level struct {
 	Name string
-	Full int64 // what is added to it
+	Full int64 // what is added to it; less than 0: what is taken out
 	Rate int64 // how much of it runs out in a millisecond
 	At   int64 // now, in milliseconds
 }
@@ -30,7 +30,7 @@ func (s *Store) AddLevels(ctx context.Context, list []Level) (map[string]int64, 
 			n, err := change(tx, scanInt, `INSERT INTO levels (name, amount, at, expires_at) VALUES ($1, $2, $3, $5)
 				ON CONFLICT (name) DO UPDATE SET
 					amount = excluded.amount + CASE
-						WHEN levels.at > $3 + 60000 THEN 0
+						WHEN levels.amount < 0 OR levels.at > $3 + 60000 THEN 0
 						WHEN levels.at >= $3 THEN levels.amount
 						WHEN levels.amount / $4 <= $3 - levels.at THEN 0
 						ELSE levels.amount - ($3 - levels.at) * $4 END,
@@ -40,7 +40,7 @@ func (s *Store) AddLevels(ctx context.Context, list []Level) (map[string]int64, 
 			if err != nil {
 				return err
 			}
-			full[v.Name] = n
+			full[v.Name] = max(0, n) // it may have run empty before all was taken out
 		}
 		return nil
 	})
