@@ -66,7 +66,8 @@ type outlet struct {
 
 // lines are some entries, each in a line of JSON.
 type lines struct {
-	first, last int64 // positions
+	first, last int64  // positions
+	seal        string // of the last
 	count       int
 	text        []byte
 }
@@ -230,7 +231,7 @@ func (s *Stream) write(ctx context.Context, o outlet, at store.Outlet, list []mo
 	if len(list) == 0 {
 		return nil
 	}
-	b := lines{first: list[0].Position, last: list[len(list)-1].Position, count: len(list)}
+	b := lines{first: list[0].Position, last: list[len(list)-1].Position, seal: list[len(list)-1].Seal, count: len(list)}
 	if at.Position > 0 && b.first != at.Position+1 {
 		s.Logger.WarnContext(ctx, "entries of the audit log were deleted for their age before they could be streamed", "outlet", o.name, "from", at.Position+1, "to", b.first-1)
 	}

@@ -20,6 +20,9 @@ import (
 // Webhooks 1.0, "Signature scheme").
 const secretSize = 24
 
+// sealInID is how much of a seal stands in the identifier of a message, in characters.
+const sealInID = 16
+
 // secretPrefix begins a secret that is written in base64.
 const secretPrefix = "whsec_"
 
@@ -66,7 +69,8 @@ func onThisMachine(host string) bool {
 // write is done when the server has answered with success: any other answer may pass,
 // and what is in the log is not given up.
 func (w *webhook) write(ctx context.Context, b lines) error {
-	id, at := fmt.Sprintf("audit-%d-%d", b.first, b.last), strconv.FormatInt(w.unix(), 10)
+	// With the seal, because after a restore a position comes again with something else.
+	id, at := fmt.Sprintf("audit-%d-%d-%s", b.first, b.last, b.seal[:min(len(b.seal), sealInID)]), strconv.FormatInt(w.unix(), 10)
 	m := fetch.Message{
 		URL: w.url, Type: "application/x-ndjson", Accept: "*/*", Body: string(b.text),
 		Header: http.Header{
