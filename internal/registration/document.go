@@ -101,10 +101,13 @@ func (r *Registrar) discover(ctx context.Context, id model.ClientID) error {
 
 func (r *Registrar) fetchForAll(ctx context.Context, id model.ClientID, f *fetching) {
 	defer r.documents.end(id, f)
-	if c, err := r.clients.find(ctx, id); err == nil && c.registration.FreshUntil > r.unix() {
-		return // somebody else has fetched it just now
+	fresh := int64(0) // until when what is known of it is, or was
+	if c, err := r.clients.find(ctx, id); err == nil {
+		if fresh = c.registration.FreshUntil; fresh > r.unix() {
+			return // somebody else has fetched it just now
+		}
 	}
-	f.err = r.fetchDocument(ctx, id)
+	f.err = r.fetchDocument(ctx, id, fresh)
 }
 
 // begin joins a fetch that is under way, or allows one.
@@ -153,8 +156,9 @@ func errDocument(cause error, format string, args ...any) *Error {
 	return e
 }
 
-// fetchDocument fetches a client's document and keeps what it says.
-func (r *Registrar) fetchDocument(ctx context.Context, id model.ClientID) error {
+// fetchDocument fetches a client's document and keeps what it says. fresh is until when
+// what is known of it was.
+func (r *Registrar) fetchDocument(ctx context.Context, id model.ClientID, fresh int64) error {
 	// CIMD §5: "MUST NOT automatically follow HTTP redirects".
 	straight := *r.Fetch
 	straight.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -170,7 +174,7 @@ func (r *Registrar) fetchDocument(ctx context.Context, id model.ClientID) error 
 	if err != nil {
 		return err
 	}
-	err = r.keepDocument(ctx, id, s, r.unix()+freshness(d.Header))
+	err = r.keepDocument(ctx, id, s, term{fresh, r.unix() + freshness(d.Header)})
 	r.clients.forget(id)
 	if err != nil {
 		return refusal(err)
@@ -252,22 +256,30 @@ func checkOrigin(id string, s model.ClientSettings) error {
 	return nil
 }
 
-// keepDocument writes what a document said, and how long that is good, or neither.
-func (r *Registrar) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, until int64) error {
+// term is until when a document was good before it was fetched, and is now.
+type term struct{ was, is int64 }
+
+// keepDocument writes what a document said, and how long that is good, or neither. What
+// another node has fetched since then may be younger, and stays.
+func (r *Registrar) keepDocument(ctx context.Context, id model.ClientID, s model.ClientSettings, fresh term) error {
 	var kept model.Client
 	err := r.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
 		kept, err = tx.Client(id)
 		if errors.Is(err, store.ErrNotFound) {
-			kept, err = r.addDocument(tx, id, s, until)
+			kept, err = r.addDocument(tx, id, s, fresh.is)
 			return err
 		}
 		if err != nil {
 			return err
 		}
+		known, err := tx.Registration(id)
+		if err != nil || known.FreshUntil != fresh.was && known.FreshUntil > r.unix() {
+			return err
+		}
 		if kept, err = r.renewDocument(tx, kept, s); err != nil {
 			return err
 		}
-		return tx.RefreshDocument(id, until)
+		return tx.RefreshDocument(id, fresh.is)
 	})
 	if errors.Is(err, store.ErrConflict) {
 		return nil // another node has just kept it

@@ -2,13 +2,16 @@ package server_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
@@ -80,6 +83,50 @@ func TestClientDocumentLog(t *testing.T) {
 		change(5)
 		if all := events(t, h, c.ID); len(all) != before+1 || all[before].Action != "client.update" {
 			t.Errorf("nothing tells that it has changed since somebody let it in: %+v", all[before:])
+		}
+	}, s.documents(registration.Policy{}))
+}
+
+// A node that stood still after it had fetched a document does not put what that said
+// then in the place of what another node has fetched since.
+func TestClientDocumentLate(t *testing.T) {
+	s := newSite(t)
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		path := "/" + h.Addr().String() + ".json" // of this house
+		visit := func(c model.Client) {
+			t.Helper()
+			if p := h.Browser().Get(servertest.AuthorizePath(c)); p.Status != http.StatusOK {
+				t.Fatalf("%d %s", p.Status, p.Body)
+			}
+		}
+		c := s.publish(t, path, meta{"client_name": "Then"})
+		visit(c)
+		h.Clock.Move(61 * time.Minute)
+		then, goOn, asked := s.answers[path], make(chan struct{}), make(chan struct{})
+		s.answer(path, func(w http.ResponseWriter, r *http.Request) { close(asked); <-goOn; then(w, r) })
+		roots := x509.NewCertPool()
+		roots.AddCert(s.Certificate())
+		other, err := registration.New(registration.Config{
+			Store: h.Store, Keys: h.Keys, Issuer: h.Issuer, Now: h.Clock.Now, Policy: registration.Policy{Documents: true},
+			Fetch: fetch.New(fetch.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Roots: roots}),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error)
+		go func() {
+			_, err := other.Client(t.Context(), c.ID)
+			done <- err
+		}()
+		<-asked
+		s.publish(t, path, meta{"client_name": "Now"})
+		visit(c)
+		close(goOn)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if got := view(t, h, func(tx *store.Tx) (model.Client, error) { return tx.Client(c.ID) }); got.Name != "Now" {
+			t.Errorf("it is %q again", got.Name)
 		}
 	}, s.documents(registration.Policy{}))
 }
