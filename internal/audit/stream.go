@@ -167,7 +167,7 @@ func (s *Stream) some(ctx context.Context, o outlet) (more bool, err error) {
 	claim, now := model.NewID(), s.unix()
 	var at store.Outlet
 	err = s.Log.store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		at, err = tx.ClaimOutlet(o.name, claim, now, now+claimFor, now+claimFor+longestPause)
+		at, err = tx.ClaimOutlet(o.name, claim, store.Due{Now: now, Latest: now + claimFor + longestPause}, now+claimFor)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

@@ -193,12 +193,12 @@ func TestStreamKilled(t *testing.T) {
 				if err := tx.InsertOutlet("stdout"); err != nil {
 					return err
 				}
-				_, err := tx.ClaimOutlet("stdout", "a process that died", now.Load(), now.Load()+30, now.Load()+1000)
+				_, err := tx.ClaimOutlet("stdout", "a process that died", store.Due{Now: now.Load(), Latest: now.Load() + 1000}, now.Load()+30)
 				if err == nil {
 					err = tx.AdvanceOutlet("a process that died", store.Outlet{Name: "stdout", Position: position})
 				}
 				if err == nil {
-					_, err = tx.ClaimOutlet("stdout", "one more", now.Load(), now.Load()+30, now.Load()+1000)
+					_, err = tx.ClaimOutlet("stdout", "one more", store.Due{Now: now.Load(), Latest: now.Load() + 1000}, now.Load()+30)
 				}
 				return err
 			})

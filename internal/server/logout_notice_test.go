@@ -216,6 +216,20 @@ func TestLogoutRetries(t *testing.T) {
 				t.Errorf("%d events", got)
 			}
 		})
+		t.Run("a clock that was ahead is put right", func(t *testing.T) {
+			a.answer(503)
+			h.Clock.Move(24 * time.Hour)
+			signOut()
+			eventually(t, "the attempt to be written down", func() bool {
+				list := outbox(t, h)
+				return len(list) == 1 && list[0].NextAt < h.Clock.Now().Unix()+10
+			})
+			before := len(a.received())
+			a.answer(0)
+			h.Clock.Move(-24 * time.Hour)
+			a.waitFor(t, before+1)
+			eventually(t, "the outbox to be empty", func() bool { return len(outbox(t, h)) == 0 })
+		})
 		t.Run("a client that is gone", func(t *testing.T) {
 			a.answer(503)
 			signOut()

@@ -28,6 +28,11 @@ const (
 	longestPause = 60 * 60
 )
 
+// due is what is to be done at a time, of what nobody puts off for longer than that.
+func due(now, longest int64) store.Due {
+	return store.Due{Now: now, Latest: now + longest + int64(model.Leeway/time.Second)}
+}
+
 // Courier empties the outbox. Each destination has a lane of its own, so that one
 // that does not answer delays nobody else.
 type Courier struct {
@@ -65,16 +70,16 @@ func (c *Courier) Run(ctx context.Context) {
 
 // dispatch opens a lane for each destination for which something is due.
 func (c *Courier) dispatch(ctx context.Context, lanes *sync.WaitGroup) {
-	var due []string
+	var waiting []string
 	err := c.Store.View(ctx, func(tx *store.Tx) (err error) {
-		due, err = tx.DueDestinations(c.unix())
+		waiting, err = tx.DueDestinations(due(c.unix(), longestPause))
 		return err
 	})
 	if err != nil {
 		c.failed(ctx, err)
 		return
 	}
-	for _, to := range due {
+	for _, to := range waiting {
 		if !c.occupy(to) {
 			continue
 		}
@@ -116,7 +121,7 @@ func (c *Courier) deliverSome(ctx context.Context, to string) bool {
 	now := c.unix()
 	var claimed []model.Notice
 	err := c.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		claimed, err = tx.ClaimNotices(to, now, now+lease, batch)
+		claimed, err = tx.ClaimNotices(to, due(now, longestPause), now+lease, batch)
 		return err
 	})
 	if err != nil {
@@ -190,7 +195,7 @@ func (c *Courier) postpone(ctx context.Context, n model.Notice, next int64) erro
 		if err := tx.RetryNotice(n.Sequence, next); err != nil {
 			return err
 		}
-		return tx.PostponeNotices(n.Destination, c.unix(), next)
+		return tx.PostponeNotices(n.Destination, due(c.unix(), longestPause), next)
 	})
 }
 

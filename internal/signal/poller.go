@@ -110,7 +110,7 @@ func (p *poller) run(ctx context.Context) {
 		if err == nil {
 			now := p.unix()
 			until := now + pollLease
-			err = p.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.LeaseTransmitter(p.id, now, p.held, until) })
+			err = p.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.LeaseTransmitter(p.id, due(now, pollLease), p.held, until) })
 			if errors.Is(err, store.ErrNotFound) {
 				return // another node polls it; whether it goes on doing so is looked at soon
 			}
@@ -146,7 +146,7 @@ func (p *poller) release(ctx context.Context) {
 	if p.held == 0 {
 		return
 	}
-	err := p.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.LeaseTransmitter(p.id, 0, p.held, 0) })
+	err := p.Store.Upkeep(ctx, func(tx *store.Tx) error { return tx.LeaseTransmitter(p.id, due(p.unix(), pollLease), p.held, 0) })
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		p.Logger.ErrorContext(ctx, "a transmitter cannot be left to other nodes before its lease is over", "transmitter", p.id, "error", err)
 	}

@@ -35,16 +35,16 @@ const (
 // dispatchStreams opens a lane for each stream in which something waits to be
 // pushed.
 func (c *Courier) dispatchStreams(ctx context.Context, lanes *sync.WaitGroup) {
-	var due []model.StreamID
+	var waiting []model.StreamID
 	err := c.Store.View(ctx, func(tx *store.Tx) (err error) {
-		due, err = tx.DueStreams(c.unix())
+		waiting, err = tx.DueStreams(due(c.unix(), longestPause))
 		return err
 	})
 	if err != nil {
 		c.failed(ctx, err)
 		return
 	}
-	for _, id := range due {
+	for _, id := range waiting {
 		lane := "stream " + string(id) // no client_id has a space
 		if !c.occupy(lane) {
 			continue
@@ -66,7 +66,7 @@ func (c *Courier) pushSome(ctx context.Context, id model.StreamID) bool {
 	until := now + lease
 	var s model.Stream
 	err := c.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		s, err = tx.ClaimStream(id, now, until)
+		s, err = tx.ClaimStream(id, due(now, longestPause), until)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {

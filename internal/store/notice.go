@@ -36,21 +36,25 @@ func (tx *Tx) Notices(after int64, limit int) ([]model.Notice, error) {
 		WHERE sequence > $1 ORDER BY sequence LIMIT $2`, after, page(limit))
 }
 
-// DueDestinations lists to whom something is to be delivered at the time now,
-// whoever waits longest first.
-func (tx *Tx) DueDestinations(now int64) ([]string, error) {
-	return many(tx, scanString, `SELECT destination FROM outbox WHERE next_at <= $1
-		GROUP BY destination ORDER BY min(next_at), destination LIMIT $2`, now, page(0))
+// Due is what is to be done at a time. What waits for longer than until Latest is due as
+// well: nothing is put off for so long, so the clock was ahead when it was.
+type Due struct{ Now, Latest int64 }
+
+// DueDestinations lists to whom something is to be delivered, whoever waits longest
+// first.
+func (tx *Tx) DueDestinations(due Due) ([]string, error) {
+	return many(tx, scanString, `SELECT destination FROM outbox WHERE next_at <= $1 OR next_at > $2
+		GROUP BY destination ORDER BY min(next_at), destination LIMIT $3`, due.Now, due.Latest, page(0))
 }
 
 // ClaimNotices takes at most limit notices that are due for a destination, the
 // oldest ones, and counts an attempt for each. Nobody else is given them before
 // the time until: of many nodes, one delivers.
-func (tx *Tx) ClaimNotices(destination string, now, until int64, limit int) ([]model.Notice, error) {
-	return changeMany(tx, scanNotice, `UPDATE outbox SET attempts = attempts + 1, next_at = $3
-		WHERE next_at <= $2 AND sequence IN (
-			SELECT sequence FROM outbox WHERE destination = $1 AND next_at <= $2 ORDER BY sequence LIMIT $4)
-		RETURNING `+noticeColumns, destination, now, until, page(limit))
+func (tx *Tx) ClaimNotices(destination string, due Due, until int64, limit int) ([]model.Notice, error) {
+	return changeMany(tx, scanNotice, `UPDATE outbox SET attempts = attempts + 1, next_at = $4
+		WHERE (next_at <= $2 OR next_at > $3) AND sequence IN (
+			SELECT sequence FROM outbox WHERE destination = $1 AND (next_at <= $2 OR next_at > $3) ORDER BY sequence LIMIT $5)
+		RETURNING `+noticeColumns, destination, due.Now, due.Latest, until, page(limit))
 }
 
 // RetryNotice lets a notice wait for its next attempt. It fails with ErrNotFound.
@@ -59,8 +63,9 @@ func (tx *Tx) RetryNotice(sequence, at int64) error {
 }
 
 // PostponeNotices lets everything wait that is due for a destination.
-func (tx *Tx) PostponeNotices(destination string, now, until int64) error {
-	_, err := tx.exec(`UPDATE outbox SET next_at = $3 WHERE destination = $1 AND next_at <= $2`, destination, now, until)
+func (tx *Tx) PostponeNotices(destination string, due Due, until int64) error {
+	_, err := tx.exec(`UPDATE outbox SET next_at = $4 WHERE destination = $1 AND (next_at <= $2 OR next_at > $3)`,
+		destination, due.Now, due.Latest, until)
 	return err
 }
 

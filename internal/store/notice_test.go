@@ -134,11 +134,11 @@ func TestNotice(t *testing.T) {
 		at := now()
 		upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.Ending{Cause: model.CauseAdmin, At: at}) })
 		destinations := func(at int64) []string {
-			return read(t, s, func(tx *store.Tx) ([]string, error) { return tx.DueDestinations(at) })
+			return read(t, s, func(tx *store.Tx) ([]string, error) { return tx.DueDestinations(due(at)) })
 		}
 		claim := func(at int64, limit int) (list []model.Notice) {
 			upkeep(t, s, func(tx *store.Tx) (err error) {
-				list, err = tx.ClaimNotices("bank", at, at+60, limit)
+				list, err = tx.ClaimNotices("bank", due(at), at+60, limit)
 				return err
 			})
 			return list
@@ -157,7 +157,7 @@ func TestNotice(t *testing.T) {
 		if again := claim(at+60, 1); len(again) != 1 || again[0].Attempts != 2 {
 			t.Fatalf("claimed %+v", again)
 		}
-		upkeep(t, s, func(tx *store.Tx) error { return tx.PostponeNotices("bank", at+60, at+500) })
+		upkeep(t, s, func(tx *store.Tx) error { return tx.PostponeNotices("bank", due(at+60), at+500) })
 		upkeep(t, s, func(tx *store.Tx) error { return tx.RetryNotice(first[0].Sequence, at+400) })
 		if list := claim(at+450, 5); len(list) != 1 || list[0].Sequence != first[0].Sequence {
 			t.Fatalf("claimed %+v", list)
@@ -168,8 +168,19 @@ func TestNotice(t *testing.T) {
 		if list := claim(at+500, 5); len(list) != 1 || list[0].Sequence != second[0].Sequence {
 			t.Fatalf("claimed %+v", list)
 		}
+		// The clock was ahead then, and has been put right.
+		if list := claim(at-3000, 5); len(list) != 0 {
+			t.Fatalf("claimed %+v", list)
+		}
+		equal(t, destinations(at-4000), []string{"shop", "bank"})
+		if list := claim(at-4000, 5); len(list) != 1 {
+			t.Fatalf("claimed %+v", list)
+		}
 	})
 }
+
+// due is what is due at a time, of what is never put off for longer than an hour.
+func due(at int64) store.Due { return store.Due{Now: at, Latest: at + 3600} }
 
 // Of several nodes that claim at once, one is given each notice.
 func TestClaimTogether(t *testing.T) {
@@ -199,7 +210,7 @@ func TestClaimTogether(t *testing.T) {
 			for {
 				var list []model.Notice
 				err := stores[i%2].Upkeep(t.Context(), func(tx *store.Tx) (err error) {
-					list, err = tx.ClaimNotices("shop", at, at+60, 3)
+					list, err = tx.ClaimNotices("shop", due(at), at+60, 3)
 					return err
 				})
 				if err != nil || len(list) == 0 {

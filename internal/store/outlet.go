@@ -28,11 +28,10 @@ func (tx *Tx) InsertOutlet(name string) error {
 
 // ClaimOutlet takes an outlet that is due at the time now: until the time until it is
 // nobody else's, or until AdvanceOutlet. So of many nodes one is at work, and what is
-// streamed stays in order. One that is due later than latest is due now: the clock was
-// set back. It fails with ErrNotFound if it is not due.
-func (tx *Tx) ClaimOutlet(name, claim string, now, until, latest int64) (Outlet, error) {
-	return change(tx, scanOutlet, `UPDATE audit_outlets SET claim = $2, next_at = $4
-		WHERE name = $1 AND (next_at <= $3 OR next_at > $5) RETURNING `+outletColumns, name, claim, now, until, latest)
+// streamed stays in order. It fails with ErrNotFound if it is not due.
+func (tx *Tx) ClaimOutlet(name, claim string, due Due, until int64) (Outlet, error) {
+	return change(tx, scanOutlet, `UPDATE audit_outlets SET claim = $2, next_at = $5
+		WHERE name = $1 AND (next_at <= $3 OR next_at > $4) RETURNING `+outletColumns, name, claim, due.Now, due.Latest, until)
 }
 
 // AdvanceOutlet ends a claim and writes down how far the outlet is. It fails with

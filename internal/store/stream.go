@@ -89,25 +89,25 @@ func (tx *Tx) IncludeSubject(id model.StreamID, user model.UserID) error {
 	return err
 }
 
-// DueStreams lists the streams to whose receivers something is to be pushed at the
-// time now, whoever waits longest first.
-func (tx *Tx) DueStreams(now int64) ([]model.StreamID, error) {
+// DueStreams lists the streams to whose receivers something is to be pushed, whoever
+// waits longest first.
+func (tx *Tx) DueStreams(due Due) ([]model.StreamID, error) {
 	return many(tx, func(row scanner) (id model.StreamID, err error) {
 		err = row.Scan((*string)(&id))
 		return id, err
 	}, `SELECT t.id FROM streams t JOIN clients c ON c.id = t.client_id
-		WHERE t.method = '`+model.DeliverPush+`' AND t.status <> 'disabled' AND c.disabled = 0 AND t.next_at <= $1
+		WHERE t.method = '`+model.DeliverPush+`' AND t.status <> 'disabled' AND c.disabled = 0 AND (t.next_at <= $1 OR t.next_at > $2)
 			AND EXISTS (SELECT 1 FROM signals g WHERE g.stream_id = t.id AND g.expires_at > $1 AND (t.status = 'enabled' OR g.type = '`+model.EventStreamUpdated+`'))
-		ORDER BY t.next_at, t.id LIMIT $2`, now, page(0))
+		ORDER BY t.next_at, t.id LIMIT $3`, due.Now, due.Latest, page(0))
 }
 
 // ClaimStream makes a stream the caller's to push, until the time until: nobody
 // else is given it before, so that what waits in it stays in order. It fails with
 // ErrNotFound if it is somebody else's, or not to be pushed now.
-func (tx *Tx) ClaimStream(id model.StreamID, now, until int64) (model.Stream, error) {
-	return change(tx, scanStream, `UPDATE streams SET next_at = $3
-		WHERE id = $1 AND next_at <= $2 AND method = '`+model.DeliverPush+`' AND status <> 'disabled' RETURNING `+streamColumns,
-		string(id), now, until)
+func (tx *Tx) ClaimStream(id model.StreamID, due Due, until int64) (model.Stream, error) {
+	return change(tx, scanStream, `UPDATE streams SET next_at = $4
+		WHERE id = $1 AND (next_at <= $2 OR next_at > $3) AND method = '`+model.DeliverPush+`' AND status <> 'disabled' RETURNING `+streamColumns,
+		string(id), due.Now, due.Latest, until)
 }
 
 // ReleaseStream says when a stream that was claimed until then is due again, and

@@ -99,17 +99,17 @@ func TestClaimStream(t *testing.T) {
 		upkeep(t, s, func(tx *store.Tx) error {
 			return tx.InsertSignal(model.Signal{StreamID: "shop", Type: model.EventVerification, At: now()})
 		})
-		due := func(at int64) []model.StreamID {
-			return read(t, s, func(tx *store.Tx) ([]model.StreamID, error) { return tx.DueStreams(at) })
+		streams := func(at int64) []model.StreamID {
+			return read(t, s, func(tx *store.Tx) ([]model.StreamID, error) { return tx.DueStreams(due(at)) })
 		}
-		if got := due(now()); !slices.Equal(got, []model.StreamID{"shop"}) {
+		if got := streams(now()); !slices.Equal(got, []model.StreamID{"shop"}) {
 			t.Fatalf("due: %v", got)
 		}
 		var won atomic.Int64
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				err := s.Upkeep(t.Context(), func(tx *store.Tx) error { _, err := tx.ClaimStream("shop", 100, 160); return err })
+				err := s.Upkeep(t.Context(), func(tx *store.Tx) error { _, err := tx.ClaimStream("shop", due(100), 160); return err })
 				if err == nil {
 					won.Add(1)
 				} else if !errors.Is(err, store.ErrNotFound) {
@@ -118,25 +118,30 @@ func TestClaimStream(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if won.Load() != 1 || len(due(100)) != 0 || len(due(160)) != 1 {
-			t.Errorf("%d won, due %v, later %v", won.Load(), due(100), due(160))
+		if won.Load() != 1 || len(streams(100)) != 0 || len(streams(160)) != 1 {
+			t.Errorf("%d won, due %v, later %v", won.Load(), streams(100), streams(160))
 		}
 		upkeep(t, s, func(tx *store.Tx) error {
 			return tx.ReleaseStream(model.Stream{ID: "shop", NextAt: 500, Attempts: 1}, 160)
 		})
-		if len(due(499)) != 0 || len(due(500)) != 1 {
+		if len(streams(499)) != 0 || len(streams(500)) != 1 {
 			t.Error("it is not due when it should be")
 		}
 		upkeep(t, s, func(tx *store.Tx) error {
-			if _, err := tx.ClaimStream("shop", 500, 560); err != nil {
+			if _, err := tx.ClaimStream("shop", due(500), 560); err != nil {
 				return err
 			}
 			return tx.SetStreamStatus("shop", model.StreamEnabled, "", 1) // by the receiver, meanwhile
 		})
 		upkeep(t, s, func(tx *store.Tx) error { return tx.ReleaseStream(model.Stream{ID: "shop", NextAt: 9000}, 560) })
-		if len(due(501)) != 1 {
+		if len(streams(501)) != 1 {
 			t.Error("whoever let go undid what the receiver did")
 		}
+		upkeep(t, s, func(tx *store.Tx) error { _, err := tx.ClaimStream("shop", due(9000), 9060); return err })
+		if len(streams(8000)) != 0 || len(streams(500)) != 1 {
+			t.Error("a clock that was ahead holds it up")
+		}
+		upkeep(t, s, func(tx *store.Tx) error { _, err := tx.ClaimStream("shop", due(500), 560); return err })
 	})
 }
 

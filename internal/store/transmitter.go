@@ -58,8 +58,9 @@ func (tx *Tx) NoteTransmitter(id model.TransmitterID, seen int64, problem string
 // LeaseTransmitter makes a transmitter the caller's to poll until the time until,
 // again if the caller has it until held. It fails with ErrNotFound if another
 // polls it.
-func (tx *Tx) LeaseTransmitter(id model.TransmitterID, now, held, until int64) error {
-	return tx.must(`UPDATE transmitters SET lease_at = $4 WHERE id = $1 AND (lease_at <= $2 OR lease_at = $3)`, string(id), now, held, until)
+func (tx *Tx) LeaseTransmitter(id model.TransmitterID, due Due, held, until int64) error {
+	return tx.must(`UPDATE transmitters SET lease_at = $5 WHERE id = $1 AND (lease_at <= $2 OR lease_at > $3 OR lease_at = $4)`,
+		string(id), due.Now, due.Latest, held, until)
 }
 
 // LinkSubject says who of ours it is whom a transmitter calls subject, in place of
