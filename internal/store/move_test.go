@@ -346,3 +346,40 @@ func TestMoveInUse(t *testing.T) {
 		}
 	})
 }
+
+// A server that is started at the same moment, and sets itself up on tables that are
+// found to be empty, keeps what it has written.
+func TestUndoSpares(t *testing.T) {
+	address := storetest.PostgresURL(t)
+	other, err := db(t, address).Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(`INSERT INTO settings (name, value) VALUES ('issuer', 'https://other.example.com')`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		target, err := store.OpenTarget(t.Context(), address, newest(t))
+		if err == nil {
+			target.Undo(t.Context())
+		}
+		done <- err
+	}()
+	eventually(t, func() error {
+		if queryInt(t, address, `SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+			WHERE c.relnamespace = current_schema()::regnamespace AND NOT l.granted`) == 0 {
+			return errors.New("nobody waits")
+		}
+		return nil
+	})
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, store.ErrConflict) {
+		t.Error(err)
+	}
+	if n := queryInt(t, address, `SELECT count(*) FROM settings WHERE name = 'issuer'`); n != 1 {
+		t.Error("what was there is gone")
+	}
+}

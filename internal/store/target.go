@@ -21,6 +21,7 @@ type Target struct {
 	Tables  []Table // as this database describes them
 	raw     *raw
 	made    bool // there was no schema before
+	done    bool // it was told to commit: the rows are ours
 	over    bool // closed
 	held    bool // see Hold
 	inserts map[string]string
@@ -76,24 +77,27 @@ func (t *Target) prepare(ctx context.Context, version int64) error {
 	case current > version:
 		return fmt.Errorf("store: %s was made by a newer version of ostiary (its schema is %d, that of what comes is %d): make a new database", t.raw.where, current, version)
 	}
-	for _, table := range tables {
-		if err := t.empty(ctx, table); err != nil {
-			return err
-		}
+	if err := t.raw.empty(ctx, tables); err != nil {
+		return err
 	}
 	return t.raw.explain(schema{goose.DialectPostgres, t.raw.db, respellPostgres, nil}.migrateTo(ctx, version))
 }
 
 // empty fails if a table has rows, but for what the migrations themselves wrote down.
-func (t *Target) empty(ctx context.Context, table Table) error {
-	n, err := t.raw.count(ctx, table)
-	if err == nil && n > 0 && table.Name == "settings" {
-		err = t.raw.conn.QueryRowContext(ctx, `SELECT count(*) FROM settings WHERE name <> '`+oldestSetting+`'`).Scan(&n)
+func (r *raw) empty(ctx context.Context, tables []Table) error {
+	for _, table := range tables {
+		n, err := r.count(ctx, table)
+		if err == nil && n > 0 && table.Name == "settings" {
+			err = r.conn.QueryRowContext(ctx, `SELECT count(*) FROM settings WHERE name <> '`+oldestSetting+`'`).Scan(&n)
+		}
+		if err != nil {
+			return r.explain(err)
+		}
+		if n > 0 {
+			return fmt.Errorf("%w: %s is not empty, there are %d rows in %s: make a new database", ErrConflict, r.where, n, table.Name)
+		}
 	}
-	if err == nil && n > 0 {
-		err = fmt.Errorf("%w: %s is not empty, there are %d rows in %s: make a new database", ErrConflict, t.raw.where, n, table.Name)
-	}
-	return err
+	return nil
 }
 
 // begin keeps everybody else away until the end: a server that was started now would
@@ -106,10 +110,8 @@ func (t *Target) begin(ctx context.Context) error {
 		if err := t.raw.lock(ctx); err != nil {
 			return err
 		}
-		for _, table := range t.Tables {
-			if err := t.empty(ctx, table); err != nil {
-				return err
-			}
+		if err := t.raw.empty(ctx, t.Tables); err != nil {
+			return err
 		}
 	}
 	// It comes with the other settings, of the same schema.
@@ -211,6 +213,7 @@ func (t *Target) commit(ctx context.Context, want []Filled, seen func()) error {
 			return err
 		}
 	}
+	t.done = true // or nobody knows, when it fails
 	if err := t.raw.exec(ctx, `COMMIT`); err != nil {
 		return err
 	}
@@ -306,21 +309,44 @@ func (t *Target) Undo(ctx context.Context) error {
 		}
 		return errors.Join(closed, os.Remove(t.raw.path))
 	}
-	if t.Tables == nil && !t.made {
-		return closed // it was never ours
+	if !t.done && !t.made {
+		return closed // which has undone it
 	}
 	r, err := t.raw.again(ctx)
 	if err != nil {
 		return errors.Join(closed, err)
 	}
 	defer r.close()
-	names, err := texts(ctx, r.conn, r.spelling.tables)
-	if err != nil || len(names) == 0 {
-		return errors.Join(closed, r.explain(err))
+	return errors.Join(closed, t.clear(ctx, r))
+}
+
+// clear takes out of PostgreSQL what is not gone with the transaction.
+func (t *Target) clear(ctx context.Context, r *raw) error {
+	tables, err := r.describe(ctx)
+	if err != nil || len(tables) == 0 {
+		return err
+	}
+	if err := r.exec(ctx, `BEGIN`); err != nil {
+		return err
+	}
+	if err := r.lock(ctx); err != nil {
+		return err
+	}
+	// Before a commit the rows are not ours: a server was started at the same moment,
+	// and has set itself up on tables that were empty.
+	if !t.done && r.empty(ctx, tables) != nil {
+		return nil
+	}
+	var names []string
+	for _, table := range tables {
+		names = append(names, table.Name)
 	}
 	statement := `TRUNCATE "` + strings.Join(names, `", "`) + `" RESTART IDENTITY`
 	if t.made {
 		statement = `DROP TABLE IF EXISTS "` + strings.Join(names, `", "`) + `", ` + schemaTable
 	}
-	return errors.Join(closed, r.exec(ctx, statement))
+	if err := r.exec(ctx, statement); err != nil {
+		return err
+	}
+	return r.exec(ctx, `COMMIT`)
 }
