@@ -28,9 +28,10 @@ type Moving struct {
 
 // Move copies all rows of a database into one that is empty, and notes in the old one
 // where they are. No server may run on either. If it fails, nothing is left in the new
-// one, and the old one is as it was.
+// one, and the old one is as it was. With ErrDoubt everything is in the new one, and
+// the old one says that it has moved, or does not.
 //
-// It fails with ErrInUse, ErrConflict, ErrMoved and ErrNewerSchema.
+// It fails with ErrInUse, ErrConflict, ErrMoved, ErrNewerSchema and ErrDoubt.
 func Move(ctx context.Context, c MoveConfig) (_ Moving, err error) {
 	if c.Progress == nil {
 		c.Progress = func(int64, int64) {}
@@ -64,6 +65,9 @@ func Move(ctx context.Context, c MoveConfig) (_ Moving, err error) {
 	}
 	if err == nil {
 		err = source.leave(ctx, Where(c.To)+" on "+c.Now().UTC().Format(time.DateOnly))
+	}
+	if errors.Is(err, ErrDoubt) {
+		return done, err // what is here may be all that counts
 	}
 	if err != nil {
 		return Moving{}, errors.Join(err, target.Undo(ctx))

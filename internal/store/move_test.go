@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -381,5 +382,53 @@ func TestUndoSpares(t *testing.T) {
 	}
 	if n := queryInt(t, address, `SELECT count(*) FROM settings WHERE name = 'issuer'`); n != 1 {
 		t.Error("what was there is gone")
+	}
+}
+
+// Where the answer to the last commit is lost, the old database is asked what became of
+// it: nothing is taken out of the new one while the old one may say that it has moved.
+func TestMoveDoubt(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		fate  storetest.Fate
+		away  bool // from then on
+		want  error
+		moved int64
+		there bool
+	}{
+		{"it has happened", storetest.Swallow, false, nil, 1, true},
+		{"it has not", storetest.Cut, false, store.ErrAway, 0, false},
+		{"nobody can be asked", storetest.Swallow, true, store.ErrDoubt, 1, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			from, to := storetest.PostgresURL(t), newFile(t)
+			fill(t, from)
+			p := storetest.NewProxy(t, from)
+			leaving, left := false, false
+			p.Rule(func(sent []byte) storetest.Fate {
+				leaving = leaving || bytes.Contains(sent, []byte("INSERT INTO settings"))
+				switch {
+				case left && row.away:
+					return storetest.Cut
+				case leaving && !left && bytes.Contains(sent, []byte(commit)):
+					left = true
+					return row.fate
+				}
+				return storetest.Pass
+			})
+			_, err := store.Move(t.Context(), store.MoveConfig{From: p.URL, To: to, Check: fine, Now: time.Now})
+			if !errors.Is(err, row.want) {
+				t.Errorf("got error %v, want %v", err, row.want)
+			}
+			eventually(t, func() error { // the commit that was sent is done at its own time
+				if n := queryInt(t, from, `SELECT count(*) FROM settings WHERE name = 'moved'`); n != row.moved {
+					return fmt.Errorf("%d notes that it has moved", n)
+				}
+				return nil
+			})
+			if _, err := os.Stat(strings.TrimPrefix(to, "sqlite:")); (err == nil) != row.there {
+				t.Error(err)
+			}
+		})
 	}
 }

@@ -225,11 +225,34 @@ func (r *raw) rows(ctx context.Context, t Table, fn func(values []any, text []by
 }
 
 // leave notes where the database has moved, for servers that are started on it, and
-// ends the transaction. Where it cannot be noted, nothing is.
+// ends the transaction. Where it cannot be noted, nothing is. It fails with ErrDoubt
+// where nobody knows whether it is.
 func (s *Source) leave(ctx context.Context, to string) error {
 	err := s.raw.exec(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)`, movedSetting, to)
-	if err == nil {
-		err = s.raw.exec(ctx, `COMMIT`)
+	if err != nil {
+		return err
 	}
-	return err
+	ctx = context.WithoutCancel(ctx) // an interrupt would be told of as a failure, of a commit that may be done
+	err = s.raw.exec(ctx, `COMMIT`)
+	if err == nil || s.Kind == "sqlite" {
+		return err
+	}
+	return s.left(ctx, to, err)
+}
+
+// left tells on another connection what became of a commit whose answer was lost. As
+// long as the server is at it, the lock on the settings makes the question wait.
+func (s *Source) left(ctx context.Context, to string, lost error) error {
+	r, err := s.raw.again(ctx)
+	if err == nil {
+		defer r.close()
+		var moved string
+		if moved, err = r.setting(ctx, movedSetting); err == nil && moved != to {
+			return lost
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: all rows have been moved, and the old database may say so or not (%w)", ErrDoubt, errors.Join(lost, err))
+	}
+	return nil
 }
