@@ -82,8 +82,10 @@ func destination(address string) (to string, rename func(*Target) error, err err
 	if err != nil || kind != "sqlite" {
 		return address, func(*Target) error { return nil }, err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return "", nil, fmt.Errorf("%w: there is a file %s already: choose another name", ErrConflict, path)
+	for _, file := range append([]string{path}, logsOf(path)...) {
+		if _, err := os.Lstat(file); err == nil {
+			return "", nil, fmt.Errorf("%w: there is a file %s already: choose another name", ErrConflict, file)
+		}
 	}
 	unnamed := path + ".moving"
 	return "sqlite:" + unnamed, func(t *Target) error {

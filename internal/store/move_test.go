@@ -432,3 +432,34 @@ func TestMoveDoubt(t *testing.T) {
 		})
 	}
 }
+
+// What an older file of that name has left beside it is not brought into the new one.
+func TestMoveBesideLog(t *testing.T) {
+	from, to := storetest.PostgresURL(t), newFile(t)
+	path := strings.TrimPrefix(to, "sqlite:")
+	fill(t, from)
+	old := storetest.Open(t, to)
+	upkeep(t, old, put("old"))
+	log, err := os.ReadFile(path + "-wal") // as it is left where a server is killed
+	if err == nil {
+		err = errors.Join(old.Close(), os.Remove(path), os.WriteFile(path+"-wal", log, 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := store.MoveConfig{From: from, To: to, Check: fine, Now: time.Now}
+	if _, err := store.Move(t.Context(), config); !errors.Is(err, store.ErrConflict) {
+		t.Error(err)
+	}
+	if err := os.Remove(path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	config.Check = func(context.Context, string) error { return os.WriteFile(path+"-wal", log, 0o600) } // only now
+	if _, err := store.Move(t.Context(), config); !errors.Is(err, store.ErrConflict) {
+		t.Error(err)
+	}
+	if err := os.Remove(path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	nothingLeft(t, to)
+}

@@ -277,10 +277,19 @@ func syncFile(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// logsOf are the files beside a file of SQLite whose contents are brought into it when
+// it is opened, whatever file had its name when they were written.
+func logsOf(path string) []string { return []string{path + "-wal", path + "-journal"} }
+
 // Name gives a file of SQLite that nobody has open its name, durably.
 func Name(from, to string) error {
 	if _, err := os.Lstat(from + "-wal"); err == nil {
 		return fmt.Errorf("store: %s is in use", from) // and what is in that file would be lost
+	}
+	for _, file := range logsOf(to) {
+		if _, err := os.Lstat(file); err == nil {
+			return fmt.Errorf("%w: there is a file %s, which would be taken for a part of the new one: move it away", ErrConflict, file)
+		}
 	}
 	if err := os.Rename(from, to); err != nil {
 		return err
