@@ -148,6 +148,10 @@ func (p *postgres) commit(c *pgConn, m mode) error {
 	if c.pg.IsClosed() {
 		return p.explain(pgconn.ErrConnClosed) // and nothing was sent
 	}
+	if err := c.ready(); err != nil { // nor here
+		c.broken = lost(err)
+		return p.explain(err)
+	}
 	err := c.commit()
 	if err == nil {
 		return nil

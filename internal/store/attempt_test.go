@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 )
@@ -275,4 +276,22 @@ func TestConnections(t *testing.T) {
 	close(free)
 	all.Wait()
 	eventually(t, func() error { return s.Ping(t.Context()) })
+}
+
+// What goes with the commit is prepared before it, where the connection does not know it
+// yet: if it is lost then, nothing was committed, and nobody is in doubt.
+func TestLostBeforeCommitIsSent(t *testing.T) {
+	s, p := behind(t, patient)
+	furnish(t, s)
+	p.Once(2, "INSERT INTO grants", storetest.Cut)
+	var runs atomic.Int32
+	upkeep(t, s, func(tx *store.Tx) error {
+		runs.Add(1)
+		return tx.InsertGrant(model.Grant{ID: "g", UserID: "ann", ClientID: "shop", ExpiresAt: future})
+	})
+	equal(t, runs.Load(), int32(3))
+	view(t, s, func(tx *store.Tx) error {
+		_, err := tx.Grant("g")
+		return err
+	})
 }

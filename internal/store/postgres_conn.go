@@ -105,6 +105,19 @@ func (c *pgConn) begin(m mode) { c.later(asked{query: begins[m]}) }
 
 func (c *pgConn) later(a asked) { c.waiting = append(c.waiting, a) }
 
+// ready prepares what waits, so that to send it takes one way.
+func (c *pgConn) ready() error {
+	for _, a := range c.waiting {
+		if a.args == nil { // the beginning and the end, or what is seldom asked for
+			continue
+		}
+		if err := c.prepare(a.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // commit ends the transaction, if it has begun.
 func (c *pgConn) commit() error {
 	if !c.begun && len(c.waiting) < 2 { // nobody has asked for anything
@@ -143,18 +156,16 @@ func (c *pgConn) query(_ context.Context, query string, args []any) (rows, error
 // send sends what waits and a last statement, and returns the way back of the last
 // one's answer. If another one has failed, so has it.
 func (c *pgConn) send(last asked) (*pgWay, error) {
-	all := append(c.waiting, last)
+	c.later(last)
+	if err := c.ready(); err != nil {
+		return nil, err
+	}
+	all := c.waiting
 	c.waiting, c.begun = nil, true
 	values := make([][][]byte, len(all))
 	for i, a := range all {
 		var err error
 		if values[i], err = encode(a.args); err != nil {
-			return nil, err
-		}
-		if a.args == nil { // the beginning and the end, or what is seldom asked for
-			continue
-		}
-		if err := c.prepare(a.query); err != nil {
 			return nil, err
 		}
 	}
