@@ -38,12 +38,12 @@ const (
 // after that may have happened, and fails with ErrDoubt.
 func (p *postgres) run(ctx context.Context, m mode, fn func(querier) error) error {
 	start, pause, rest := time.Now(), time.Millisecond, firstBreak
+	t := try{mode: m, weight: 1}
 	for conflicts := 0; ; {
-		weight := int64(1)
 		if conflicts >= politeAttempts {
-			weight = p.size
+			t.weight = p.size
 		}
-		err := p.attempt(ctx, m, weight, fn)
+		err := p.attempt(ctx, &t, fn)
 		switch {
 		case err == nil:
 			return nil
@@ -82,21 +82,29 @@ func (p *postgres) away() bool {
 	return at != nil && time.Since(*at) > p.wait
 }
 
-func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(querier) error) error {
+// try is how a transaction is tried.
+type try struct {
+	mode   mode
+	weight int64 // among those of this node that write
+	wide   bool  // as was seen when it was tried before: see holdWide
+}
+
+// attempt runs a transaction once, and notes whether it is a wide one.
+func (p *postgres) attempt(ctx context.Context, t *try, fn func(querier) error) error {
 	patience := p.wait
 	if p.away() {
 		patience = min(patience, shortWait)
 	}
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if m == question {
+	if t.mode == question {
 		return fn(inquirer{&p.questions, wait, patience})
 	}
-	if !m.reads() {
-		if p.writers.Acquire(wait, weight) != nil {
+	if !t.mode.reads() {
+		if p.writers.Acquire(wait, t.weight) != nil {
 			return p.waited(ctx, patience, noConnection)
 		}
-		defer p.writers.Release(weight)
+		defer p.writers.Release(t.weight)
 	}
 	c, err := p.take(wait)
 	if err != nil {
@@ -106,15 +114,17 @@ func (p *postgres) attempt(ctx context.Context, m mode, weight int64, fn func(qu
 		return p.explain(err)
 	}
 	defer p.give(c)
-	c.begin(m)
-	if err := fn(c); err != nil {
+	c.begin(*t)
+	err = fn(c)
+	t.wide = t.wide || c.isWide
+	if err != nil {
 		c.broken = lost(err)
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err // and nothing has happened
 	}
-	return p.commit(c, m)
+	return p.commit(c, t.mode)
 }
 
 // give brings a connection back. One on which the server has answered tells that the

@@ -149,6 +149,9 @@ func (c *conn) execLater(ctx context.Context, query string, args []any) error {
 	return err
 }
 
+// wide means nothing where one writes at a time.
+func (c *conn) wide() {}
+
 func (c *conn) query(_ context.Context, query string, args []any) (rows, error) {
 	s, err := c.statement(query)
 	if err != nil {

@@ -51,6 +51,8 @@ type querier interface {
 	// perhaps together with the next one or with the commit, which fail with it.
 	execLater(ctx context.Context, query string, args []any) error
 	query(ctx context.Context, query string, args []any) (rows, error)
+	// wide says that the transaction changes sessions and grants of many people.
+	wide()
 }
 
 // rows are those of a query; the next one may be begun when they are closed.

@@ -141,6 +141,7 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 	if _, err := one(tx, scanInt, `SELECT 1 FROM clients WHERE id = $1`, string(id)); err != nil {
 		return err
 	}
+	tx.q.wide()
 	_, err := tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE client_id = $1 AND ended_at = 0`,
 		string(id), e.At, string(e.Cause))
 	if err != nil {
@@ -152,6 +153,7 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 // EndAll ends every session and every grant and puts out every token issued up
 // to e.At: for the day when a key has leaked.
 func (tx *Tx) EndAll(e Ending) error {
+	tx.q.wide()
 	if err := tx.tellLogout(e, `s.ended_at = 0`); err != nil {
 		return err
 	}

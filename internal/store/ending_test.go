@@ -2,8 +2,10 @@ package store_test
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -350,4 +352,75 @@ func TestLateCommit(t *testing.T) {
 			})
 		}
 	})
+}
+
+// What ends the grants of many people does so while another node renews them without a
+// pause: among so many there is always one that is renewed meanwhile.
+func TestEndingManyBesideRenewals(t *testing.T) {
+	const grants, atOnce = 4000, 500
+	for _, row := range []struct {
+		name string
+		end  func(*store.Tx, store.Ending) error
+	}{
+		{"a client", func(tx *store.Tx, e store.Ending) error { return tx.EndClient("shop", e) }},
+		{"everything", (*store.Tx).EndAll},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			address := storetest.PostgresURL(t)
+			here, there := storetest.Open(t, address), storetest.Open(t, address)
+			furnish(t, here)
+			soon := now() + 3600
+			id := func(n int) model.GrantID { return model.GrantID(number("g", n%grants)) }
+			for n := 0; n < grants; n += atOnce {
+				upkeep(t, here, func(tx *store.Tx) error {
+					var err error
+					for i := n; err == nil && i < n+atOnce; i++ {
+						err = tx.InsertGrant(model.Grant{ID: id(i), UserID: "ann", ClientID: "shop", Salt: "x", Generation: 1, IdleAt: soon, ExpiresAt: soon})
+					}
+					return err
+				})
+			}
+			stop := renewAll(t, there, func(n int) model.GrantID { return id(n * 7919) }) // which lie everywhere
+			upkeep(t, here, func(tx *store.Tx) error { return row.end(tx, store.NewEnding(model.CauseAdmin, now())) })
+			stop()
+			if n := queryInt(t, address, `SELECT count(*) FROM grants WHERE ended_at = 0`); n != 0 {
+				t.Errorf("%d grants live", n)
+			}
+		})
+	}
+}
+
+// renewAll renews grants that live, four at a time, and returns when it has begun.
+func renewAll(t *testing.T, s *store.Store, id func(int) model.GrantID) (stop func()) {
+	var all sync.WaitGroup
+	over, begun := make(chan struct{}), make(chan struct{}, 1)
+	for i := range 4 {
+		all.Go(func() {
+			for n := i; ; n += 4 {
+				err := s.Upkeep(context.Background(), func(tx *store.Tx) error {
+					h, err := tx.Holding(id(n))
+					if err == nil {
+						_, err = tx.RotateRefresh(h.Grant, h.Grant.Generation, now(), now()+3600)
+					}
+					return err
+				})
+				if err != nil && !errors.Is(err, store.ErrNotFound) {
+					t.Error(err)
+				}
+				select {
+				case begun <- struct{}{}:
+				case <-over:
+					return
+				default:
+				}
+			}
+		})
+	}
+	stop = sync.OnceFunc(func() {
+		close(over)
+		all.Wait()
+	})
+	t.Cleanup(stop)
+	<-begun
+	return stop
 }

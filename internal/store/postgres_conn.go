@@ -31,6 +31,7 @@ type pgConn struct {
 	begun   bool                                    // the beginning of the transaction was sent
 	heard   bool                                    // the server has answered something
 	broken  bool                                    // it does not go back to the pool
+	isWide  bool                                    // see holdWide
 }
 
 // asked is a statement with its arguments.
@@ -46,6 +47,12 @@ var begins = map[mode]string{
 	serial:   "BEGIN ISOLATION LEVEL SERIALIZABLE",
 	tidy:     "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
+
+// holdWide lets nobody else change a session or a grant, on any node, until the end of a
+// transaction that changes those of many people and has lost against others. It would
+// lose for ever: among so many there is always one that is renewed meanwhile. What it
+// reads comes after it, so there is nothing left that it could lose against.
+const holdWide = `LOCK TABLE sessions, grants IN SHARE ROW EXCLUSIVE MODE`
 
 const (
 	// maxKnown is how many statements a connection has prepared at most. They are
@@ -101,7 +108,14 @@ func (c *pgConn) give() {
 func (c *pgConn) arm() { c.pg.Conn().SetDeadline(time.Now().Add(c.time)) }
 
 // begin lets a transaction begin with its first statement.
-func (c *pgConn) begin(m mode) { c.later(asked{query: begins[m]}) }
+func (c *pgConn) begin(t try) {
+	c.later(asked{query: begins[t.mode]})
+	if t.wide {
+		c.later(asked{query: holdWide})
+	}
+}
+
+func (c *pgConn) wide() { c.isWide = true }
 
 func (c *pgConn) later(a asked) { c.waiting = append(c.waiting, a) }
 

@@ -60,6 +60,8 @@ func (inquirer) exec(context.Context, string, []any) (int64, error) { return 0, 
 
 func (inquirer) execLater(context.Context, string, []any) error { return ErrReadOnly }
 
+func (inquirer) wide() {}
+
 func (i inquirer) query(ctx context.Context, query string, args []any) (rows, error) {
 	own := &inquiry{asked: asked{query, args}, turn: make(chan turn, 1)}
 	it, ok := i.q.await(i.wait, own)
