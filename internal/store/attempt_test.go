@@ -295,3 +295,24 @@ func TestLostBeforeCommitIsSent(t *testing.T) {
 		return err
 	})
 }
+
+// An address that says that statements take as long as they take is heeded: to end all
+// there is after a restore takes longer than anything else.
+func TestStatementWithoutLimit(t *testing.T) {
+	u, err := url.Parse(storetest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("statement_timeout", "0")
+	u.RawQuery = q.Encode()
+	s, err := store.Open(t.Context(), store.Config{URL: u.String(), Wait: time.Minute, Statement: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	// Longer than that and what the network may add.
+	if done, err := store.AskText(t.Context(), s, `SELECT 'done' || CAST(pg_sleep(1.5) AS TEXT)`); err != nil || done != "done" {
+		t.Errorf("%q %v", done, err)
+	}
+}

@@ -26,7 +26,7 @@ type postgres struct {
 	where     string          // host, port and database, for messages
 	size      int64           // of the pool
 	wait      time.Duration   // for a turn, a connection, and a database that comes back
-	statement time.Duration   // that a statement may take, and what the network adds
+	statement time.Duration   // that a statement may take, and what the network adds; 0: no limit
 	writers   *semaphore.Weighted
 	questions questions
 
@@ -117,7 +117,9 @@ func openPostgres(ctx context.Context, c Config) (*postgres, error) {
 		config.ConnectTimeout = maxConnect
 	}
 	setDefault(config, "statement_timeout", strconv.FormatInt(p.statement.Milliseconds(), 10))
-	p.statement = onTheWay + statementTime(config.RuntimeParams["statement_timeout"], p.statement)
+	if p.statement = statementTime(config.RuntimeParams["statement_timeout"], p.statement); p.statement > 0 {
+		p.statement += onTheWay
+	}
 	setDefault(config, "lock_timeout", "5s")
 	// A node that stands still keeps what it has locked for no longer than this.
 	setDefault(config, "idle_in_transaction_session_timeout", "5s")
@@ -149,13 +151,13 @@ func openPool(ctx context.Context, address string, config *pgx.ConnConfig, size 
 }
 
 // statementTime reads what the address says of the time of a statement, in the ways in
-// which most write it: milliseconds, or a number and a unit. What it does not
-// understand, PostgreSQL judges.
+// which most write it: milliseconds, or a number and a unit; 0: no limit. What it does
+// not understand, PostgreSQL judges.
 func statementTime(text string, otherwise time.Duration) time.Duration {
-	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
 		return time.Duration(n) * time.Millisecond
 	}
-	if d, err := time.ParseDuration(strings.ReplaceAll(text, "min", "m")); err == nil && d > 0 {
+	if d, err := time.ParseDuration(strings.ReplaceAll(text, "min", "m")); err == nil && d >= 0 {
 		return d
 	}
 	return otherwise

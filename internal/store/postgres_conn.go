@@ -26,7 +26,7 @@ type pgConn struct {
 	pool    *pgxpool.Conn
 	pg      *pgconn.PgConn
 	known   map[string]*pgconn.StatementDescription // by their texts
-	time    time.Duration                           // of a way there and back
+	time    time.Duration                           // of a way there and back; 0: no limit
 	waiting []asked                                 // goes with the next statement
 	begun   bool                                    // the beginning of the transaction was sent
 	heard   bool                                    // the server has answered something
@@ -105,7 +105,11 @@ func (c *pgConn) give() {
 }
 
 // arm begins the time of the next way.
-func (c *pgConn) arm() { c.pg.Conn().SetDeadline(time.Now().Add(c.time)) }
+func (c *pgConn) arm() {
+	if c.time > 0 {
+		c.pg.Conn().SetDeadline(time.Now().Add(c.time))
+	}
+}
 
 // begin lets a transaction begin with its first statement.
 func (c *pgConn) begin(t try) {

@@ -66,7 +66,7 @@ type Config struct {
 	// Wait is how long a transaction waits for its turn and for a connection, and for
 	// how long after its beginning one runs again whose connection was lost; 0: 10
 	// seconds. Statement is how long one statement may take, unless the address says
-	// so (statement_timeout); 0: a minute.
+	// so (statement_timeout, where 0 is no limit); 0: a minute.
 	Wait, Statement time.Duration
 }
 
