@@ -424,3 +424,20 @@ func renewAll(t *testing.T, s *store.Store, id func(int) model.GrantID) (stop fu
 	<-begun
 	return stop
 }
+
+// What ends the grants of many people may take longer than other statements.
+func TestEndingManyTakesLong(t *testing.T) {
+	address := storetest.PostgresURL(t)
+	furnish(t, storetest.Open(t, address))
+	execAll(t, address, `CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(2); RETURN NULL; END'`,
+		`CREATE TRIGGER dawdle AFTER UPDATE ON grants FOR EACH STATEMENT EXECUTE FUNCTION dawdle()`)
+	s, err := store.Open(t.Context(), store.Config{URL: address, Wait: time.Minute, Statement: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	upkeep(t, s, func(tx *store.Tx) error { return tx.EndClient("shop", store.NewEnding(model.CauseAdmin, now())) })
+	upkeep(t, s, func(tx *store.Tx) error { return tx.EndAll(store.NewEnding(model.CauseAdmin, now())) })
+	// The next one on that connection has as little time as before.
+	fails(t, s, store.ErrBusy, func(tx *store.Tx) error { return tx.EndUser("ann", store.NewEnding(model.CauseAdmin, now())) })
+}

@@ -58,6 +58,9 @@ const (
 	// maxKnown is how many statements a connection has prepared at most. They are
 	// constants of this package, but for those that are as long as a list.
 	maxKnown = 500
+	// wideTime is how long a statement may take that changes sessions and grants of
+	// many people: a million take half a minute.
+	wideTime = 10 * time.Minute
 	// closeTime is how long a server may take to hear that a connection is closed.
 	closeTime = time.Second
 )
@@ -119,7 +122,15 @@ func (c *pgConn) begin(t try) {
 	}
 }
 
-func (c *pgConn) wide() { c.isWide = true }
+// wide gives the statements that follow more time than those have that somebody waits
+// for at a page.
+func (c *pgConn) wide() {
+	c.isWide = true
+	if c.time > 0 && c.time < wideTime {
+		c.time = wideTime + onTheWay
+		c.later(asked{query: `SET LOCAL statement_timeout = ` + strconv.FormatInt(wideTime.Milliseconds(), 10)})
+	}
+}
 
 func (c *pgConn) later(a asked) { c.waiting = append(c.waiting, a) }
 
