@@ -53,6 +53,8 @@ func (p *postgres) run(ctx context.Context, m mode, fn func(querier) error) erro
 			}
 			err = sleep(ctx, rand.N(pause))
 			pause = min(2*pause, maxPause)
+		case t.wide && unknown(err) && !p.lockless.Swap(true):
+			err = nil // a cluster that is like PostgreSQL: it has to have luck
 		case lost(err) && !errors.Is(err, ErrDoubt):
 			if p.lostAt.CompareAndSwap(nil, &start); p.away() || time.Since(start) > p.wait {
 				return err
@@ -114,7 +116,7 @@ func (p *postgres) attempt(ctx context.Context, t *try, fn func(querier) error) 
 		return p.explain(err)
 	}
 	defer p.give(c)
-	c.begin(*t)
+	c.begin(t.mode, t.wide && !p.lockless.Load())
 	err = fn(c)
 	t.wide = t.wide || c.isWide
 	if err != nil {
@@ -175,6 +177,12 @@ func (p *postgres) commit(c *pgConn, m mode) error {
 	}
 	c.broken = true
 	return fmt.Errorf("%w: PostgreSQL at %s has gone (%w)", ErrDoubt, p.where, oneLine{err})
+}
+
+// unknown reports whether the database does not know a statement.
+func unknown(err error) bool {
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (failure.Code == codeSyntax || failure.Code == codeUnsupported)
 }
 
 // conflict reports whether a transaction failed only because of others.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -388,6 +389,50 @@ func TestEndingManyBesideRenewals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// On a cluster like PostgreSQL that cannot keep others away it is tried again as it is.
+func TestEndingManyWithoutLock(t *testing.T) {
+	s, p := behind(t, patient)
+	furnish(t, s)
+	upkeep(t, s, func(tx *store.Tx) error {
+		return tx.InsertGrant(model.Grant{ID: "g", UserID: "ann", ClientID: "shop", Salt: "x", Generation: 1, IdleAt: future, ExpiresAt: future})
+	})
+	refused := false
+	p.Rule(func(sent []byte) storetest.Fate {
+		if at := bytes.Index(sent, []byte("LOCK TABLE")); at >= 0 {
+			refused = true
+			copy(sent[at:], "WHAT")
+		}
+		return storetest.Pass
+	})
+	runs := 0
+	upkeep(t, s, func(tx *store.Tx) error {
+		h, err := tx.Holding("g")
+		if err != nil {
+			return err
+		}
+		if runs++; runs == 1 { // somebody renews it, after it was read
+			err := s.Upkeep(t.Context(), func(other *store.Tx) error {
+				_, err := other.RotateRefresh(h.Grant, h.Grant.Generation, now(), future)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return tx.EndClient("shop", store.NewEnding(model.CauseAdmin, now()))
+	})
+	if runs != 2 || !refused {
+		t.Errorf("it ran %d times; a lock was refused: %t", runs, refused)
+	}
+	view(t, s, func(tx *store.Tx) error {
+		g, err := tx.Grant("g")
+		if g.EndedAt == 0 {
+			t.Error("it lives")
+		}
+		return err
+	})
 }
 
 // renewAll renews grants that live, four at a time, and returns when it has begun.

@@ -30,7 +30,8 @@ type postgres struct {
 	writers   *semaphore.Weighted
 	questions questions
 
-	lostAt atomic.Pointer[time.Time] // since when the database is lost; nil: it is there
+	lostAt   atomic.Pointer[time.Time] // since when the database is lost; nil: it is there
+	lockless atomic.Bool               // it does not know holdWide
 
 	untold                   atomic.Uint32 // news of which announce is to tell
 	news, closing, announced chan struct{} // see announce
@@ -49,6 +50,8 @@ const (
 	codeNoPrivilege   = "42501"
 	codeDiskFull      = "53100"
 	codeConnections   = "53300"
+	codeSyntax        = "42601"
+	codeUnsupported   = "0A000"
 	codeNoTable       = "42P01"
 	codeTableExists   = "42P07"
 	codeTypeExists    = "42710" // that of a table which somebody else makes just now

@@ -115,9 +115,9 @@ func (c *pgConn) arm() {
 }
 
 // begin lets a transaction begin with its first statement.
-func (c *pgConn) begin(t try) {
-	c.later(asked{query: begins[t.mode]})
-	if t.wide {
+func (c *pgConn) begin(m mode, hold bool) {
+	c.later(asked{query: begins[m]})
+	if hold {
 		c.later(asked{query: holdWide})
 	}
 }
