@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -75,18 +76,23 @@ type Swept struct {
 // their codes) a day after they are over, sessions a day after they were ended, and
 // clients known by a document that nobody has to do with a day after that went
 // stale. Nobody waits for it long, see sweepTime. What is left when ctx is done waits
-// for the next call; that it is done is no error. most bounds a batch: outside 1 to
+// for the next call; that it is done is no error. What cannot be deleted is no reason to
+// leave all else. most bounds a batch: outside 1 to
 // 1,000 it is 1,000.
 func (s *Store) Sweep(ctx context.Context, now int64, most int) (Swept, error) {
 	b := broom{Store: s, now: now, largest: page(most)}
+	var failed error
 	for _, d := range dead {
-		if err := b.sweep(ctx, d); ctx.Err() != nil {
-			break
-		} else if err != nil {
-			return b.Swept, err
+		err := b.sweep(ctx, d)
+		if ctx.Err() != nil {
+			return b.Swept, nil
+		}
+		failed = errors.Join(failed, err)
+		if errors.Is(err, ErrAway) || errors.Is(err, ErrClosed) {
+			break // they would all say so
 		}
 	}
-	return b.Swept, nil
+	return b.Swept, failed
 }
 
 // broom is one sweep under way.

@@ -188,6 +188,32 @@ func TestSweepInBatches(t *testing.T) {
 	})
 }
 
+// What cannot be deleted, for whatever reason, keeps nothing else.
+func TestSweepBesideFailure(t *testing.T) {
+	address := storetest.SQLiteURL(t)
+	s := storetest.Open(t, address)
+	furnish(t, s)
+	upkeep(t, s, func(tx *store.Tx) error {
+		for _, kind := range []func() error{
+			func() error { return tx.InsertRequest(model.Request{ID: "r", ExpiresAt: 1}) },
+			func() error { return tx.UseAssertion("shop", "once", 1) },
+		} {
+			if err := kind(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	execAll(t, address, `CREATE TRIGGER kept BEFORE DELETE ON requests BEGIN SELECT RAISE(ABORT, 'it stays'); END`)
+	n, err := s.Sweep(t.Context(), 10_000, 0)
+	if n.Rows != 1 || err == nil || !strings.Contains(err.Error(), "it stays") {
+		t.Errorf("%+v, %v", n, err)
+	}
+	if n := queryInt(t, address, `SELECT count(*) FROM assertions`); n != 0 {
+		t.Error("an assertion is kept for the sake of a request")
+	}
+}
+
 // The sweep makes way: however much is over, whoever writes meanwhile waits for one
 // batch of it at most, and that is small. The bar is 20 ms for a request; a batch is
 // made for 8 ms, and has twenty times the bar here, for a machine that has other things
