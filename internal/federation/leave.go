@@ -175,31 +175,37 @@ func (f *Federation) Ended(ctx context.Context, id model.UpstreamID, a Answer, a
 // endStays ends the sessions of ours that stand on what is over. What somebody has begun
 // to prove by it is forgotten.
 func (f *Federation) endStays(tx *store.Tx, actor model.Actor, id model.UpstreamID, end upstream.Ending) error {
-	list, err := tx.StaysAt(id, end.Subject, end.Session)
-	if err != nil {
-		return err
-	}
 	if end.ID != "" {
 		if err := tx.TakeMessage(id, model.Secret(end.ID).Hash(), end.ExpiresAt); err != nil {
 			return err
 		}
 	}
-	for _, s := range list {
-		if end.Issuer != "" && end.Issuer != s.Issuer {
-			continue
+	for after := ""; ; {
+		list, err := tx.StaysAt(id, end.Subject, end.Session, after)
+		if err != nil || len(list) == 0 {
+			return err
 		}
-		if s.SessionID == "" {
-			if err := tx.DeleteSignIn(s.Holder); err != nil {
+		for _, s := range list {
+			if err := f.endStay(tx, actor, s, end); err != nil {
 				return err
 			}
-		} else if err := f.endOurs(tx, actor, s.SessionID); err != nil {
-			return err
-		}
-		if err := tx.DeleteStay(s.ID); err != nil {
-			return err
+			after = s.ID
 		}
 	}
-	return nil
+}
+
+func (f *Federation) endStay(tx *store.Tx, actor model.Actor, s model.Stay, end upstream.Ending) error {
+	if end.Issuer != "" && end.Issuer != s.Issuer {
+		return nil
+	}
+	if s.SessionID == "" {
+		if err := tx.DeleteSignIn(s.Holder); err != nil {
+			return err
+		}
+	} else if err := f.endOurs(tx, actor, s.SessionID); err != nil {
+		return err
+	}
+	return tx.DeleteStay(s.ID)
 }
 
 func (f *Federation) endOurs(tx *store.Tx, actor model.Actor, id model.SessionID) error {

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -97,6 +98,34 @@ func TestEnded(t *testing.T) {
 		ends := h.events("session.end")
 		if len(ends) != 2 || ends[0].Actor.Kind != model.ActorUpstream || ends[0].UserID != ada.ID {
 			t.Errorf("%+v", ends)
+		}
+	})
+}
+
+// A provider that has had somebody sign in very often ends all of it.
+func TestEndedBeyondOnePage(t *testing.T) {
+	each(t, func(h house) {
+		h.add("corp", model.UpstreamSettings{})
+		in := h.staying(h.user("ada", ""), "r1", "sid-1")
+		h.ok(h.Store.Upkeep(h.ctx(), func(tx *store.Tx) error {
+			own, err := tx.StaysOf(in.Session.ID)
+			if err != nil || len(own) != 1 {
+				return errors.Join(err, fmt.Errorf("%d stays", len(own)))
+			}
+			for i := range 2000 { // half of them before this one
+				another := own[0]
+				another.ID, another.SessionID, another.Holder = model.NewID(), "", fmt.Sprint(i)
+				another.ID = string("!~"[i%2]) + another.ID
+				if err := tx.InsertStay(another); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		h.there.ends["subject"] = upstream.Ending{Issuer: "https://elsewhere.example", Subject: "ada", ID: "m1", ExpiresAt: h.clock.now().Unix() + 600}
+		h.ok(h.ended("subject"))
+		if h.lives(in.Session) {
+			t.Error("it goes on")
 		}
 	})
 }

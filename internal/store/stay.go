@@ -24,17 +24,18 @@ func (tx *Tx) StaysOf(id model.SessionID) ([]model.Stay, error) {
 }
 
 // StaysAt lists the sessions at a provider that one of its messages is about: by their
-// subject, or what it calls the session, or both; what is empty does not narrow.
-func (tx *Tx) StaysAt(id model.UpstreamID, subject, session string) ([]model.Stay, error) {
+// subject, or what it calls the session, or both; what is empty does not narrow. It lists
+// a page of them, from the one that follows after.
+func (tx *Tx) StaysAt(id model.UpstreamID, subject, session, after string) ([]model.Stay, error) {
 	if subject == "" && session == "" {
 		return nil, nil
 	}
 	if subject == "" {
-		return many(tx, scanStay, `SELECT `+stayColumns+` FROM upstream_stays WHERE upstream_id = $1 AND session = $2 ORDER BY id LIMIT $3`,
-			string(id), session, page(0))
+		return many(tx, scanStay, `SELECT `+stayColumns+` FROM upstream_stays WHERE upstream_id = $1 AND session = $2 AND id > $3 ORDER BY id LIMIT $4`,
+			string(id), session, after, page(0))
 	}
-	return many(tx, scanStay, `SELECT `+stayColumns+` FROM upstream_stays WHERE upstream_id = $1 AND subject = $2 AND ($3 = '' OR session = $3) ORDER BY id LIMIT $4`,
-		string(id), subject, session, page(0))
+	return many(tx, scanStay, `SELECT `+stayColumns+` FROM upstream_stays WHERE upstream_id = $1 AND subject = $2 AND ($3 = '' OR session = $3) AND id > $4 ORDER BY id LIMIT $5`,
+		string(id), subject, session, after, page(0))
 }
 
 // DeleteStay forgets one, if it is there.
