@@ -139,20 +139,20 @@ func (s *Server) Run(ctx context.Context) error {
 	case err = <-served:
 		err = errors.Join(err, s.finish(background)) // one port alone is no server
 	case <-ctx.Done():
-		s.stopping.Store(true)
-		s.Feed.Stop() // else those who follow would have to be waited for
-		s.Courier.Streams.Stop()
 		err = s.finish(background)
 	}
-	s.Feed.Stop()
 	stop()
 	closed := s.metrics.close()
 	s.work.Wait()
 	return errors.Join(err, closed, s.Parts.Close())
 }
 
-// finish lets the requests under way end, at all ports at once.
+// finish lets the requests under way end, at all ports at once. Those that wait for news
+// are told that there will be none.
 func (s *Server) finish(ctx context.Context) error {
+	s.stopping.Store(true)
+	s.Feed.Stop()
+	s.Courier.Streams.Stop()
 	ctx, cancel := context.WithTimeout(ctx, shutdownTimeout)
 	defer cancel()
 	failed := make([]error, len(s.ports))
