@@ -361,16 +361,25 @@ func (r *Registrar) NoteUse(ctx context.Context, id model.ClientID) {
 	}
 }
 
-// sweepClients is how many unused clients are removed at a time.
-const sweepClients = 100
+// sweepPage is how many unused clients are listed at a time.
+const sweepPage = 100
 
 // SweepClients removes clients that no operator registered and that nobody uses,
 // and returns how many.
 func (r *Registrar) SweepClients(ctx context.Context) (int, error) {
 	before := r.unix() - int64(r.Policy.Unused/time.Second)
+	for all := 0; ; {
+		n, err := r.sweepSome(ctx, before)
+		if all += n; err != nil || n < sweepPage {
+			return all, err
+		}
+	}
+}
+
+func (r *Registrar) sweepSome(ctx context.Context, before int64) (int, error) {
 	var ids []model.ClientID
 	err := r.Store.View(ctx, func(tx *store.Tx) (err error) {
-		ids, err = tx.UnusedClients(before, sweepClients)
+		ids, err = tx.UnusedClients(before, sweepPage)
 		return err
 	})
 	for i, id := range ids {

@@ -412,6 +412,21 @@ func TestSweepClients(t *testing.T) {
 			t.Errorf("%v", left)
 		}
 		refused(t, send(t, "GET", a.String("registration_client_uri"), a.String("registration_access_token"), nil), 401, "invalid_token")
+		err = h.Store.Upkeep(t.Context(), func(tx *store.Tx) (err error) {
+			for i := 0; err == nil && i < 201; i++ { // more than are listed at once
+				id := model.ClientID(fmt.Sprint("many-", i))
+				if err = tx.InsertClient(model.Client{ID: id, Origin: model.OriginRegistered}); err == nil {
+					err = tx.InsertRegistration(model.Registration{ClientID: id, UsedAt: 1})
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := h.Registrar.SweepClients(t.Context()); err != nil || n != 201 {
+			t.Errorf("%d %v", n, err)
+		}
 		if all := events(t, h, unused.ID); all[len(all)-1].Action != "client.expire" || all[len(all)-1].Actor.Kind != model.ActorSystem {
 			t.Errorf("%+v", all)
 		}
