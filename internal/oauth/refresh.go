@@ -135,7 +135,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 			return err
 		}
 		g := h.Grant
-		renewed, e := a.checkRefresh(tx, c, h, t, p)
+		renewed, session, e := a.checkRefresh(tx, c, h, t, p)
 		if e != nil {
 			refused, stale = e, g
 			if e.Ended == model.CausePolicy && g.EndedAt == 0 {
@@ -148,6 +148,10 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 		}
 		g, refused, err = a.rotate(tx, c, g, t)
 		if err != nil || refused != nil {
+			return err
+		}
+		// Not before: a refusal changes nothing, and so there is nothing to account for.
+		if err := a.touch(tx, session, a.unix()); err != nil {
 			return err
 		}
 		out = renewed
@@ -167,39 +171,32 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 }
 
 // checkRefresh holds a refresh token to its grant and returns what it earns, but
-// for its successor.
-func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, h store.Holding, t refreshToken, p params) (issuance, *Error) {
-	now, g := a.unix(), h.Grant
+// for its successor, and the session that the grant stands and falls with.
+func (a *Authority) checkRefresh(tx *store.Tx, c *registration.Client, h store.Holding, t refreshToken, p params) (issuance, model.Session, *Error) {
+	g, none := h.Grant, model.Session{}
 	switch {
 	case g.Salt == "" || !same(a.refreshMAC(g, t.generation), t.mac):
-		return issuance{}, errRefresh(errors.New("the MAC does not fit"))
+		return issuance{}, none, errRefresh(errors.New("the MAC does not fit"))
 	case g.ClientID != c.ID:
-		return issuance{}, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
+		return issuance{}, none, errRefresh(errors.New("the token was issued to another client")) // RFC 6749 §6
 	}
 	user, e := holder(tx, c, h)
 	if e != nil {
-		return issuance{}, e
+		return issuance{}, none, e
 	}
 	s, e := a.standing(c, h)
-	if e != nil {
-		return issuance{}, e
+	if e == nil {
+		e = a.checkStale(c, g)
 	}
-	if s.ID != "" {
-		if e := a.checkStale(c, g); e != nil {
-			return issuance{}, e
-		}
-		if err := a.touch(tx, s, now); err != nil {
-			return issuance{}, inner(err).(*Error)
-		}
-	} else if e := a.checkStale(c, g); e != nil {
-		return issuance{}, e
+	if e != nil {
+		return issuance{}, none, e
 	}
 	scope, e := narrow(g.Scope, p)
 	if e != nil {
-		return issuance{}, e
+		return issuance{}, none, e
 	}
 	aud, e := a.target(p.all("resource"), scope, g.Audience) // RFC 8707 §2.2
-	return issuance{client: c, scope: scope, audience: aud, idToken: slices.Contains(scope, ScopeOpenID), user: user}, e
+	return issuance{client: c, scope: scope, audience: aud, idToken: slices.Contains(scope, ScopeOpenID), user: user}, s, e
 }
 
 // standing returns the session that a grant stands and falls with, a zero one where
@@ -226,10 +223,10 @@ func (a *Authority) standing(c *registration.Client, h store.Holding) (model.Ses
 	return h.Session, nil
 }
 
-// touch counts a renewal as use of the session, so that whoever works in an
-// application all day is not signed out of it for never visiting this server.
+// touch counts a renewal as use of the session, if there is one, so that whoever works
+// in an application all day is not signed out of it for never visiting this server.
 func (a *Authority) touch(tx *store.Tx, s model.Session, now int64) error {
-	if now-s.SeenAt < seenEvery {
+	if s.ID == "" || now-s.SeenAt < seenEvery {
 		return nil
 	}
 	return tx.TouchSession(s.ID, now, min(s.IdleAt+now-s.SeenAt, s.ExpiresAt))

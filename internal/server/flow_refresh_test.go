@@ -62,6 +62,21 @@ func TestRefresh(t *testing.T) {
 				t.Errorf("wider: %d %s", a.Status, a.Text)
 			}
 		})
+		t.Run("a wider scope, when the session was last used a while ago", func(t *testing.T) {
+			token := family()
+			h.Clock.Move(2 * time.Minute)
+			for _, wrong := range []url.Values{{"scope": {"openid phone"}}, {"resource": {"https://nowhere.example"}}} {
+				wrong.Set("grant_type", "refresh_token")
+				wrong.Set("refresh_token", token)
+				want := map[bool]string{true: "invalid_scope", false: "invalid_target"}[wrong.Has("scope")]
+				if a := h.Call("/token", c, secret, wrong); a.Status != http.StatusBadRequest || a.String("error") != want {
+					t.Errorf("%s: %d %s", want, a.Status, a.Text)
+				}
+			}
+			if a := renew(h, c, secret, token); a.Status != http.StatusOK {
+				t.Errorf("a refusal used the token up: %s", a.Text)
+			}
+		})
 		t.Run("a forged generation", func(t *testing.T) {
 			token := family()
 			other := map[bool]string{true: "y", false: "x"}[token[7] == 'x']
