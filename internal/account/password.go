@@ -188,23 +188,22 @@ func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID
 		return err
 	}
 	// What is left are the grants that outlive their session.
-	for more := true; more; {
-		more = false
-		grants, err := tx.GrantsOf(id)
-		if err != nil {
+	return endGrants(tx, ending, func() ([]model.Grant, error) { return tx.GrantsBeside(id, keep) })
+}
+
+// endGrants ends the grants of a list, of which the store tells a page at once.
+func endGrants(tx *store.Tx, ending store.Ending, list func() ([]model.Grant, error)) error {
+	for {
+		grants, err := list()
+		if err != nil || len(grants) == 0 {
 			return err
 		}
 		for _, g := range grants {
-			if g.SessionID == keep {
-				continue
-			}
 			if err := tx.EndGrant(g.ID, ending); err != nil {
 				return err
 			}
-			more = true
 		}
 	}
-	return nil
 }
 
 // endSessions ends the sessions of a person but the one to keep.

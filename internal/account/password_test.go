@@ -146,6 +146,51 @@ func TestSetPassword(t *testing.T) {
 	})
 }
 
+// TestEndsBeyondOnePage: a new password and a report end what they have to, however much
+// there is beside it that stays: the store lists a page at once.
+func TestEndsBeyondOnePage(t *testing.T) {
+	each(t, func(h house) {
+		user := h.user("ada")
+		client := h.client()
+		gone := h.signedIn("ada")
+		offline := h.grant(client, gone.Session, true)
+		event := h.unix()
+		h.clock.advance(time.Minute)
+		keep := h.signedIn("ada")
+		kept := h.grant(client, keep.Session, false)
+		older := model.Grant{
+			ID: "older", UserID: user.ID, ClientID: client, SessionID: gone.Session.ID, Offline: true, AuthTime: h.unix(),
+			CreatedAt: event, ExpiresAt: h.unix() + 24*3600,
+		}
+		h.ok(h.store.Upkeep(h.ctx(), func(tx *store.Tx) error {
+			if err := tx.InsertGrant(older); err != nil {
+				return err
+			}
+			for range 1000 {
+				g := older
+				g.ID, g.SessionID, g.Offline, g.CreatedAt = model.GrantID(model.NewID()), keep.Session.ID, false, h.unix()
+				if err := tx.InsertGrant(g); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		h.ok(h.store.Update(h.ctx(), func(tx *store.Tx) error {
+			if err := tx.Record(model.Event{Actor: admin, Action: "signal.heed"}); err != nil {
+				return err
+			}
+			return h.endBegun(tx, user.ID, event, model.CauseSignal)
+		}))
+		if h.standing(offline) || h.alive(gone.Cookie) || !h.standing(kept) || !h.alive(keep.Cookie) {
+			h.t.Errorf("after a report, the grant from before stands: %t", h.standing(offline))
+		}
+		h.ok(h.SetPassword(h.ctx(), admin, user.ID, NewPassword{Password: "another password", Keep: keep.Session.ID}))
+		if h.standing(older.ID) || !h.standing(kept) || !h.alive(keep.Cookie) {
+			h.t.Errorf("after a new password, the grant that outlives its session stands: %t", h.standing(older.ID))
+		}
+	})
+}
+
 // Whoever sits at a session that somebody left open guesses the password there no
 // faster than at the sign-in page, and from one count with it.
 func TestChangePasswordGuesses(t *testing.T) {

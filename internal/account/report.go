@@ -196,46 +196,32 @@ func (a *Accounts) endNamed(tx *store.Tx, id model.SessionID, user model.UserID,
 // endBegun ends what a person had at a time: an event may have been long on its
 // way, and whoever has signed in since then has proven who they are.
 func (a *Accounts) endBegun(tx *store.Tx, id model.UserID, at int64, cause model.Cause) error {
-	sessions, err := tx.SessionsOf(id)
+	young, err := tx.CountBegunSince(id, at)
 	if err != nil {
 		return err
 	}
-	grants, err := tx.GrantsOf(id)
-	if err != nil {
-		return err
-	}
-	var old []model.SessionID
-	for _, s := range sessions {
-		if s.AuthTime <= at {
-			old = append(old, s.ID)
-		}
-	}
-	young := map[model.GrantID]bool{}
-	for _, g := range grants {
-		if g.AuthTime > at || g.AuthTime == 0 && g.CreatedAt > at {
-			young[g.ID] = true
-		}
-	}
-	if len(old) == len(sessions) && len(young) == 0 {
+	if young == 0 {
 		return tx.EndUser(id, a.ending(cause))
 	}
 	if err := tx.DropConfirmations(id, model.ConfirmMail); err != nil { // nobody knows of which session
 		return err
 	}
-	for _, s := range old {
-		if err := tx.EndSession(s, a.ending(cause)); err != nil {
+	ending := a.ending(cause)
+	for {
+		sessions, err := tx.SessionsBegun(id, at)
+		if err != nil {
 			return err
 		}
-	}
-	for _, g := range grants {
-		if young[g.ID] {
-			continue
+		if len(sessions) == 0 {
+			break
 		}
-		if err := tx.EndGrant(g.ID, a.ending(cause)); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err // it may have ended with its session
+		for _, s := range sessions {
+			if err := tx.EndSession(s.ID, ending); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
+	return endGrants(tx, ending, func() ([]model.Grant, error) { return tx.GrantsBegun(id, at) })
 }
 
 // lockByWord locks an account, unless the transmitter has said something later. Of

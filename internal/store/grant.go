@@ -74,6 +74,34 @@ func (tx *Tx) GrantsOf(user model.UserID) ([]model.Grant, error) {
 		ORDER BY created_at DESC, id LIMIT $3`, string(user), tx.now().Unix(), page(0))
 }
 
+// GrantsBeside lists the live grants of a person that are not of one session, the
+// youngest first.
+func (tx *Tx) GrantsBeside(user model.UserID, session model.SessionID) ([]model.Grant, error) {
+	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
+		WHERE user_id = $1 AND session_id <> $2 AND ended_at = 0 AND expires_at > $3
+		ORDER BY created_at DESC, id LIMIT $4`, string(user), string(session), tx.now().Unix(), page(0))
+}
+
+// grantBegun is when the person of a grant proved who they are, as far as it tells.
+const grantBegun = `CASE WHEN auth_time = 0 THEN created_at ELSE auth_time END`
+
+// GrantsBegun lists the live grants of a person that stand on a proof of a time or of
+// before, the youngest first.
+func (tx *Tx) GrantsBegun(user model.UserID, at int64) ([]model.Grant, error) {
+	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
+		WHERE user_id = $1 AND `+grantBegun+` <= $2 AND ended_at = 0 AND expires_at > $3
+		ORDER BY created_at DESC, id LIMIT $4`, string(user), at, tx.now().Unix(), page(0))
+}
+
+// CountBegunSince counts the live sessions and grants of a person that stand on a proof
+// of after a time.
+func (tx *Tx) CountBegunSince(user model.UserID, at int64) (int64, error) {
+	return one(tx, scanInt, `SELECT
+		(SELECT count(*) FROM sessions WHERE user_id = $1 AND auth_time > $2 AND ended_at = 0 AND idle_at > $3 AND expires_at > $3) +
+		(SELECT count(*) FROM grants WHERE user_id = $1 AND `+grantBegun+` > $2 AND ended_at = 0 AND expires_at > $3)`,
+		string(user), at, tx.now().Unix())
+}
+
 // GrantsTo lists the live grants of a person to a client, the youngest first.
 func (tx *Tx) GrantsTo(user model.UserID, client model.ClientID) ([]model.Grant, error) {
 	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants

@@ -126,6 +126,15 @@ func (tx *Tx) SessionsOf(user model.UserID) ([]model.Session, error) {
 		string(user), tx.now().Unix(), page(0))
 }
 
+// SessionsBegun lists the live sessions of a person that stand on a proof of a time or of
+// before, the youngest first.
+func (tx *Tx) SessionsBegun(user model.UserID, at int64) ([]model.Session, error) {
+	return many(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
+		WHERE user_id = $1 AND auth_time <= $2 AND ended_at = 0 AND idle_at > $3 AND expires_at > $3
+		ORDER BY created_at DESC, id LIMIT $4`,
+		string(user), at, tx.now().Unix(), page(0))
+}
+
 // SessionFilter narrows a listing of sessions; what is empty does not.
 type SessionFilter struct {
 	User   model.UserID
