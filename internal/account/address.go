@@ -13,7 +13,8 @@ import (
 // AskMail sends a letter to an address that a person says is theirs, their present
 // one or another, and returns the ID of what waits for its code. If it is another
 // account's, it gets a letter that says so, and nobody else learns of it. It returns
-// ErrMailOff, ErrInvalid, ErrNoUser and ErrLetterLimit.
+// ErrMailOff, ErrInvalid, ErrNoUser, ErrLetterLimit, and ErrNoSession if that of the
+// asker is over.
 func (a *Accounts) AskMail(ctx context.Context, id model.UserID, address string, by Asker) (string, error) {
 	if !a.Mails() {
 		return "", ErrMailOff
@@ -51,6 +52,9 @@ func (a *Accounts) AskMail(ctx context.Context, id model.UserID, address string,
 		l = a.existsLetter(owner, by.Language)
 	}
 	err = a.update(ctx, func(tx *store.Tx) error {
+		if err := a.withinAny(tx, id, by.Session); err != nil {
+			return err
+		}
 		if err := tx.DropConfirmations(id, model.ConfirmMail); err != nil {
 			return err
 		}

@@ -50,6 +50,8 @@ type Asker struct {
 	Address  string       // of the network
 	Language string       // of the page
 	Holder   string       // ID of the request of a sign-in at which it is asked for; empty: none
+
+	Session model.SessionID // in which somebody asks who is signed in; empty: none
 }
 
 // Answer is what somebody has of a letter: its code, with the ID of what waits for

@@ -207,12 +207,14 @@ type NewTOTP struct {
 	Name    string
 	Code    string
 	Signing bool // it counts as a factor of the sign-in under the holder, too
+
+	Session model.SessionID // in which it is set up; empty: none
 }
 
 // ConfirmTOTP adds the app whose secret was offered under a holder, once it has made
 // a right code. Who has no recovery codes gets them: they are shown now or never. It
-// returns ErrCredentials for a wrong code, ErrInvalid, ErrNoUser, ErrTooMany, and
-// ErrFactor if nothing was offered.
+// returns ErrCredentials for a wrong code, ErrInvalid, ErrNoUser, ErrTooMany, ErrFactor
+// if nothing was offered, and ErrNoSession if the session is over.
 func (a *Accounts) ConfirmTOTP(ctx context.Context, actor model.Actor, holder string, n NewTOTP) ([]model.Secret, error) {
 	name, err := appName(n.Name)
 	if err != nil {
@@ -236,6 +238,9 @@ func (a *Accounts) ConfirmTOTP(ctx context.Context, actor model.Actor, holder st
 	codes := credential.NewRecoveryCodes()
 	given := false
 	err = a.update(ctx, func(tx *store.Tx) (err error) {
+		if err := a.withinAny(tx, n.User, n.Session); err != nil {
+			return err
+		}
 		given, err = a.addTOTP(tx, actor, holder, app, codes)
 		if err != nil || !n.Signing {
 			return err
@@ -326,13 +331,6 @@ func (a *Accounts) offered(ctx context.Context, holder string, id model.UserID) 
 	return model.Secret(secret), err
 }
 
-func appName(name string) (string, error) {
-	if len(name) > maxAppName {
-		return "", ErrInvalid{"name", TooLong}
-	}
-	return printable(name, maxAppName), nil
-}
-
 // RenameTOTP gives an app another name. It returns ErrInvalid, and ErrNoFactor.
 func (a *Accounts) RenameTOTP(ctx context.Context, actor model.Actor, user model.UserID, id, name string) error {
 	name, err := appName(name)
@@ -378,10 +376,14 @@ func (a *Accounts) RemoveTOTP(ctx context.Context, actor model.Actor, user model
 }
 
 // NewRecoveryCodes gives a person new codes in place of the old ones: they are shown
-// now or never. It returns ErrNoFactor where there is no app for which they stand.
-func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user model.UserID) ([]model.Secret, error) {
+// now or never. session is the one in which it is done; empty: none. It returns
+// ErrNoFactor where there is no app for which they stand, and ErrNoSession.
+func (a *Accounts) NewRecoveryCodes(ctx context.Context, actor model.Actor, user model.UserID, session model.SessionID) ([]model.Secret, error) {
 	codes := credential.NewRecoveryCodes()
 	err := a.changeFactor(ctx, func(tx *store.Tx) error {
+		if err := a.withinAny(tx, user, session); err != nil {
+			return err
+		}
 		n, err := tx.CountFactors(user)
 		if err == nil && n.Apps == 0 {
 			err = ErrNoFactor

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/credential/credentialtest"
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
@@ -171,7 +172,7 @@ func TestRecoveryCodes(t *testing.T) {
 		if f.Codes != 9 || len(f.Apps) != 1 || f.Apps[0].Name != "phone" || f.Apps[0].Sealed != "" {
 			h.t.Errorf("%+v", f)
 		}
-		fresh, err := h.NewRecoveryCodes(h.ctx(), admin, u.ID)
+		fresh, err := h.NewRecoveryCodes(h.ctx(), admin, u.ID, "")
 		h.ok(err)
 		h.is(h.typed(h.half("ada"), model.MethodRecovery, codes[4].Reveal()), ErrCredentials)
 		h.ok(h.typed(h.half("ada"), model.MethodRecovery, fresh[0].Reveal()))
@@ -455,5 +456,44 @@ func TestThrottleAll(t *testing.T) {
 		if !slices.Equal(got, want) {
 			h.t.Errorf("%q", got)
 		}
+	})
+}
+
+// TestFactorOfEndedSession: whoever was put out between two looks at their session sets
+// up nothing by which they could come back, and is shown no codes.
+func TestFactorOfEndedSession(t *testing.T) {
+	each(t, func(h house) {
+		h = withPasskeys(h)
+		u := h.user("ada")
+		in := h.signedIn("ada").Session.ID
+		h.withApp(u)
+		h.user("bob")
+		his := h.signedIn("bob").Session.ID
+		signing := h.half("ada")
+		fresh := credentialtest.New(h.t, passkeyOrigin, credentialtest.EdDSA)
+		add := func(n NewPasskey) error {
+			options, err := h.AskNewPasskey(h.ctx(), n.Holder, u.ID)
+			h.ok(err)
+			n.User, n.Answer = u.ID, fresh.Create(options)
+			_, err = h.AddPasskey(h.ctx(), myself(u.ID), n)
+			return err
+		}
+		secret, err := h.OfferTOTP(h.ctx(), "app", u.ID)
+		h.ok(err)
+		h.ok(h.SignOut(h.ctx(), admin, in))
+		_, err = h.ConfirmTOTP(h.ctx(), myself(u.ID), "app", NewTOTP{User: u.ID, Code: code(h.t, secret, h.clock.now()), Session: in})
+		h.is(err, ErrNoSession)
+		_, err = h.NewRecoveryCodes(h.ctx(), myself(u.ID), u.ID, in)
+		h.is(err, ErrNoSession)
+		h.is(add(NewPasskey{Holder: "session", Session: in}), ErrNoSession)
+		h.is(add(NewPasskey{Holder: "session", Session: his}), ErrNoSession)
+		h.ok(h.SignOutEverywhere(h.ctx(), admin, u.ID))
+		h.is(add(NewPasskey{Holder: signing, Signing: true}), ErrFactor)
+		f, err := h.Factors(h.ctx(), u.ID)
+		h.ok(err)
+		if list, _, err := h.Passkeys(h.ctx(), u.ID); err != nil || len(list) != 0 || len(f.Apps) != 1 {
+			h.t.Errorf("%d passkeys, %d apps, %v", len(list), len(f.Apps), err)
+		}
+		h.ok(add(NewPasskey{Holder: h.half("ada"), Signing: true}))
 	})
 }

@@ -118,12 +118,12 @@ func (h house) both(login string, secret model.Secret) Entry {
 func TestRecoveryCodesWithoutApp(t *testing.T) {
 	each(t, func(h house) {
 		u := h.user("ada")
-		_, err := h.NewRecoveryCodes(h.ctx(), admin, u.ID)
+		_, err := h.NewRecoveryCodes(h.ctx(), admin, u.ID, "")
 		h.is(err, ErrNoFactor)
 		if f, err := h.Factors(h.ctx(), u.ID); err != nil || f.Codes != 0 {
 			h.t.Errorf("%+v %v", f, err)
 		}
-		_, err = h.NewRecoveryCodes(h.ctx(), admin, "nobody")
+		_, err = h.NewRecoveryCodes(h.ctx(), admin, "nobody", "")
 		h.is(err, ErrNoFactor)
 	})
 }

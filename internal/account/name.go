@@ -3,6 +3,7 @@ package account
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // nameReason is why people may not give themselves a name: because it would be read
@@ -110,4 +111,26 @@ func alphabetOf(c rune) *unicode.RangeTable {
 		}
 	}
 	return nil
+}
+
+// appName checks a name that somebody gave an app.
+func appName(name string) (string, error) {
+	if len(name) > maxAppName {
+		return "", ErrInvalid{"name", TooLong}
+	}
+	return printable(name, maxAppName), nil
+}
+
+// passkeyName checks a name that somebody gave a passkey.
+func passkeyName(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	switch {
+	case len(s) > maxPasskeyName:
+		return "", ErrInvalid{"name", TooLong}
+	case !utf8.ValidString(s):
+		return "", ErrInvalid{"name", NotText}
+	case printable(s, maxPasskeyName) != s:
+		return "", ErrInvalid{"name", NotOneLine}
+	}
+	return s, nil
 }

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/credential"
 	"github.com/ostiary/ostiary/internal/mail"
@@ -247,17 +245,35 @@ type NewPasskey struct {
 	User   model.UserID
 	Answer []byte // as JSON
 	Name   string // empty: that of the authenticator, where it is known
+
+	Session model.SessionID // in which it is added; empty: none
+	Signing bool            // it is added in the sign-in under the holder, which must be theirs
 }
 
 // AddPasskey checks the answer to AskNewPasskey and gives the person the passkey. It
 // returns ErrPasskeysOff, ErrPasskeyStale, credential.ErrPasskey, ErrPasskeyTaken,
-// ErrPasskeyMany, ErrInvalid and ErrNoUser.
+// ErrPasskeyMany, ErrInvalid and ErrNoUser; ErrNoSession if the session is over, and
+// ErrFactor if the sign-in is.
 func (a *Accounts) AddPasskey(ctx context.Context, actor model.Actor, n NewPasskey) (model.Passkey, error) {
 	k, err := a.newPasskey(ctx, n)
 	if err != nil {
 		return model.Passkey{}, err
 	}
-	err = a.store.Update(ctx, func(tx *store.Tx) error { return a.addPasskey(tx, actor, k) })
+	err = a.store.Update(ctx, func(tx *store.Tx) error {
+		if err := a.withinAny(tx, n.User, n.Session); err != nil {
+			return err
+		}
+		if n.Signing {
+			s, err := a.signInOf(tx, n.Holder)
+			if err == nil && s.UserID != n.User {
+				err = ErrFactor
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return a.addPasskey(tx, actor, k)
+	})
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		err = ErrPasskeyTaken
@@ -468,18 +484,4 @@ func (a *Accounts) recall(ctx context.Context, holder string) (c credential.Cere
 		return c, err
 	}
 	return c, json.Unmarshal([]byte(content), &c)
-}
-
-// passkeyName checks a name that somebody gave a passkey.
-func passkeyName(s string) (string, error) {
-	s = strings.TrimSpace(s)
-	switch {
-	case len(s) > maxPasskeyName:
-		return "", ErrInvalid{"name", TooLong}
-	case !utf8.ValidString(s):
-		return "", ErrInvalid{"name", NotText}
-	case printable(s, maxPasskeyName) != s:
-		return "", ErrInvalid{"name", NotOneLine}
-	}
-	return s, nil
 }

@@ -89,7 +89,8 @@ func (a *Accounts) SetPassword(ctx context.Context, actor model.Actor, id model.
 
 // ChangePassword is SetPassword for a person who knows the present one; who has
 // none needs none. A wrong one counts as it does at a sign-in. It returns
-// ErrCredentials, ErrTooSoon, ErrStale, ErrInvalid, ErrBusy and ErrNoUser.
+// ErrCredentials, ErrTooSoon, ErrStale, ErrInvalid, ErrBusy and ErrNoUser; and
+// ErrNoSession if the session to keep, in which they change it, is over.
 func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id model.UserID, c NewPassword) error {
 	var user model.User
 	err := a.store.Ask(ctx, func(tx *store.Tx) (err error) { user, err = tx.User(id); return err })
@@ -113,6 +114,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, actor model.Actor, id mod
 			return err
 		}
 	}
+	c.with = func(tx *store.Tx) error { return a.withinAny(tx, id, c.Keep) }
 	return a.setPassword(ctx, actor, id, c, func(now model.User) error {
 		if now.PasswordHash != user.PasswordHash {
 			return ErrStale // by somebody who was faster

@@ -260,11 +260,7 @@ func (a *Accounts) SignOutOthers(ctx context.Context, actor model.Actor, id mode
 		if _, err := tx.User(id); err != nil { // first: see store.Ending
 			return err
 		}
-		s, err := tx.Session(keep)
-		if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != id || !s.Live(a.unix())) {
-			return ErrNoSession
-		}
-		if err != nil {
+		if err := a.within(tx, id, keep); err != nil {
 			return err
 		}
 		if err := a.endSessions(tx, id, keep, a.ending(leaving(actor, id))); err != nil {
@@ -275,6 +271,25 @@ func (a *Accounts) SignOutOthers(ctx context.Context, actor model.Actor, id mode
 		}
 		return tx.Record(model.Event{Actor: actor, Action: "user.sign_out", UserID: id, Detail: "all but session=" + string(keep)})
 	})
+}
+
+// within holds a change to the session of a person in which it is made: whoever was put
+// out since somebody looked whether it lives changes nothing any more, and least of all
+// how they could come back. It returns ErrNoSession.
+func (a *Accounts) within(tx *store.Tx, id model.UserID, session model.SessionID) error {
+	s, err := tx.Session(session)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (s.UserID != id || !s.Live(a.unix())) {
+		return ErrNoSession
+	}
+	return err
+}
+
+// withinAny is within for a change that need not be made in a session.
+func (a *Accounts) withinAny(tx *store.Tx, id model.UserID, session model.SessionID) error {
+	if session == "" {
+		return nil
+	}
+	return a.within(tx, id, session)
 }
 
 // Stay is a session of a person, with the applications that have a part in it,

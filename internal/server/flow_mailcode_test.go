@@ -202,7 +202,7 @@ func TestNotices(t *testing.T) {
 	}
 	_, err = h.Accounts.ConfirmTOTP(ctx, me, "holder", account.NewTOTP{User: u.ID, Name: "app", Code: code})
 	told("An authenticator app was set up", err)
-	_, err = h.Accounts.NewRecoveryCodes(ctx, me, u.ID)
+	_, err = h.Accounts.NewRecoveryCodes(ctx, me, u.ID, "")
 	told("has new recovery codes", err)
 	told("authenticator app of the account olena at Ostiary was removed", h.Accounts.ResetFactors(ctx, me, u.ID))
 	told("The password of the account olena", h.Accounts.SetPassword(ctx, me, u.ID, account.NewPassword{Password: fresher}))

@@ -19,6 +19,15 @@ func (v visit) proving() bool {
 	return v.step == oauth.StepLogin || v.step == oauth.StepFactor || v.progress.Begun && v.step != oauth.StepRefuse
 }
 
+// within is the session in which somebody sets up a factor who does not sign in anew;
+// empty: they do.
+func (v visit) within() model.SessionID {
+	if v.step == oauth.StepFactor && v.who.UserID == v.progress.User.ID {
+		return v.who.ID
+	}
+	return ""
+}
+
 // prove is the dispatcher's way to a session: it sends the browser to the page that
 // asks for what is missing, and begins the session when nothing is.
 func (s *Web) prove(w http.ResponseWriter, r *http.Request, v visit) error {
@@ -282,14 +291,14 @@ func (s *Web) enrol(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	codes, err := s.Accounts.ConfirmTOTP(r.Context(), s.actor(r, v.progress.User.ID), holder(v.z), account.NewTOTP{
-		User: v.progress.User.ID, Code: f.Get("code"), Signing: true,
+		User: v.progress.User.ID, Code: f.Get("code"), Signing: true, Session: v.within(),
 	})
 	switch {
 	case errors.Is(err, account.ErrCredentials):
 		page.Status, page.Error = http.StatusUnprocessableEntity, s.pages.text(r, "enrol.error")
 		s.pages.enrol(w, r, page)
 		return nil
-	case err != nil && !errors.Is(err, account.ErrFactor) && !errors.Is(err, account.ErrTooMany):
+	case err != nil && !errors.Is(err, account.ErrFactor) && !errors.Is(err, account.ErrTooMany) && !errors.Is(err, account.ErrNoSession):
 		return err
 	case len(codes) == 0:
 		redirect(w, r, s.pageOf(v.z, ""))

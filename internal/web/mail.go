@@ -49,7 +49,9 @@ func (s *Web) changeMail(w http.ResponseWriter, r *http.Request, me visitor) err
 	if err != nil {
 		return err
 	}
-	id, err := s.Accounts.AskMail(r.Context(), me.UserID, f.Get("email"), s.asker(w, r, ""))
+	by := s.asker(w, r, "")
+	by.Session = me.ID
+	id, err := s.Accounts.AskMail(r.Context(), me.UserID, f.Get("email"), by)
 	if err == nil {
 		redirect(w, r, s.base+pathMail+"/"+id)
 		return nil

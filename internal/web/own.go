@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"path"
 	"strings"
@@ -45,7 +46,7 @@ func (s *Web) guard(need proof, h mine) func(http.ResponseWriter, *http.Request)
 			return err
 		}
 		if need == live {
-			return h(w, r, me)
+			return s.within(w, r, me, h)
 		}
 		weak, err := s.Accounts.Weak(r.Context(), me.Session)
 		if err != nil {
@@ -59,8 +60,19 @@ func (s *Web) guard(need proof, h mine) func(http.ResponseWriter, *http.Request)
 			}
 			return s.proceed(w, r, s.Authority.BeginOwn(o))
 		}
-		return h(w, r, me)
+		return s.within(w, r, me, h)
 	}
+}
+
+// within calls a page of somebody whose session may end while it works: then they are
+// asked who they are, as if it had been over before.
+func (s *Web) within(w http.ResponseWriter, r *http.Request, me visitor, h mine) error {
+	err := h(w, r, me)
+	if errors.Is(err, account.ErrNoSession) {
+		redirect(w, r, s.base+me.path)
+		return nil
+	}
+	return err
 }
 
 // visitor finds out whose page it is; here is false where nobody is signed in.

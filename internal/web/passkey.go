@@ -127,7 +127,13 @@ func (s *Web) enrolPasskey(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	user := v.progress.User.ID
-	_, err = s.Accounts.AddPasskey(r.Context(), s.actor(r, user), account.NewPasskey{Holder: holder(v.z), User: user, Answer: []byte(f.Get("answer"))})
+	_, err = s.Accounts.AddPasskey(r.Context(), s.actor(r, user), account.NewPasskey{
+		Holder: holder(v.z), User: user, Answer: []byte(f.Get("answer")), Session: v.within(), Signing: v.within() == "",
+	})
+	if errors.Is(err, account.ErrNoSession) || errors.Is(err, account.ErrFactor) { // they were put out meanwhile
+		redirect(w, r, s.pageOf(v.z, ""))
+		return nil
+	}
 	if err != nil {
 		page, failed := s.enrolPage(r, v)
 		if failed != nil {

@@ -110,7 +110,7 @@ func (s *Web) addPasskey(w http.ResponseWriter, r *http.Request, me visitor) err
 		return err
 	}
 	_, err = s.Accounts.AddPasskey(r.Context(), s.actor(r, me.User.ID), account.NewPasskey{
-		Holder: holderOf(me), User: me.User.ID, Answer: []byte(f.Get("answer")),
+		Holder: holderOf(me), User: me.User.ID, Answer: []byte(f.Get("answer")), Session: me.Session.ID,
 	})
 	if err != nil {
 		return s.passkeysFailed(w, r, me, err)

@@ -91,13 +91,13 @@ func (s *Web) changeTOTP(w http.ResponseWriter, r *http.Request, me visitor) err
 	var codes []model.Secret
 	switch word {
 	case "add":
-		codes, err = s.Accounts.ConfirmTOTP(ctx, actor, totpHolder(me), account.NewTOTP{User: me.UserID, Name: f.Get("name"), Code: f.Get("code")})
+		codes, err = s.Accounts.ConfirmTOTP(ctx, actor, totpHolder(me), account.NewTOTP{User: me.UserID, Name: f.Get("name"), Code: f.Get("code"), Session: me.ID})
 	case "rename":
 		err = s.Accounts.RenameTOTP(ctx, actor, me.UserID, f.Get("app"), f.Get("name"))
 	case "remove":
 		err = s.Accounts.RemoveTOTP(ctx, actor, me.UserID, f.Get("app"))
 	case "codes":
-		codes, err = s.Accounts.NewRecoveryCodes(ctx, actor, me.UserID)
+		codes, err = s.Accounts.NewRecoveryCodes(ctx, actor, me.UserID, me.ID)
 	default:
 		return errForm
 	}
