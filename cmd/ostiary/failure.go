@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/ostiary/ostiary/internal/server"
 )
 
 // usageError is a mistake in the command line, the environment or the
@@ -19,7 +21,8 @@ func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(f
 func (sh shell) report(err error) int {
 	code := 1
 	var usage *usageError
-	if errors.As(err, &usage) {
+	var setting *server.SettingError
+	if errors.As(err, &usage) || errors.As(err, &setting) {
 		code = 2
 	}
 	// The flag may stand in a command line that could not be parsed.

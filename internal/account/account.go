@@ -248,12 +248,8 @@ func New(c Config) (*Accounts, error) {
 	if c.TokenLife < time.Second {
 		return nil, errors.New("account: TokenLife must be a second or more: the longest life of an access token and the leeway")
 	}
-	lives := map[bool]life{}
-	var err error
-	if lives[false], err = newLife("session", orDefault(c.Idle, DefaultIdle), orDefault(c.Absolute, DefaultAbsolute)); err != nil {
-		return nil, err
-	}
-	if lives[true], err = newLife("remember", orDefault(c.RememberIdle, DefaultRememberIdle), orDefault(c.RememberAbsolute, DefaultRememberAbsolute)); err != nil {
+	lives, err := c.lives()
+	if err != nil {
 		return nil, err
 	}
 	if c.Hashes == 0 {
@@ -292,6 +288,25 @@ func New(c Config) (*Accounts, error) {
 		signUp: c.SignUp, signUpLimit: c.SignUpLimit, invites: !c.NoInvites,
 		post: c.Post, issuer: c.Issuer, deviceMail: c.DeviceMail, logger: c.Logger, count: c.Tried,
 	}, nil
+}
+
+// Check returns what makes no sense in what an operator may say about sessions and
+// signing in, as New does, in a sentence that names the setting.
+func (c Config) Check() error {
+	if _, err := c.lives(); err != nil {
+		return err
+	}
+	return c.checkSignIn()
+}
+
+// lives returns how long sessions last, by whether they are to be remembered.
+func (c Config) lives() (map[bool]life, error) {
+	short, err := newLife("session", orDefault(c.Idle, DefaultIdle), orDefault(c.Absolute, DefaultAbsolute))
+	if err != nil {
+		return nil, err
+	}
+	long, err := newLife("remember", orDefault(c.RememberIdle, DefaultRememberIdle), orDefault(c.RememberAbsolute, DefaultRememberAbsolute))
+	return map[bool]life{false: short, true: long}, err
 }
 
 func newLife(name string, idle, absolute time.Duration) (life, error) {

@@ -75,13 +75,21 @@ type Log struct {
 	sealed func([]model.Event) // nil: nobody is told
 }
 
+// Check returns what makes no sense in how long entries are kept, as New does.
+func (c Config) Check() error {
+	if c.Keep < 0 || c.Keep > 0 && c.Keep < time.Hour {
+		return fmt.Errorf("audit-retention is %v and must be never, or an hour or more", c.Keep)
+	}
+	return nil
+}
+
 // New returns the log in c.Store.
 func New(c Config) (*Log, error) {
 	if c.Store == nil || c.Derive == nil {
 		return nil, errors.New("audit: Config.Store and Config.Derive must be set")
 	}
-	if c.Keep < 0 || c.Keep > 0 && c.Keep < time.Hour {
-		return nil, fmt.Errorf("audit-retention is %v and must be never, or an hour or more", c.Keep)
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -37,6 +37,28 @@ type webhook struct {
 }
 
 func newWebhook(c StreamConfig) (*webhook, error) {
+	secret, err := c.signing()
+	if err != nil {
+		return nil, err
+	}
+	if c.Client == nil {
+		return nil, errors.New("audit: StreamConfig.Client must be set")
+	}
+	return &webhook{c.Webhook, secret, c.Client, func() int64 { return c.Log.now().Unix() }}, nil
+}
+
+// Check returns what makes no sense in the address of the webhook and its secret, as
+// NewStream does.
+func (c StreamConfig) Check() error {
+	if c.Webhook == "" {
+		return nil
+	}
+	_, err := c.signing()
+	return err
+}
+
+// signing returns the secret under which what goes to the webhook is signed.
+func (c StreamConfig) signing() ([]byte, error) {
 	u, err := url.Parse(c.Webhook)
 	switch {
 	case err != nil || u.Host == "" || u.Fragment != "":
@@ -55,10 +77,7 @@ func newWebhook(c StreamConfig) (*webhook, error) {
 	if len(secret) < secretSize {
 		return nil, fmt.Errorf("audit-webhook needs a secret of %d bytes or more: make one with openssl rand -base64 32 and name its file with audit-webhook-secret-file", secretSize)
 	}
-	if c.Client == nil {
-		return nil, errors.New("audit: StreamConfig.Client must be set")
-	}
-	return &webhook{c.Webhook, secret, c.Client, func() int64 { return c.Log.now().Unix() }}, nil
+	return secret, nil
 }
 
 func onThisMachine(host string) bool {

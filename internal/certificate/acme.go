@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -65,6 +66,21 @@ type ACME struct {
 	sealed  string // what current was read from
 }
 
+// Check returns what makes no sense in what is agreed with the authority, as OpenACME
+// does, in a sentence that names the setting.
+func (c ACMEConfig) Check() error {
+	directory := cmp.Or(c.Directory, LetsEncrypt)
+	switch {
+	case !c.Agreed:
+		return fmt.Errorf("the authority at %s issues certificates to those who agree to its terms of service: read them, and set --tls-acme-agree to on", directory)
+	case !strings.HasPrefix(directory, "https://"): // RFC 8555 §6.1
+		return fmt.Errorf("the directory %s must be an https address: correct --tls-acme-directory", directory)
+	case (c.BindingID == "") != (len(c.BindingKey) == 0):
+		return errors.New("an account that is bound to another needs both: set --tls-acme-binding and --tls-acme-binding-key-file")
+	}
+	return nil
+}
+
 // OpenACME takes what the database has. It asks nobody: Run does. Its errors are
 // sentences that name the setting and the cure.
 func OpenACME(ctx context.Context, c ACMEConfig) (*ACME, error) {
@@ -77,13 +93,8 @@ func OpenACME(ctx context.Context, c ACMEConfig) (*ACME, error) {
 	if c.Pause == 0 {
 		c.Pause = firstPause
 	}
-	switch {
-	case !c.Agreed:
-		return nil, fmt.Errorf("the authority at %s issues certificates to those who agree to its terms of service: read them, and set --tls-acme-agree to on", c.Directory)
-	case !strings.HasPrefix(c.Directory, "https://"): // RFC 8555 §6.1
-		return nil, fmt.Errorf("the directory %s must be an https address: correct --tls-acme-directory", c.Directory)
-	case (c.BindingID == "") != (len(c.BindingKey) == 0):
-		return nil, errors.New("an account that is bound to another needs both: set --tls-acme-binding and --tls-acme-binding-key-file")
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	a := &ACME{c: c, http: &http.Client{
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.Roots}, ForceAttemptHTTP2: true},

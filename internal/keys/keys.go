@@ -139,6 +139,15 @@ func (c Config) complete() (Config, error) {
 		}
 	}
 	c.Algorithms = slices.Compact(slices.Sorted(slices.Values(c.Algorithms)))
+	return c, c.settle()
+}
+
+// Check returns what makes no sense in the times of the keys, as Open does, in a
+// sentence that names the setting.
+func (c Config) Check() error { return c.settle() }
+
+// settle fills in and checks how long keys do what.
+func (c *Config) settle() error {
 	for _, d := range []struct {
 		value *time.Duration
 		fill  time.Duration
@@ -148,13 +157,13 @@ func (c Config) complete() (Config, error) {
 			*d.value = d.fill
 		}
 		if *d.value < time.Second {
-			return c, fmt.Errorf("keys: %s must be a second or more", d.name)
+			return fmt.Errorf("keys: %s must be a second or more", d.name)
 		}
 	}
 	if c.Ahead >= c.Rotate {
-		return c, errors.New("keys: Ahead must be shorter than Rotate, for a key is published before its predecessor's time is over")
+		return fmt.Errorf("key-ahead is %v and must be shorter than key-rotate, %v: a key is published before its predecessor's time is over", c.Ahead, c.Rotate)
 	}
-	return c, nil
+	return nil
 }
 
 // checkMaster compares the master key with the check value in the database,

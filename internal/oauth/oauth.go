@@ -78,6 +78,39 @@ type Authority struct {
 	lengths    lengths
 }
 
+// Check returns what makes no sense in the lives of tokens, as New does, in a sentence
+// that names the setting.
+func (c Config) Check() error { return c.settle() }
+
+// settle fills in and checks how long things live, and what becomes of grants.
+func (c *Config) settle() error {
+	for _, d := range []struct {
+		name     string // the setting, where there is one
+		value    *time.Duration
+		standard time.Duration
+		most     time.Duration
+	}{
+		{"access-token-life", &c.AccessLife, 5 * time.Minute, model.MaxAccessLife},
+		{"id-token-life", &c.IDLife, time.Hour, 24 * time.Hour},
+		{"the life of a code", &c.CodeLife, time.Minute, time.Minute}, // RFC 9700 §2.1.1 and FAPI 2.0 §5.3.2.1: at most 60 s
+		{"the life of a request", &c.RequestLife, time.Hour, 24 * time.Hour},
+		{"refresh-token-idle", &c.RefreshIdle, 14 * 24 * time.Hour, 3650 * 24 * time.Hour},
+		{"refresh-token-life", &c.RefreshLife, 90 * 24 * time.Hour, 3650 * 24 * time.Hour},
+		{"refresh-race", &c.RefreshRace, 20 * time.Second, 5 * time.Minute},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+		if *d.value < time.Second || *d.value > d.most {
+			return fmt.Errorf("%s is %v and must be from a second to %v", d.name, *d.value, d.most)
+		}
+	}
+	if p := c.OfflineAccess; p != "" && p != model.OfflineSurvives && p != model.OfflineEnds {
+		return fmt.Errorf("offline-access must be %s or %s", model.OfflineSurvives, model.OfflineEnds)
+	}
+	return nil
+}
+
 // New checks the configuration and returns an Authority.
 func New(c Config) (*Authority, error) {
 	if c.Store == nil || c.Keys == nil || c.Registrar == nil || c.Limits == nil {
@@ -101,29 +134,8 @@ func New(c Config) (*Authority, error) {
 	if c.AccessAlgorithm == "" {
 		c.AccessAlgorithm = jwa.ES256
 	}
-	for _, d := range []struct {
-		name     string
-		value    *time.Duration
-		standard time.Duration
-		most     time.Duration
-	}{
-		{"access token life", &c.AccessLife, 5 * time.Minute, model.MaxAccessLife},
-		{"ID token life", &c.IDLife, time.Hour, 24 * time.Hour},
-		{"code life", &c.CodeLife, time.Minute, time.Minute}, // RFC 9700 §2.1.1 and FAPI 2.0 §5.3.2.1: at most 60 s
-		{"request life", &c.RequestLife, time.Hour, 24 * time.Hour},
-		{"idle life of refresh tokens", &c.RefreshIdle, 14 * 24 * time.Hour, 3650 * 24 * time.Hour},
-		{"life of refresh tokens", &c.RefreshLife, 90 * 24 * time.Hour, 3650 * 24 * time.Hour},
-		{"race window of refresh tokens", &c.RefreshRace, 20 * time.Second, 5 * time.Minute},
-	} {
-		if *d.value == 0 {
-			*d.value = d.standard
-		}
-		if *d.value < time.Second || *d.value > d.most {
-			return nil, errors.New("the " + d.name + " must be between 1s and " + d.most.String())
-		}
-	}
-	if p := c.OfflineAccess; p != "" && p != model.OfflineSurvives && p != model.OfflineEnds {
-		return nil, fmt.Errorf("offline-access must be %s or %s", model.OfflineSurvives, model.OfflineEnds)
+	if err := c.settle(); err != nil {
+		return nil, err
 	}
 	a := &Authority{
 		Config:     c,

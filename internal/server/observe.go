@@ -39,11 +39,6 @@ const traceTime = 3 * time.Second
 func (p *Parts) openObservation() (err error) {
 	o := &p.Config.Observation
 	if o.MetricsListen != "" || o.MetricsListener != nil {
-		if o.MetricsListener == nil {
-			if err := checkMetricsListen(o.MetricsListen, p.Config.Listen); err != nil {
-				return err
-			}
-		}
 		o.Measure.Now = p.Config.Now
 		p.Measures = measure.New(o.Measure)
 	}
@@ -95,23 +90,15 @@ type metrics struct {
 	http     *http.Server
 }
 
-// openMetrics listens where the metrics are, or returns nil where there are none.
-func (p *Parts) openMetrics(ctx context.Context) (*metrics, error) {
-	o := p.Config.Observation
+// openMetrics returns what answers where the metrics are, or nil where there are none.
+func (p *Parts) openMetrics() *metrics {
 	if p.Measures == nil {
-		return nil, nil
+		return nil
 	}
-	listener := o.MetricsListener
-	if listener == nil {
-		var err error
-		if listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", o.MetricsListen); err != nil {
-			return nil, fmt.Errorf("cannot listen on %s for the metrics: %w: choose another address with --metrics-listen, or stop what uses it", o.MetricsListen, err)
-		}
-	}
-	return &metrics{listener, &http.Server{
+	return &metrics{p.Config.MetricsListener, &http.Server{
 		Handler: p.Measures.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(p.Config.Logger.Handler(), slog.LevelWarn),
-	}}, nil
+	}}
 }
 
 // serve answers until close. A nil *metrics does nothing.

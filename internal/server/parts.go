@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -57,18 +56,11 @@ type Parts struct {
 // Open opens the database and everything above it, without listening. It
 // creates the database and the keys where there are none.
 //
-// Errors are one sentence that names the setting and the cure.
+// Errors are one sentence that names the setting and the cure; those of the settings
+// alone are a *SettingError, and then nothing was made.
 func Open(ctx context.Context, c Config) (_ *Parts, err error) {
 	c = c.withDefaults()
-	if c.Issuer != "" { // before the database keeps it
-		if err := oauth.CheckIssuer(c.Issuer); err != nil {
-			return nil, fmt.Errorf("the issuer %w", err)
-		}
-	}
-	if !slices.Contains(language.Tags(), c.Language) {
-		return nil, fmt.Errorf("there are no pages in the language %q: set --language to one of %s", c.Language, strings.Join(language.Tags(), ", "))
-	}
-	if err := c.Registration.Check(); err != nil {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	if err := c.prepare(); err != nil {
@@ -299,7 +291,7 @@ func (p *Parts) sameIssuer(ctx context.Context) error {
 		return err
 	}
 	if p.Config.Issuer != "" && p.Config.Issuer != known {
-		return fmt.Errorf("the database belongs to the issuer %s, but --issuer says %s: set --issuer to the former, or start once with --change-issuer to move on purpose", known, p.Config.Issuer)
+		return &SettingError{fmt.Errorf("the database belongs to the issuer %s, but --issuer says %s: set --issuer to the former, or start once with --change-issuer to move on purpose", known, p.Config.Issuer)}
 	}
 	p.Config.Issuer = known
 	return nil

@@ -43,10 +43,24 @@ type Server struct {
 	work    sync.WaitGroup
 }
 
-// New opens the parts and the port. Nothing is served before Run; after an
-// error nothing is left open.
+// New opens the port and the parts. Nothing is served before Run; after an
+// error nothing is left open, and after one about an address or a setting
+// nothing was made either.
 func New(ctx context.Context, c Config) (_ *Server, err error) {
 	c.serving = true
+	c = c.withDefaults()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	taken, err := c.occupy(ctx)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, leave(taken))
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
 	parts, err := Open(ctx, c)
 	if err != nil {
 		return nil, err
@@ -69,25 +83,17 @@ func New(ctx context.Context, c Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.metrics, err = parts.openMetrics(ctx); err != nil {
-		return nil, err
-	}
+	s.metrics = parts.openMetrics()
 	if s.keep, err = parts.keeper(ctx); err != nil {
 		return nil, err
 	}
-	if s.main, err = parts.listen(ctx, place{c.Listener, parts.Config.Listen, "listen"}, handler); err != nil {
-		return nil, err
-	}
+	s.main = parts.port(c.Listener, handler)
 	s.ports = append(s.ports, s.main)
 	if s.keep != nil {
 		s.main.secure(s.keep)
 	}
-	if parts.plain() {
-		beside, err := parts.listen(ctx, place{c.HTTPListener, c.HTTPListen, "http-listen"}, parts.outside(s.keep))
-		if err != nil {
-			return nil, err
-		}
-		s.ports = append(s.ports, beside)
+	if parts.Config.plain() {
+		s.ports = append(s.ports, parts.port(c.HTTPListener, parts.outside(s.keep)))
 	}
 	return s, nil
 }

@@ -43,41 +43,29 @@ type keeper interface {
 
 // keeper returns what keeps the certificate; nil: the server speaks plain HTTP.
 func (p *Parts) keeper(ctx context.Context) (keeper, error) {
+	if err := p.Config.checkTLS(); err != nil { // again: the issuer may be that of the database
+		return nil, &SettingError{err}
+	}
 	c := p.Config.TLS
 	if !c.on() {
-		if p.plain() {
-			return nil, errors.New("the plain listener has nothing beside it that speaks TLS: set --tls-certificate and --tls-key, or --tls-acme, or leave --http-listen out")
-		}
 		return nil, nil
 	}
 	issuer, err := url.Parse(p.Config.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("the issuer %w", err)
 	}
-	host := issuer.Hostname()
-	switch {
-	case issuer.Scheme != "https":
-		return nil, fmt.Errorf("the server speaks TLS, but the issuer is %s: set --issuer to the https address under which it is reached", p.Config.Issuer)
-	case c.ACME && (c.Certificate != "" || c.Key != ""):
-		return nil, errors.New("there is a certificate in files, and one is to be got: leave --tls-acme or --tls-certificate and --tls-key out")
-	case !c.ACME && (c.Certificate == "" || c.Key == ""):
-		return nil, errors.New("a certificate needs its key: set both of --tls-certificate and --tls-key")
-	case !c.ACME:
+	if !c.ACME {
 		return certificate.OpenFiles(certificate.FilesConfig{
-			Certificate: c.Certificate, Key: c.Key, Host: host, Every: c.Every, Logger: p.Config.Logger, Now: p.Config.Now,
+			Certificate: c.Certificate, Key: c.Key, Host: issuer.Hostname(), Every: c.Every, Logger: p.Config.Logger, Now: p.Config.Now,
 		})
-	case net.ParseIP(host) != nil || !strings.Contains(host, "."):
-		return nil, fmt.Errorf("no authority issues a certificate for %s: set --issuer to an address with a name in the DNS, or leave --tls-acme out", host)
 	}
-	return certificate.OpenACME(ctx, certificate.ACMEConfig{
-		Store: p.Store, Keys: p.Keys, Host: host, Directory: c.Directory, Agreed: c.Agreed, Mail: c.Mail, Roots: p.Config.OutgoingRoots,
-		BindingID: c.BindingID, BindingKey: []byte(c.BindingKey.Reveal()), Plain: p.plain(),
-		Every: c.Every, Pause: c.Pause, Logger: p.Config.Logger, Now: p.Config.Now,
-	})
+	with := p.Config.acme(issuer.Hostname())
+	with.Store, with.Keys = p.Store, p.Keys
+	return certificate.OpenACME(ctx, with)
 }
 
 // plain reports whether there is a plain listener beside the one that speaks TLS.
-func (p *Parts) plain() bool { return p.Config.HTTPListen != "" || p.Config.HTTPListener != nil }
+func (c Config) plain() bool { return c.HTTPListen != "" || c.HTTPListener != nil }
 
 // port is an address that the server listens on, and what answers there.
 type port struct {
@@ -85,20 +73,39 @@ type port struct {
 	http     *http.Server
 }
 
-// place is where to listen: at an address, which a setting has named, or as listener does.
-type place struct {
-	listener         net.Listener
-	address, setting string
+// occupy takes the addresses that the server listens on, and returns those that it took.
+// It comes before the database: the issuer of a new one may be made of the port, and
+// must not be of a port that another program has.
+func (c *Config) occupy(ctx context.Context) (taken []net.Listener, err error) {
+	for _, at := range []struct {
+		listener         *net.Listener
+		address, setting string
+	}{
+		{&c.Listener, c.Listen, "listen"},
+		{&c.HTTPListener, c.HTTPListen, "http-listen"},
+		{&c.MetricsListener, c.MetricsListen, "metrics-listen"},
+	} {
+		if *at.listener != nil || at.address == "" {
+			continue
+		}
+		if *at.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", at.address); err != nil {
+			return taken, fmt.Errorf("cannot listen on %s: %w: choose another address with --%s, or stop what uses it", at.address, err, at.setting)
+		}
+		taken = append(taken, *at.listener)
+	}
+	return taken, nil
 }
 
-func (p *Parts) listen(ctx context.Context, at place, answers http.Handler) (*port, error) {
-	if at.listener == nil {
-		var err error
-		if at.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", at.address); err != nil {
-			return nil, fmt.Errorf("cannot listen on %s: %w: choose another address with --%s, or stop what uses it", at.address, err, at.setting)
-		}
+// leave gives addresses back; some may be closed already.
+func leave(taken []net.Listener) (err error) {
+	for _, l := range taken {
+		err = errors.Join(err, unlessClosed(l.Close()))
 	}
-	return &port{at.listener, &http.Server{
+	return err
+}
+
+func (p *Parts) port(listener net.Listener, answers http.Handler) *port {
+	return &port{listener, &http.Server{
 		Handler:           answers,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       readTimeout,
@@ -106,7 +113,7 @@ func (p *Parts) listen(ctx context.Context, at place, answers http.Handler) (*po
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(p.Config.Logger.Handler(), slog.LevelWarn),
-	}}, nil
+	}}
 }
 
 // secure makes a port speak TLS.

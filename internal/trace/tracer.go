@@ -48,17 +48,28 @@ type Tracer struct {
 	tracer   oteltrace.Tracer
 }
 
+// Check returns what makes no sense, as New does, in a sentence that names the setting.
+func (c Config) Check() error {
+	if c.Endpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(c.Endpoint)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+		return errors.New("trace-endpoint must be the http or https URL of a collector, without a user, such as http://127.0.0.1:4318/v1/traces")
+	}
+	if c.Sample != nil && (*c.Sample < 0 || *c.Sample > 1) {
+		return fmt.Errorf("trace-sample is %v and must be from 0 to 1", *c.Sample)
+	}
+	return nil
+}
+
 // New returns a Tracer, or nil where no endpoint is set.
 func New(c Config) (*Tracer, error) {
 	if c.Endpoint == "" {
 		return nil, nil //nolint:nilnil // a nil Tracer is one that is off, and works
 	}
-	u, err := url.Parse(c.Endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return nil, errors.New("trace-endpoint must be the http or https URL of a collector, without a user, such as http://127.0.0.1:4318/v1/traces")
-	}
-	if c.Sample != nil && (*c.Sample < 0 || *c.Sample > 1) {
-		return nil, fmt.Errorf("trace-sample is %v and must be from 0 to 1", *c.Sample)
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
 	if c.Client == nil {
 		c.Client = http.DefaultClient
