@@ -16,6 +16,9 @@ const (
 	Failed  = "failed"  // the server, or that of somebody else, could not look
 )
 
+// Outcomes lists them all.
+func Outcomes() []string { return []string{Proved, Refused, Slowed, Barred, Failed} }
+
 // Tried counts an attempt, in Config.Tried.
 func (a *Accounts) Tried(method model.Method, outcome string) {
 	if a.count != nil {

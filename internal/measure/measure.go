@@ -16,7 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/signal"
 	"github.com/ostiary/ostiary/internal/store"
 )
 
@@ -100,6 +102,32 @@ func New(c Config) *Set {
 	s.registry.MustRegister(info)
 	return s
 }
+
+// Expect makes the series of what may not happen for long, with nothing counted: of
+// attempts to prove who somebody is, by these methods and outcomes, of letters, of
+// deliveries, and of what is a sign of theft. What has no series is not 0 to Prometheus:
+// a comparison with it is never true, and the first that is counted is no increase.
+func (s *Set) Expect(methods []model.Method, outcomes []string) {
+	for _, method := range methods {
+		for _, outcome := range outcomes {
+			s.signIns.WithLabelValues(string(method), outcome)
+		}
+	}
+	for _, outcome := range []string{mail.Sent, mail.Delayed, mail.GivenUp} {
+		s.letters.WithLabelValues(outcome)
+	}
+	for _, outcome := range signal.Outcomes() {
+		for _, queue := range queues {
+			s.deliveries.WithLabelValues(queue, outcome)
+		}
+	}
+	for _, action := range []string{"code.replay", "grant.reuse"} {
+		s.events.WithLabelValues(action)
+	}
+}
+
+// queues are those of the outbox.
+var queues = []string{"logout", "stream"}
 
 // made is a metric of ours, for whoever tells of them.
 type made struct {

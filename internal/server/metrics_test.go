@@ -183,6 +183,27 @@ func until(t *testing.T, what string, met func() bool) {
 	}
 }
 
+// TestMetricsOfNothing: what alerts compare with, or count from nothing, has a series
+// before it happens. The one about guessing said nothing after a start until somebody
+// had signed in, because what is compared with nothing is nothing.
+func TestMetricsOfNothing(t *testing.T) {
+	series, _ := scrape(t, servertest.Start(t, measured(t)), "")
+	for _, at := range []string{
+		"ostiary_sign_ins_total{method=password,outcome=proved}",
+		"ostiary_sign_ins_total{method=password,outcome=slowed}",
+		"ostiary_sign_ins_total{method=upstream,outcome=failed}",
+		"ostiary_audit_events_total{action=code.replay}",
+		"ostiary_audit_events_total{action=grant.reuse}",
+		"ostiary_letters_total{outcome=given_up}",
+		"ostiary_outbox_deliveries_total{outcome=given_up,queue=logout}",
+		"ostiary_outbox_deliveries_total{outcome=delivered,queue=stream}",
+	} {
+		if got, ok := series[at]; !ok || got != 0 {
+			t.Errorf("%s is %v (%t), want 0", at, got, ok)
+		}
+	}
+}
+
 // TestMetricsWithoutDatabase: a node that cannot read its database tells all but what
 // only that knows.
 func TestMetricsWithoutDatabase(t *testing.T) {

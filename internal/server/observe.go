@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/audit"
 	"github.com/ostiary/ostiary/internal/fetch"
 	"github.com/ostiary/ostiary/internal/measure"
@@ -41,6 +42,7 @@ func (p *Parts) openObservation() (err error) {
 	if o.MetricsListen != "" || o.MetricsListener != nil {
 		o.Measure.Now = p.Config.Now
 		p.Measures = measure.New(o.Measure)
+		p.Measures.Expect(account.Methods(), account.Outcomes())
 	}
 	o.Trace.Client, o.Trace.Logger = p.anywhere(), p.Config.Logger
 	p.Tracer, err = trace.New(o.Trace)

@@ -69,6 +69,9 @@ const (
 	givenUp   = "given_up"
 )
 
+// Outcomes lists them all, for whoever counts.
+func Outcomes() []string { return []string{delivered, delayed, givenUp} }
+
 func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
