@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/ostiary/ostiary/internal/backup"
 	"github.com/ostiary/ostiary/internal/model"
@@ -82,11 +84,22 @@ func (sh shell) makeBackup(ctx context.Context, a admin) error {
 		_, err := a.BackUp(ctx, a.actor, out, b)
 		return errors.Join(err, out.Flush())
 	}
+	// Whoever ends the command ends it in order: what was written so far is people's
+	// names and hashes, under a name that nobody looks for.
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process on the spot
 	var contents backup.Contents
 	size, err := writeWhole(file, c.Bool("overwrite"), func(w io.Writer) (err error) {
 		contents, err = a.BackUp(ctx, a.actor, w, b)
 		return err
 	})
+	if err != nil && ctx.Err() != nil {
+		return errors.New("nothing was backed up: the command was interrupted")
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("nothing was backed up: the disk that holds %s is full: make room, or choose another folder", file)
+	}
 	if err != nil {
 		return err
 	}

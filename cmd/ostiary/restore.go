@@ -74,11 +74,20 @@ func (sh shell) restoreFile(ctx context.Context, c *cli.Command) error {
 	if out.Unsound != nil {
 		r.AuditReason = out.Unsound.Error()
 	}
-	return sh.say(c, r, "%s", restoredText(r))
+	return sh.say(c, r, "%s", restoredText(r, sh.dataFlag(c)))
+}
+
+// dataFlag repeats --data for another command, which needs the master key there; what
+// the environment and the file say, it knows.
+func (sh shell) dataFlag(c *cli.Command) string {
+	if !sh.flagged("data") {
+		return ""
+	}
+	return " --data " + c.String("data")
 }
 
 // restoredText says what was done, and what is left to do.
-func restoredText(r restoredRecord) string {
+func restoredText(r restoredRecord, data string) string {
 	lines := []string{fmt.Sprintf("Restored %d rows of %s to %s, as they were on %s.", r.Rows, r.Issuer, r.To, when(r.CreatedAt))}
 	if r.SessionsKept {
 		lines = append(lines, "Sessions and tokens go on as they were then: what was put out since is in again.")
@@ -98,7 +107,7 @@ func restoredText(r restoredRecord) string {
 	}
 	lines = append(lines, "Accounts locked, passwords, rights and secrets changed, and keys dropped since then are as they were: do that again, before you start the server.")
 	if r.Aside != "" {
-		lines = append(lines, fmt.Sprintf("What that was: ostiary audit list --since %q --database sqlite:%s", when(r.CreatedAt)[:16], filepath.Join(r.Aside, filepath.Base(r.To))))
+		lines = append(lines, fmt.Sprintf("What that was: ostiary audit list --since %q%s --database sqlite:%s", when(r.CreatedAt)[:16], data, filepath.Join(r.Aside, filepath.Base(r.To))))
 	}
 	return strings.Join(lines, "\n")
 }
