@@ -54,6 +54,28 @@ func TestUnit(t *testing.T) {
 	}
 }
 
+// A server that starts before its database ends within a moment. Systemd starts it again
+// for as long as that takes, where it would give up after some seconds if it counted;
+// what it does not start again is a server with a mistake in its settings.
+func TestUnitWaitsForDatabase(t *testing.T) {
+	for _, unit := range []string{read(t, folder, "systemd", "ostiary.service"), read(t, folder, "..", "docs", "operate.md")} {
+		for _, line := range []string{"StartLimitIntervalSec=0", "Restart=on-failure", "RestartSec=2", "RestartPreventExitStatus=2"} {
+			if !strings.Contains(unit, "\n"+line+"\n") {
+				t.Errorf("there is no %s in %.40s…", line, unit)
+			}
+		}
+	}
+	for want, setting := range map[int]string{
+		1: "--database=postgres://ostiary@" + free(t) + "/ostiary", // where nobody is
+		2: "--session-life=1h",
+	} {
+		cmd := exec.Command(binary(t), "serve", "--data", filepath.Join(t.TempDir(), "state"), "--listen", free(t), setting)
+		if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != want {
+			t.Errorf("with %s it ends with %d: %s", setting, cmd.ProcessState.ExitCode(), out)
+		}
+	}
+}
+
 // What ExecStart= says is run by a plain user, who gets the master key as systemd gives
 // it: in a file of root's that may be read.
 func TestExecStart(t *testing.T) {
