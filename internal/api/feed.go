@@ -1,9 +1,13 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +40,7 @@ type follower struct {
 	r      *http.Request
 	token  string
 	permit oauth.Permit
+	log    string // its name, for this follower
 	tail   *signal.Tail
 	asked  place
 	seen   int64 // the log was searched up to here for what puts out the token
@@ -76,8 +81,14 @@ func (s *API) revocations(w http.ResponseWriter, r *http.Request) error {
 	defer s.followers.leave(permit.Client.ID)
 	f := &follower{
 		api: s, w: w, r: r, token: token, permit: permit, asked: asked,
-		tail: s.Feed.Tail(asked.log, asked.after), seen: state.End,
+		log: logFor(state.Log, permit.Client.Resources), seen: state.End,
 	}
+	if asked.log == f.log {
+		asked.log = state.Log
+	} else {
+		asked.log = ""
+	}
+	f.tail = s.Feed.Tail(asked.log, asked.after)
 	if f.tail.Log != state.Log { // a backup was restored at this very moment
 		return s.unavailable(w, r)
 	}
@@ -92,6 +103,17 @@ func (s *API) revocations(w http.ResponseWriter, r *http.Request) error {
 		return f.stream()
 	}
 	return f.poll()
+}
+
+// logFor is the name under which a follower knows the log: that of the log, and with
+// it which audiences the follower is told of. Whoever comes to stand for another API
+// has a place in a log in which nothing of that one was; it goes on in another.
+func logFor(log string, audiences []string) string {
+	h := sha256.New()
+	for _, a := range slices.Sorted(slices.Values(audiences)) {
+		fmt.Fprintf(h, "%d %s,", len(a), a)
+	}
+	return log + "." + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
 }
 
 // supported lets pass that a connection knows no deadlines: a recorder does not.

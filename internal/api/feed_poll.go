@@ -72,7 +72,7 @@ func (f *follower) answer(batch *signal.Batch, more bool) error {
 	if !f.api.ready(f.api.Feed.State()) {
 		return f.api.unavailable(f.w, f.r)
 	}
-	b := []byte(`{"log":"` + f.tail.Log + `"`)
+	b := []byte(`{"log":"` + f.log + `"`)
 	b = strconv.AppendInt(append(b, `,"sequence":`...), f.tail.At(), 10)
 	b = strconv.AppendBool(append(b, `,"resumed":`...), f.tail.Resumed)
 	b = strconv.AppendBool(append(b, `,"more":`...), more)

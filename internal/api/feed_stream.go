@@ -34,7 +34,7 @@ func (f *follower) stream() error {
 	f.w.WriteHeader(http.StatusOK)
 	defer f.hurry()()
 	f.tail.Ahead = true
-	hello := fmt.Sprintf(`{"log":"%s","sequence":%d,"resumed":%t,"heartbeat":%d}`, f.tail.Log, f.api.Feed.State().End, f.tail.Resumed, heartbeat)
+	hello := fmt.Sprintf(`{"log":"%s","sequence":%d,"resumed":%t,"heartbeat":%d}`, f.log, f.api.Feed.State().End, f.tail.Resumed, heartbeat)
 	err := f.send(event("hello", "", hello))
 	if err == nil {
 		err = f.follow()
@@ -149,7 +149,7 @@ func (f *follower) changed() bool {
 
 func (f *follower) entries(out []byte, batch *signal.Batch, at int64) []byte {
 	out = append(out, "event: entries\nid: "...)
-	out = append(out, f.tail.Log...)
+	out = append(out, f.log...)
 	out = append(out, ':')
 	out = strconv.AppendInt(out, at, 10)
 	out = append(out, "\ndata: "...)
@@ -158,7 +158,7 @@ func (f *follower) entries(out []byte, batch *signal.Batch, at int64) []byte {
 }
 
 // id is the place of the follower, by which a stream is taken up again.
-func (f *follower) id() string { return f.tail.Log + ":" + strconv.FormatInt(f.tail.At(), 10) }
+func (f *follower) id() string { return f.log + ":" + strconv.FormatInt(f.tail.At(), 10) }
 
 func event(name, id, data string) []byte {
 	if id != "" {

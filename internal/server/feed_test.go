@@ -368,3 +368,46 @@ func TestFeedResume(t *testing.T) {
 		}
 	})
 }
+
+// TestFeedResumeSeesMore: who was not there when its client came to stand for another
+// API is told what concerns that one, too: its place in the log says nothing of it.
+func TestFeedResumeSeesMore(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		c, secret := api(h, "orders", orders)
+		token := feedToken(t, h, c, secret)
+		revokeTokens(t, h, []string{billing}, "before")
+		revokeTokens(t, h, []string{orders}, "ours")
+		known(t, h)
+		place := func(p polled) string { return fmt.Sprintf("?log=%s&after=%d", p.Log, p.Sequence) }
+		was := poll(t, h, token, "")
+		if p := poll(t, h, token, place(was)); texts(was.Entries) != "token ours policy" || !p.Resumed || texts(p.Entries) != "" {
+			t.Fatalf("%+v, then %+v", was, p)
+		}
+		stand := func(resources ...string) {
+			t.Helper()
+			settings := with(c.ClientSettings, func(s *model.ClientSettings) { s.Resources = resources })
+			if _, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, settings); err != nil {
+				t.Fatal(err)
+			}
+			token = feedToken(t, h, c, secret)
+		}
+		stand(orders, billing)
+		const all = "token before policy, token ours policy"
+		now := poll(t, h, token, place(was))
+		if texts(now.Entries) != all || now.Resumed {
+			t.Errorf("a poll: %+v", now)
+		}
+		s := openStream(t, h.Issuer, token, place(was))
+		if hello, backlog, _ := s.begin(); texts(backlog) != all || !strings.Contains(hello, `"resumed":false`) {
+			t.Errorf("a stream: %s %s", hello, texts(backlog))
+		}
+		s.cancel()
+		if p := poll(t, h, token, place(now)); !p.Resumed || texts(p.Entries) != "" {
+			t.Errorf("and then: %+v", p)
+		}
+		stand(billing, orders) // the same in another order
+		if p := poll(t, h, token, place(now)); !p.Resumed || texts(p.Entries) != "" {
+			t.Errorf("in another order: %+v", p)
+		}
+	})
+}
