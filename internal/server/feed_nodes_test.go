@@ -356,3 +356,30 @@ func TestFeedAnotherLog(t *testing.T) {
 		}
 	})
 }
+
+// TestFeedClocksOfNodes: the clocks of nodes may be ten seconds apart (docs/operate.md). What
+// was issued by the one that is ahead is put out by the one that is not.
+func TestFeedClocksOfNodes(t *testing.T) {
+	house := nodes(t, 2)
+	here, ahead := house[0], house[1]
+	ahead.Clock.Move(4 * time.Second)
+	here.User("olena", password)
+	shop, secret := here.Client("shop", with(web, func(s *model.ClientSettings) { s.Audiences = []string{orders} }))
+	told := following(t, here.Issuer, follower(t, here, "orders", orders))
+	claims := signedIn(t, ahead, shop, secret)
+	u, err := here.Accounts.ByLogin(t.Context(), "olena")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := here.Accounts.Lock(t.Context(), servertest.Operator, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	issued := int64(claims["iat"].(float64))
+	for _, e := range told.entries() {
+		if e.Kind == "subject" && e.Value == claims["sub"] && e.CutOff != nil && *e.CutOff >= issued {
+			return
+		}
+		t.Logf("told: %+v cut_off %d; the token is of %d", e, *e.CutOff, issued)
+	}
+	t.Error("nothing puts out the token of a person who is locked")
+}

@@ -104,7 +104,11 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	if err := tx.tellRevoked(e, `s.user_id = $5 AND s.ended_at = 0`, string(id)); err != nil {
 		return err
 	}
-	_, err := tx.exec(`UPDATE sessions SET ended_at = $2, due_at = 0 WHERE user_id = $1 AND ended_at = 0`, string(id), e.At)
+	last, err := tx.lastIssued(e, `g.user_id = $1`, string(id))
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`UPDATE sessions SET ended_at = $2, due_at = 0 WHERE user_id = $1 AND ended_at = 0`, string(id), e.At)
 	if err != nil {
 		return err
 	}
@@ -121,8 +125,8 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 		return err
 	}
 	return tx.revoke(model.Revocation{
-		Kind: model.KindSubject, Value: string(id), CutOff: e.At, Audiences: to.audiences(), Subjects: to.subjects(id),
-	}, e)
+		Kind: model.KindSubject, Value: string(id), CutOff: last, Audiences: to.audiences(), Subjects: to.subjects(id),
+	}, e.upTo(last))
 }
 
 // DropHalves removes what a person has begun and not brought to its end: what is
@@ -142,12 +146,16 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 		return err
 	}
 	tx.q.wide()
-	_, err := tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE client_id = $1 AND ended_at = 0`,
+	last, err := tx.lastIssued(e, `g.client_id = $1`, string(id))
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`UPDATE grants SET ended_at = $2, end_cause = $3 WHERE client_id = $1 AND ended_at = 0`,
 		string(id), e.At, string(e.Cause))
 	if err != nil {
 		return err
 	}
-	return tx.cut(cut{model.Revocation{Kind: model.KindClient, Value: string(id), CutOff: e.At}, e})
+	return tx.cut(cut{model.Revocation{Kind: model.KindClient, Value: string(id), CutOff: last}, e.upTo(last)})
 }
 
 // EndAll ends every session and every grant and puts out every token issued up
@@ -169,11 +177,40 @@ func (tx *Tx) EndAll(e Ending) error {
 	if _, err := tx.exec(`DELETE FROM confirmations WHERE purpose = $1`, model.ConfirmMail); err != nil {
 		return err
 	}
-	_, err := tx.exec(`UPDATE grants SET ended_at = $1, end_cause = $2 WHERE ended_at = 0`, e.At, string(e.Cause))
+	last, err := tx.lastIssued(e, `g.user_id <> ''`)
 	if err != nil {
 		return err
 	}
-	return tx.cut(cut{model.Revocation{Kind: model.KindAll, CutOff: e.At}, e})
+	_, err = tx.exec(`UPDATE grants SET ended_at = $1, end_cause = $2 WHERE ended_at = 0`, e.At, string(e.Cause))
+	if err != nil {
+		return err
+	}
+	return tx.cut(cut{model.Revocation{Kind: model.KindAll, CutOff: last}, e.upTo(last)})
+}
+
+// lastIssued is the cut-off of an ending: its own time, or that of the last token of the
+// grants that where selects, if that says a later one. The node that issued it may have
+// a clock that is ahead of this one's, by model.Leeway at most: one that is further
+// ahead would keep people out who come again. It is asked before the grants are ended.
+func (tx *Tx) lastIssued(e Ending, where string, args ...any) (int64, error) {
+	last, err := one(tx, scanInt, `SELECT COALESCE(MAX(at), 0) FROM (
+		SELECT CASE WHEN created_at > rotated_at THEN created_at ELSE rotated_at END AS at FROM grants g WHERE ended_at = 0 AND `+where+`
+		UNION ALL SELECT not_before FROM grants g WHERE ended_at = 0 AND `+where+`
+		UNION ALL SELECT c.used_at FROM codes c JOIN grants g ON g.id = c.grant_id WHERE g.ended_at = 0 AND `+where+`) AS issued`, args...)
+	if err != nil {
+		return 0, err
+	}
+	if last <= e.At {
+		return e.At, nil
+	}
+	// "iat" is looked up beside what is written here, perhaps in the next second.
+	return min(last+1, e.At+int64(model.Leeway/time.Second)), nil
+}
+
+// upTo is an ending whose tokens are up to a time.
+func (e Ending) upTo(last int64) Ending {
+	e.DropAt += last - e.At
+	return e
 }
 
 // cut is an entry of the log that puts out tokens which have no row, too: those that a
