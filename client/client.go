@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/ostiary/ostiary/jwa"
@@ -128,6 +129,8 @@ type Client struct {
 	ended    *once              // sessions that were signed out
 	spent    *once              // states and logout tokens that were used
 	notices  Store              // sessions that are over at the authorization server
+	framed   Store              // those of which a frame says so, which anybody can make
+	frames   atomic.Bool        // there is FrontChannelLogout
 	last     lastGood           // the last good discovery
 }
 
@@ -153,9 +156,12 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	notices := c.Store
-	if notices == nil {
+	notices, framed := c.Store, c.Store
+	if c.Store == nil {
 		if notices, err = NewMemory(MemoryConfig{Sessions: maxEnded, Now: c.Now}); err != nil {
+			return nil, err
+		}
+		if framed, err = NewMemory(MemoryConfig{Sessions: maxEnded, Now: c.Now}); err != nil {
 			return nil, err
 		}
 	}
@@ -173,6 +179,7 @@ func New(c Config) (*Client, error) {
 		ended:    newOnce(c.Now, maxEnded),
 		spent:    newOnce(c.Now, maxEnded),
 		notices:  notices,
+		framed:   framed,
 	}
 	if k.secure {
 		k.cookie = "__Host-" + k.cookie

@@ -62,15 +62,30 @@ func (c *Client) takeNotice(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// Rule 8: not one that was received before.
-	if !c.spent.use("jti "+digest(n.ID), n.ExpiresAt.Sub(c.now())+c.config.Leeway) {
+	// Rule 8: not one that was received before. What could not be kept was not: the
+	// same one may come again.
+	jti := "jti " + digest(n.ID)
+	if c.spent.used(jti) {
 		return fmt.Errorf("%w: it has been received before", ErrNotice)
 	}
-	// What has a session is about this one, else it is about all of the person's.
-	if n.SessionID != "" {
-		return c.remember(r.Context(), noticeSession, n.SessionID, n.IssuedAt)
+	if err := c.keepNotice(r.Context(), n); err != nil {
+		return err
 	}
-	return c.remember(r.Context(), noticeSubject, n.Subject, n.IssuedAt)
+	c.spent.use(jti, n.ExpiresAt.Sub(c.now())+c.config.Leeway)
+	return nil
+}
+
+// keepNotice remembers what a notice says. What has a session is about this one, else
+// it is about all of the person's, as of the youngest that came.
+func (c *Client) keepNotice(ctx context.Context, n Notice) error {
+	if n.SessionID != "" {
+		return c.remember(ctx, c.notices, noticeSession, n.SessionID, n.IssuedAt)
+	}
+	until, told, err := c.recall(ctx, c.notices, noticeSubject, n.Subject)
+	if err != nil || told && until >= n.IssuedAt.Unix() {
+		return err
+	}
+	return c.remember(ctx, c.notices, noticeSubject, n.Subject, n.IssuedAt)
 }
 
 // Notice is what a logout token says: which session is over, or with no SessionID
@@ -166,8 +181,11 @@ func readNotice(claims map[string]json.RawMessage) (Notice, error) {
 //
 // Browsers bring no cookie to a frame on another site. So it goes by the session
 // that the address names, which is random and known to the server and to this
-// application alone, and needs no cookie.
+// application alone, and needs no cookie. Anybody can make one up: those are kept
+// apart from what the server has told and, where there is a Store, not kept at all.
+// Make the handler before the first person signs in.
 func (c *Client) FrontChannelLogout() http.Handler {
+	c.frames.Store(true)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !allow(w, r, http.MethodGet) {
 			return
@@ -181,11 +199,30 @@ func (c *Client) FrontChannelLogout() http.Handler {
 			http.Error(w, "This is not a sign-out of this application's sign-in.", http.StatusBadRequest)
 			return
 		}
-		if err := c.remember(r.Context(), noticeSession, sid, c.now()); err != nil {
+		if err := c.takeFrame(r.Context(), sid); err != nil {
 			c.log.WarnContext(r.Context(), "a logout was not taken", "error", err)
 			http.Error(w, "The sign-out did not work.", http.StatusServiceUnavailable)
 		}
 	})
+}
+
+// takeFrame remembers that a session is over, as a frame says. A Store holds more than
+// notices: strangers must not fill it.
+func (c *Client) takeFrame(ctx context.Context, sid string) error {
+	if c.config.Store != nil {
+		if _, known, err := c.recall(ctx, c.framed, noticeKnown, sid); !known || err != nil {
+			return err
+		}
+	}
+	return c.remember(ctx, c.framed, noticeSession, sid, c.now())
+}
+
+// expectFrame makes the session of a person who signs in known to takeFrame.
+func (c *Client) expectFrame(ctx context.Context, id Identity) error {
+	if c.config.Store == nil || id.SessionID == "" || !c.frames.Load() {
+		return nil
+	}
+	return c.remember(ctx, c.framed, noticeKnown, id.SessionID, c.now())
 }
 
 // originOf is where an address belongs to, for a policy.
@@ -201,18 +238,19 @@ func originOf(address string) string {
 const (
 	noticeSession = "sid"
 	noticeSubject = "sub"
+	noticeKnown   = "known sid" // that somebody has signed in here in that session
 )
 
 // remember keeps for as long as a session can last that the sessions of a "sid" or
 // of a "sub" which began until then are over.
-func (c *Client) remember(ctx context.Context, about, name string, until time.Time) error {
+func (c *Client) remember(ctx context.Context, in Store, about, name string, until time.Time) error {
 	row := c.noticeRow(about, name)
 	text, err := json.Marshal(until.Unix())
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
 	sealed := c.seal.close(text, sealNotice, c.owner(row))
-	if err := c.notices.Save(ctx, row, []byte(sealed), c.now().Add(c.config.SessionLife)); err != nil {
+	if err := in.Save(ctx, row, []byte(sealed), c.now().Add(c.config.SessionLife)); err != nil {
 		return fmt.Errorf("client: logout notice: %w", err)
 	}
 	return nil
@@ -229,18 +267,23 @@ func (c *Client) putOut(ctx context.Context, rec record) (bool, error) {
 	}
 	if id.SessionID != "" {
 		// A session that is over does not come back, whenever it began here.
-		if _, told, err := c.recall(ctx, noticeSession, id.SessionID); told || err != nil {
+		if _, told, err := c.recall(ctx, c.notices, noticeSession, id.SessionID); told || err != nil {
 			return told, err
 		}
+		if c.config.Store == nil { // else they are in one place
+			if _, told, err := c.recall(ctx, c.framed, noticeSession, id.SessionID); told || err != nil {
+				return told, err
+			}
+		}
 	}
-	until, told, err := c.recall(ctx, noticeSubject, id.Subject)
+	until, told, err := c.recall(ctx, c.notices, noticeSubject, id.Subject)
 	return told && rec.Began <= until, err
 }
 
 // recall returns what remember has kept.
-func (c *Client) recall(ctx context.Context, about, name string) (until int64, told bool, err error) {
+func (c *Client) recall(ctx context.Context, in Store, about, name string) (until int64, told bool, err error) {
 	row := c.noticeRow(about, name)
-	sealed, err := c.notices.Load(ctx, row)
+	sealed, err := in.Load(ctx, row)
 	if errors.Is(err, ErrNoSession) {
 		return 0, false, nil
 	}

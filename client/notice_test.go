@@ -1,14 +1,20 @@
 package client_test
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/ostiary/ostiary/client"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
 	"github.com/ostiary/ostiary/jwt"
@@ -217,6 +223,112 @@ func TestFrontChannelLogout(t *testing.T) {
 		}
 		if _, s := a.get("/"); s.Subject != "" {
 			t.Error("still signed in")
+		}
+	})
+}
+
+// failing is a store that cannot be written for a while.
+type failing struct {
+	client.Store
+	down atomic.Bool
+}
+
+func (f *failing) Save(ctx context.Context, id string, data []byte, expires time.Time) error {
+	if f.down.Load() {
+		return errors.New("the store is away")
+	}
+	return f.Store.Save(ctx, id, data, expires)
+}
+
+// What could not be kept was not received: the server sends it again, as it is told to,
+// and rule 8 is not in its way.
+func TestBackChannelLogoutAgain(t *testing.T) {
+	kept := &failing{}
+	a := newApp(t, func(c *client.Config) {
+		withStore(c)
+		kept.Store, c.Store = c.Store, kept
+	})
+	if _, s := a.get("/private/"); s.Subject != fakePerson {
+		t.Fatal("not signed in")
+	}
+	token := url.Values{"logout_token": {a.logoutToken(a.fake.key, nil)}}
+	kept.down.Store(true)
+	if res := a.notify(token); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("while the store is away: %d", res.StatusCode)
+	}
+	kept.down.Store(false)
+	if res := a.notify(token); res.StatusCode != http.StatusOK {
+		t.Errorf("the second attempt: %d", res.StatusCode)
+	}
+	if _, s := a.get("/"); s.Subject != "" {
+		t.Error("still signed in")
+	}
+	if res := a.notify(token); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("a replay: %d", res.StatusCode)
+	}
+}
+
+// A notice that was long on its way, and comes after a younger one, brings nobody back
+// whom that one has put out.
+func TestBackChannelLogoutOutOfOrder(t *testing.T) {
+	eachStore(t, func(t *testing.T, a *app) {
+		before := a.fake.clock.Now()
+		a.fake.clock.advance(time.Minute)
+		if _, s := a.get("/private/"); s.Subject != fakePerson {
+			t.Fatal("not signed in")
+		}
+		a.fake.clock.advance(time.Minute)
+		for i, at := range []time.Time{a.fake.clock.Now(), before} {
+			res := a.notify(url.Values{"logout_token": {a.logoutToken(a.fake.key, func(c map[string]any, _ *jwt.SignOptions) {
+				delete(c, "sid")
+				c["iat"], c["jti"] = at.Unix(), fmt.Sprint("notice-", i)
+			})}})
+			if res.StatusCode != http.StatusOK {
+				t.Fatalf("%d", res.StatusCode)
+			}
+			if _, s := a.get("/"); s.Subject != "" {
+				t.Errorf("signed in after notice %d", i)
+			}
+		}
+	})
+}
+
+// A frame comes from anybody: however many sessions strangers make up, what the server
+// has said stays known, and those who are signed in stay so.
+func TestFrontChannelLogoutFlood(t *testing.T) {
+	flood := func(a *app, n int) {
+		front := a.client.FrontChannelLogout()
+		for i := range n {
+			q := url.Values{"iss": {a.fake.URL}, "sid": {fmt.Sprint("made-up-", i)}}
+			front.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/front?"+q.Encode(), nil))
+		}
+	}
+	t.Run("who was put out", func(t *testing.T) {
+		a := newApp(t)
+		if _, s := a.get("/private/"); s.Subject != fakePerson {
+			t.Fatal("not signed in")
+		}
+		if res := a.notify(url.Values{"logout_token": {a.logoutToken(a.fake.key, nil)}}); res.StatusCode != http.StatusOK {
+			t.Fatal(res.Status)
+		}
+		flood(a, 100_000)
+		if _, s := a.get("/"); s.Subject != "" {
+			t.Error("signed in again")
+		}
+	})
+	t.Run("who is signed in", func(t *testing.T) {
+		a := newApp(t, func(c *client.Config) {
+			var err error
+			if c.Store, err = client.NewMemory(client.MemoryConfig{Sessions: 1000, Now: c.Now}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if _, s := a.get("/private/"); s.Subject != fakePerson {
+			t.Fatal("not signed in")
+		}
+		flood(a, 1000)
+		if _, s := a.get("/"); s.Subject != fakePerson {
+			t.Error("signed out")
 		}
 	})
 }

@@ -133,6 +133,9 @@ func (c *Client) complete(w http.ResponseWriter, r *http.Request) (string, error
 			return "", err
 		}
 	}
+	if err := c.expectFrame(r.Context(), id); err != nil {
+		return "", err
+	}
 	if err := c.save(w, r, rec); err != nil {
 		return "", err
 	}
