@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
+	"github.com/ostiary/ostiary/resource"
 )
 
 // entry is an entry of the revocation feed, docs/revocation-feed.md.
@@ -325,7 +327,7 @@ func TestFeedResume(t *testing.T) {
 		token := follower(t, h, "orders", orders)
 		now := h.Clock.Now().Unix()
 		change(t, h, func(tx *store.Tx) error {
-			return tx.RevokeToken("dead", nil, store.Ending{Cause: model.CausePolicy, At: now - 100, DropAt: now - 1})
+			return tx.RevokeToken("dead", nil, store.Ending{Cause: model.CausePolicy, At: now - 400, DropAt: now - 301})
 		})
 		revokeTokens(t, h, []string{orders}, "a", "b", "c")
 		revokeTokens(t, h, []string{billing}, "not ours")
@@ -410,4 +412,35 @@ func TestFeedResumeSeesMore(t *testing.T) {
 			t.Errorf("in another order: %+v", p)
 		}
 	})
+}
+
+// TestFeedLateSnapshot: an API that starts when a revoked token is about to be dead is
+// told of it for as long as the token is good there: its clock may be ten seconds behind
+// (docs/operate.md), and it allows ten more.
+func TestFeedLateSnapshot(t *testing.T) {
+	h := servertest.Start(t)
+	c, secret := api(h, "orders", orders)
+	robot, robotSecret := h.Client("robot", model.ClientSettings{Scopes: []string{"orders:read"}, Audiences: []string{orders}, AccessTokenLife: 60})
+	token := h.Call("/token", robot, robotSecret, url.Values{"grant_type": {"client_credentials"}}).String("access_token")
+	if a := h.Call("/revoke", robot, robotSecret, url.Values{"token": {token}}); a.Status != 200 {
+		t.Fatal(a.Text)
+	}
+	known(t, h)
+	h.Clock.Move(72 * time.Second)
+	behind := func() time.Time { return h.Clock.Now().Add(-9 * time.Second) }
+	feed, err := resource.NewFeed(resource.FeedConfig{Issuer: h.Issuer, ClientID: string(c.ID), ClientSecret: secret.Reveal(), Now: behind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	guard, err := resource.New(resource.Config{Issuer: h.Issuer, Audience: orders, Feed: feed, Now: behind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go feed.Run(t.Context())
+	if err := feed.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guard.Verify(t.Context(), token); !errors.Is(err, resource.ErrRevoked) {
+		t.Errorf("a token that was revoked: %v", err)
+	}
 }

@@ -7,6 +7,11 @@ import (
 	"github.com/ostiary/ostiary/internal/store"
 )
 
+// clockMargin is for how long, in seconds, an entry is in snapshots beyond its time: that
+// is by the clock of the node that wrote it, and the clocks of this one and of the
+// reader, by which tokens are dead there, may differ.
+const clockMargin = 5 * 60
+
 // Tail is the place of one reader in the log. It is used by one goroutine.
 type Tail struct {
 	// Log is the name of the log, Resumed whether it goes on where the reader was.
@@ -84,7 +89,7 @@ func (t *Tail) snapshot(ctx context.Context) ([]model.Revocation, error) {
 
 func (t *Tail) live(ctx context.Context, after int64) (p page) {
 	p.err = t.feed.Store.View(ctx, func(tx *store.Tx) (err error) {
-		p.entries, err = tx.LiveRevocations(after, t.upTo, t.feed.Now().Unix(), 0)
+		p.entries, err = tx.LiveRevocations(after, t.upTo, t.feed.Now().Unix()-clockMargin, 0)
 		return err
 	})
 	return p
