@@ -80,10 +80,13 @@ func (c *Client) Session(w http.ResponseWriter, r *http.Request) (*Session, erro
 			return nil, err
 		}
 	}
-	// While the renewal was under way, the person may have signed out in
-	// another tab: nobody is to be signed in again by a late answer.
 	if c.ended.used(rec.ID) {
 		return nil, fmt.Errorf("client: %w", ErrNoSession)
+	}
+	if renewed {
+		if err := c.goesOn(r.Context(), rec); err != nil {
+			return nil, err
+		}
 	}
 	if renewed || old {
 		if err := c.save(w, r, rec); err != nil {
@@ -106,13 +109,29 @@ func (c *Client) Renew(w http.ResponseWriter, r *http.Request) (*Session, error)
 	if rec, err = c.renewRecord(w, r, rec); err != nil {
 		return nil, err
 	}
-	if c.ended.used(rec.ID) {
-		return nil, fmt.Errorf("client: %w", ErrNoSession)
+	if err := c.goesOn(r.Context(), rec); err != nil {
+		return nil, err
 	}
 	if err := c.save(w, r, rec); err != nil {
 		return nil, err
 	}
 	return c.session(rec)
+}
+
+// goesOn fails with ErrNoSession if a session is over by now. While its renewal was
+// under way, the person may have signed out in another tab, here or at another process
+// with the same Store: nobody is to be signed in again by a late answer.
+func (c *Client) goesOn(ctx context.Context, rec record) error {
+	if c.ended.used(rec.ID) {
+		return fmt.Errorf("client: %w", ErrNoSession)
+	}
+	if c.config.Store == nil {
+		return nil
+	}
+	if _, err := c.config.Store.Load(ctx, digest(rec.handle)); err != nil {
+		return fmt.Errorf("client: session: %w", err)
+	}
+	return nil
 }
 
 // errKept marks a renewal that failed and says nothing about the session.

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"log/slog"
@@ -262,5 +263,39 @@ func TestStoreHoldsNothingReadable(t *testing.T) {
 	spy.broken = true
 	if res := a.step("GET", "/"); res.StatusCode != http.StatusInternalServerError {
 		t.Errorf("a broken store: %d", res.StatusCode)
+	}
+}
+
+// keeping is a store that knows what was saved last.
+type keeping struct {
+	client.Store
+	last string
+}
+
+func (k *keeping) Save(ctx context.Context, id string, data []byte, expires time.Time) error {
+	k.last = id
+	return k.Store.Save(ctx, id, data, expires)
+}
+
+// Who signs out at one process while another renews their tokens is not signed in again
+// by what that one writes afterwards.
+func TestSignOutDuringRenewalElsewhere(t *testing.T) {
+	kept := &keeping{}
+	a := newApp(t, func(c *client.Config) {
+		withStore(c)
+		kept.Store, c.Store = c.Store, kept
+	})
+	if _, s := a.get("/private/"); s.Subject != fakePerson {
+		t.Fatal("not signed in")
+	}
+	a.fake.clock.advance(time.Hour)
+	session := kept.last
+	a.fake.claims = func(map[string]any) { kept.Delete(t.Context(), session) } // as the other process does
+	if _, s := a.get("/"); s.Subject != "" {
+		t.Error("signed in while signed out elsewhere")
+	}
+	a.fake.claims = nil
+	if _, s := a.get("/"); s.Subject != "" {
+		t.Error("signed in again")
 	}
 }
