@@ -104,7 +104,7 @@ func (tx *Tx) EndUser(id model.UserID, e Ending) error {
 	if err := tx.tellRevoked(e, `s.user_id = $5 AND s.ended_at = 0`, string(id)); err != nil {
 		return err
 	}
-	last, err := tx.lastIssued(e, `g.user_id = $1`, string(id))
+	last, err := tx.lastIssued(e, `user_id = $2`, string(id))
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (tx *Tx) EndClient(id model.ClientID, e Ending) error {
 		return err
 	}
 	tx.q.wide()
-	last, err := tx.lastIssued(e, `g.client_id = $1`, string(id))
+	last, err := tx.lastIssued(e, `client_id = $2`, string(id))
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (tx *Tx) EndAll(e Ending) error {
 	if _, err := tx.exec(`DELETE FROM confirmations WHERE purpose = $1`, model.ConfirmMail); err != nil {
 		return err
 	}
-	last, err := tx.lastIssued(e, `g.user_id <> ''`)
+	last, err := tx.lastIssued(e, `user_id <> ''`)
 	if err != nil {
 		return err
 	}
@@ -192,11 +192,15 @@ func (tx *Tx) EndAll(e Ending) error {
 // grants that where selects, if that says a later one. The node that issued it may have
 // a clock that is ahead of this one's, by model.Leeway at most: one that is further
 // ahead would keep people out who come again. It is asked before the grants are ended.
+// The arguments of where begin at $2.
 func (tx *Tx) lastIssued(e Ending, where string, args ...any) (int64, error) {
-	last, err := one(tx, scanInt, `SELECT COALESCE(MAX(at), 0) FROM (
-		SELECT CASE WHEN created_at > rotated_at THEN created_at ELSE rotated_at END AS at FROM grants g WHERE ended_at = 0 AND `+where+`
-		UNION ALL SELECT not_before FROM grants g WHERE ended_at = 0 AND `+where+`
-		UNION ALL SELECT c.used_at FROM codes c JOIN grants g ON g.id = c.grant_id WHERE g.ended_at = 0 AND `+where+`) AS issued`, args...)
+	last, err := one(tx, func(row scanner) (int64, error) {
+		var made, renewed, waited, redeemed int64
+		err := row.Scan(&made, &renewed, &waited, &redeemed)
+		return max(made, renewed, waited, redeemed), err
+	}, `SELECT COALESCE(MAX(created_at), 0), COALESCE(MAX(rotated_at), 0), COALESCE(MAX(not_before), 0),
+			COALESCE(MAX(CASE WHEN created_at > $1 THEN (SELECT MAX(used_at) FROM codes c WHERE c.grant_id = g.id) END), 0)
+		FROM grants g WHERE ended_at = 0 AND `+where, append([]any{e.At - redeemable}, args...)...)
 	if err != nil {
 		return 0, err
 	}
@@ -206,6 +210,10 @@ func (tx *Tx) lastIssued(e Ending, where string, args ...any) (int64, error) {
 	// "iat" is looked up beside what is written here, perhaps in the next second.
 	return min(last+1, e.At+int64(model.Leeway/time.Second)), nil
 }
+
+// redeemable is how long after a grant was made its code can be used, in seconds, with
+// more than clocks may differ: codes of older ones need not be looked at.
+const redeemable = 120
 
 // upTo is an ending whose tokens are up to a time.
 func (e Ending) upTo(last int64) Ending {
