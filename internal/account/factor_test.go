@@ -497,3 +497,18 @@ func TestFactorOfEndedSession(t *testing.T) {
 		h.ok(add(NewPasskey{Holder: h.half("ada"), Signing: true}))
 	})
 }
+
+// TestOtherAddress: an operator who gives an account another address lets nobody finish
+// what was half proven by letters to the one before.
+func TestOtherAddress(t *testing.T) {
+	each(t, func(h house) {
+		u := h.user("ada")
+		_, codes := h.withApp(u)
+		holder := h.half("ada")
+		profile := u.Profile
+		profile.Email = "ada@elsewhere.example"
+		_, err := h.Update(h.ctx(), admin, u.ID, Change{Profile: &profile})
+		h.ok(err)
+		h.is(h.typed(holder, model.MethodRecovery, codes[0].Reveal()), ErrFactor)
+	})
+}

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -115,6 +118,23 @@ func TestChallengeBounds(t *testing.T) {
 			}
 			refusedBy(t, "the twentieth", a.goOn(session), 400, "invalid_session")
 			refusedBy(t, "after it", a.goOn(session, "username", "olena", "password", password), 400, "invalid_session")
+		})
+		t.Run("tries of one auth session, all at once", func(t *testing.T) {
+			session := insufficient(t, a.ask("password", ""))
+			z, err := h.Authority.Challenge(t.Context(), oauth.Call{Form: url.Values{"client_id": {string(a.c.ID)}, "auth_session": {session}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked := 0
+			for range 30 { // each of which was read before any other was answered
+				var e *oauth.Error
+				if err := h.Authority.Insufficient(t.Context(), z, "more"); errors.As(err, &e) && e.Code == oauth.InsufficientAuthorization {
+					asked++
+				}
+			}
+			if asked != 19 {
+				t.Errorf("%d were asked for more, want 19", asked)
+			}
 		})
 		t.Run("requests that wait", func(t *testing.T) {
 			h.Restart(func(c *server.Config) { c.Waiting = 3 })

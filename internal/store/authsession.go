@@ -33,6 +33,12 @@ func (tx *Tx) AuthSession(hash string, now int64) (model.AuthSession, error) {
 	return one(tx, scanAuthSession, `SELECT `+authSessionColumns+` FROM auth_sessions WHERE hash = $1 AND expires_at > $2`, hash, now)
 }
 
+// TryAuthSession counts a try at an auth session, and returns how many there were. It
+// fails with ErrNotFound.
+func (tx *Tx) TryAuthSession(id string) (int64, error) {
+	return change(tx, scanInt, `UPDATE auth_sessions SET tries = tries + 1 WHERE id = $1 RETURNING tries`, id)
+}
+
 // RotateAuthSession gives an auth session another hash, or fails with ErrNotFound.
 func (tx *Tx) RotateAuthSession(id, hash string) error {
 	return tx.must(`UPDATE auth_sessions SET hash = $2 WHERE id = $1`, id, hash)
