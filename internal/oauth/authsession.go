@@ -84,12 +84,22 @@ func (a *Authority) Insufficient(ctx context.Context, z Challenge, description s
 		next.ID, next.ClientID = model.NewID(), z.Client.ID
 	}
 	next.Hash, next.Asked = secret.Hash(), &z.Request.Asked
-	next.Tries++
 	if next.UserID == "" {
 		next.ExpiresAt = 0 // somebody's lasts as long as it did
 	}
 	next.ExpiresAt = max(next.ExpiresAt, now+authSessionLife)
-	err := a.Store.Upkeep(ctx, func(tx *store.Tx) error {
+	err := a.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
+		// Of many who come with it at once, each counts.
+		next.Tries = 1
+		if z.auth.ID != "" {
+			next.Tries, err = tx.TryAuthSession(z.auth.ID)
+		}
+		if errors.Is(err, store.ErrNotFound) {
+			return errAuthSession(err) // it was given back, or has served
+		}
+		if err != nil {
+			return err
+		}
 		if next.Tries <= maxTries {
 			return tx.PutAuthSession(next)
 		}
