@@ -357,7 +357,7 @@ func TestFaultsAtHome(t *testing.T) {
 		}, "keys", doctor.Wrong, "and should have been replaced after 30 days"},
 		{"notices that nobody takes", func(t *testing.T, in *installation) {
 			in.raw(t, fmt.Sprintf(`INSERT INTO outbox (kind, destination, user_id, session_id, cause, at, attempts, next_at, expires_at)
-				VALUES ('logout', 'nobody', '', '', 'admin', %d, 3, %d, %d)`, time.Now().Unix()-3600, time.Now().Unix()+9999, time.Now().Unix()+9999))
+				VALUES ('logout', 'nobody', '', '', 'admin', %d, 3, %d, %d)`, time.Now().Unix()-3600, time.Now().Unix()+3000, time.Now().Unix()+9999))
 		}, "waiting", doctor.Warning, "1 notices that a session is over wait"},
 		{"a log that is not sealed", func(t *testing.T, in *installation) {
 			in.raw(t, `UPDATE settings SET value = 'broken' WHERE name = 'audit.head'`)
