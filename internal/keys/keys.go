@@ -10,6 +10,7 @@
 package keys
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ const (
 	DefaultAhead  = 24 * time.Hour
 	DefaultKeep   = 25 * time.Hour
 )
+
+var defaultAlgorithms = []jwa.Algorithm{jwa.ES256, jwa.EdDSA, jwa.PS256, jwa.RS256}
 
 // Errors of this package. Those about the master key are in master.go.
 var (
@@ -57,7 +60,8 @@ type Config struct {
 	// which algorithm it is for cannot be turned to another (RFC 8725 §3.1).
 	Algorithms []jwa.Algorithm
 
-	// Rotate is how long a key signs; zero: DefaultRotate.
+	// Rotate is how long a key signs, so that no more keys are published than verifiers
+	// take; zero: DefaultRotate.
 	Rotate time.Duration
 	// Ahead is how long a key is published before it signs: at least as long
 	// as anybody may cache the published set; zero: DefaultAhead.
@@ -131,7 +135,7 @@ func (c Config) complete() (Config, error) {
 		c.Generate = jwk.Generate
 	}
 	if len(c.Algorithms) == 0 {
-		c.Algorithms = []jwa.Algorithm{jwa.ES256, jwa.EdDSA, jwa.PS256, jwa.RS256}
+		c.Algorithms = slices.Clone(defaultAlgorithms)
 	}
 	for _, a := range c.Algorithms {
 		if s, ok := a.Signature(); !ok || s.KeyType == jwa.Oct {
@@ -162,6 +166,12 @@ func (c *Config) settle() error {
 	}
 	if c.Ahead >= c.Rotate {
 		return fmt.Errorf("key-ahead is %v and must be shorter than key-rotate, %v: a key is published before its predecessor's time is over", c.Ahead, c.Rotate)
+	}
+	// Of each algorithm one waits, one signs, and the others are kept.
+	each := time.Duration(maxPublished / cmp.Or(len(c.Algorithms), len(defaultAlgorithms)))
+	if kept := c.Keep/c.Rotate + 1; kept+2 > each {
+		return fmt.Errorf("key-rotate is %v and must be %v or more: a key is published for %v after it has signed, and those who verify take %d keys at most",
+			c.Rotate, (c.Keep/max(each-2, 1)).Truncate(time.Minute)+time.Minute, c.Keep, maxPublished)
 	}
 	return nil
 }

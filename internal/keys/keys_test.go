@@ -300,6 +300,7 @@ func TestOpenRefuses(t *testing.T) {
 		"unknown algorithm":        {Store: s, Master: m, Algorithms: []jwa.Algorithm{"XX"}},
 		"negative":                 {Store: s, Master: m, Keep: -time.Hour},
 		"ahead as long as rotate":  {Store: s, Master: m, Rotate: time.Hour, Ahead: time.Hour},
+		"more keys than are taken": {Store: s, Master: m, Rotate: 50 * time.Minute, Ahead: time.Minute},
 	} {
 		if r, err := Open(t.Context(), c); err == nil || r != nil {
 			t.Errorf("%s: accepted", name)

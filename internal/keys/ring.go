@@ -231,9 +231,19 @@ func (r *Ring) open(row model.SigningKey) (entry, error) {
 	return entry{row: row, private: private, public: public, signers: &sync.Map{}}, nil
 }
 
+// maxPublished is how many keys a set has at most: those who verify take no larger one.
+const maxPublished = 128
+
+// publish makes the published set. Whoever rotates again and again gets more keys than
+// it may hold: those that end first are left out, because without a set nothing works.
 func (s *snapshot) publish() error {
-	public := make([]*jwk.Key, 0, len(s.entries))
-	for _, e := range s.entries {
+	entries := s.entries
+	if len(entries) > maxPublished {
+		entries = slices.SortedStableFunc(slices.Values(entries), func(a, b entry) int { return cmp.Compare(ending(b.row), ending(a.row)) })[:maxPublished]
+		slices.SortFunc(entries, func(a, b entry) int { return order(a.row, b.row) })
+	}
+	public := make([]*jwk.Key, 0, len(entries))
+	for _, e := range entries {
 		public = append(public, e.public)
 	}
 	set, err := jwk.NewSet(public...)
@@ -265,6 +275,14 @@ func (r *Ring) unix() int64 { return r.now().Unix() }
 // order sorts keys by algorithm and then as they sign one after another.
 func order(a, b model.SigningKey) int {
 	return cmp.Or(cmp.Compare(a.Algorithm, b.Algorithm), cmp.Compare(a.ActiveAt, b.ActiveAt), cmp.Compare(a.ID, b.ID))
+}
+
+// ending is when a key ends, as far as that is set.
+func ending(k model.SigningKey) int64 {
+	if k.DropAt == 0 {
+		return math.MaxInt64
+	}
+	return k.DropAt
 }
 
 func dropped(k model.SigningKey, now int64) bool { return k.DropAt != 0 && k.DropAt <= now }

@@ -11,6 +11,7 @@ import (
 	"github.com/ostiary/ostiary/internal/store/storetest"
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
+	"github.com/ostiary/ostiary/jwt"
 )
 
 // The whole life of a key: published, signing, kept, deleted.
@@ -392,4 +393,50 @@ func TestUseDuringRotation(t *testing.T) {
 	}
 	close(stop)
 	group.Wait()
+}
+
+// Keys that sign for as short as may be are never more than verifiers take.
+func TestShortLives(t *testing.T) {
+	c := Config{Store: storetest.SQLite(t), Master: newMaster(t), Algorithms: []jwa.Algorithm{jwa.ES256}, Rotate: 12 * time.Minute, Ahead: 11 * time.Minute}
+	n := openWith(t, newClock(), c)
+	most := 0
+	for range int((DefaultKeep + time.Hour) / (4 * time.Minute)) {
+		n.clock.advance(4 * time.Minute)
+		n.tick()
+		most = max(most, len(n.List()))
+	}
+	if most < 100 || most > maxPublished {
+		t.Errorf("%d keys", most)
+	}
+}
+
+// Whoever rotates at once, again and again, has more keys than verifiers take: the set
+// holds those that count, and a server starts.
+func TestRotateOften(t *testing.T) {
+	s, m, c := storetest.SQLite(t), newMaster(t), newClock()
+	n := openNode(t, s, m, c)
+	var tokens []string
+	for range maxPublished + 10 {
+		tokens = append(tokens, n.sign())
+		c.advance(time.Second)
+		n.ok(n.Rotate(t.Context(), operator, true))
+	}
+	again := openNode(t, s, m, c)
+	if list := again.published(); len(list) != maxPublished || !slices.Contains(list, again.signer()) {
+		t.Errorf("%d keys, and the one that signs is %s", len(list), again.signer())
+	}
+	text, _ := again.Published()
+	set, err := jwk.ParseSet(text)
+	n.ok(err)
+	for i, token := range tokens {
+		_, err := jwt.Verify[map[string]any](t.Context(), token, set, jwt.VerifyOptions{Types: []string{"at+jwt"}, AllowMissingExpiration: true, Now: c.now})
+		if published := i >= 11; (err == nil) != published {
+			t.Errorf("token %d: %v", i, err)
+		}
+	}
+	c.advance(DefaultKeep)
+	again.tick()
+	if len(again.rows()) != 1 {
+		t.Errorf("%d keys are left", len(again.rows()))
+	}
 }

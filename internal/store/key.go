@@ -1,6 +1,10 @@
 package store
 
-import "github.com/ostiary/ostiary/internal/model"
+import (
+	"slices"
+
+	"github.com/ostiary/ostiary/internal/model"
+)
 
 const keyColumns = `id, algorithm, sealed, created_at, active_at, drop_at`
 
@@ -16,9 +20,12 @@ func (tx *Tx) InsertSigningKey(k model.SigningKey) error {
 		string(k.ID), k.Algorithm, k.Sealed, k.CreatedAt, k.ActiveAt, k.DropAt))
 }
 
-// SigningKeys lists the signing keys, the oldest first.
+// SigningKeys lists the signing keys, the oldest first. Should there be more than a list
+// holds, the oldest are missing: they sign no more.
 func (tx *Tx) SigningKeys() ([]model.SigningKey, error) {
-	return many(tx, scanKey, `SELECT `+keyColumns+` FROM signing_keys ORDER BY created_at, id LIMIT $1`, page(0))
+	list, err := many(tx, scanKey, `SELECT `+keyColumns+` FROM signing_keys ORDER BY created_at DESC, id DESC LIMIT $1`, page(0))
+	slices.Reverse(list)
+	return list, err
 }
 
 // UpdateSigningKey writes ActiveAt and DropAt, or fails with ErrNotFound.
