@@ -64,6 +64,7 @@ type ACME struct {
 	http    *http.Client
 	current atomic.Pointer[tls.Certificate]
 	sealed  string // what current was read from
+	asked   bool   // the authority of c was that of a try since the start
 }
 
 // Check returns what makes no sense in what is agreed with the authority, as OpenACME
@@ -234,7 +235,11 @@ func (a *ACME) look(ctx context.Context, eager bool) error {
 	if eager {
 		claim.Eager = now.Add(-a.c.Pause).Unix()
 	}
-	if row.Directory == claim.Directory && row.NextAt > claim.Now && (!eager || row.Tries == 0) {
+	// Once is enough: of two nodes that name different authorities each would take the
+	// certificate of the other for none, and both would ask without end.
+	a.asked = a.asked || row.Directory == claim.Directory
+	claim.Anew = !a.asked && row.Directory != ""
+	if !claim.Anew && row.NextAt > claim.Now && (!eager || row.Tries == 0) {
 		return nil // without a write, as nearly always
 	}
 	err = a.c.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
@@ -247,6 +252,7 @@ func (a *ACME) look(ctx context.Context, eager bool) error {
 	if err != nil {
 		return err
 	}
+	a.asked = true
 	return a.renew(ctx, row)
 }
 

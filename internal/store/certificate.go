@@ -22,11 +22,13 @@ type CertificateClaim struct {
 	// Eager takes the pause after a try that came to nothing for over, if it was
 	// made by this time.
 	Eager int64
+	// Anew does not wait where the last try was with another authority.
+	Anew bool
 }
 
 // ClaimCertificate counts a try, which nobody else makes before the claim lapses. It
 // fails with ErrNotFound if somebody is at it, or it is not time: that comes with
-// NextAt, or with another authority.
+// NextAt, or as Eager and Anew say.
 func (tx *Tx) ClaimCertificate(c CertificateClaim) (model.Certificate, error) {
 	_, err := tx.exec(`INSERT INTO certificates (`+certificateColumns+`) VALUES ($1, $2, '', 0, 0, 0, 0, '', 0, '') ON CONFLICT DO NOTHING`, c.Host, c.Directory)
 	if err != nil {
@@ -34,8 +36,8 @@ func (tx *Tx) ClaimCertificate(c CertificateClaim) (model.Certificate, error) {
 	}
 	return change(tx, scanCertificate, `UPDATE certificates SET directory = $2, claim = $3, claimed_until = $5, next_at = $5, challenge = '',
 		tries = tries + 1, tried_at = $4
-		WHERE host = $1 AND claimed_until <= $4 AND (next_at <= $4 OR directory <> $2 OR tries > 0 AND tried_at <= $6) RETURNING `+certificateColumns,
-		c.Host, c.Directory, c.Claim, c.Now, c.Until, c.Eager)
+		WHERE host = $1 AND claimed_until <= $4 AND (next_at <= $4 OR $7 AND directory <> $2 OR tries > 0 AND tried_at <= $6) RETURNING `+certificateColumns,
+		c.Host, c.Directory, c.Claim, c.Now, c.Until, c.Eager, c.Anew)
 }
 
 // ChallengeCertificate writes the challenge that is to be met, for whoever has the

@@ -39,7 +39,7 @@ func TestCertificateClaim(t *testing.T) {
 		}{
 			{"the first", store.CertificateClaim{Claim: "a", Directory: "x", Now: 100, Until: 200, Eager: -1}, 1},
 			{"while somebody is at it", store.CertificateClaim{Claim: "b", Directory: "x", Now: 199, Until: 300, Eager: 199}, 0},
-			{"another authority, likewise", store.CertificateClaim{Claim: "b", Directory: "y", Now: 199, Until: 300, Eager: 199}, 0},
+			{"another authority, likewise", store.CertificateClaim{Claim: "b", Directory: "y", Now: 199, Until: 300, Eager: 199, Anew: true}, 0},
 			{"after a node that died", store.CertificateClaim{Claim: "b", Directory: "x", Now: 200, Until: 300, Eager: -1}, 2},
 		} {
 			if got := claim(row.c); got != row.want {
@@ -90,7 +90,10 @@ func TestCertificateClaim(t *testing.T) {
 			}
 		}
 		release("d", 8000)
-		if got := claim(store.CertificateClaim{Claim: "e", Directory: "y", Now: 6200, Until: 6300, Eager: -1}); got != 2 {
+		if got := claim(store.CertificateClaim{Claim: "e", Directory: "y", Now: 6200, Until: 6300, Eager: -1}); got != 0 {
+			t.Errorf("of another authority that was asked already: try %d, want none", got)
+		}
+		if got := claim(store.CertificateClaim{Claim: "e", Directory: "y", Now: 6200, Until: 6300, Eager: -1, Anew: true}); got != 2 {
 			t.Errorf("of another authority: try %d, want 2", got)
 		}
 	})
