@@ -106,7 +106,7 @@ func restoredText(r restoredRecord, data string) string {
 		lines = append(lines, "What was there before is in "+r.Aside+".")
 	}
 	lines = append(lines, "Accounts locked, passwords, rights and secrets changed, and keys dropped since then are as they were: do that again, before you start the server.")
-	if r.Aside != "" {
+	if r.Aside != "" && filepath.IsAbs(r.To) { // of PostgreSQL only the master key is put aside
 		lines = append(lines, fmt.Sprintf("What that was: ostiary audit list --since %q%s --database sqlite:%s", when(r.CreatedAt)[:16], data, filepath.Join(r.Aside, filepath.Base(r.To))))
 	}
 	return strings.Join(lines, "\n")

@@ -75,15 +75,17 @@ func holdsSecret(path string) bool {
 }
 
 func (v *visit) master() Finding {
-	path := filepath.Join(v.Server.Data, "master.key")
-	_, err := keys.LoadMaster(keys.MasterConfig{Path: path, Value: v.Server.MasterKey})
+	from := v.Server.Master()
+	_, err := keys.LoadMaster(from)
 	switch {
 	case err != nil:
 		return wrong("", "%s.", capital(err.Error()))
 	case v.Server.MasterKey != "":
 		return good("The master key comes from %s.", keys.MasterVariable)
+	case from.Given:
+		return good("The master key %s can be read by its user and a group at most.", from.Path)
 	}
-	return good("The master key %s can be read by its user only.", path)
+	return good("The master key %s can be read by its user only.", from.Path)
 }
 
 // room tells how much of the disk is free.

@@ -411,3 +411,16 @@ func mailServer(t *testing.T) string {
 	t.Cleanup(func() { s.Close() })
 	return l.Addr().String()
 }
+
+// A master key that the operator has put elsewhere is looked at there.
+func TestGivenMaster(t *testing.T) {
+	in := install(t)
+	in.config.Server.MasterKeyFile = filepath.Join(t.TempDir(), "key")
+	if err := os.Rename(filepath.Join(in.config.Server.Data, "master.key"), in.config.Server.MasterKeyFile); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(in.config.Server.MasterKeyFile, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	finds(t, in.examine(t), "files", doctor.Good, "The master key "+in.config.Server.MasterKeyFile)
+}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/device"
+	"github.com/ostiary/ostiary/internal/keys"
 	"github.com/ostiary/ostiary/internal/limit"
 	"github.com/ostiary/ostiary/internal/mail"
 	"github.com/ostiary/ostiary/internal/model"
@@ -170,6 +171,16 @@ func (c Config) prepare() error {
 		return fmt.Errorf("cannot make the data folder %s: %w: choose another with --data", c.Data, err)
 	}
 	return nil
+}
+
+// Master is where the master key is. It is never made there.
+func (c Config) Master() keys.MasterConfig {
+	c = c.withDefaults()
+	from := keys.MasterConfig{Path: filepath.Join(c.Data, masterFile), Value: c.MasterKey}
+	if c.MasterKeyFile != "" {
+		from.Path, from.Given = c.MasterKeyFile, true
+	}
+	return from
 }
 
 // How long those who serve people wait for PostgreSQL: for their turn and for a

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -237,10 +236,8 @@ func (p *Parts) openKeys(ctx context.Context) (*keys.Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	from := keys.MasterConfig{Path: filepath.Join(p.Config.Data, masterFile), Value: p.Config.MasterKey, Create: !exist}
-	if p.Config.MasterKeyFile != "" {
-		from.Path, from.Create, from.Given = p.Config.MasterKeyFile, false, true
-	}
+	from := p.Config.Master()
+	from.Create = !exist && !from.Given
 	master, err := keys.LoadMaster(from)
 	if err != nil {
 		return nil, err

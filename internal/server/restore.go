@@ -31,7 +31,7 @@ type Restore struct {
 // Restored is what came of it.
 type Restored struct {
 	backup.Contents
-	Aside   string // the folder with what was there before; empty: nothing was
+	Aside   string // the folder with the files that were there before; empty: none were
 	Key     bool   // the master key came from the backup
 	Entries int64  // of the audit log, which were verified
 	Unsound error  // what is wrong with the audit log, as it was in the backup
@@ -85,7 +85,7 @@ func (c Config) Restore(ctx context.Context, r Restore) (Restored, error) {
 	case err == nil && embedded:
 		out.Aside, err = c.install(ctx, path, out.Key)
 	case err == nil && out.Key:
-		err = keys.WriteMaster(filepath.Join(c.Data, masterFile), c.MasterKey)
+		out.Aside, err = c.installMaster()
 	}
 	if err != nil {
 		return out, errors.Join(err, target.Undo(ctx))
@@ -116,21 +116,35 @@ func (c Config) install(ctx context.Context, path string, key bool) (aside strin
 	return "", errors.Join(err, room.back())
 }
 
+// installMaster puts the master key into the data folder, and what is there aside.
+func (c Config) installMaster() (aside string, err error) {
+	path := filepath.Join(c.Data, masterFile)
+	room, err := c.putAside(c.Data, path)
+	if err != nil {
+		return "", err
+	}
+	if err := keys.WriteMaster(path, c.MasterKey); err != nil {
+		return "", errors.Join(err, room.back())
+	}
+	return room.folder, nil
+}
+
 // restoring ends the name of a file that is not finished.
 const restoring = ".restoring"
 
 // masterOf finds the master key of a backup: here, or in it. It reports whether it was
 // in it, and then c.MasterKey is it.
 func (c *Config) masterOf(b backup.Contents, r Restore) (fromBackup bool, err error) {
-	master, err := keys.LoadMaster(keys.MasterConfig{Path: filepath.Join(c.Data, masterFile), Value: c.MasterKey})
+	from := c.Master()
+	master, err := keys.LoadMaster(from)
 	switch {
 	case err == nil && b.Genuine(master.Derive) == nil:
 		return false, nil
-	case err == nil && (b.Key == nil || c.MasterKey != "" || !r.Force):
-		return false, fmt.Errorf("%w: put the master key in place that the server had, as %s or in %s", backup.ErrForeign, filepath.Join(c.Data, masterFile), keys.MasterVariable)
+	case err == nil && (b.Key == nil || c.MasterKey != "" || from.Given || !r.Force):
+		return false, fmt.Errorf("%w: put the master key in place that the server had, as %s or in %s", backup.ErrForeign, from.Path, keys.MasterVariable)
 	case errors.Is(err, keys.ErrMasterMissing) && b.Key == nil:
 		return false, fmt.Errorf("%w: it is not in this backup, so put the copy in place that was kept elsewhere, as %s with mode 0600 or in %s",
-			keys.ErrMasterMissing, filepath.Join(c.Data, masterFile), keys.MasterVariable)
+			keys.ErrMasterMissing, from.Path, keys.MasterVariable)
 	case err != nil && !errors.Is(err, keys.ErrMasterMissing):
 		return false, err
 	}
@@ -185,13 +199,18 @@ func (c Config) vacate(ctx context.Context, path string, key bool) (*vacated, er
 	if key {
 		old = append(old, filepath.Join(c.Data, masterFile))
 	}
+	return c.putAside(filepath.Dir(path), old...)
+}
+
+// putAside moves those files that are there into a new folder.
+func (c Config) putAside(beside string, old ...string) (*vacated, error) {
 	v := &vacated{}
 	for _, file := range old {
 		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if v.folder == "" {
-			v.folder = filepath.Join(filepath.Dir(path), "before-restore-"+c.Now().UTC().Format("20060102-150405"))
+			v.folder = filepath.Join(beside, "before-restore-"+c.Now().UTC().Format("20060102-150405"))
 			if err := os.Mkdir(v.folder, 0o700); err != nil {
 				return nil, err
 			}
@@ -254,7 +273,7 @@ func Where(c Config) string { return store.Where(c.withDefaults().databaseURL())
 // GenuineBackup holds a backup to the master key of c. It reports whether there is one.
 func (c Config) GenuineBackup(b backup.Contents) (there bool, err error) {
 	c = c.withDefaults()
-	master, err := keys.LoadMaster(keys.MasterConfig{Path: filepath.Join(c.Data, masterFile), Value: c.MasterKey})
+	master, err := keys.LoadMaster(c.Master())
 	if errors.Is(err, keys.ErrMasterMissing) {
 		return false, nil
 	}
