@@ -49,10 +49,10 @@ const (
 	// in bytes: a row can be larger than a part is to be.
 	partSize = 4 << 20
 	maxPart  = 64 << 20
-	// maxDocument bounds the header, the key and the manifest, which has 200 bytes for
-	// each part.
-	maxDocument = 64 << 20
-	maxTables   = 1000
+	// maxParts is more than there is room for in a manifest, which is no larger than a
+	// part and has 100 bytes or more for each.
+	maxParts  = maxPart / 100
+	maxTables = 1000
 )
 
 // labelMAC derives the key of the manifest's MAC.

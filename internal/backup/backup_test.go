@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -198,6 +199,37 @@ func TestDamaged(t *testing.T) {
 				t.Errorf("%v, want %v", err, row.want)
 			}
 		})
+	}
+}
+
+// A file that is small and unpacks to parts without end is not read to its end: what is
+// remembered of each would fill the memory.
+func TestManyParts(t *testing.T) {
+	all := unpack(t, made(t, nil))
+	endless := func(row string) error {
+		reading, writing := io.Pipe()
+		defer reading.Close()
+		go func() {
+			z, _ := gzip.NewWriterLevel(writing, gzip.BestSpeed)
+			w := tar.NewWriter(z)
+			w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: all[0].name, Size: int64(len(all[0].data)), Mode: 0o600})
+			w.Write(all[0].data)
+			var err error
+			for n := 1; err == nil && n <= 1<<20; n++ {
+				err = w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: fmt.Sprintf("rows/settings/%06d.jsonl", n), Size: int64(len(row)), Mode: 0o600})
+				io.WriteString(w, row)
+			}
+			w.Close()
+			z.Close()
+			writing.Close()
+		}()
+		_, err := backup.Verify(t.Context(), reading)
+		return err
+	}
+	for row, want := range map[string]string{"": "nothing in it", `["x","y"]` + "\n": "too many parts"} {
+		if err := endless(row); !errors.Is(err, backup.ErrDamaged) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", row, err)
+		}
 	}
 }
 

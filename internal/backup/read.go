@@ -119,6 +119,9 @@ func (r *reader) read(ctx context.Context) error {
 				return err
 			}
 		}
+		if len(r.found.Parts) == maxParts {
+			return damaged("it has too many parts")
+		}
 		r.found.Parts = append(r.found.Parts, Part{name, int64(len(data)), hashOf(data)})
 	}
 }
@@ -181,6 +184,9 @@ func (r *reader) readRows(name string, data []byte) error {
 	}
 	if r.table == len(r.Tables) {
 		return damaged("%q does not belong there", name)
+	}
+	if len(data) == 0 {
+		return damaged("%q has nothing in it", name)
 	}
 	r.part++
 	t := r.Tables[r.table]
