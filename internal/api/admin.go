@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
@@ -175,7 +176,10 @@ func listing(w http.ResponseWriter, r *http.Request, known ...string) (q map[str
 		writeError(w, http.StatusBadRequest, oauth.InvalidRequest, why)
 		return nil, 0, false
 	}
-	values := r.URL.Query()
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil { // what is left of such a query would be less narrow, or no dry run
+		return refuse("The query is malformed")
+	}
 	q = map[string]string{}
 	for _, name := range known {
 		if len(values[name]) > 1 {
@@ -190,7 +194,6 @@ func listing(w http.ResponseWriter, r *http.Request, known ...string) (q map[str
 	}
 	limit = defaultPage
 	if q["limit"] != "" {
-		var err error
 		if limit, err = strconv.Atoi(q["limit"]); err != nil || limit < 1 || limit > longestPage {
 			return refuse("The limit must be a number from 1 to " + strconv.Itoa(longestPage))
 		}

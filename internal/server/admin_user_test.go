@@ -56,7 +56,7 @@ func TestUserAdministration(t *testing.T) {
 				t.Errorf("%s: %q, want %q", query, got, want)
 			}
 		}
-		for _, query := range []string{"?status=asleep", "?admin=yes", "?serach=x", "?search=a&search=b"} {
+		for _, query := range []string{"?status=asleep", "?admin=yes", "?serach=x", "?search=a&search=b", "?search=100%", "?status=locked;limit=1"} {
 			if a := administer(t, h, token, "GET", "/api/users"+query); a.Status != http.StatusBadRequest {
 				t.Errorf("%s: %d %s", query, a.Status, a.Text)
 			}
