@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/federation"
@@ -98,6 +99,9 @@ func (s *API) changeUpstream(w http.ResponseWriter, r *http.Request, by model.Ac
 	var b upstreamBody
 	if before != nil {
 		b = upstreamBody{ID: before.ID, Disabled: before.Disabled, UpstreamSettings: before.UpstreamSettings}
+		// A decoder writes into the arrays that are there: these are what was read
+		// before, which is compared with what is stored.
+		b.Connection, b.Domains, b.TrustACR = slices.Clone(b.Connection), slices.Clone(b.Domains), slices.Clone(b.TrustACR)
 		// A list that is said takes the place of the other as a whole.
 		b.Mapping = nil
 	}

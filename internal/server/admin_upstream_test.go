@@ -61,6 +61,14 @@ func TestAdministerUpstreams(t *testing.T) {
 			t.Errorf("tried: %d %s", a.Status, a.Text)
 		}
 
+		// Also where both are lists of the same length, or texts.
+		for _, domain := range []string{"one.example", "two.example", "six.example"} {
+			a = instruct(t, h, token, "PATCH", "/api/upstreams/github", `{"domains":["`+domain+`"],"connection":{"client_id":"`+domain+`"}}`)
+			if a.Status != http.StatusOK || !strings.Contains(a.Text, `"domains":["`+domain+`"]`) || !strings.Contains(a.Text, `{"client_id":"`+domain+`"}`) {
+				t.Errorf("%s: %d %s", domain, a.Status, a.Text)
+			}
+		}
+
 		a = instruct(t, h, people, "POST", "/api/users/"+string(u.ID)+"/identities", `{"upstream":"github","issuer":"https://github.com","subject":"4711"}`)
 		if a.Status != http.StatusCreated || a.String("subject") != "4711" {
 			t.Fatalf("connected: %d %s", a.Status, a.Text)
