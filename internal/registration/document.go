@@ -318,7 +318,7 @@ func (r *Registrar) addDocument(tx *store.Tx, id model.ClientID, s model.ClientS
 // let the client in, that is a change of a cache, and has no event either: whoever
 // publishes documents could fill the audit log with them.
 func (r *Registrar) renewDocument(tx *store.Tx, was model.Client, s model.ClientSettings) (model.Client, error) {
-	if sameSettings(was.ClientSettings, s) {
+	if s = renewed(was.ClientSettings, s); sameSettings(was.ClientSettings, s) {
 		return was, nil
 	}
 	idle, err := tx.IdleDocument(was.ID)

@@ -3,6 +3,7 @@ package registration
 import (
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -106,6 +107,31 @@ func (m metadata) fill(s *model.ClientSettings) *Error {
 		}
 	}
 	return nil
+}
+
+// renewed is what is known of a client that no operator registered once it has said
+// s about itself: all that it can say takes the place of what it had said (RFC 7592
+// §2.2), and what an operator alone decides stays. Otherwise it could shake that off:
+// what its people have to prove, and how long its tokens live. Trust that was put into
+// it ends where it is not any more what it was.
+func renewed(was, s model.ClientSettings) model.ClientSettings {
+	now := was
+	for _, field := range members {
+		reflect.ValueOf(field(&now)).Elem().Set(reflect.ValueOf(field(&s)).Elem())
+	}
+	now.Statement, now.Audiences = s.Statement, s.Audiences // the policy has them
+	// Nobody but an operator can have given those.
+	given := slices.DeleteFunc(slices.Clone(was.Scopes), func(s string) bool { return !ReservedScope(s) })
+	now.Scopes = append(slices.DeleteFunc(slices.Clone(s.Scopes), ReservedScope), given...)
+	if another(was, s) {
+		now.FirstParty, now.Challenge = false, false
+	}
+	return now
+}
+
+// another reports whether a client is not any more what people let in.
+func another(was, now model.ClientSettings) bool {
+	return missing(was.RedirectURIs, now.RedirectURIs) != "" || now.Name != was.Name || now.URI != was.URI || now.LogoURI != was.LogoURI
 }
 
 // take puts a value into a field, or says what it should have been.

@@ -205,7 +205,7 @@ func (r *Registrar) Reregister(ctx context.Context, call Call) (Information, err
 	if e != nil {
 		return nil, e
 	}
-	s, err := r.settle(ctx, c.ClientSettings, s)
+	s, err := r.settle(ctx, c.ClientSettings, renewed(c.ClientSettings, s))
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -314,11 +314,11 @@ func (r *Registrar) Deregister(ctx context.Context, call Call) error {
 }
 
 // replaceClient is UpdateClient for clients that no operator registered. The settings
-// are settled.
+// are settled; those that an operator decides are taken from what is stored by then.
 func (r *Registrar) replaceClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings, also func(*store.Tx, model.Client) error) (model.Client, error) {
 	return r.changeClient(ctx, by, id, "client.update", func(tx *store.Tx, c *model.Client) error {
 		was := *c
-		c.ClientSettings = s
+		c.ClientSettings = renewed(was.ClientSettings, s)
 		if err := r.askAgain(tx, was, *c); err != nil {
 			return err
 		}
@@ -329,7 +329,7 @@ func (r *Registrar) replaceClient(ctx context.Context, by model.Actor, id model.
 // askAgain takes back what was given to a client that no operator registered, where it
 // is not any more what it was given to: the people who let it in agreed to that.
 func (r *Registrar) askAgain(tx *store.Tx, was, c model.Client) error {
-	if missing(was.RedirectURIs, c.RedirectURIs) != "" || c.Name != was.Name || c.URI != was.URI || c.LogoURI != was.LogoURI {
+	if another(was.ClientSettings, c.ClientSettings) {
 		if err := tx.DeleteConsentsTo(c.ID); err != nil {
 			return err
 		}

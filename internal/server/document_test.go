@@ -136,6 +136,18 @@ func TestClientDocument(t *testing.T) {
 				t.Errorf("%+v", all)
 			}
 		})
+		t.Run("what an operator alone decides stays", func(t *testing.T) {
+			said := view(t, h, func(tx *store.Tx) (model.Client, error) { return tx.Client(c.ID) }).ClientSettings
+			said.AccessTokenLife, said.OfflinePolicy, said.Scopes = 60, model.OfflineSurvives, append(said.Scopes, "ostiary:feed")
+			if _, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, said); err != nil {
+				t.Fatal(err)
+			}
+			h.Clock.Move(61 * time.Minute)
+			b.Get(path)
+			if is := view(t, h, func(tx *store.Tx) (model.Client, error) { return tx.Client(c.ID) }); is.AccessTokenLife != 60 || is.OfflinePolicy != model.OfflineSurvives || joined(is.Scopes) != joined(said.Scopes) {
+				t.Errorf("%+v", is)
+			}
+		})
 		t.Run("gone: an error is shown, and nothing is forgotten for it (§5.1)", func(t *testing.T) {
 			s.answer("/app.json", nil)
 			h.Clock.Move(61 * time.Minute)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/server"
@@ -235,6 +237,24 @@ func TestRegistrationManagement(t *testing.T) {
 			got = send(t, "PUT", at, token, with)
 			if token = got.String("registration_access_token"); got.Status != 200 || got.String("client_secret") == "" || got.String("client_secret") == secret.Reveal() {
 				t.Errorf("%d %s", got.Status, got.Text)
+			}
+		})
+		t.Run("what an operator alone decides stays", func(t *testing.T) {
+			said := view(t, h, func(tx *store.Tx) (model.Client, error) { return tx.Client(c.ID) }).ClientSettings
+			said.RequiredACR, said.SignInMethods, said.AccessTokenLife, said.OfflinePolicy = model.ACRMulti, []string{string(model.MethodPasskey)}, 60, model.OfflineEnds
+			said.Scopes, said.FirstParty = append(said.Scopes, "ostiary:feed"), true
+			if _, err := h.Registrar.UpdateClient(t.Context(), servertest.Operator, c.ID, said); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{"Renamed", "Anew"} {
+				got := send(t, "PUT", at, token, suite.and("client_id", c.ID).and("client_name", name))
+				token = got.String("registration_access_token")
+				is := view(t, h, func(tx *store.Tx) (model.Client, error) { return tx.Client(c.ID) }).ClientSettings
+				// But for the trust in one that calls itself by another name.
+				said.Name, said.FirstParty = name, name == said.Name
+				if diff := cmp.Diff(said, is); got.Status != 200 || diff != "" {
+					t.Errorf("%d %s: %s", got.Status, got.Text, diff)
+				}
 			}
 		})
 		t.Run("delete", func(t *testing.T) {
