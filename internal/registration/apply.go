@@ -84,6 +84,7 @@ func (e *WrongClientError) Unwrap() error { return e.err }
 // Errors: ErrChanged.
 func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change, also ...func(*store.Tx) error) (map[model.ClientID]model.Secret, error) {
 	secrets, rows := map[model.ClientID]model.Secret{}, map[model.ClientID]model.ClientSecret{}
+	told := map[model.ClientID]model.Secret{} // of those, which are its clients' now
 	for _, c := range plan {
 		if c.needsSecret() {
 			row, secret, err := r.newSecret(*c.After)
@@ -94,9 +95,14 @@ func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change, al
 		}
 	}
 	err := r.Store.Update(ctx, func(tx *store.Tx) error {
+		clear(told)
 		for _, c := range plan {
-			if err := r.carryOut(tx, by, c, rows[c.ID]); err != nil {
+			given, err := r.carryOut(tx, by, c, rows[c.ID])
+			if err != nil {
 				return err
+			}
+			if given {
+				told[c.ID] = secrets[c.ID]
 			}
 		}
 		for _, do := range also {
@@ -112,7 +118,7 @@ func (r *Registrar) Apply(ctx context.Context, by model.Actor, plan []Change, al
 	if err != nil {
 		return nil, err
 	}
-	return secrets, nil
+	return told, nil
 }
 
 // needsSecret reports whether a client comes to a secret of a kind that it did not
@@ -125,35 +131,37 @@ func (c Change) needsSecret() bool {
 	return c.Before == nil || !usesSecret(c.Before.AuthMethod) || signs(c.Before) != signs(c.After)
 }
 
-func (r *Registrar) carryOut(tx *store.Tx, by model.Actor, c Change, secret model.ClientSecret) error {
+// carryOut makes one change, and reports whether the client has the secret now: one
+// that has come back to a method for which it has a live one needs no other.
+func (r *Registrar) carryOut(tx *store.Tx, by model.Actor, c Change, secret model.ClientSecret) (given bool, err error) {
 	now := r.unix()
 	if c.Before == nil {
 		created := *c.After
 		created.CreatedAt, created.UpdatedAt = now, now
 		err := r.bear(tx, birth{by: by, action: "client.create"}, created, secret)
 		if errors.Is(err, store.ErrConflict) {
-			return ErrChanged
+			err = ErrChanged
 		}
-		return err
+		return secret.ID != "", err
 	}
 	is, err := tx.Client(c.ID)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !reflect.DeepEqual(is, *c.Before) {
-		return ErrChanged
+		return false, ErrChanged
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if c.After == nil {
-		return r.bury(tx, by, c.ID, departure{cause: model.CauseAdmin, action: "client.delete"})
+		return false, r.bury(tx, by, c.ID, departure{cause: model.CauseAdmin, action: "client.delete"})
 	}
 	if secret.ID != "" {
-		if _, err := r.fitSecrets(tx, *c.After, secret); err != nil {
-			return err
+		if given, err = r.fitSecrets(tx, *c.After, secret); err != nil {
+			return false, err
 		}
 	}
 	updated := *c.After
 	updated.UpdatedAt = now
-	return r.writeClient(tx, is, updated, model.Event{Actor: by, Action: "client.update", ClientID: c.ID})
+	return given, r.writeClient(tx, is, updated, model.Event{Actor: by, Action: "client.update", ClientID: c.ID})
 }
 
 func (r *Registrar) allClients(ctx context.Context) (map[model.ClientID]model.Client, error) {
