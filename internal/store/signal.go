@@ -50,28 +50,36 @@ func (tx *Tx) Knows(client model.ClientID, user model.UserID) (bool, error) {
 // Tell puts an event about a person into the streams of all who know them and
 // want events of its type. Its StreamID, ID and times are ignored but for At.
 func (tx *Tx) Tell(g model.Signal) error {
-	to, err := many(tx, scanListener, `SELECT t.id, '', CAST($1 AS TEXT), t.delivered FROM streams t JOIN clients c ON c.id = t.client_id
-		WHERE t.status <> 'disabled' AND c.disabled = 0
+	return tx.tellAll(g, `SELECT t.id, '', CAST($1 AS TEXT), t.delivered FROM streams t JOIN clients c ON c.id = t.client_id
+		WHERE t.status <> 'disabled' AND c.disabled = 0 AND t.id > $2
 			AND NOT EXISTS (SELECT 1 FROM stream_exclusions x WHERE x.stream_id = t.id AND x.user_id = $1)
-			AND `+known+` ORDER BY t.id LIMIT $2`, string(g.UserID), page(0))
-	if err != nil {
-		return err
-	}
-	return tx.tell(g, to)
+			AND `+known+` ORDER BY t.id LIMIT $3`)
 }
 
 // TellGranted is Tell for what only those are to hear to whom the person has
 // granted a scope.
 func (tx *Tx) TellGranted(g model.Signal, scope string) error {
-	to, err := many(tx, scanListener, `SELECT DISTINCT t.id, '', CAST($1 AS TEXT), t.delivered FROM grants k
+	return tx.tellAll(g, `SELECT DISTINCT t.id, '', CAST($1 AS TEXT), t.delivered FROM grants k
 		JOIN streams t ON t.client_id = k.client_id JOIN clients c ON c.id = k.client_id
-		WHERE k.user_id = $1 AND k.scope LIKE $3 AND t.status <> 'disabled' AND c.disabled = 0
+		WHERE k.user_id = $1 AND k.scope LIKE $4 AND t.status <> 'disabled' AND c.disabled = 0 AND t.id > $2
 			AND NOT EXISTS (SELECT 1 FROM stream_exclusions x WHERE x.stream_id = t.id AND x.user_id = $1)
-		ORDER BY t.id LIMIT $2`, string(g.UserID), page(0), `%"`+scope+`"%`)
-	if err != nil {
-		return err
+		ORDER BY t.id LIMIT $3`, `%"`+scope+`"%`)
+}
+
+// tellAll puts an event about a person into all streams that a query finds, which
+// lists some by their ID, from the one that follows $2. Its further arguments begin
+// at $4.
+func (tx *Tx) tellAll(g model.Signal, query string, args ...any) error {
+	for after := model.StreamID(""); ; {
+		to, err := many(tx, scanListener, query, append([]any{string(g.UserID), string(after), page(0)}, args...)...)
+		if err != nil {
+			return err
+		}
+		if err := tx.tell(g, to); err != nil || len(to) < maxPage {
+			return err
+		}
+		after = to[len(to)-1].stream
 	}
-	return tx.tell(g, to)
 }
 
 // tellRevoked puts into the streams of all clients that took part in the sessions

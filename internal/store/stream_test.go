@@ -91,6 +91,40 @@ func TestEndingIsSignalled(t *testing.T) {
 	}
 }
 
+// However many streams there are in which a person is known, each is told.
+func TestTellMany(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		parties(t, s)
+		const many = 1003
+		upkeep(t, s, func(tx *store.Tx) error {
+			for i := range many {
+				err := tx.InsertStream(model.Stream{
+					ID: model.StreamID(fmt.Sprintf("%04d", i)), ClientID: "shop", Method: model.DeliverPoll, Status: model.StreamEnabled,
+					Delivered: []string{model.EventAccountDisabled, model.EventTokenClaimsChange}, CreatedAt: 1,
+				}, 2*many)
+				if err != nil {
+					return err
+				}
+			}
+			return errors.Join(tx.InsertGrant(model.Grant{ID: "more", UserID: "ann", ClientID: "shop", SessionID: "ann1", Scope: []string{"groups"}, ExpiresAt: now() + 3600}),
+				tx.Tell(model.Signal{Type: model.EventAccountDisabled, UserID: "ann", At: now()}),
+				tx.TellGranted(model.Signal{Type: model.EventTokenClaimsChange, UserID: "ann", At: now()}, "groups"))
+		})
+		told := read(t, s, func(tx *store.Tx) (n int64, err error) {
+			for i := range many {
+				one, err := tx.CountSignals(model.StreamID(fmt.Sprintf("%04d", i)))
+				if n += one; err != nil {
+					return n, err
+				}
+			}
+			return n, nil
+		})
+		if told != 2*many {
+			t.Errorf("%d were told, want %d", told, 2*many)
+		}
+	})
+}
+
 // Of many who want to push a stream at the same time one may, until its lease is
 // over or it lets go; and what was changed meanwhile stays.
 func TestClaimStream(t *testing.T) {
