@@ -201,14 +201,22 @@ func sought(search string) []string {
 	return list[:min(len(list), maxSought)]
 }
 
-// Groups lists the groups that people are in, each with how many there are.
+// Groups lists the groups that people are in, all of them, each with how many there
+// are.
 func (tx *Tx) Groups() ([]Group, error) {
-	return many(tx, func(row scanner) (g Group, err error) {
-		err = row.Scan(&g.Name, &g.People)
-		g.Name = strings.TrimPrefix(g.Name, groupPrefix)
-		return g, err
-	}, `SELECT word, count(*) FROM user_words WHERE word >= $1 AND word < $2 GROUP BY word ORDER BY word LIMIT $3`,
-		groupPrefix, groupPrefix+"\U0010FFFF", page(0))
+	var all []Group
+	for after := groupPrefix; ; {
+		some, err := many(tx, func(row scanner) (g Group, err error) {
+			err = row.Scan(&g.Name, &g.People)
+			g.Name = strings.TrimPrefix(g.Name, groupPrefix)
+			return g, err
+		}, `SELECT word, count(*) FROM user_words WHERE word > $1 AND word < $2 GROUP BY word ORDER BY word LIMIT $3`,
+			after, groupPrefix+"\U0010FFFF", page(0))
+		if all = append(all, some...); err != nil || len(some) < maxPage {
+			return all, err
+		}
+		after = groupPrefix + some[len(some)-1].Name
+	}
 }
 
 // Group is a group and how many people are in it.

@@ -211,3 +211,26 @@ func BenchmarkSearchUsers(b *testing.B) {
 		}
 	}
 }
+
+// However many groups there are, all are listed.
+func TestManyGroups(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		const many = 1010
+		upkeep(t, s, func(tx *store.Tx) error {
+			for i := range many / 10 {
+				u := model.User{ID: model.UserID(fmt.Sprint(i)), Login: fmt.Sprint("u", i), Status: model.UserActive, Profile: model.Profile{Groups: []string{"all"}}}
+				for n := range 10 {
+					u.Profile.Groups = append(u.Profile.Groups, fmt.Sprintf("g%04d", 10*i+n))
+				}
+				if err := tx.InsertUser(u); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		list := read(t, s, func(tx *store.Tx) ([]store.Group, error) { return tx.Groups() })
+		if len(list) != many+1 || list[0] != (store.Group{Name: "all", People: many / 10}) || list[many] != (store.Group{Name: fmt.Sprintf("g%04d", many-1), People: 1}) {
+			t.Errorf("%d groups, from %v to %v", len(list), list[0], list[len(list)-1])
+		}
+	})
+}
