@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -296,6 +297,52 @@ func TestStreamStatus(t *testing.T) {
 		}
 		if n := waiting(t, h, polled); n != 0 {
 			t.Errorf("%d have not expired", n)
+		}
+	})
+}
+
+// A client that is put out while much is pushed to it hears no more.
+func TestStreamPushEndsWithClient(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		r := newReceiver(t, h, "shop", listening())
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		var heard atomic.Int64
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if heard.Add(1) == 1 {
+				close(begun)
+				<-goOn
+			}
+			w.WriteHeader(http.StatusAccepted)
+		}))
+		defer s.Close()
+		stream := r.create((&endpoint{Server: s}).delivery(""))
+		const much = 100
+		err := h.Store.Upkeep(t.Context(), func(tx *store.Tx) error {
+			for range much {
+				err := tx.InsertSignal(model.Signal{StreamID: model.StreamID(stream["stream_id"].(string)), Type: model.EventVerification, At: h.Clock.Now().Unix()})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-begun
+		if _, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, r.client.ID, true); err != nil {
+			t.Fatal(err)
+		}
+		close(goOn)
+		last := int64(0)
+		eventually(t, "nothing more to be pushed", func() bool {
+			time.Sleep(200 * time.Millisecond)
+			before := last
+			last = heard.Load()
+			return last == before
+		})
+		if last > 10 || waiting(t, h, stream) < much-10 {
+			t.Errorf("%d were pushed, %d wait", last, waiting(t, h, stream))
 		}
 	})
 }

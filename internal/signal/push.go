@@ -76,8 +76,9 @@ func (c *Courier) pushSome(ctx context.Context, id model.StreamID) bool {
 	var events []model.Signal
 	if err == nil {
 		err = c.Store.View(ctx, func(tx *store.Tx) (err error) {
-			if client, err = tx.Client(s.ClientID); err != nil {
-				return err
+			events = nil
+			if client, err = tx.Client(s.ClientID); err != nil || client.Disabled {
+				return err // what waits is kept for a client that is put out, and not sent
 			}
 			events, err = tx.Signals(s, now, batch)
 			return err
