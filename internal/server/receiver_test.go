@@ -327,6 +327,11 @@ func TestReceiverActs(t *testing.T) {
 				link("theirs-2", g.u.ID)
 				u.tell(model.EventCredentialChange, issSub(u.URL, "theirs-2"), map[string]any{"events": map[string]any{model.EventCredentialChange: map[string]any{"credential_type": "password", "change_type": "update"}}})
 			}, false, false, false},
+			{"RFC 7519 §2: a time with a fraction", func(g, _ guest) {
+				now := float64(h.Clock.Now().Unix()) - 0.5
+				u.tell(model.EventAccountDisabled, issSub(h.Issuer, string(g.u.ID)), map[string]any{"iat": now, "toe": now,
+					"events": map[string]any{model.EventAccountDisabled: map[string]any{"event_timestamp": now}}})
+			}, false, false, true},
 			{"RISC 1.0 §2.3", func(g, _ guest) { u.tell(model.EventAccountDisabled, issSub(h.Issuer, string(g.u.ID)), nil) }, false, false, true},
 			{"RISC 1.0 §2.2", func(g, _ guest) { u.tell(model.EventAccountPurged, issSub(h.Issuer, string(g.u.ID)), nil) }, false, false, true},
 			{"RISC 1.0 §2.4, where nobody said so: ignored", func(g, _ guest) {

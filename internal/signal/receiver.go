@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"slices"
 	"strings"
@@ -129,8 +130,8 @@ func (r *Receiver) receive(ctx context.Context, t model.Transmitter, jti, token 
 // setClaims is what is read of a security event token, RFC 8417 §2.2.
 type setClaims struct {
 	ID       string                     `json:"jti"`
-	IssuedAt int64                      `json:"iat"`
-	TOE      int64                      `json:"toe"`
+	IssuedAt float64                    `json:"iat"` // as every time a number of seconds, maybe with a fraction: RFC 7519 §2
+	TOE      float64                    `json:"toe"`
 	Sub      json.RawMessage            `json:"sub"`
 	Exp      json.RawMessage            `json:"exp"`
 	Subject  json.RawMessage            `json:"sub_id"`
@@ -215,9 +216,9 @@ func (r *Receiver) handOn(ctx context.Context, t model.Transmitter, c setClaims)
 	for kind, body = range c.Events {
 	}
 	var said struct {
-		At     int64  `json:"event_timestamp"` // CAEP 1.0 §2
-		Reason string `json:"reason"`          // RISC 1.0 §2.3
-		Status string `json:"status"`          // OpenID Shared Signals Framework §8.1.5
+		At     float64 `json:"event_timestamp"` // CAEP 1.0 §2
+		Reason string  `json:"reason"`          // RISC 1.0 §2.3
+		Status string  `json:"status"`          // OpenID Shared Signals Framework §8.1.5
 	}
 	if err := json.Unmarshal(body, &said); err != nil {
 		return refuse(errRequest, "The event is not an object, or a member of it is not what it should be", err)
@@ -232,15 +233,15 @@ func (r *Receiver) handOn(ctx context.Context, t model.Transmitter, c setClaims)
 		return nil
 	}
 	at := cmp.Or(said.At, c.TOE, c.IssuedAt)
-	if now := r.unix(); at < 0 || at > now {
+	if now := float64(r.unix()); at < 0 || at > now {
 		at = min(c.IssuedAt, now)
 	}
 	if !plainReason(said.Reason) {
 		said.Reason = ""
 	}
 	return r.Heed(ctx, Received{
-		Transmitter: t, ID: c.ID, Type: kind, Subject: c.subject, At: at, Reason: said.Reason,
-		KeepUntil: c.IssuedAt + t.MaxAge + int64(skew/time.Second),
+		Transmitter: t, ID: c.ID, Type: kind, Subject: c.subject, At: int64(at), Reason: said.Reason,
+		KeepUntil: int64(math.Ceil(c.IssuedAt)) + t.MaxAge + int64(skew/time.Second),
 	})
 }
 
