@@ -359,7 +359,9 @@ func (d *Decrypter) candidates(ctx context.Context, r *recipient) ([]*jwk.Key, e
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	case err != nil:
 		return nil, fmt.Errorf("jwe: find the key: %w", err)
-	case len(found) == 0:
+	}
+	first := slices.IndexFunc(found, func(k *jwk.Key) bool { return k != nil })
+	if first < 0 { // a source that looks in a map has a nil for what is not there
 		return nil, fmt.Errorf("%w: the source found none", ErrKey)
 	}
 	fits := func(k *jwk.Key) bool { return k != nil && r.route.fits(k) }
@@ -368,7 +370,7 @@ func (d *Decrypter) candidates(ctx context.Context, r *recipient) ([]*jwk.Key, e
 	}
 	fitting := slices.DeleteFunc(slices.Clone(found), func(k *jwk.Key) bool { return !fits(k) })
 	if len(fitting) == 0 {
-		return nil, fmt.Errorf("%w: %.40q with %.40q is not for the key: %v", ErrAlgorithm, string(h.Algorithm), string(h.Encryption), found[0])
+		return nil, fmt.Errorf("%w: %.40q with %.40q is not for the key: %v", ErrAlgorithm, string(h.Algorithm), string(h.Encryption), found[first])
 	}
 	return fitting, nil
 }

@@ -230,6 +230,7 @@ func TestSources(t *testing.T) {
 		return jwk.SourceFunc(func(context.Context, string) ([]*jwk.Key, error) { return keys, err })
 	}
 	refuses(t, "nothing found", message, answer(nil, nil), jwe.DecryptOptions{}, jwe.ErrKey)
+	refuses(t, "only nil found", message, answer([]*jwk.Key{nil}, nil), jwe.DecryptOptions{}, jwe.ErrKey)
 	refuses(t, "nil found", message, answer([]*jwk.Key{nil, other}, nil), jwe.DecryptOptions{}, jwe.ErrDecryption)
 	accepts(t, "nil found too", message, answer([]*jwk.Key{nil, other, named}, nil), jwe.DecryptOptions{})
 	refuses(t, "out of reach", message, answer(nil, jwk.ErrUnavailable), jwe.DecryptOptions{}, jwk.ErrUnavailable)

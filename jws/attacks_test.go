@@ -150,7 +150,7 @@ func TestSourceErrors(t *testing.T) {
 	}
 	refuses(t, "not found", token, source(nil, jwk.ErrNotFound), jws.VerifyOptions{}, jws.ErrKey)
 	refuses(t, "nothing", token, source(nil, nil), jws.VerifyOptions{}, jws.ErrKey)
-	refuses(t, "nil key", token, source([]*jwk.Key{nil}, nil), jws.VerifyOptions{}, jws.ErrAlgorithm)
+	refuses(t, "nil key", token, source([]*jwk.Key{nil}, nil), jws.VerifyOptions{}, jws.ErrKey)
 	refuses(t, "nil *Key", token, (*jwk.Key)(nil), jws.VerifyOptions{}, jws.ErrKey)
 	refuses(t, "nil *Set", token, (*jwk.Set)(nil), jws.VerifyOptions{}, jws.ErrKey)
 	refuses(t, "nil", token, nil, jws.VerifyOptions{}, jws.ErrOptions)

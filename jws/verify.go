@@ -318,7 +318,9 @@ func (v *Verifier) candidates(ctx context.Context, h *Header) ([]*jwk.Key, error
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	case err != nil:
 		return nil, fmt.Errorf("jws: find the key: %w", err)
-	case len(found) == 0:
+	}
+	first := slices.IndexFunc(found, func(k *jwk.Key) bool { return k != nil })
+	if first < 0 { // a source that looks in a map has a nil for what is not there
 		return nil, fmt.Errorf("%w: the source found none", ErrKey)
 	}
 	fitting := found
@@ -327,7 +329,7 @@ func (v *Verifier) candidates(ctx context.Context, h *Header) ([]*jwk.Key, error
 	}
 	switch {
 	case len(fitting) == 0:
-		return nil, &MismatchError{Algorithm: h.Algorithm, Key: found[0], kind: ErrAlgorithm}
+		return nil, &MismatchError{Algorithm: h.Algorithm, Key: found[first], kind: ErrAlgorithm}
 	case len(fitting) > maxCandidates:
 		return nil, fmt.Errorf("%w: it names no key, and there are %d for %s", ErrKey, len(fitting), h.Algorithm)
 	}

@@ -350,6 +350,14 @@ func TestKeySourceErrors(t *testing.T) {
 			t.Errorf("an outage is %v", kind)
 		}
 	}
+	// A map has nil for a kid that is not in it, and whoever made the token chose the kid.
+	empty := map[string]*jwk.Key{}
+	byMap := jwk.SourceFunc(func(_ context.Context, kid string) ([]*jwk.Key, error) { return []*jwk.Key{empty[kid]}, nil })
+	for _, o := range []jwt.VerifyOptions{{Now: clock}, {Now: clock, Algorithms: []jwa.Algorithm{jwa.HS256}}} {
+		if _, err := jwt.Verify[map[string]any](ctx, token, byMap, o); !errors.Is(err, jwt.ErrKey) {
+			t.Errorf("no key but nil: %v", err)
+		}
+	}
 }
 
 // One verifier, many callers, tokens of different people.
