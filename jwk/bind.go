@@ -98,12 +98,12 @@ func (k *Key) permits(op string) bool {
 }
 
 // publicOperations turns the operations of a private key into those of its
-// public half.
+// public half. Of none at all it makes none at all, and not nil, which permits all.
 func publicOperations(ops []string) []string {
 	if ops == nil {
 		return nil
 	}
-	var public []string
+	public := []string{}
 	for _, op := range ops {
 		switch op {
 		case opSign:

@@ -160,7 +160,7 @@ func (k *Key) Public() (*Key, error) {
 		return k, nil
 	}
 	return &Key{
-		id: k.id, alg: k.alg, use: k.use, ops: publicOperations(k.ops),
+		id: k.id, alg: k.alg, use: k.use, ops: publicOperations(k.ops), by: k.by,
 		kind: k.kind, curve: k.curve, bits: k.bits, public: k.public, usable: k.usable,
 		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, chain: k.chain,
 	}, nil

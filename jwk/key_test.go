@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -326,6 +327,16 @@ func TestUseAndOperationsBind(t *testing.T) {
 			}
 			if public := must(k.Public()); row.sign && public.Verify(jwa.RS256, []byte("x"), signature) != nil {
 				t.Error("the public half of a signing key does not verify")
+			}
+			halves := map[string]*jwk.Key{"made": must(k.Public()), "written": must(jwk.Parse(must(k.MarshalJSON()))), "written again": must(jwk.Parse(must(must(k.Public()).MarshalJSON())))}
+			for how, public := range halves {
+				err := public.Verify(jwa.RS256, []byte("x"), nil)
+				if may := errors.Is(err, jwk.ErrSignature); may != (row.sign || row.verify) {
+					t.Errorf("the public half, %s: %v", how, err)
+				}
+			}
+			if again := must(jwk.Parse(must(k.MarshalPrivateJSON()))); !slices.Equal(again.Operations(), k.Operations()) || (again.Operations() == nil) != (row.ops == nil) {
+				t.Errorf("written and read again: %q", again.Operations())
 			}
 		})
 	}

@@ -20,7 +20,7 @@ type wire struct {
 	ID         string        `json:"kid,omitempty"`
 	Algorithm  jwa.Algorithm `json:"alg,omitempty"`
 	Use        string        `json:"use,omitempty"`
-	Operations []string      `json:"key_ops,omitempty"`
+	Operations []string      `json:"key_ops,omitzero"` // an empty list permits nothing
 	Curve      jwa.Curve     `json:"crv,omitempty"`
 	X          string        `json:"x,omitempty"`
 	Y          string        `json:"y,omitempty"`
@@ -35,6 +35,7 @@ type wire struct {
 	K          string        `json:"k,omitempty"`
 	Chain      []string      `json:"x5c,omitempty"`
 	ChainHash  string        `json:"x5t#S256,omitempty"`
+	By         string        `json:"issuer,omitempty"`
 }
 
 var encode = base64.RawURLEncoding.EncodeToString
@@ -89,7 +90,7 @@ func (k *Key) MarshalPrivateJSON() ([]byte, error) {
 }
 
 func (k *Key) publicWire() wire {
-	w := wire{Type: k.kind, ID: k.id, Algorithm: k.alg, Use: k.use, Operations: k.ops, Curve: k.curve, Chain: k.encodedChain(), ChainHash: k.CertificateThumbprint()}
+	w := wire{Type: k.kind, ID: k.id, Algorithm: k.alg, Use: k.use, Operations: k.ops, Curve: k.curve, Chain: k.encodedChain(), ChainHash: k.CertificateThumbprint(), By: k.by}
 	switch public := k.public.(type) {
 	case *rsa.PublicKey:
 		w.N, w.E = encodeInt(public.N), encodeInt(big.NewInt(int64(public.E)))

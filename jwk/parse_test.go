@@ -1,6 +1,9 @@
 package jwk_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -84,6 +87,25 @@ func TestKeyIssuer(t *testing.T) {
 		if err != nil || k.Issuer() != want {
 			t.Errorf("issuer %q, %v; want %q", k.Issuer(), err, want)
 		}
+		if again := must(jwk.Parse(must(k.MarshalJSON()))); again.Issuer() != want {
+			t.Errorf("written and read again: issuer %q; want %q", again.Issuer(), want)
+		}
+	}
+	// Neither half is free to sign for others, nor with a certificate.
+	private := members(t, "rfc7520_3.4.jwk")
+	private["issuer"] = "https://login.example"
+	k := must(jwk.Parse(text(t, private)))
+	if public := must(k.Public()); public.Issuer() != k.Issuer() {
+		t.Errorf("the public half: issuer %q", public.Issuer())
+	}
+	pair := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	var whole map[string]any
+	if err := json.Unmarshal(must(must(jwk.New(pair, jwk.Params{})).MarshalPrivateJSON()), &whole); err != nil {
+		t.Fatal(err)
+	}
+	whole["issuer"] = "https://login.example"
+	if certified := must(must(jwk.Parse(text(t, whole))).WithCertificates(selfSigned(t, pair))); certified.Issuer() != "https://login.example" {
+		t.Errorf("with a certificate: issuer %q", certified.Issuer())
 	}
 }
 

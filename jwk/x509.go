@@ -67,7 +67,7 @@ func (k *Key) WithCertificates(chain ...*x509.Certificate) (*Key, error) {
 // clone copies a key, but for memory that is kept for its next use.
 func (k *Key) clone() *Key {
 	return &Key{
-		id: k.id, alg: k.alg, use: k.use, ops: k.ops, kind: k.kind, curve: k.curve, bits: k.bits,
+		id: k.id, alg: k.alg, use: k.use, ops: k.ops, by: k.by, kind: k.kind, curve: k.curve, bits: k.bits,
 		public: k.public, signer: k.signer, exchanger: k.exchanger, secret: k.secret, usable: k.usable,
 		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, chain: k.chain,
 	}
