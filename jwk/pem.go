@@ -24,7 +24,7 @@ var pemForms = map[string]func(der []byte) (any, error){
 	"PUBLIC KEY":      func(der []byte) (any, error) { return parsePKIX(der) },                 // RFC 5280 §4.1
 	"RSA PRIVATE KEY": func(der []byte) (any, error) { return x509.ParsePKCS1PrivateKey(der) }, // RFC 8017 A.1.2
 	"RSA PUBLIC KEY":  func(der []byte) (any, error) { return x509.ParsePKCS1PublicKey(der) },  // RFC 8017 A.1.1
-	"EC PRIVATE KEY":  func(der []byte) (any, error) { return x509.ParseECPrivateKey(der) },    // RFC 5915
+	"EC PRIVATE KEY":  func(der []byte) (any, error) { return parseSEC1(der) },                 // RFC 5915
 	"CERTIFICATE": func(der []byte) (any, error) { // RFC 5280
 		certificate, err := x509.ParseCertificate(der)
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"math/big"
@@ -116,6 +118,37 @@ func TestLongKeysAreNotParsed(t *testing.T) {
 		text := pem.EncodeToMemory(&pem.Block{Type: label, Bytes: make([]byte, 9<<10)})
 		if _, err := jwk.ParsePEM(text, jwk.Params{}); !errors.Is(err, jwk.ErrInvalid) || !strings.Contains(err.Error(), "at most 8192") {
 			t.Error(label, err)
+		}
+	}
+	var long struct {
+		Version             int
+		N                   *big.Int
+		E                   int
+		D, P, Q, DP, DQ, QI *big.Int
+	}
+	p := new(big.Int).Lsh(big.NewInt(1), 40_000)
+	p.SetBit(p, 0, 1)
+	long.N, long.E, long.D, long.P, long.Q, long.DP, long.DQ, long.QI = new(big.Int).Mul(p, p), 65537, p, p, p, p, p, p
+	if _, err := jwk.ParseDER(must(asn1.Marshal(long)), jwk.Params{}); !errors.Is(err, jwk.ErrInvalid) || !strings.Contains(err.Error(), "at most 8192") {
+		t.Error("DER", err)
+	}
+}
+
+// A key on secp256k1 is not broken, whatever it is written in.
+func TestUnsupportedKeys(t *testing.T) {
+	const sec1 = "30740201010420" + "1111111111111111111111111111111111111111111111111111111111111111" + "a00706052b8104000aa144034200"
+	const point = "04" + "22222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222222"
+	for label, digits := range map[string]string{
+		"EC PRIVATE KEY": sec1 + point,
+		"PUBLIC KEY":     "3056301006072a8648ce3d020106052b8104000a034200" + point,
+		"PRIVATE KEY":    "30818d020100301006072a8648ce3d020106052b8104000a0476" + sec1 + point,
+	} {
+		der := must(hex.DecodeString(digits))
+		if _, err := jwk.ParsePEM(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der}), jwk.Params{}); !errors.Is(err, jwk.ErrUnsupported) {
+			t.Errorf("%s in PEM: %v", label, err)
+		}
+		if _, err := jwk.ParseDER(der, jwk.Params{}); !errors.Is(err, jwk.ErrUnsupported) {
+			t.Errorf("%s in DER: %v", label, err)
 		}
 	}
 }

@@ -135,10 +135,33 @@ func knownType(alg pkix.AlgorithmIdentifier) error {
 	if !alg.Algorithm.Equal(knownTypes[1]) {
 		return nil
 	}
-	if _, err := asn1.Unmarshal(alg.Parameters.FullBytes, &curve); err == nil && !slices.ContainsFunc(knownCurves, curve.Equal) {
-		return fmt.Errorf("%w: a key on the curve %v", ErrUnsupported, curve)
+	if _, err := asn1.Unmarshal(alg.Parameters.FullBytes, &curve); err == nil {
+		return knownCurve(curve)
 	}
 	return nil
+}
+
+func knownCurve(curve asn1.ObjectIdentifier) error {
+	if slices.ContainsFunc(knownCurves, curve.Equal) {
+		return nil
+	}
+	return fmt.Errorf("%w: a key on the curve %v", ErrUnsupported, curve)
+}
+
+// parseSEC1 reads what crypto/x509 does, RFC 5915 §3.
+func parseSEC1(der []byte) (any, error) {
+	var outer struct {
+		Version int
+		Key     []byte
+		Curve   asn1.ObjectIdentifier `asn1:"optional,explicit,tag:0"`
+		Public  asn1.BitString        `asn1:"optional,explicit,tag:1"`
+	}
+	if rest, err := asn1.Unmarshal(der, &outer); err == nil && len(rest) == 0 && len(outer.Curve) > 0 {
+		if err := knownCurve(outer.Curve); err != nil {
+			return nil, err
+		}
+	}
+	return x509.ParseECPrivateKey(der)
 }
 
 func restrict(key any, parameters asn1.RawValue) (any, error) {

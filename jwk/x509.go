@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -140,12 +141,22 @@ func ParseDER(data []byte, p Params) (*Key, error) {
 	if len(data) > maxPEMBytes {
 		return nil, fmt.Errorf("%w: %d bytes of DER; at most %d are taken", ErrInvalid, len(data), maxPEMBytes)
 	}
-	for _, label := range []string{"PRIVATE KEY", "PUBLIC KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "RSA PUBLIC KEY", "CERTIFICATE"} {
-		if material, err := pemForms[label](data); err == nil {
+	problem := fmt.Errorf("%w: not a key in DER", ErrInvalid)
+	labels := []string{"CERTIFICATE", "PRIVATE KEY", "PUBLIC KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "RSA PUBLIC KEY"}
+	if len(data) > maxKeyDER {
+		problem = fmt.Errorf("%w: %d bytes of DER that are no certificate; of a key at most %d are taken", ErrInvalid, len(data), maxKeyDER)
+		labels = labels[:1]
+	}
+	for _, label := range labels {
+		material, err := pemForms[label](data)
+		if err == nil {
 			return New(material, p)
 		}
+		if errors.Is(err, ErrUnsupported) {
+			problem = err
+		}
 	}
-	return nil, fmt.Errorf("%w: not a key in DER", ErrInvalid)
+	return nil, problem
 }
 
 // MarshalPEM returns the public half as PEM, PKIX. It returns ErrPrivate for a
