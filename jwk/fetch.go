@@ -94,24 +94,15 @@ func (r *Remote) fetch(ctx context.Context, etag string) (answer, error) {
 }
 
 // parsePublicSet parses a set that came over the network: secrets have no place
-// in it, and private halves that should not be there are dropped.
+// in it, and private halves that should not be there are dropped unread. To hold one
+// against its public half takes a third of a second with 8192 bits, and a set that
+// somebody made for that has room for a hundred.
 func parsePublicSet(body []byte) (*Set, error) {
-	parsed, err := ParseSet(body)
-	if err != nil {
-		return nil, err
+	set, err := parseSet(body, parsePublicKey)
+	if err == nil && set.Len() > 0 && set.keys[0].Symmetric() { // then they all are
+		return nil, fmt.Errorf("%w: a secret in a published set", ErrConflict)
 	}
-	keys := parsed.All()
-	for i, k := range keys {
-		if keys[i], err = k.Public(); err != nil {
-			return nil, fmt.Errorf("%w: a secret in a published set", ErrConflict)
-		}
-	}
-	public, err := NewSet(keys...)
-	if err != nil {
-		return nil, err
-	}
-	public.skipped = parsed.skipped
-	return public, nil
+	return set, err
 }
 
 // lifetime is how long an answer is fresh, RFC 9111 §4.2: max-age less the time

@@ -37,6 +37,30 @@ func parseKey(text string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	return m.key()
+}
+
+// parsePublicKey is parseKey for the public half of a key, whatever else the text has.
+func parsePublicKey(text string) (*Key, error) {
+	m, err := readMembers(text)
+	if err != nil {
+		return nil, err
+	}
+	private := m.has("d")
+	for _, name := range privateMembers {
+		delete(m.values, name)
+	}
+	k, err := m.key()
+	if err == nil && private {
+		k.ops = publicOperations(k.ops)
+	}
+	return k, err
+}
+
+// privateMembers are those of RFC 7518 §6.2.2 and §6.3.2, and of RFC 8037 §2.
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth"}
+
+func (m *members) key() (*Key, error) {
 	k := &Key{id: m.text("kid"), alg: jwa.Algorithm(m.text("alg")), use: m.text("use"), ops: m.texts("key_ops"), by: m.text("issuer")}
 	material, err := m.material()
 	if m.err != nil { // the first malformed member explains all that follows

@@ -2,10 +2,12 @@ package jwk_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -379,6 +381,34 @@ func TestRemoteAnswers(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A set with private halves, against which the timeout would not help, costs no more
+// than reading it; the halves that are no good are not looked at.
+func TestRemoteDropsPrivateHalves(t *testing.T) {
+	junk := modulus(4096)
+	var keys []string
+	for i := range 100 {
+		keys = append(keys, fmt.Sprintf(`{"kty":"RSA","kid":"%d","n":%q,"e":"AQAB","d":%q,"p":%q,"q":%q,"key_ops":["sign"]}`, i, modulus(8192), junk, junk, junk))
+	}
+	for _, alg := range []jwa.Algorithm{jwa.ES256, jwa.EdDSA} {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(publicText(alg)), &m); err != nil {
+			t.Fatal(err)
+		}
+		m["d"] = "AAAA"
+		keys = append(keys, string(text(t, m)))
+	}
+	r := newRemote(t, &origin{body: `{"keys":[` + strings.Join(keys, ",") + `]}`}, jwk.RemoteConfig{})
+	found, err := r.Find(context.Background(), "")
+	if err != nil || len(found) != 102 {
+		t.Fatalf("%d keys, %v", len(found), err)
+	}
+	for _, k := range found {
+		if k.Private() || k.Type() == jwa.RSA && !slices.Equal(k.Operations(), []string{"verify"}) {
+			t.Errorf("%v with %q", k, k.Operations())
+		}
 	}
 }
 

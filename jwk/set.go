@@ -65,6 +65,10 @@ func NewSet(keys ...*Key) (*Set, error) {
 // set is text that is not strict JSON (ErrInvalid) and keys that conflict
 // (ErrConflict).
 func ParseSet(data []byte) (*Set, error) {
+	return parseSet(data, parseKey)
+}
+
+func parseSet(data []byte, parse func(text string) (*Key, error)) (*Set, error) {
 	if len(data) > maxSetBytes {
 		return nil, fmt.Errorf("%w: a set of %d bytes; at most %d are taken", ErrInvalid, len(data), maxSetBytes)
 	}
@@ -82,7 +86,7 @@ func ParseSet(data []byte) (*Set, error) {
 	var keys []*Key
 	var skipped []Skipped
 	for i, text := range texts {
-		k, err := parseKey(text)
+		k, err := parse(text)
 		if err != nil {
 			skipped = append(skipped, Skipped{Index: i, ID: idOf(text), Err: err})
 			continue
