@@ -180,7 +180,7 @@ func (k *Key) setPublic(public crypto.PublicKey) error {
 			return fmt.Errorf("%w: an Ed25519 public key of %d bytes", ErrInvalid, len(p))
 		}
 		k.kind, k.curve, k.public = jwa.OKP, jwa.CurveEd25519, slices.Clone(p)
-		return nil
+		return checkEd25519(p)
 	}
 	return fmt.Errorf("%w: %T is not a key that can verify", ErrUnsupported, public)
 }
