@@ -219,7 +219,8 @@ func (d *Decrypter) open(ctx context.Context, e *envelope) (Message, error) {
 		return Message{}, err
 	}
 	// The recipients in turn. Of several, those that we have no key for are not
-	// meant for us.
+	// meant for us, nor are those whose parameters we do not understand: another
+	// recipient may have a curve that we do not know.
 	a := &attempt{d: d, e: e, content: content, tries: maxCandidates, iterations: int64(d.options.MaxIterations)}
 	var failure error // of the recipient that came nearest
 	for i := range e.recipients {
@@ -235,7 +236,8 @@ func (d *Decrypter) open(ctx context.Context, e *envelope) (Message, error) {
 			}
 			return Message{Header: *r.header, Plaintext: plaintext, Key: key, AdditionalData: e.additional, Recipient: i}, nil
 		}
-		if !errors.Is(err, ErrKey) && !errors.Is(err, ErrAlgorithm) && !errors.Is(err, ErrDecryption) {
+		another := len(e.recipients) > 1 && errors.Is(err, ErrMalformed)
+		if !another && !errors.Is(err, ErrKey) && !errors.Is(err, ErrAlgorithm) && !errors.Is(err, ErrDecryption) {
 			return Message{}, err
 		}
 		if failure == nil || errors.Is(failure, ErrKey) || errors.Is(err, ErrDecryption) {

@@ -270,6 +270,14 @@ func TestGroup(t *testing.T) {
 			t.Errorf("%v: jku is %s", key, jku)
 		}
 	}
+	// What one of the others was sent is not ours to understand.
+	for name, epk := range map[string]string{"on X448": `{"kty":"OKP","crv":"X448","x":"AAAA"}`, "that is none": `{}`} {
+		odd := must(withHeader(message, 1, "epk", epk))
+		if m, err := jwe.DecryptJSON(background, odd, keys[3], options); err != nil || string(m.Plaintext) != "text" || m.Recipient != 3 {
+			t.Errorf("beside an epk %s: %q, recipient %d, %v", name, m.Plaintext, m.Recipient, err)
+		}
+		refusesJSON(t, "an epk "+name, odd, keys[1], options, jwe.ErrMalformed)
+	}
 	stranger := must(jwk.New(randomBytes(32), jwk.Params{ID: "kw"}))
 	refusesJSON(t, "another key of the name", message, stranger, options, jwe.ErrDecryption)
 	refusesJSON(t, "a stranger", message, must(jwk.New(randomBytes(32), jwk.Params{ID: "stranger"})), options, jwe.ErrKey)
@@ -297,6 +305,24 @@ func TestGroup(t *testing.T) {
 	if _, err := shared.Encrypt([]byte("text")); !errors.Is(err, jwe.ErrOptions) {
 		t.Errorf("compact with an unprotected header: %v", err)
 	}
+}
+
+// withHeader replaces a member of a recipient's header.
+func withHeader(message []byte, recipient int, name, value string) ([]byte, error) {
+	var m map[string]json.RawMessage
+	var recipients []struct {
+		Header map[string]json.RawMessage `json:"header"`
+		Key    string                     `json:"encrypted_key"`
+	}
+	if err := errors.Join(json.Unmarshal(message, &m), json.Unmarshal(m["recipients"], &recipients)); err != nil {
+		return nil, err
+	}
+	recipients[recipient].Header[name] = json.RawMessage(value)
+	var err error
+	if m["recipients"], err = json.Marshal(recipients); err != nil {
+		return nil, err
+	}
+	return json.Marshal(m)
 }
 
 func TestCompression(t *testing.T) {
