@@ -14,8 +14,8 @@ import (
 // Claims are not decoded by encoding/json, which takes "EXP" for "exp" and lets
 // the last of two such members win. This decoder follows the same struct tags and
 // the same rules otherwise, compares names exactly, and reads the text while it is
-// being validated. A type is compiled once; types that are rare in claims
-// (arrays, []byte, maps with other keys than strings) are left to encoding/json.
+// being validated. A type is compiled once; what has no names inside and is rare in
+// claims ([]byte, unsigned integers) is left to encoding/json.
 
 // A decoder sets to, which is addressable, from a value.
 type decoder func(value strictjson.Value, to reflect.Value) error
@@ -90,10 +90,10 @@ func compile(t reflect.Type) decoder {
 		if t.Elem().Kind() != reflect.Uint8 {
 			return sliceDecoder(t)
 		}
+	case reflect.Array:
+		return orNull(arrayDecoder(t))
 	case reflect.Map:
-		if t.Key().Kind() == reflect.String && !reflect.PointerTo(t.Key()).Implements(textUnmarshalerType) {
-			return mapDecoder(t)
-		}
+		return mapDecoder(t)
 	case reflect.Interface:
 		if t.NumMethod() == 0 {
 			return decodeAny
@@ -261,8 +261,53 @@ func sliceDecoder(t reflect.Type) decoder {
 	}
 }
 
+// arrayDecoder leaves elements out that have no room, and zeroes room that has no
+// element, as encoding/json does.
+func arrayDecoder(t reflect.Type) decoder {
+	element := decoderOf(t.Elem())
+	return func(value strictjson.Value, to reflect.Value) error {
+		if value.Kind() != strictjson.Array {
+			return mismatch(value, to)
+		}
+		to.SetZero()
+		n := 0
+		var err error
+		value.Each(func(v strictjson.Value) bool {
+			if n < to.Len() {
+				err = element(v, to.Index(n))
+			}
+			n++
+			return err == nil && n < to.Len()
+		})
+		return err
+	}
+}
+
+// keyDecoder makes the key of a map of a name. If keys are no more than texts, no two
+// names are the same key.
+func keyDecoder(t reflect.Type) (keyOf func(name string) (reflect.Value, error), text bool) {
+	if t.Kind() == reflect.String && !reflect.PointerTo(t).Implements(textUnmarshalerType) {
+		return func(name string) (reflect.Value, error) { return reflect.ValueOf(name).Convert(t), nil }, true
+	}
+	single := reflect.MapOf(t, reflect.TypeFor[struct{}]())
+	return func(name string) (reflect.Value, error) { // numbers, and types that read their own text
+		text, err := json.Marshal(map[string]struct{}{name: {}})
+		m := reflect.New(single)
+		if err == nil {
+			err = json.Unmarshal(text, m.Interface())
+		}
+		if err != nil {
+			return reflect.Value{}, err
+		}
+		return m.Elem().MapKeys()[0], nil
+	}, false
+}
+
+var errSameKey = errors.New("the key of another member")
+
 func mapDecoder(t reflect.Type) decoder {
 	element := decoderOf(t.Elem())
+	keyOf, text := keyDecoder(t.Key())
 	return func(value strictjson.Value, to reflect.Value) error {
 		if value.Kind() == strictjson.Null {
 			to.SetZero()
@@ -278,7 +323,14 @@ func mapDecoder(t reflect.Type) decoder {
 			if err := element(s.Value(), fresh); err != nil {
 				return inMember(s.Name(), err)
 			}
-			m.SetMapIndex(reflect.ValueOf(s.Name()).Convert(t.Key()), fresh)
+			key, err := keyOf(s.Name())
+			if err == nil && !text && m.MapIndex(key).IsValid() {
+				err = errSameKey
+			}
+			if err != nil {
+				return inMember(s.Name(), err)
+			}
+			m.SetMapIndex(key, fresh)
 		}
 		to.Set(m)
 		return s.Err()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/big"
+	"net/netip"
 	"net/url"
 	"reflect"
 	"strings"
@@ -97,6 +98,15 @@ func TestDecodeLikeEncodingJSON(t *testing.T) {
 		P *big.Int        `json:"p"`
 	}](t, `{"r":{"a":[1]},"t":"2026-01-02T03:04:05Z","b":123456789012345678901234567890,"p":null}`)
 	sameAs[json.RawMessage](t, `{"a": [1, 2]}`)
+	sameAs[struct {
+		A [2]person          `json:"a"`
+		B [2]int             `json:"b"`
+		C [1]byte            `json:"c"`
+		D map[int]person     `json:"d"`
+		F map[netip.Addr]int `json:"f"`
+		G [1]int             `json:"g"`
+		H map[uint8]string   `json:"h"`
+	}](t, `{"a":[{"name":"A"}],"b":[1,2,3],"c":[255],"d":{"-1":{"age":7}},"f":{"::1":1},"g":null,"h":null}`)
 }
 
 func sameAs[C any](t *testing.T, payload string) {
@@ -124,6 +134,27 @@ func TestDecodeIsCaseSensitive(t *testing.T) {
 	}](`{"sub":"a","SUB":"b","Sub":"c","admin":true,"inner":{"Name":"x","NAME":"y"},"INNER":{"name":"z"}}`)
 	if err != nil || got.Subject != "a" || got.Admin || got.Inner.Name != "" {
 		t.Errorf("%+v, %v", got, err)
+	}
+	rare, err := decode[struct {
+		List  [1]named      `json:"list"`
+		ByID  map[int]named `json:"by_id"`
+		Count [1]any        `json:"count"`
+	}](`{"list":[{"NAME":"x"}],"by_id":{"1":{"NAME":"x"}},"count":[12345678901234567890]}`)
+	if err != nil || rare.List[0].Name != "" || rare.ByID[1].Name != "" || rare.Count[0] != json.Number("12345678901234567890") {
+		t.Errorf("%+v, %v", rare, err)
+	}
+	// Two names of one key are one member twice.
+	for _, payload := range []string{`{"m":{"1":1,"01":2}}`, `{"m":{"x":1}}`, `{"m":[1]}`} {
+		if m, err := decode[struct {
+			M map[int]int `json:"m"`
+		}](payload); err == nil {
+			t.Errorf("%s: %v", payload, m)
+		}
+	}
+	if m, err := decode[struct {
+		M [1]int `json:"m"`
+	}](`{"m":{"1":1}}`); err == nil {
+		t.Errorf("an object as an array: %v", m)
 	}
 }
 
