@@ -2,6 +2,7 @@ package registration
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -62,6 +63,35 @@ func TestClientAnswers(t *testing.T) {
 		e, _ := err.(*InvalidClientError)
 		if row.setting == "" && err != nil || row.setting != "" && (e == nil || e.Setting != row.setting) {
 			t.Errorf("%s: %v", row.name, err)
+		}
+	}
+}
+
+// TestClientKeys: a set with a private half is refused for it, and before the half is
+// held against its public one: a skipped key would be none to say anything of.
+func TestClientKeys(t *testing.T) {
+	key, err := jwk.Generate(jwa.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(publicSet(t, key))
+	public := strings.TrimSuffix(strings.TrimPrefix(good, `{"keys":[`), `]}`)
+	private, err := key.MarshalPrivateJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const only = "it must hold public keys only"
+	for name, row := range map[string]struct{ set, want string }{
+		"public":                      {good, ""},
+		"private":                     {`{"keys":[` + string(private) + `]}`, only},
+		"a private half that is none": {`{"keys":[` + public + `,{"kty":"RSA","n":"AQAB","e":"AQAB","d":"AQAB","p":"AQ","q":"AQ"}]}`, only},
+		"a secret":                    {`{"keys":[{"kty":"oct","k":"` + strings.Repeat("A", 43) + `"}]}`, only},
+		"nothing":                     {`{"keys":[]}`, "it holds no key that can be used"},
+		"of another kind, and public": {`{"keys":[` + public + `,{"kty":"new"},7]}`, ""},
+	} {
+		err := checkClientKeys(json.RawMessage(row.set))
+		if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

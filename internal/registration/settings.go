@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/strictjson"
 	"github.com/ostiary/ostiary/jwk"
 )
 
@@ -165,6 +166,11 @@ func checkClientAuthentication(s model.ClientSettings) error {
 }
 
 func checkClientKeys(data json.RawMessage) error {
+	// Before the set is parsed, for that holds private halves against public ones: a
+	// third of a second for each of 8192 bits, of which a request has room for sixteen.
+	if holdsPrivate(string(data)) {
+		return invalid("jwks", "it must hold public keys only")
+	}
 	set, err := jwk.ParseSet(data)
 	if err != nil {
 		return invalid("jwks", "%v", err)
@@ -178,6 +184,18 @@ func checkClientKeys(data json.RawMessage) error {
 		}
 	}
 	return nil
+}
+
+// holdsPrivate reports whether a key of a set has the member "d", RFC 7518 §6.2.2 and §6.3.2.
+func holdsPrivate(set string) bool {
+	private := false
+	keys, _ := strictjson.Find(set, "keys") // what is wrong with the text, ParseSet says
+	keys.Each(func(key strictjson.Value) bool {
+		d, err := strictjson.Find(key.Raw(), "d")
+		private = err == nil && d.Kind() != 0
+		return !private
+	})
+	return private
 }
 
 func checkClientLives(s model.ClientSettings) error {
