@@ -77,8 +77,9 @@ type Key struct {
 	exchanger ecdh.KeyExchanger // of a private key that only agrees upon others; nil for the rest
 	secret    []byte            // nil for all but a secret
 
-	insecureSize, insecureCurve bool // see Params
-	pss                         *PSS // of an RSA key that is for PSS only
+	insecureSize, insecureCurve bool   // see Params
+	pss                         *PSS   // of an RSA key that is for PSS only
+	pssParameters               []byte // the same as it was read, in DER; nil if there are none
 
 	chain []*x509.Certificate // of "x5c"; the first is that of this key
 
@@ -162,7 +163,7 @@ func (k *Key) Public() (*Key, error) {
 	return &Key{
 		id: k.id, alg: k.alg, use: k.use, ops: publicOperations(k.ops), by: k.by,
 		kind: k.kind, curve: k.curve, bits: k.bits, public: k.public, usable: k.usable,
-		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, chain: k.chain,
+		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, pssParameters: k.pssParameters, chain: k.chain,
 	}, nil
 }
 

@@ -90,7 +90,7 @@ func (k *Key) setMaterial(material any) error {
 	case ed25519.PrivateKey:
 		return k.setEd25519(m)
 	case pssMaterial:
-		k.pss = m.restriction
+		k.pss, k.pssParameters = m.restriction, m.parameters
 		return k.setMaterial(m.key)
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
 		return k.setPublic(m)

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,6 +133,20 @@ func TestPSSKeys(t *testing.T) {
 			for i := range row.want {
 				if names[i] != row.want[i] {
 					t.Errorf("%s: %v", row.file+half, names)
+				}
+			}
+			restriction, _ := key.PSS()
+			texts := [][]byte{must(key.MarshalPEM())}
+			if key.Private() {
+				texts = append(texts, must(key.MarshalPrivatePEM()))
+			}
+			for _, written := range texts {
+				again, err := jwk.ParsePEM(written, jwk.Params{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if kept, ok := again.PSS(); !ok || kept != restriction || !slices.Equal(again.Algorithms(), key.Algorithms()) {
+					t.Errorf("%s: written and read again: %+v, %v", row.file, kept, again.Algorithms())
 				}
 			}
 			if _, ok := key.PSS(); !ok {

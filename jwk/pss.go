@@ -2,6 +2,7 @@ package jwk
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -50,6 +51,7 @@ func (r *PSS) permits(row jwa.Signature) error {
 type pssMaterial struct {
 	key         any
 	restriction *PSS
+	parameters  []byte // of the restriction, in DER
 }
 
 var oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10} // RFC 4055 §1.2
@@ -166,7 +168,7 @@ func parseSEC1(der []byte) (any, error) {
 
 func restrict(key any, parameters asn1.RawValue) (any, error) {
 	if len(parameters.FullBytes) == 0 {
-		return pssMaterial{key, &PSS{}}, nil
+		return pssMaterial{key, &PSS{}, nil}, nil
 	}
 	var p pssParameters
 	if rest, err := asn1.Unmarshal(parameters.FullBytes, &p); err != nil || len(rest) != 0 {
@@ -186,7 +188,38 @@ func restrict(key any, parameters asn1.RawValue) (any, error) {
 	if r.MaskHash, ok = pssHash(mask.Algorithm); !ok {
 		return nil, fmt.Errorf("%w: RSASSA-PSS parameters", ErrUnsupported)
 	}
-	return pssMaterial{key, &r}, nil
+	return pssMaterial{key, &r, slices.Clone(parameters.FullBytes)}, nil
+}
+
+// pssIdentifier is what marks a key that is for PSS only, RFC 4055 §1.2.
+func (k *Key) pssIdentifier() pkix.AlgorithmIdentifier {
+	return pkix.AlgorithmIdentifier{Algorithm: oidRSAPSS, Parameters: asn1.RawValue{FullBytes: k.pssParameters}}
+}
+
+// marshalPKIX writes what parsePKIX reads.
+func (k *Key) marshalPKIX() ([]byte, error) {
+	public, ok := k.public.(*rsa.PublicKey)
+	if k.pss == nil || !ok {
+		return x509.MarshalPKIXPublicKey(k.public)
+	}
+	der := x509.MarshalPKCS1PublicKey(public)
+	return asn1.Marshal(struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}{k.pssIdentifier(), asn1.BitString{Bytes: der, BitLength: 8 * len(der)}})
+}
+
+// marshalPKCS8 writes what parsePKCS8 reads.
+func (k *Key) marshalPKCS8(private any) ([]byte, error) {
+	key, ok := private.(*rsa.PrivateKey)
+	if k.pss == nil || !ok {
+		return x509.MarshalPKCS8PrivateKey(private)
+	}
+	return asn1.Marshal(struct {
+		Version   int
+		Algorithm pkix.AlgorithmIdentifier
+		Key       []byte
+	}{0, k.pssIdentifier(), x509.MarshalPKCS1PrivateKey(key)})
 }
 
 // pssHash finds a hash; none at all is SHA-1, RFC 4055 §3.1.

@@ -70,7 +70,7 @@ func (k *Key) clone() *Key {
 	return &Key{
 		id: k.id, alg: k.alg, use: k.use, ops: k.ops, by: k.by, kind: k.kind, curve: k.curve, bits: k.bits,
 		public: k.public, signer: k.signer, exchanger: k.exchanger, secret: k.secret, usable: k.usable,
-		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, chain: k.chain,
+		insecureSize: k.insecureSize, insecureCurve: k.insecureCurve, pss: k.pss, pssParameters: k.pssParameters, chain: k.chain,
 	}
 }
 
@@ -165,7 +165,7 @@ func (k *Key) MarshalPEM() ([]byte, error) {
 	if k.public == nil {
 		return nil, fmt.Errorf("%w: a symmetric key has no public half", ErrPrivate)
 	}
-	der, err := x509.MarshalPKIXPublicKey(k.public)
+	der, err := k.marshalPKIX()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
@@ -182,7 +182,7 @@ func (k *Key) MarshalPrivatePEM() ([]byte, error) {
 	} else if k.signer == nil {
 		return nil, fmt.Errorf("%w: no private half to write", ErrPrivate)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
+	der, err := k.marshalPKCS8(private)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the private key cannot be written", ErrUnsupported)
 	}

@@ -2,15 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/ecdh"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
-	"math/big"
 
 	"github.com/ostiary/ostiary/jwa"
 	"github.com/ostiary/ostiary/jwk"
@@ -115,51 +107,14 @@ func (t *task) convertToDER(ctx context.Context, r ring, form string) error {
 
 // encoded returns a key in DER, and the label that it has in PEM.
 func encoded(key *jwk.Key) (label string, der []byte, err error) {
-	if !key.Private() {
-		der, err = x509.MarshalPKIXPublicKey(key.PublicKey()) // RFC 5280 §4.1
-		return "PUBLIC KEY", der, err
+	marshal := key.MarshalPEM // RFC 5280 §4.1
+	if key.Private() {
+		marshal = key.MarshalPrivatePEM // RFC 5958
 	}
-	private, err := privateKey(key)
+	text, err := marshal()
 	if err != nil {
 		return "", nil, err
 	}
-	der, err = x509.MarshalPKCS8PrivateKey(private) // RFC 5958
-	return "PRIVATE KEY", der, err
-}
-
-// privateKey returns the private half as a Go key. Package jwk does not give it
-// away but as JSON.
-func privateKey(key *jwk.Key) (any, error) {
-	text, err := key.MarshalPrivateJSON()
-	if err != nil {
-		return nil, err
-	}
-	var w struct{ D, P, Q string }
-	if err := json.Unmarshal(text, &w); err != nil {
-		return nil, err
-	}
-	d, err := base64.RawURLEncoding.DecodeString(w.D)
-	if err != nil {
-		return nil, err
-	}
-	switch public := key.PublicKey().(type) {
-	case *rsa.PublicKey:
-		private := &rsa.PrivateKey{PublicKey: *public, D: new(big.Int).SetBytes(d)}
-		for _, prime := range []string{w.P, w.Q} {
-			p, err := base64.RawURLEncoding.DecodeString(prime)
-			if err != nil {
-				return nil, err
-			}
-			private.Primes = append(private.Primes, new(big.Int).SetBytes(p))
-		}
-		private.Precompute()
-		return private, private.Validate()
-	case *ecdsa.PublicKey:
-		return ecdsa.ParseRawPrivateKey(public.Curve, d)
-	case ed25519.PublicKey:
-		return ed25519.NewKeyFromSeed(d), nil
-	case *ecdh.PublicKey:
-		return public.Curve().NewPrivateKey(d)
-	}
-	return nil, usagef("%v has no form in PEM or DER", key)
+	block, _ := pem.Decode(text) // it was written a moment ago
+	return block.Type, block.Bytes, nil
 }
