@@ -199,7 +199,7 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 		if err := tx.UpdateUser(user); err != nil {
 			return err
 		}
-		if before.Profile.Email != user.Profile.Email {
+		if before.Profile.Email != "" && before.Profile.Email != user.Profile.Email {
 			if err := a.leaveAddress(tx, before); err != nil {
 				return err
 			}
