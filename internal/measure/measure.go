@@ -117,7 +117,7 @@ func (s *Set) Expect(methods []model.Method, outcomes []string) {
 		s.letters.WithLabelValues(outcome)
 	}
 	for _, outcome := range signal.Outcomes() {
-		for _, queue := range queues {
+		for _, queue := range signal.Queues() {
 			s.deliveries.WithLabelValues(queue, outcome)
 		}
 	}
@@ -125,9 +125,6 @@ func (s *Set) Expect(methods []model.Method, outcomes []string) {
 		s.events.WithLabelValues(action)
 	}
 }
-
-// queues are those of the outbox.
-var queues = []string{"logout", "stream"}
 
 // made is a metric of ours, for whoever tells of them.
 type made struct {

@@ -148,6 +148,9 @@ const (
 	queueStream = "stream"
 )
 
+// Queues lists them, for whoever counts.
+func Queues() []string { return []string{queueLogout, queueStream} }
+
 // result is what came of an attempt.
 type result struct {
 	done   bool   // it was delivered, or there is nobody to deliver it to
