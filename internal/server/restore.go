@@ -210,8 +210,9 @@ func (c Config) putAside(beside string, old ...string) (*vacated, error) {
 			continue
 		}
 		if v.folder == "" {
-			v.folder = filepath.Join(beside, "before-restore-"+c.Now().UTC().Format("20060102-150405"))
-			if err := os.Mkdir(v.folder, 0o700); err != nil {
+			var err error
+			name := filepath.Join(beside, "before-restore-"+c.Now().UTC().Format("20060102-150405"))
+			if v.folder, err = newFolder(name); err != nil {
 				return nil, err
 			}
 		}
@@ -222,6 +223,18 @@ func (c Config) putAside(beside string, old ...string) (*vacated, error) {
 		v.moved = append(v.moved, [2]string{file, to})
 	}
 	return v, nil
+}
+
+// newFolder makes a folder of that name, or, where there is one (of a restore in the
+// same second), of the name with the next free number after it.
+func newFolder(name string) (string, error) {
+	for n, folder := 2, name; ; n++ {
+		err := os.Mkdir(folder, 0o700)
+		if err == nil || !errors.Is(err, os.ErrExist) {
+			return folder, err
+		}
+		folder = fmt.Sprintf("%s-%d", name, n)
+	}
 }
 
 // back puts everything where it was: nothing has come in its place.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ostiary/ostiary/internal/backup"
 	"github.com/ostiary/ostiary/internal/keys"
@@ -104,5 +105,28 @@ func TestRestoreGivenMaster(t *testing.T) {
 	}
 	if _, err := keys.LoadMaster(keys.MasterConfig{Path: filepath.Join(c.Data, "master.key")}); !errors.Is(err, keys.ErrMasterMissing) {
 		t.Errorf("the data folder: %v", err)
+	}
+}
+
+// What was there is kept by each of several restores in one second.
+func TestRestoreTwiceInASecond(t *testing.T) {
+	h := servertest.Start(t)
+	file := backUpWithKey(t, h)
+	h.Stop()
+	c, now := h.Config, time.Now()
+	c.Now = func() time.Time { return now }
+	kept := map[string]bool{}
+	for range 3 {
+		out, err := putBack(t, c, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kept[out.Aside] {
+			t.Errorf("what was there went to %s once more", out.Aside)
+		}
+		kept[out.Aside] = true
+		if _, err := os.Stat(filepath.Join(out.Aside, "ostiary.db")); err != nil {
+			t.Error(err)
+		}
 	}
 }
