@@ -25,6 +25,9 @@ type conn struct {
 	out        uintptr // room for a pointer or two numbers, where SQLite puts what it made
 	gathers    bool    // see gathering
 	statements map[string]*statement
+
+	memory  *memory // of what is asked on this connection; nil: nothing is kept
+	forgets bool    // a statement was run that may change what a memory keeps
 }
 
 // errConnClosed says that a connection is closed.

@@ -30,6 +30,7 @@ type group struct {
 	open    func() (*conn, error)
 	explain func(error) error
 	grown   chan struct{} // of room for one: told when logStep pages were written
+	memory  *memory       // of those who read
 
 	mu     sync.Mutex
 	held   bool            // somebody has the turn
@@ -39,7 +40,8 @@ type group struct {
 	// Only whoever has the turn touches these.
 	conn    *conn
 	batch   *batch
-	written int // pages, since grown was told
+	written int   // pages, since grown was told
+	before  stamp // of the file, when the batch began
 }
 
 // batch is a transaction that several share.
@@ -214,6 +216,7 @@ func (g *group) begin() error {
 		g.drop()
 		return err
 	}
+	g.before, g.conn.forgets = g.conn.own(), false
 	g.batch = &batch{until: time.Now().Add(maxBatchTime), done: make(chan struct{})}
 	return nil
 }
@@ -239,11 +242,19 @@ func (g *group) end(b *batch) {
 		// The state of the connection is not known any more: closing it
 		// undoes whatever is open.
 		g.drop()
-	} else if g.written += g.conn.written(); g.written >= logStep {
+	} else {
+		g.committed()
+	}
+	close(b.done)
+}
+
+// committed does what follows a commit, before anybody is told of it.
+func (g *group) committed() {
+	g.memory.committed(g.before, g.conn.own(), g.conn.forgets)
+	if g.written += g.conn.written(); g.written >= logStep {
 		g.written = 0
 		wake(g.grown)
 	}
-	close(b.done)
 }
 
 // alone runs fn while nobody writes: those who want to wait for it.

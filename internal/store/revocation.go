@@ -120,9 +120,11 @@ func (tx *Tx) CutOff(user model.UserID, client model.ClientID) (int64, error) {
 // OwnCutOff is CutOff for the tokens that a client gets for itself. It fails with
 // ErrNotFound if there is no such client or it is disabled.
 func (tx *Tx) OwnCutOff(client model.ClientID) (int64, error) {
-	return one(tx, scanInt, `SELECT COALESCE((SELECT MAX(cut_off) FROM revocations
-		WHERE kind = 'client' AND value = $1 OR kind = 'all' AND value = ''), 0)
-		FROM clients WHERE id = $1 AND disabled = 0`, string(client))
+	return tx.recall(string(client), func() (int64, error) {
+		return one(tx, scanInt, `SELECT COALESCE((SELECT MAX(cut_off) FROM revocations
+			WHERE kind = 'client' AND value = $1 OR kind = 'all' AND value = ''), 0)
+			FROM clients WHERE id = $1 AND disabled = 0`, string(client))
+	})
 }
 
 // revoke adds an entry to the log, and lets everybody who follows it know.

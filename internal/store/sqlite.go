@@ -27,6 +27,7 @@ type sqlite struct {
 	path    string
 	db      *sql.DB
 	writer  group
+	memory  memory
 	readers chan *conn    // nil: to be opened
 	closed  chan struct{} // closed by close
 	// checkpoints are made beside the writer, which makes none.
@@ -65,6 +66,7 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		return nil, err
 	}
 	s.writer.explain = s.explain
+	s.writer.memory = &s.memory
 	s.writer.open = func() (*conn, error) {
 		if err := s.sound(context.Background()); err != nil { // which comes to an end: the file is small
 			return nil, err
@@ -221,6 +223,7 @@ func (s *sqlite) read(ctx context.Context, m mode, fn func(querier) error) (err 
 		if c, err = openConn(s.path, append(slices.Clip(pragmas), "query_only=ON")); err != nil {
 			return s.explain(err)
 		}
+		c.memory = &s.memory
 	}
 	if m == question {
 		err = fn(c)

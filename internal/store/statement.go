@@ -17,6 +17,7 @@ type statement struct {
 	handle  uintptr
 	order   []int // which argument each parameter takes
 	columns int
+	forgets bool // it may change what a memory keeps
 	running bool // bound, and not reset yet
 	err     error
 
@@ -34,7 +35,7 @@ func (c *conn) prepare(query string) (*statement, error) {
 	}
 	defer sqlite3.Xsqlite3_free(c.tls, text)
 	rc := sqlite3.Xsqlite3_prepare_v3(c.tls, c.db, text, int32(len(query)+1), sqlite3.SQLITE_PREPARE_PERSISTENT, c.out, 0)
-	s := &statement{c: c, handle: *(*uintptr)(at(c.out))}
+	s := &statement{c: c, handle: *(*uintptr)(at(c.out)), forgets: forgets(query)}
 	if rc != sqlite3.SQLITE_OK {
 		return nil, c.fail(rc)
 	}
@@ -111,6 +112,7 @@ func (s *statement) bind(args []any) error {
 		}
 	}
 	s.running, s.err = true, nil
+	s.c.forgets = s.c.forgets || s.forgets
 	return nil
 }
 
