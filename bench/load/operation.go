@@ -163,8 +163,18 @@ func names() []string {
 	return all
 }
 
+// fetch takes a document, packed if it can be had so, and leaves it packed: to unpack it
+// costs a client more than the answer costs the server, whose processor it is.
 func (w *worker) fetch(ctx context.Context, path, token string) error {
-	a, err := w.get(ctx, w.Issuer+path, token)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, w.Issuer+path, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Accept-Encoding", "gzip")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	a, err := w.do(r)
 	if err == nil && a.status != http.StatusOK {
 		err = fmt.Errorf("%s answers %d %.300s", path, a.status, a.body)
 	}
@@ -201,7 +211,7 @@ func (w *worker) request() (address, verifier string) {
 // code is the whole flow in a browser where somebody is signed in.
 func (w *worker) code(ctx context.Context) (map[string]any, error) {
 	address, verifier := w.request()
-	a, err := w.get(ctx, address, "")
+	a, err := w.get(ctx, address)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +221,7 @@ func (w *worker) code(ctx context.Context) (map[string]any, error) {
 // signIn is the whole flow with the password.
 func (w *worker) signIn(ctx context.Context) (map[string]any, error) {
 	address, verifier := w.request()
-	page, err := w.get(ctx, address, "")
+	page, err := w.get(ctx, address)
 	if err != nil {
 		return nil, err
 	}

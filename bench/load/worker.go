@@ -77,13 +77,10 @@ func (w *worker) do(r *http.Request) (answer, error) {
 	return a, nil
 }
 
-func (w *worker) get(ctx context.Context, address, token string) (answer, error) {
+func (w *worker) get(ctx context.Context, address string) (answer, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return answer{}, err
-	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	return w.do(r)
 }
