@@ -54,7 +54,7 @@ type KeySet interface {
 type API struct {
 	Config
 	metadata  document
-	packed    document // the metadata as gzip
+	packed    func() document // the metadata as gzip
 	streams   []Route
 	followers crowd
 	importing sync.Mutex // one list at a time
@@ -76,9 +76,8 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	s := &API{Config: c, metadata: newDocument(metadata)}
-	if s.packed, err = s.metadata.packed(); err != nil {
-		return nil, err
-	}
+	s.packed = sync.OnceValue(s.metadata.packed)
+	go s.packed() // it takes milliseconds, which a start can be without
 	if s.streams, err = s.streamRoutes(); err != nil {
 		return nil, err
 	}
@@ -212,23 +211,26 @@ func (s *API) answer(e endpoint, methods ...string) Endpoint {
 
 // public is private that also serves scripts of any site.
 func (s *API) public(e endpoint, methods ...string) Endpoint {
-	return across(s.private(e, methods...), methods)
+	return across(s.private(e, methods...), methods, "WWW-Authenticate, Retry-After, ETag")
 }
 
 // published is public for documents that lie ready: everybody may have them as often
-// as they like.
+// as they like. Of their headers a script needs none, and each that is left out counts
+// with what is asked for so often: beyond eight, net/http makes room for them anew.
 func (s *API) published(e endpoint, methods ...string) Endpoint {
-	return across(s.answer(e, methods...), methods)
+	return across(s.answer(e, methods...), methods, "")
 }
 
-// across lets scripts of any site have the answer (CORS). The wildcard never goes
-// with credentials: no cookie means anything here.
-func across(next Endpoint, methods []string) Endpoint {
+// across lets scripts of any site have the answer (CORS), and those of its headers. The
+// wildcard never goes with credentials: no cookie means anything here.
+func across(next Endpoint, methods []string, headers string) Endpoint {
 	allow := strings.Join(append(methods, http.MethodOptions), ", ")
 	return serve(methods, func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Access-Control-Allow-Origin", "*")
-		h.Set("Access-Control-Expose-Headers", "WWW-Authenticate, Retry-After, ETag")
+		if headers != "" {
+			h.Set("Access-Control-Expose-Headers", headers)
+		}
 		if r.Method == http.MethodOptions {
 			h.Set("Access-Control-Allow-Methods", allow)
 			h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
