@@ -123,6 +123,41 @@ func (c *conn) run(query string) error {
 	return err
 }
 
+// number runs a query once, and returns the number in its first row.
+func (c *conn) number(query string) (n int64, err error) {
+	err = c.first(query, func(row row) (err error) { n, err = row.integer(0); return err })
+	return n, err
+}
+
+// line is number for a text.
+func (c *conn) line(query string) (text string, err error) {
+	err = c.first(query, func(row row) (err error) { text, err = row.text(0); return err })
+	return text, err
+}
+
+func (c *conn) first(query string, read func(row) error) error {
+	s, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	defer s.finalize()
+	if err := s.bind(nil); err != nil {
+		return err
+	}
+	if !s.Next() {
+		return errors.Join(s.Err(), s.Close())
+	}
+	return errors.Join(read(s), s.Close())
+}
+
+// interrupt lets what runs on the connection fail soon. It may be called from elsewhere,
+// while the connection is open.
+func (c *conn) interrupt() {
+	tls := libc.NewTLS()
+	defer tls.Close()
+	sqlite3.Xsqlite3_interrupt(tls, c.db)
+}
+
 func (c *conn) statement(query string) (*statement, error) {
 	if s := c.statements[query]; s != nil {
 		return s, nil

@@ -30,7 +30,8 @@ func (s *sqlite) pool() Pool {
 	s.writer.mu.Lock()
 	queued, writing := len(s.writer.queue), s.writer.held
 	s.writer.mu.Unlock()
-	p := Pool{Limit: cap(s.readers) + 1, Open: s.db.Stats().OpenConnections, Busy: cap(s.readers) - len(s.readers), Queued: queued}
+	p := Pool{Limit: cap(s.readers.turns) + 1, Busy: len(s.readers.turns), Queued: queued}
+	p.Open = p.Busy + s.readers.length() + 1
 	if writing {
 		p.Busy++
 	}

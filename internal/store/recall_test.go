@@ -187,11 +187,14 @@ func TestRecallTrue(t *testing.T) {
 // names another one: neither a foreign key nor a trigger.
 func TestRememberedTables(t *testing.T) {
 	s, _ := openTwice(t)
-	db := s.dialect.(*sqlite).db
 	for _, table := range remembered {
 		var there, keys, triggers int
-		if err := db.QueryRow(`SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = $1),
-			(SELECT count(*) FROM pragma_foreign_key_list($1)), (SELECT count(*) FROM sqlite_schema WHERE type = 'trigger')`, table).Scan(&there, &keys, &triggers); err != nil {
+		if err := s.View(t.Context(), func(tx *Tx) error {
+			_, err := one(tx, func(row scanner) (struct{}, error) { return struct{}{}, row.Scan(&there, &keys, &triggers) },
+				`SELECT (SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = $1),
+				(SELECT count(*) FROM pragma_foreign_key_list($1)), (SELECT count(*) FROM sqlite_schema WHERE type = 'trigger')`, table)
+			return err
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if there != 1 || keys != 0 || triggers != 0 {

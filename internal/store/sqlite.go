@@ -25,10 +25,9 @@ import (
 // wait for it.
 type sqlite struct {
 	path    string
-	db      *sql.DB
 	writer  group
 	memory  memory
-	readers chan *conn    // nil: to be opened
+	readers stack
 	closed  chan struct{} // closed by close
 	// checkpoints are made beside the writer, which makes none.
 	checkpoints checkpointer
@@ -36,6 +35,41 @@ type sqlite struct {
 	look        sync.Once     // begins to look through the file, see check
 	checked     chan struct{} // closed when it has been looked through
 	damage      error         // what was found; to be read after checked
+	spare       *conn         // for the writer, left by the look; to be touched after checked, by one
+}
+
+// stack has the connections that nobody uses. The one that was used last is taken first:
+// where few read at a time, few are opened, each of which reads the whole schema, and
+// what those have in their memory is used again.
+type stack struct {
+	turns chan struct{} // one for each who uses one now
+	mu    sync.Mutex
+	idle  []*conn
+}
+
+// take returns nil where one has to be opened.
+func (s *stack) take() (c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.idle); n > 0 {
+		c, s.idle = s.idle[n-1], s.idle[:n-1]
+	}
+	return c
+}
+
+func (s *stack) length() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.idle)
+}
+
+func (s *stack) give(c *conn) {
+	if c == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.idle = append(s.idle, c)
 }
 
 // applicationID marks a file as ours ("osti").
@@ -61,20 +95,17 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		return nil, err
 	}
 	s := &sqlite{path: path, closed: make(chan struct{}), checked: make(chan struct{})}
-	s.db, err = s.connect()
-	if err != nil {
-		return nil, err
-	}
 	s.writer.explain = s.explain
 	s.writer.memory = &s.memory
 	s.writer.open = func() (*conn, error) {
 		if err := s.sound(context.Background()); err != nil { // which comes to an end: the file is small
 			return nil, err
 		}
-		if err := useGathering(); err != nil {
-			return nil, err
+		if c := s.spare; c != nil {
+			s.spare = nil
+			return c, nil
 		}
-		return openConnBy(gathering, s.path, append(slices.Clip(pragmas), "wal_autocheckpoint=0"))
+		return s.openWriter()
 	}
 	s.writer.grown = make(chan struct{}, 1)
 	s.checkpoints = checkpointer{path: path, flush: (*conn).sync, writer: &s.writer, grown: s.writer.grown, closed: s.closed, ended: make(chan struct{})}
@@ -83,25 +114,73 @@ func openSQLite(ctx context.Context, path string) (*sqlite, error) {
 		s.close()
 		return nil, err
 	}
-	s.readers = make(chan *conn, max(4, 2*runtime.GOMAXPROCS(0)))
-	for range cap(s.readers) {
-		s.readers <- nil
-	}
+	s.readers.turns = make(chan struct{}, max(4, 2*runtime.GOMAXPROCS(0)))
 	return s, nil
 }
 
-// prepare claims the file and migrates it.
+// openWriter opens a connection as the writer has.
+func (s *sqlite) openWriter() (*conn, error) {
+	if err := useGathering(); err != nil {
+		return nil, err
+	}
+	return openConnBy(gathering, s.path, append(slices.Clip(pragmas), "wal_autocheckpoint=0"))
+}
+
+func (s *sqlite) openReader() (*conn, error) {
+	c, err := openConn(s.path, append(slices.Clip(pragmas), "query_only=ON"))
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	c.memory = &s.memory
+	return c, nil
+}
+
+// prepare claims the file and migrates it, if that is not done.
 func (s *sqlite) prepare(ctx context.Context) error {
 	err := s.persist(ctx, func() error {
-		if err := s.claim(ctx); err != nil {
+		if ready, err := s.ready(); ready || err != nil {
 			return err
 		}
-		return schema{goose.DialectSQLite3, s.db, respellSQLite, s.sound}.migrate(ctx)
+		db, err := s.connect()
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		if err := s.claim(ctx, db); err != nil {
+			return err
+		}
+		return schema{goose.DialectSQLite3, db, respellSQLite, s.sound}.migrate(ctx)
 	})
 	if err == nil {
-		s.beginLook() // with the connection that has read the schema
+		s.beginLook()
 	}
 	return err
+}
+
+// ready reports whether the file is ours and has the latest schema, as at most starts.
+// The connection with which it looks is the first one to read with: to open one takes
+// longer than all else here, since it reads the whole schema.
+func (s *sqlite) ready() (bool, error) {
+	c, err := s.openReader()
+	if err != nil {
+		return false, err
+	}
+	id, err := c.number(`PRAGMA application_id`)
+	s.old = id == applicationID
+	var latest, version int64
+	if err == nil && s.old {
+		latest, err = latestSchema()
+	}
+	if err == nil && s.old {
+		version, err = c.number(schemaVersion)
+	}
+	if err != nil || !s.old || version != latest {
+		c.Close()
+		return false, nil // whoever claims and migrates it says what is wrong
+	}
+	s.beginLook()
+	s.readers.give(c)
+	return true, nil
 }
 
 // persist does again what collides. Processes that find a new file at the same time,
@@ -149,8 +228,7 @@ func makeFile(path string) error {
 var pragmas = []string{"busy_timeout=10000", "journal_mode=WAL", "foreign_keys=ON", "temp_store=MEMORY",
 	"synchronous=FULL", "journal_size_limit=67108864", "cache_size=-8000"}
 
-// connect prepares connections for what is done with package database/sql, which is
-// little and seldom: none of them is kept.
+// connect prepares a connection for what is done with package database/sql: migrations.
 func (s *sqlite) connect() (*sql.DB, error) {
 	name := url.URL{
 		Scheme:   "file",
@@ -164,14 +242,12 @@ func (s *sqlite) connect() (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(connector)
-	db.SetMaxIdleConns(1)
-	return db, nil
+	return sql.OpenDB(connector), nil
 }
 
 // claim marks an empty database as ours, and refuses one that is not.
-func (s *sqlite) claim(ctx context.Context) error {
-	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // which begins deferred: no lock yet
+func (s *sqlite) claim(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // which begins deferred: no lock yet
 	if err != nil {
 		return err
 	}
@@ -191,7 +267,7 @@ func (s *sqlite) claim(ctx context.Context) error {
 		return fmt.Errorf("%w: the file %s belongs to another program: choose another file", ErrCorrupt, s.path)
 	}
 	tx.Rollback()
-	_, err = s.db.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
+	_, err = db.ExecContext(ctx, fmt.Sprintf(`PRAGMA application_id = %d`, applicationID))
 	return err
 }
 
@@ -203,27 +279,26 @@ func (s *sqlite) run(ctx context.Context, m mode, fn func(querier) error) error 
 }
 
 func (s *sqlite) read(ctx context.Context, m mode, fn func(querier) error) (err error) {
-	var c *conn
 	select {
-	case c = <-s.readers:
+	case s.readers.turns <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closed:
 		return ErrClosed
 	}
-	whole := false
+	c, whole := s.readers.take(), false
 	defer func() {
 		if c != nil && !whole { // fn panicked, or the connection is broken
 			c.Close()
 			c = nil
 		}
-		s.readers <- c
+		s.readers.give(c)
+		<-s.readers.turns
 	}()
 	if c == nil {
-		if c, err = openConn(s.path, append(slices.Clip(pragmas), "query_only=ON")); err != nil {
-			return s.explain(err)
+		if c, err = s.openReader(); err != nil {
+			return err
 		}
-		c.memory = &s.memory
 	}
 	if m == question {
 		err = fn(c)
@@ -283,12 +358,16 @@ func (s *sqlite) close() error {
 	_ = s.sound(context.Background()) // which ends now; what it found has been said or is not asked for
 	err := s.writer.close()
 	<-s.checkpoints.ended
-	for range cap(s.readers) { // which waits for those at work
-		if c := <-s.readers; c != nil {
-			c.Close()
-		}
+	for range cap(s.readers.turns) {
+		s.readers.turns <- struct{}{} // which waits for those at work
 	}
-	return errors.Join(err, s.db.Close())
+	for c := s.readers.take(); c != nil; c = s.readers.take() {
+		c.Close()
+	}
+	if s.spare != nil {
+		err = errors.Join(err, s.spare.Close())
+	}
+	return err
 }
 
 // smallFile is up to where a whole file is checked when it is opened.
@@ -298,33 +377,56 @@ const smallFile = 16 << 20
 // not in the middle of the night. A large one would take too long; there it
 // shows when the damaged place is read.
 //
-// Nothing waits for it that only reads: a start has enough of that to do meanwhile.
+// Nothing waits for it that only reads: a start has enough of that to do meanwhile. The
+// connection is one for the writer.
 func (s *sqlite) check() {
 	defer close(s.checked)
-	ctx, stop := context.WithCancel(context.Background())
-	defer stop()
-	go func() { // a file that is closed meanwhile is not looked through to its end
-		select {
-		case <-s.closed:
-			stop()
-		case <-ctx.Done():
-		}
-	}()
 	info, err := os.Stat(s.path)
-	if err != nil || info.Size() > smallFile {
+	if err != nil {
 		s.damage = err
 		return
 	}
-	s.damage = s.persist(ctx, func() error {
-		var found string
-		if err := s.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+	s.damage = s.persist(context.Background(), func() error {
+		c, err := s.openWriter()
+		if err != nil {
 			return err
 		}
-		if found != "ok" {
-			return s.corrupt(oneLine{errors.New(found)})
+		if info.Size() <= smallFile {
+			err = s.lookThrough(c)
 		}
+		if err != nil {
+			c.Close()
+			return err
+		}
+		s.spare = c
 		return nil
 	})
+}
+
+// lookThrough fails if it finds damage. A file that is closed meanwhile is not looked
+// through to its end.
+func (s *sqlite) lookThrough(c *conn) error {
+	done := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-s.closed:
+			c.interrupt()
+		case <-done:
+		}
+	})
+	defer watch.Wait()
+	defer close(done)
+	found, err := c.line(`PRAGMA quick_check(1)`)
+	select {
+	case <-s.closed:
+		return nil // nobody asks
+	default:
+	}
+	if err == nil && found != "ok" {
+		return s.corrupt(oneLine{errors.New(found)})
+	}
+	return err
 }
 
 // beginLook begins to look through the file, unless it is a new one.
