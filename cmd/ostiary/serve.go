@@ -56,6 +56,9 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process on the spot
 	keepWriting()
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		defer server.TuneMemory()()
+	}
 
 	srv, err := server.New(ctx, s.Config)
 	if err != nil {
@@ -78,9 +81,6 @@ func (sh shell) runServer(ctx context.Context, c *cli.Command, s settings) error
 	}
 	if plain := srv.PlainAddr(); plain != nil {
 		s.Logger.Info("plain listener", "address", plain.String())
-	}
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		defer server.TuneMemory()()
 	}
 	s.Logger.Info("listening", "address", srv.Addr().String(), "issuer", s.Issuer, "version", build().Version)
 	err = srv.Run(ctx)

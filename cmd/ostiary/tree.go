@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -86,6 +87,18 @@ func everyCommand(c *cli.Command, do func(*cli.Command)) {
 	for _, sub := range c.Commands {
 		everyCommand(sub, do)
 	}
+}
+
+// narrowed leaves out the commands that were not asked for: cli prepares all that there
+// are before it runs one, which takes milliseconds at each start. Where it is not plain
+// which one was, or all are to be told of, all stay.
+func narrowed(root *cli.Command, args []string) *cli.Command {
+	if len(args) > 1 && args[1] != "help" {
+		if i := slices.IndexFunc(root.Commands, func(c *cli.Command) bool { return c.Name == args[1] }); i >= 0 {
+			root.Commands = root.Commands[i : i+1]
+		}
+	}
+	return root
 }
 
 func help(_ context.Context, c *cli.Command) error { return cli.ShowRootCommandHelp(c.Root()) }

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ostiary/ostiary/internal/model"
 	"github.com/ostiary/ostiary/internal/store"
@@ -187,18 +190,23 @@ func (r *Ring) build(rows []model.SigningKey) (*snapshot, error) {
 		known = old.byID
 	}
 	slices.SortFunc(rows, order)
-	s := &snapshot{byID: map[model.KeyID]entry{}, lines: map[string][]model.SigningKey{}}
-	for _, row := range rows {
+	s := &snapshot{entries: make([]entry, len(rows)), byID: map[model.KeyID]entry{}, lines: map[string][]model.SigningKey{}}
+	var opening errgroup.Group // an RSA key takes milliseconds, and a start waits for all
+	opening.SetLimit(runtime.GOMAXPROCS(0))
+	for i, row := range rows {
 		e, ok := known[row.ID]
-		if !ok || e.row.Sealed != row.Sealed || e.row.Algorithm != row.Algorithm {
-			var err error
-			if e, err = r.open(row); err != nil {
-				return nil, err
-			}
+		if ok && e.row.Sealed == row.Sealed && e.row.Algorithm == row.Algorithm {
+			s.entries[i] = e
+			continue
 		}
-		e.row = row
-		s.entries = append(s.entries, e)
-		s.byID[row.ID] = e
+		opening.Go(func() (err error) { s.entries[i], err = r.open(row); return err })
+	}
+	if err := opening.Wait(); err != nil {
+		return nil, err
+	}
+	for i, row := range rows {
+		s.entries[i].row = row
+		s.byID[row.ID] = s.entries[i]
 		if row.DropAt == 0 {
 			s.lines[row.Algorithm] = append(s.lines[row.Algorithm], row)
 		}
