@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -187,5 +188,38 @@ func TestPragmas(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// Where one reads at a time, one connection is opened, and the writer's; and a file may
+// be closed while it is looked through.
+func TestFewConnections(t *testing.T) {
+	c := Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")}
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, func(tx *Tx) error { return tx.PutSetting("x", strings.Repeat("x", 4<<20)) }) // to have something to look through
+	for range 20 {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = Open(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer s.Close()
+	for range 10 {
+		for _, run := range []func(context.Context, func(*Tx) error) error{s.Ask, s.View, s.Upkeep} {
+			if err := run(t.Context(), func(tx *Tx) error { _, err := tx.Setting("x"); return err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if p := s.Pool(); p.Open != 2 || p.Busy != 0 {
+		t.Errorf("%d connections are open, %d busy", p.Open, p.Busy)
+	}
+	if n := s.dialect.(*sqlite).readers.length(); n != 1 {
+		t.Errorf("%d connections to read with", n)
 	}
 }
