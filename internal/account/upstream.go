@@ -31,14 +31,15 @@ func (a *Accounts) Insert(tx *store.Tx, actor model.Actor, user model.User) erro
 	return err
 }
 
-// Revise gives a person another profile, if it is another one. It returns ErrInvalid
-// and store.ErrNotFound.
+// Revise gives a person another profile, if it is another one. With another address,
+// what waits for an answer from the one before is void, and what they have proven on the
+// way to a session. It returns ErrInvalid and store.ErrNotFound.
 func (a *Accounts) Revise(tx *store.Tx, actor model.Actor, id model.UserID, change func(*model.Profile)) (changed bool, err error) {
 	user, err := tx.User(id)
 	if err != nil {
 		return false, err
 	}
-	before := user.Profile
+	was, before := user, user.Profile
 	user.Profile.Groups = slices.Clone(before.Groups)
 	change(&user.Profile)
 	if len(user.Profile.Groups) == 0 {
@@ -53,6 +54,11 @@ func (a *Accounts) Revise(tx *store.Tx, actor model.Actor, id model.UserID, chan
 	user.UpdatedAt = a.unix()
 	if err := tx.UpdateUser(user); err != nil {
 		return false, err
+	}
+	if before.Email != "" && before.Email != user.Profile.Email {
+		if err := a.leaveAddress(tx, was); err != nil {
+			return false, err
+		}
 	}
 	if err := tellProfile(tx, actor, before, user); err != nil {
 		return false, err

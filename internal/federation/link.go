@@ -264,6 +264,9 @@ func (f *Federation) link(tx *store.Tx, c coming, user model.UserID, l linking) 
 
 // enter notes that somebody who is known has proven who they are.
 func (f *Federation) enter(tx *store.Tx, c coming, id model.Identity) error {
+	if err := f.refresh(tx, c, id); err != nil { // first: with another address, what was proven is void
+		return err
+	}
 	factor := c.factor(f.unix())
 	if err := f.Accounts.Note(tx, c.holder, account.Proven{User: id.UserID, Factor: factor, Remember: c.remember}); err != nil {
 		return err
@@ -273,10 +276,7 @@ func (f *Federation) enter(tx *store.Tx, c coming, id model.Identity) error {
 			return err
 		}
 	}
-	if err := tx.DropStranger(c.holder); err != nil {
-		return err
-	}
-	return f.refresh(tx, c, id)
+	return tx.DropStranger(c.holder)
 }
 
 // factor is what a sign-in over there counts as. It is as old as the provider says: who

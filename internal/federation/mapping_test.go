@@ -108,9 +108,20 @@ func TestRefresh(t *testing.T) {
 		_, err = h.Accounts.Update(h.ctx(), operator, user.ID, account.Change{Profile: &profile})
 		h.ok(err)
 		p.Claims["roles"], p.Claims["name"], p.Claims["email"] = []any{"b", "c"}, "Ada King", "king@example.org"
+		// What waits for an answer from the address that she leaves is void, and not what
+		// she proves with this.
+		h.ok(h.Store.Upkeep(h.ctx(), func(tx *store.Tx) error {
+			return tx.InsertConfirmation(model.Confirmation{ID: "reset", Purpose: model.ConfirmReset, UserID: user.ID, Address: "ada@example.org", LinkHash: "l", ExpiresAt: 1 << 40})
+		}))
 		before := len(h.events("user.update"))
 		_, err = h.visit("corp", "r1", "c")
 		h.ok(err)
+		if in := h.begin("r1"); in.User.ID != user.ID {
+			t.Errorf("%s came in", in.User.ID)
+		}
+		if err := h.Store.View(h.ctx(), func(tx *store.Tx) error { _, err := tx.Confirmation("reset", 1); return err }); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a letter to the former address: %v", err)
+		}
 		u := now()
 		if u.Profile.Name != "Ada King" || u.Profile.Nickname != "own" || u.Profile.Email != "king@example.org" || !u.Profile.EmailVerified ||
 			!slices.Equal(u.Profile.Groups, []string{"local", "ours-b"}) {
