@@ -100,15 +100,10 @@ func (sh shell) clientUpdate() *cli.Command {
 		Name: "update", ArgsUsage: "CLIENT", Usage: "change settings of an application: those that are given, the others stay",
 		Flags: append(clientFlags(), &cli.BoolFlag{Name: "disabled", Usage: "put the application out now; --disabled=false lets it in again"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
-			client, err := a.client(ctx)
+			client, err := a.Registrar.ReviseClient(ctx, a.actor, model.ClientID(a.command.Args().First()), func(s model.ClientSettings) (model.ClientSettings, error) {
+				return changed(a.command, s)
+			})
 			if err != nil {
-				return err
-			}
-			settings, err := changed(a.command, client.ClientSettings)
-			if err != nil {
-				return err
-			}
-			if client, err = a.Registrar.UpdateClient(ctx, a.actor, client.ID, settings); err != nil {
 				return clientError(a.command, err)
 			}
 			if c := a.command; c.IsSet("disabled") {

@@ -65,39 +65,52 @@ func (sh shell) userUpdate() *cli.Command {
 			&cli.StringSliceFlag{Name: "sign-in-method", Usage: "`METHOD` by which they may sign in, or all; may be repeated"}),
 		Action: sh.administer(func(ctx context.Context, a admin) error {
 			c := a.command
-			u, err := a.user(ctx)
-			if err != nil {
-				return err
-			}
-			profile, err := changedProfile(c, u.Profile)
-			if err != nil {
-				return err
-			}
-			change := account.Change{AddGroups: c.StringSlice("add-group"), RemoveGroups: c.StringSlice("remove-group")}
-			if !reflect.DeepEqual(profile, u.Profile) {
-				change.Profile = &profile
-			}
-			if c.IsSet("login") {
-				login := c.String("login")
-				change.Login = &login
-			}
-			if c.IsSet("admin") {
-				admin := c.Bool("admin")
-				change.Admin = &admin
-			}
-			if c.IsSet("ask-second-factor") || c.IsSet("sign-in-method") {
-				policy, err := changedPolicy(c, u.SignIn)
-				if err != nil {
+			var u model.User
+			err := account.ErrChanged
+			for attempt := 0; errors.Is(err, account.ErrChanged) && attempt < 10; attempt++ {
+				if u, err = a.user(ctx); err != nil {
 					return err
 				}
-				change.SignIn = &policy
+				change, wrong := changeOf(c, u)
+				if wrong != nil {
+					return wrong
+				}
+				u, err = a.Accounts.Update(ctx, a.actor, u.ID, change)
 			}
-			if u, err = a.Accounts.Update(ctx, a.actor, u.ID, change); err != nil {
+			if err != nil {
 				return userError(c, err)
 			}
 			return sh.say(c, u, "Changed %s (%s).", u.Login, u.ID)
 		}),
 	}
+}
+
+// changeOf is what the flags change of a person.
+func changeOf(c *cli.Command, u model.User) (account.Change, error) {
+	change := account.Change{AddGroups: c.StringSlice("add-group"), RemoveGroups: c.StringSlice("remove-group"), Before: &u}
+	profile, err := changedProfile(c, u.Profile)
+	if err != nil {
+		return change, err
+	}
+	if !reflect.DeepEqual(profile, u.Profile) {
+		change.Profile = &profile
+	}
+	if c.IsSet("login") {
+		login := c.String("login")
+		change.Login = &login
+	}
+	if c.IsSet("admin") {
+		admin := c.Bool("admin")
+		change.Admin = &admin
+	}
+	if c.IsSet("ask-second-factor") || c.IsSet("sign-in-method") {
+		policy, err := changedPolicy(c, u.SignIn)
+		if err != nil {
+			return change, err
+		}
+		change.SignIn = &policy
+	}
+	return change, nil
 }
 
 // changedPolicy returns what is asked of a person at sign-in, with what the command

@@ -67,6 +67,8 @@ var (
 	// ErrAddressTaken says that an address cannot be said to be confirmed, because
 	// it is another account's.
 	ErrAddressTaken = errors.New("the address is another account's")
+	// ErrChanged says that somebody else has changed what was looked at.
+	ErrChanged = errors.New("somebody else has changed the person meanwhile: look again")
 	// ErrSignUpOff says that nobody gets an account by asking for one here.
 	ErrSignUpOff = errors.New("sign-up is off")
 	// ErrInvitesOff says that nobody is invited here.

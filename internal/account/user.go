@@ -3,6 +3,7 @@ package account
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 
 	"github.com/ostiary/ostiary/internal/mail"
@@ -27,6 +28,8 @@ type Change struct {
 	AddGroups, RemoveGroups []string // beside those of the profile
 
 	SignIn *model.SignInPolicy // the whole of it
+
+	Before *model.User // whose profile and policy were looked at for this; nil: nobody's
 }
 
 // Create adds a person. It returns ErrInvalid, ErrLoginTaken, ErrAddressTaken and
@@ -142,7 +145,8 @@ func (a *Accounts) Groups(ctx context.Context) ([]Group, error) {
 }
 
 // Update changes what is known of a person. It returns ErrInvalid, ErrNoUser,
-// ErrLoginTaken, ErrAddressTaken and ErrLastAdmin.
+// ErrLoginTaken, ErrAddressTaken and ErrLastAdmin; and ErrChanged where somebody else has
+// changed what was looked at for it.
 func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserID, c Change) (model.User, error) {
 	detail := ""
 	if c.Login != nil {
@@ -181,6 +185,9 @@ func (a *Accounts) Update(ctx context.Context, actor model.Actor, id model.UserI
 	err := a.update(ctx, func(tx *store.Tx) (err error) {
 		if user, err = tx.User(id); err != nil {
 			return err
+		}
+		if b := c.Before; b != nil && !(reflect.DeepEqual(b.Profile, user.Profile) && reflect.DeepEqual(b.SignIn, user.SignIn)) {
+			return ErrChanged
 		}
 		if c.Admin != nil && !*c.Admin {
 			if err := keepAdmin(tx, actor, user); err != nil {

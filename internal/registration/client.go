@@ -3,6 +3,7 @@ package registration
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -307,6 +308,40 @@ func (r *Registrar) UpdateClient(ctx context.Context, by model.Actor, id model.C
 		c.ClientSettings = s
 		return nil
 	})
+}
+
+// revisions is how often a change is thought over because others were faster.
+const revisions = 10
+
+// ReviseClient is UpdateClient with what change makes of the settings that the client
+// has. Where somebody else changes them meanwhile, change is asked again, so that
+// nothing of theirs is undone. Errors: also those of change, and ErrChanged where others
+// were faster again and again.
+func (r *Registrar) ReviseClient(ctx context.Context, by model.Actor, id model.ClientID, change func(model.ClientSettings) (model.ClientSettings, error)) (model.Client, error) {
+	for range revisions {
+		old, err := r.stored(ctx, id)
+		if err != nil {
+			return model.Client{}, err
+		}
+		s, err := change(old.ClientSettings)
+		if err == nil {
+			s, err = r.settle(ctx, old.ClientSettings, s)
+		}
+		if err != nil {
+			return model.Client{}, err
+		}
+		c, err := r.changeClient(ctx, by, id, "client.update", func(_ *store.Tx, c *model.Client) error {
+			if !reflect.DeepEqual(c.ClientSettings, old.ClientSettings) {
+				return ErrChanged
+			}
+			c.ClientSettings = s
+			return nil
+		})
+		if !errors.Is(err, ErrChanged) {
+			return c, err
+		}
+	}
+	return model.Client{}, ErrChanged
 }
 
 // stored returns a client as the database has it, disabled or not.
