@@ -165,7 +165,7 @@ var known = slices.Concat([]setting{
 	{"password-threads", groupProtect, "`NUMBER` of threads of an Argon2id hash", "1", "", number(1, 16, func(s *settings, n int) { s.Password.Threads = uint8(n) })},
 	{"password-hashes", groupProtect, "`NUMBER` of passwords hashed at once, each of which takes its memory; 0: one for each processor", "0", "", number(0, 1024, func(s *settings, n int) { s.Hashes = n })},
 	{"key-rotate", groupProtect, "`TIME` that a key signs", "30d", "", life(func(s *settings) *time.Duration { return &s.KeyRotation })},
-	{"key-ahead", groupProtect, "`TIME` that a key is published before it signs; shorter than key-rotate", "24h", "", life(func(s *settings) *time.Duration { return &s.KeyAhead })},
+	{"key-ahead", groupProtect, "`TIME` that a key is published before it signs; 10 minutes or more, shorter than key-rotate", "24h", "", life(func(s *settings) *time.Duration { return &s.KeyAhead })},
 
 	{"audit-retention", groupLog, "`TIME` that entries of the audit log are kept, an hour or more, or never: they are never deleted", "400d", "", lifeOrNever(func(s *settings) *time.Duration { return &s.AuditKeep })},
 	{"log-format", groupLog, "`FORMAT` of the log: text, json, or auto, which is text on a terminal and json otherwise", "auto", "", choice(func(s *settings) *string { return &s.LogFormat }, "auto", "text", "json")},

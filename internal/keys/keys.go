@@ -32,6 +32,9 @@ const (
 	DefaultKeep   = 25 * time.Hour
 )
 
+// MinAhead is what Ahead is at least: twice as long as the published set may be cached.
+const MinAhead = 10 * time.Minute
+
 var defaultAlgorithms = []jwa.Algorithm{jwa.ES256, jwa.EdDSA, jwa.PS256, jwa.RS256}
 
 // Errors of this package. Those about the master key are in master.go.
@@ -64,7 +67,7 @@ type Config struct {
 	// take; zero: DefaultRotate.
 	Rotate time.Duration
 	// Ahead is how long a key is published before it signs: at least as long
-	// as anybody may cache the published set; zero: DefaultAhead.
+	// as anybody may cache the published set, and MinAhead; zero: DefaultAhead.
 	Ahead time.Duration
 	// Keep is how long a key is published after it last signed: at least the
 	// longest life of what it signs and the leeway of verifiers; zero:
@@ -164,6 +167,9 @@ func (c *Config) settle() error {
 			return fmt.Errorf("keys: %s must be a second or more", d.name)
 		}
 	}
+	if c.Ahead < MinAhead {
+		return fmt.Errorf("key-ahead is %v and must be %v or more: those who verify may keep the published keys for five minutes", c.Ahead, MinAhead)
+	}
 	if c.Ahead >= c.Rotate {
 		return fmt.Errorf("key-ahead is %v and must be shorter than key-rotate, %v: a key is published before its predecessor's time is over", c.Ahead, c.Rotate)
 	}
@@ -181,18 +187,22 @@ func (c *Config) settle() error {
 // only when a sealed key is opened, and could add keys that no other node can
 // read.
 func (r *Ring) checkMaster(ctx context.Context) error {
+	known := func(tx *store.Tx) error {
+		sealed, err := tx.Setting(checkSetting)
+		if err != nil {
+			return err
+		}
+		return r.compareCheck(sealed)
+	}
+	// As a rule it is there, and nobody waits until something may be written.
+	if err := r.store.Ask(ctx, known); !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
 	fresh, err := r.master.seal(purposeCheck, checkSetting, []byte(checkText))
 	if err != nil {
 		return err
 	}
 	err = r.store.Update(ctx, func(tx *store.Tx) error {
-		sealed, err := tx.Setting(checkSetting)
-		if err == nil {
-			return r.compareCheck(sealed)
-		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
 		if err := tx.InsertSetting(checkSetting, fresh); err != nil {
 			return err
 		}
@@ -202,13 +212,7 @@ func (r *Ring) checkMaster(ctx context.Context) error {
 		return err
 	}
 	// Another node was first in this very moment: it must be of one key with us.
-	return r.store.View(ctx, func(tx *store.Tx) error {
-		sealed, err := tx.Setting(checkSetting)
-		if err != nil {
-			return err
-		}
-		return r.compareCheck(sealed)
-	})
+	return r.store.Ask(ctx, known)
 }
 
 func (r *Ring) compareCheck(sealed string) error {

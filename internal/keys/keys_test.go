@@ -300,7 +300,8 @@ func TestOpenRefuses(t *testing.T) {
 		"unknown algorithm":        {Store: s, Master: m, Algorithms: []jwa.Algorithm{"XX"}},
 		"negative":                 {Store: s, Master: m, Keep: -time.Hour},
 		"ahead as long as rotate":  {Store: s, Master: m, Rotate: time.Hour, Ahead: time.Hour},
-		"more keys than are taken": {Store: s, Master: m, Rotate: 50 * time.Minute, Ahead: time.Minute},
+		"more keys than are taken": {Store: s, Master: m, Rotate: 50 * time.Minute, Ahead: MinAhead},
+		"ahead less than a cache":  {Store: s, Master: m, Rotate: 24 * time.Hour, Ahead: MinAhead - time.Second},
 	} {
 		if r, err := Open(t.Context(), c); err == nil || r != nil {
 			t.Errorf("%s: accepted", name)
