@@ -346,3 +346,42 @@ func TestStreamPushEndsWithClient(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamPausedMeanwhile: OpenID Shared Signals Framework §8.1.2.1: a stream that is
+// paused while events are pushed over it gets none of the rest until it is enabled.
+func TestStreamPausedMeanwhile(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		r := newReceiver(t, h, "shop", listening())
+		e := newEndpoint(t)
+		stream := r.create(e.delivery(""))
+		set := func(status string) {
+			if a := r.ask("POST", "status_endpoint", map[string]any{"stream_id": stream["stream_id"], "status": status}); a.Status != 200 {
+				t.Errorf("%d %s", a.Status, a.Text)
+			}
+		}
+		var first sync.Once
+		take := e.Config.Handler
+		e.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+			first.Do(func() { set("paused") })
+			take.ServeHTTP(w, q)
+		})
+		u := h.User("olena", password)
+		set("paused")
+		for range 3 {
+			b := h.Browser()
+			b.SignIn(servertest.AuthorizePath(r.client), "olena", password)
+			b.Get("/logout").Submit("primary")
+		}
+		if n := waiting(t, h, stream); n != 3 {
+			t.Fatalf("%d events wait for %s", n, u.ID)
+		}
+		set("enabled")
+		e.waitFor(t, 1)
+		time.Sleep(1500 * time.Millisecond) // more than the courier needs
+		if n, left := len(e.received()), waiting(t, h, stream); n != 1 || left != 2 {
+			t.Errorf("pushed %d, and %d wait", n, left)
+		}
+		set("enabled")
+		e.waitFor(t, 3)
+	})
+}

@@ -99,12 +99,24 @@ func (c *Courier) pushSome(ctx context.Context, id model.StreamID) bool {
 	return err == nil && good && len(events) > 0
 }
 
-// pushAll pushes events until one fails, and writes into the stream how that went.
+// pushAll pushes events until one fails, or somebody changes the stream, and writes into
+// the stream how that went.
 func (c *Courier) pushAll(ctx context.Context, s *model.Stream, client model.Client, events []model.Signal) bool {
-	for _, g := range events {
+	for i, g := range events {
+		changed, err := false, error(nil)
+		if i > 0 { // the ones before may have taken long
+			changed, err = c.changed(ctx, *s)
+		}
+		if err != nil {
+			c.failed(ctx, err)
+			s.NextAt = c.unix() + firstPause
+			return false
+		}
+		if changed {
+			break // what is left goes where it has to go now, or waits
+		}
 		r := c.push(ctx, *s, client, g)
 		log := c.Logger.With("stream", s.ID, "client", s.ClientID, "event", g.ID)
-		var err error
 		switch {
 		case r.done:
 			c.delivered(queueStream, delivered)
@@ -132,6 +144,24 @@ func (c *Courier) pushAll(ctx context.Context, s *model.Stream, client model.Cli
 	}
 	s.NextAt, s.Attempts, s.FailingSince = 0, 0, 0
 	return true
+}
+
+// changed reports whether a stream is to be pushed in another way than it was, or not at
+// all: it was paused (OpenID Shared Signals Framework §8.1.2.1), leads elsewhere or is
+// gone, or its client was put out.
+func (c *Courier) changed(ctx context.Context, s model.Stream) (bool, error) {
+	var now model.Stream
+	var client model.Client
+	err := c.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if now, err = tx.Stream(s.ID); err == nil {
+			client, err = tx.Client(s.ClientID)
+		}
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	return client.Disabled || now.Status != s.Status || now.Method != s.Method || now.Endpoint != s.Endpoint || now.Authorization != s.Authorization, err
 }
 
 // dropSignal forgets an event that its receiver will never take, and tells the
