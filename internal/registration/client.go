@@ -295,19 +295,9 @@ func clientIDSyntax(id string) bool {
 // another kind of subject, what it holds of them ends: it would tell two of one
 // person.
 //
-// Errors: *InvalidClientError, store.ErrNotFound.
+// Errors: *InvalidClientError, store.ErrNotFound, ErrChanged.
 func (r *Registrar) UpdateClient(ctx context.Context, by model.Actor, id model.ClientID, s model.ClientSettings) (model.Client, error) {
-	old, err := r.stored(ctx, id)
-	if err != nil {
-		return model.Client{}, err
-	}
-	if s, err = r.settle(ctx, old.ClientSettings, s); err != nil {
-		return model.Client{}, err
-	}
-	return r.changeClient(ctx, by, id, "client.update", func(_ *store.Tx, c *model.Client) error {
-		c.ClientSettings = s
-		return nil
-	})
+	return r.ReviseClient(ctx, by, id, func(model.ClientSettings) (model.ClientSettings, error) { return s, nil })
 }
 
 // revisions is how often a change is thought over because others were faster.
@@ -315,8 +305,8 @@ const revisions = 10
 
 // ReviseClient is UpdateClient with what change makes of the settings that the client
 // has. Where somebody else changes them meanwhile, change is asked again, so that
-// nothing of theirs is undone. Errors: also those of change, and ErrChanged where others
-// were faster again and again.
+// nothing of theirs is undone. Errors: also those of change; ErrChanged where others were
+// faster again and again.
 func (r *Registrar) ReviseClient(ctx context.Context, by model.Actor, id model.ClientID, change func(model.ClientSettings) (model.ClientSettings, error)) (model.Client, error) {
 	for range revisions {
 		old, err := r.stored(ctx, id)
