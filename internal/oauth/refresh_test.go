@@ -85,7 +85,8 @@ func (d *desk) family(c *registration.Client, offline bool) family {
 		if err := errors.Join(tx.InsertSession(session), tx.InsertGrant(g)); err != nil {
 			return err
 		}
-		f.first, err = d.startRefresh(tx, c, &g, g.ExpiresAt)
+		own := g // the function may run twice
+		f.first, err = d.startRefresh(tx, c, &own, own.ExpiresAt)
 		return err
 	})
 	return f

@@ -158,6 +158,17 @@ func (c *conn) interrupt() {
 	sqlite3.Xsqlite3_interrupt(tls, c.db)
 }
 
+// changes is how many rows were changed on the connection, undone or not.
+func (c *conn) changes() int64 {
+	if c.db == 0 {
+		return 0
+	}
+	return sqlite3.Xsqlite3_total_changes64(c.tls, c.db)
+}
+
+// idle reports whether there is no transaction on the connection.
+func (c *conn) idle() bool { return c.db == 0 || sqlite3.Xsqlite3_get_autocommit(c.tls, c.db) != 0 }
+
 func (c *conn) statement(query string) (*statement, error) {
 	if s := c.statements[query]; s != nil {
 		return s, nil

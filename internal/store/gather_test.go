@@ -180,26 +180,45 @@ func TestGatheringOnFullDisk(t *testing.T) {
 }
 
 // What was gathered of a transaction that is undone is not written over what somebody
-// else commits then.
+// else commits then, whether its connection is closed or goes on.
 func TestGatheringUndone(t *testing.T) {
-	path, writer, other := gathered(t)
-	runAll(t, writer, insertMany("a"), "BEGIN", insertMany("b"))
-	for i := 0; writer.gatherer().length == 0; i++ { // what was last done may be that something was read
-		if i == 300 {
-			t.Fatal("nothing is gathered")
-		}
-		runAll(t, writer, `INSERT INTO facts (batch, text) VALUES ('b', hex(randomblob(3000)))`)
-	}
-	runAll(t, writer, "ROLLBACK")
-	runAll(t, other, "PRAGMA wal_autocheckpoint=0", "PRAGMA cache_size=10")
-	for range 10 { // until it is past that place
-		runAll(t, other, insertMany("d"))
-	}
-	writer.Close()
-	for who, got := range map[string]string{"others": batches(t, other), "who comes after": left(t, path)} {
-		if got != "a 300, d 3000" {
-			t.Errorf("%s see %q", who, got)
-		}
+	for name, undo := range map[string]func(*testing.T, *conn){
+		"the connection goes on": func(t *testing.T, c *conn) {
+			if err := (&group{conn: c}).rollBack(); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the connection is closed": func(_ *testing.T, c *conn) { c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, writer, other := gathered(t)
+			runAll(t, writer, insertMany("a"), "BEGIN", insertMany("b"))
+			for i := 0; writer.gatherer().length == 0; i++ { // what was last done may be that something was read
+				if i == 300 {
+					t.Fatal("nothing is gathered")
+				}
+				runAll(t, writer, `INSERT INTO facts (batch, text) VALUES ('b', hex(randomblob(3000)))`)
+			}
+			undo(t, writer)
+			runAll(t, other, "PRAGMA wal_autocheckpoint=0", "PRAGMA cache_size=10")
+			for range 10 { // until it is past that place
+				runAll(t, other, insertMany("d"))
+			}
+			want := "a 300, d 3000"
+			if writer.db != 0 {
+				if got := batches(t, writer); got != want {
+					t.Errorf("the writer sees %q", got)
+				}
+				runAll(t, writer, insertMany("e"))
+				want = "a 300, d 3000, e 300"
+				writer.Close()
+			}
+			for who, got := range map[string]string{"others": batches(t, other), "who comes after": left(t, path)} {
+				if got != want {
+					t.Errorf("%s see %q", who, got)
+				}
+			}
+		})
 	}
 }
 

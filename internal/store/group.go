@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"slices"
 	"sync"
@@ -22,10 +23,14 @@ const (
 // group is the one writer of an SQLite database. A durable commit costs far
 // more than a small transaction, so those who come while another is at work
 // share one: each runs its own function in its own goroutine while it has the
-// turn, inside a savepoint of one transaction, and passes the turn on; the last
-// in the queue (or of a full batch) commits for all of them, when nobody else is
-// about to come. A function that fails or panics undoes its own savepoint and
-// nothing else.
+// turn, and passes the turn on; the last in the queue (or of a full batch) commits
+// for all of them, when nobody else is about to come.
+//
+// Few functions fail after they have changed something. If one does, or panics, the
+// whole transaction is undone, and its members run once more, now each inside a
+// savepoint of its own: there, what fails undoes its savepoint and nothing else. Nobody
+// runs a third time. A savepoint for each from the start would cost a copy of every page
+// that its function is the first to touch.
 type group struct {
 	open    func() (*conn, error)
 	explain func(error) error
@@ -47,43 +52,62 @@ type group struct {
 // batch is a transaction that several share.
 type batch struct {
 	size  int
+	apart bool // whoever joins does so inside a savepoint
 	until time.Time
 	done  chan struct{} // closed when err is final
 	err   error         // of the transaction, which nobody survives
 }
 
+var (
+	// errAgain says that a batch was undone because one of its members failed.
+	errAgain = errors.New("store: undone with another's change")
+	// errGone says that SQLite has undone a transaction by itself.
+	errGone = errors.New("store: the change was undone with another's that could not be written, as when the disk is full")
+)
+
 func (g *group) run(ctx context.Context, fn func(querier) error) error {
+	err := g.try(ctx, fn, false)
+	if err == errAgain {
+		err = g.try(ctx, fn, true)
+	}
+	return err
+}
+
+// try fails with errAgain if fn was in a batch that was undone for one of its members,
+// and has to be tried apart.
+func (g *group) try(ctx context.Context, fn func(querier) error, apart bool) error {
 	if err := g.take(ctx); err != nil {
 		return err
 	}
-	b, err := g.join()
+	b, err := g.join(apart)
 	if err != nil {
 		g.pass()
 		return err
 	}
-	returned := false
+	changes, returned := g.conn.changes(), false
 	defer func() {
 		if !returned { // fn panicked, or left by runtime.Goexit
-			g.undo(b)
+			g.undo(b, changes)
 			g.pass()
 		}
 	}()
 	err = fn(g.conn)
 	returned = true
 	if err != nil {
-		g.undo(b)
-	} else if b.err == nil {
-		b.err = g.exec("RELEASE one")
+		g.undo(b, changes)
+	} else {
+		g.keep(b)
 	}
 	g.pass()
 
 	// A function that failed waits too: what it saw, and failed for, may be
 	// the work of others in the batch, and be lost with them.
 	<-b.done
-	if b.err != nil {
-		return b.err
+	switch {
+	case b.err == nil, b.err == errAgain && b.size == 1, b.err == errGone && err != nil:
+		return err
 	}
-	return err
+	return b.err
 }
 
 // take waits for the turn.
@@ -176,8 +200,9 @@ func (g *group) give(free bool) bool {
 	return false
 }
 
-// join opens a savepoint in the batch, which it begins if there is none.
-func (g *group) join() (*batch, error) {
+// join joins the batch, which it begins if there is none. From the first who is to be
+// apart on, all are.
+func (g *group) join(apart bool) (*batch, error) {
 	if g.batch != nil && time.Now().After(g.batch.until) {
 		g.end(g.batch)
 	}
@@ -188,8 +213,11 @@ func (g *group) join() (*batch, error) {
 	}
 	b := g.batch
 	b.size++
-	if b.err = g.exec("SAVEPOINT one"); b.err != nil {
-		return nil, b.err
+	b.apart = b.apart || apart
+	if b.apart {
+		if b.err = g.exec("SAVEPOINT one"); b.err != nil {
+			return nil, b.err
+		}
 	}
 	return b, nil
 }
@@ -221,31 +249,53 @@ func (g *group) begin() error {
 	return nil
 }
 
-// undo takes back what the function at work has done. If that fails, SQLite has
-// taken back the whole transaction, as it does when the disk is full.
-func (g *group) undo(b *batch) {
-	if b.err != nil {
-		return
-	}
-	if b.err = g.exec("ROLLBACK TO one"); b.err == nil {
+// keep leaves what the function at work has done to the commit.
+func (g *group) keep(b *batch) {
+	switch {
+	case g.conn.idle():
+		b.err = errGone
+	case b.apart:
 		b.err = g.exec("RELEASE one")
+	}
+}
+
+// undo takes back what the function at work has done since there were so many changes.
+func (g *group) undo(b *batch, changes int64) {
+	switch {
+	case g.conn.idle():
+		b.err = errGone
+	case b.apart:
+		if b.err = g.exec("ROLLBACK TO one"); b.err == nil {
+			b.err = g.exec("RELEASE one")
+		}
+	case g.conn.changes() != changes:
+		b.err = errAgain
 	}
 }
 
 // end commits the batch, or undoes it if it is broken, and tells its members.
 func (g *group) end(b *batch) {
 	g.batch = nil
-	if b.err == nil {
-		b.err = g.exec("COMMIT")
-	}
-	if b.err != nil {
+	switch {
+	case b.err == nil:
+		if b.err = g.exec("COMMIT"); b.err == nil {
+			g.committed()
+		} else {
+			g.drop()
+		}
+	case b.err != errAgain || g.rollBack() != nil:
 		// The state of the connection is not known any more: closing it
 		// undoes whatever is open.
 		g.drop()
-	} else {
-		g.committed()
 	}
 	close(b.done)
+}
+
+// rollBack undoes the transaction, and what is gathered of it, which is for places in
+// the log that others may write to from then on.
+func (g *group) rollBack() error {
+	g.conn.forget()
+	return g.exec("ROLLBACK")
 }
 
 // committed does what follows a commit, before anybody is told of it.

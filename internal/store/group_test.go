@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -127,6 +129,96 @@ func TestBatchIsBounded(t *testing.T) {
 	all.Wait()
 	if n := largest.Load(); n < 2 || n > maxBatch {
 		t.Errorf("the largest batch had %d members", n)
+	}
+}
+
+// Where one of a batch fails who has changed something, it is undone and the others are
+// there: they run once more, and nobody a third time. Where one has changed nothing,
+// nobody runs again. The connection stays.
+func TestBatchAgain(t *testing.T) {
+	stop := errors.New("stop")
+	for _, row := range []struct {
+		name  string
+		fails func(*Tx) error
+		runs  int32 // of each of the others
+	}{
+		{"it has changed something", func(tx *Tx) error { return cmp.Or(tx.PutSetting("fails", "1"), stop) }, 2},
+		{"it has changed nothing", func(tx *Tx) error { return stop }, 1},
+		{"it was to change what is not there", func(tx *Tx) error {
+			return cmp.Or(tx.must(`UPDATE settings SET value = '' WHERE name = 'nothing'`), stop)
+		}, 1},
+		{"it panics", func(tx *Tx) error {
+			if err := tx.PutSetting("fails", "1"); err != nil {
+				return err
+			}
+			panic(stop)
+		}, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			write(t, s, func(tx *Tx) error { return tx.PutSetting("before", "1") })
+			g := &s.dialect.(*sqlite).writer
+			before := g.conn
+
+			const n = 9 // the one in the middle fails
+			var all sync.WaitGroup
+			var runs [n]atomic.Int32
+			if err := g.take(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for i := range n {
+				all.Go(func() {
+					defer func() {
+						if r := recover(); r != nil && r != stop {
+							panic(r)
+						}
+					}()
+					err := s.Upkeep(context.Background(), func(tx *Tx) error {
+						g.batch.until = time.Now().Add(time.Minute) // all are to come into it
+						runs[i].Add(1)
+						if i == n/2 {
+							return row.fails(tx)
+						}
+						return tx.PutSetting(strconv.Itoa(i), "1")
+					})
+					if i != n/2 && err != nil {
+						t.Errorf("number %d: %v", i, err)
+					}
+					if i == n/2 && err == nil {
+						t.Error("the one that fails does not")
+					}
+				})
+				for waiting := 0; waiting <= i; { // so that they stand in their order
+					g.mu.Lock()
+					waiting = len(g.queue)
+					g.mu.Unlock()
+					runtime.Gosched()
+				}
+			}
+			g.pass()
+			all.Wait()
+
+			for i := range n {
+				if ran := runs[i].Load(); ran > 2 || i < n/2 && ran != row.runs {
+					t.Errorf("number %d ran %d times", i, ran)
+				}
+				err := s.View(t.Context(), func(tx *Tx) error { _, err := tx.Setting(strconv.Itoa(i)); return err })
+				if i != n/2 && err != nil {
+					t.Errorf("of number %d is left: %v", i, err)
+				}
+			}
+			err = s.View(t.Context(), func(tx *Tx) error { _, err := tx.Setting("fails"); return err })
+			if !errors.Is(err, ErrNotFound) {
+				t.Errorf("of the one that failed is left: %v", err)
+			}
+			if g.conn != before {
+				t.Error("the connection is another one")
+			}
+		})
 	}
 }
 
