@@ -21,7 +21,7 @@ type Change struct {
 
 // ErrChanged says that a client was changed by somebody else after a plan was
 // made.
-var ErrChanged = errors.New("the clients have changed since they were compared")
+var ErrChanged = errors.New("somebody else has changed the clients meanwhile")
 
 // Plan compares the clients that shall be with those that are, and returns the
 // differences, by client id. A client that is not among those that shall be

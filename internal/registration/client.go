@@ -3,6 +3,7 @@ package registration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -331,7 +332,7 @@ func (r *Registrar) ReviseClient(ctx context.Context, by model.Actor, id model.C
 			return c, err
 		}
 	}
-	return model.Client{}, ErrChanged
+	return model.Client{}, fmt.Errorf("%w, again and again: nothing was changed; try again later", ErrChanged)
 }
 
 // stored returns a client as the database has it, disabled or not.

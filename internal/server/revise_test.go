@@ -3,10 +3,12 @@ package server_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/registration"
 	"github.com/ostiary/ostiary/internal/servertest"
 )
 
@@ -30,6 +32,21 @@ func TestChangesBesideEachOther(t *testing.T) {
 		})
 		if err != nil || thought != 2 || revised.Name != "Revised" || len(revised.Scopes) != 1 {
 			t.Errorf("thought of %d times: %q with %v, %v", thought, revised.Name, revised.Scopes, err)
+		}
+
+		thought = 0 // somebody is faster each time
+		_, err = h.Registrar.ReviseClient(ctx, servertest.Operator, c.ID, func(s model.ClientSettings) (model.ClientSettings, error) {
+			thought++
+			other := s
+			other.Name = strconv.Itoa(thought)
+			if _, err := h.Registrar.UpdateClient(ctx, servertest.Operator, c.ID, other); err != nil {
+				t.Fatal(err)
+			}
+			s.Name = "Revised again"
+			return s, nil
+		})
+		if now, e := h.Registrar.Client(ctx, c.ID); !errors.Is(err, registration.ErrChanged) || e != nil || now.Name != strconv.Itoa(thought) {
+			t.Errorf("thought of %d times: %v, and it is %q, %v", thought, err, now.Name, e)
 		}
 
 		before := h.User("olena", "correct horse battery")
