@@ -47,13 +47,14 @@ const (
 const (
 	// partSize is how large a part with rows becomes, and maxPart what is read of one,
 	// in bytes: a row can be larger than a part is to be.
-	partSize = 4 << 20
-	maxPart  = 64 << 20
-	// maxParts is more than there is room for in a manifest, which is no larger than a
-	// part and has 100 bytes or more for each.
-	maxParts  = maxPart / 100
+	partSize  = 4 << 20
+	maxPart   = 64 << 20
 	maxTables = 1000
 )
+
+// maxParts is more than there is room for in a manifest, which is no larger than a
+// part and has 100 bytes or more for each.
+var maxParts = maxPart / 100 // tests make it smaller
 
 // labelMAC derives the key of the manifest's MAC.
 const labelMAC = "backup manifest"
