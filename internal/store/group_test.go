@@ -20,21 +20,22 @@ func TestBrokenBatch(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		spoil func(*Tx) error
+		says  string // what each of them is told
 	}{
 		{"the connection is lost", func(tx *Tx) error {
 			return tx.q.(*conn).Close()
-		}},
+		}, ""},
 		{"the transaction is gone", func(tx *Tx) error {
 			_, err := tx.q.exec(tx.ctx, "ROLLBACK", nil)
 			return err
-		}},
+		}, ""},
 		{"the disk is full", func(tx *Tx) error {
 			if _, err := tx.q.exec(tx.ctx, "PRAGMA max_page_count = 1", nil); err != nil {
 				return err
 			}
 			_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('big', hex(zeroblob(1000000)))`)
 			return err
-		}},
+		}, "full"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
@@ -50,6 +51,9 @@ func TestBrokenBatch(t *testing.T) {
 				all.Go(func() {
 					if err := s.Upkeep(context.Background(), fn); err != nil {
 						failed.Add(1)
+						if row.says != "" && !strings.Contains(err.Error(), row.says) {
+							t.Errorf("it says %q, and nothing of %q", err, row.says)
+						}
 					}
 				})
 			}
