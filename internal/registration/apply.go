@@ -19,8 +19,8 @@ type Change struct {
 	After  *model.Client // nil: there shall be none, it is deleted
 }
 
-// ErrChanged says that a client was changed by somebody else after a plan was
-// made.
+// ErrChanged says that a client was changed by somebody else after it was compared, for
+// a plan, or read, for a change of it.
 var ErrChanged = errors.New("somebody else has changed the clients meanwhile")
 
 // Plan compares the clients that shall be with those that are, and returns the
