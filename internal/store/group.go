@@ -41,6 +41,7 @@ type group struct {
 	held   bool            // somebody has the turn
 	queue  []chan struct{} // those who wait for it; closing a channel gives it
 	closed bool
+	inside sync.WaitGroup // those who have entered
 
 	// Only whoever has the turn touches these.
 	conn    *conn
@@ -66,6 +67,10 @@ var (
 )
 
 func (g *group) run(ctx context.Context, fn func(querier) error) error {
+	if !g.enter() {
+		return ErrClosed
+	}
+	defer g.inside.Done()
 	err := g.try(ctx, fn, false)
 	if err == errAgain {
 		err = g.try(ctx, fn, true)
@@ -110,18 +115,19 @@ func (g *group) try(ctx context.Context, fn func(querier) error, apart bool) err
 	return b.err
 }
 
+// enter reports whether one may come in, for whom close then waits until they are done.
+func (g *group) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.inside.Add(1)
+	}
+	return !g.closed
+}
+
 // take waits for the turn.
 func (g *group) take(ctx context.Context) error {
 	g.mu.Lock()
-	if g.closed {
-		g.mu.Unlock()
-		return ErrClosed
-	}
-	return g.wait(ctx)
-}
-
-// wait is the part of take that is called with mu locked, and unlocks it.
-func (g *group) wait(ctx context.Context) error {
 	if !g.held {
 		g.held = true
 		g.mu.Unlock()
@@ -276,14 +282,14 @@ func (g *group) undo(b *batch, changes int64) {
 // end commits the batch, or undoes it if it is broken, and tells its members.
 func (g *group) end(b *batch) {
 	g.batch = nil
+	if b.err == nil {
+		b.err = g.exec("COMMIT")
+	}
 	switch {
 	case b.err == nil:
-		if b.err = g.exec("COMMIT"); b.err == nil {
-			g.committed()
-		} else {
-			g.drop()
-		}
-	case b.err != errAgain || g.rollBack() != nil:
+		g.committed()
+	case b.err == errAgain && g.rollBack() == nil:
+	default:
 		// The state of the connection is not known any more: closing it
 		// undoes whatever is open.
 		g.drop()
@@ -309,6 +315,10 @@ func (g *group) committed() {
 
 // alone runs fn while nobody writes: those who want to wait for it.
 func (g *group) alone(fn func() error) error {
+	if !g.enter() {
+		return ErrClosed
+	}
+	defer g.inside.Done()
 	if err := g.take(context.Background()); err != nil {
 		return err
 	}
@@ -324,16 +334,12 @@ func (g *group) drop() {
 	g.conn = nil
 }
 
-// close waits for those in the queue and closes the connection.
+// close waits for those inside and closes the connection.
 func (g *group) close() error {
 	g.mu.Lock()
 	g.closed = true // nobody comes after this
-	if err := g.wait(context.Background()); err != nil {
-		return err
-	}
-	if g.batch != nil {
-		g.end(g.batch)
-	}
+	g.mu.Unlock()
+	g.inside.Wait()
 	if g.conn == nil {
 		return nil
 	}

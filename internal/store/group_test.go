@@ -226,6 +226,63 @@ func TestBatchAgain(t *testing.T) {
 	}
 }
 
+// Whoever is inside when the store is closed gets done, also what has to be done again.
+func TestCloseAwaitsWhoIsAgain(t *testing.T) {
+	c := Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")}
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &s.dialect.(*sqlite).writer
+	locked := func(is func() bool) {
+		for done := false; !done; runtime.Gosched() {
+			g.mu.Lock()
+			done = is()
+			g.mu.Unlock()
+		}
+	}
+	if err := g.take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var runs atomic.Int32
+	stop := errors.New("stop")
+	for i, want := range []error{nil, stop} {
+		all.Go(func() {
+			err := s.Upkeep(context.Background(), func(tx *Tx) error {
+				g.batch.until = time.Now().Add(time.Minute)
+				runs.Add(1)
+				return cmp.Or(tx.PutSetting(strconv.Itoa(i), "1"), want)
+			})
+			if !errors.Is(err, want) {
+				t.Errorf("number %d: %v", i, err)
+			}
+		})
+		locked(func() bool { return len(g.queue) == i+1 })
+	}
+	all.Go(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	locked(func() bool { return g.closed })
+	g.pass()
+	all.Wait()
+	if n := runs.Load(); n != 4 {
+		t.Errorf("they ran %d times, want each twice", n)
+	}
+	if s, err = Open(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i, want := range []error{nil, ErrNotFound} {
+		err := s.View(t.Context(), func(tx *Tx) error { _, err := tx.Setting(strconv.Itoa(i)); return err })
+		if !errors.Is(err, want) {
+			t.Errorf("of number %d is left: %v", i, err)
+		}
+	}
+}
+
 // Who is about to come when the last of a batch is done shares its commit.
 func TestBatchAwaitsWhoComes(t *testing.T) {
 	s, err := Open(t.Context(), Config{URL: "sqlite:" + filepath.Join(t.TempDir(), "x.db")})
