@@ -22,8 +22,8 @@ import (
 //
 // A transaction that is larger than the memory for it writes pages before its commit. If
 // it is undone, some of them may be gathered still, for a place that is somebody else's
-// from then on. Whoever undoes a whole transaction therefore forgets them first, as to
-// close the connection does.
+// from then on. Whoever undoes a whole transaction therefore forgets them first; to close
+// the connection does so as well.
 const gathering = "ostiary"
 
 // gatherRoom is how much is gathered at most, in bytes: some thirty pages. SQLite's own
