@@ -187,9 +187,11 @@ func Fill(selector, value string) Step {
 		`, e.dispatchEvent(new Event("input", { bubbles: true })), e.dispatchEvent(new Event("change", { bubbles: true })), true)`))
 }
 
-// Submit sends the form that an element belongs to, as its script would.
+// Submit sends the form that an element belongs to, as its script would, and waits until the
+// page that answers is there, though it may look as the one before.
 func Submit(selector string) Step {
-	return waiting(selector+" can be submitted", found(selector, `e && (HTMLFormElement.prototype.submit.call(e.form ?? e), true)`))
+	return replaced("there is another page after the form of "+selector, waiting(selector+" can be submitted",
+		found(selector, `e && (HTMLFormElement.prototype.submit.call(e.form ?? e), true)`)))
 }
 
 // Text is what an element says to a reader.
