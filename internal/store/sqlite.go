@@ -226,7 +226,13 @@ func makeFile(path string) error {
 // pragmas are set on every connection; busy_timeout first, because setting the
 // others may have to wait.
 var pragmas = []string{"busy_timeout=10000", "journal_mode=WAL", "foreign_keys=ON", "temp_store=MEMORY",
-	"synchronous=FULL", "journal_size_limit=67108864", "cache_size=-8000"}
+	"synchronous=FULL", "journal_size_limit=67108864", cached}
+
+// How much of the file a connection keeps in memory: KiB, and pages for what reads each once.
+const (
+	cached      = "cache_size=-8000"
+	readThrough = "cache_size=16"
+)
 
 // connect prepares a connection for what is done with package database/sql: migrations.
 func (s *sqlite) connect() (*sql.DB, error) {
@@ -404,8 +410,12 @@ func (s *sqlite) check() {
 }
 
 // lookThrough fails if it finds damage. A file that is closed meanwhile is not looked
-// through to its end.
+// through to its end. Nothing is kept of it: memory that is touched for the first time
+// takes a start longer than what is read again later.
 func (s *sqlite) lookThrough(c *conn) error {
+	if err := c.run(`PRAGMA ` + readThrough); err != nil {
+		return err
+	}
 	done := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() {
@@ -426,7 +436,10 @@ func (s *sqlite) lookThrough(c *conn) error {
 	if err == nil && found != "ok" {
 		return s.corrupt(oneLine{errors.New(found)})
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return c.run(`PRAGMA ` + cached)
 }
 
 // beginLook begins to look through the file, unless it is a new one.

@@ -159,3 +159,19 @@ func TestFailures(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A connection with which the file was looked through keeps as much of it in memory from
+// then on as any other.
+func TestLookThroughKeepsCache(t *testing.T) {
+	c := testConn(t)
+	before, err := c.number(`PRAGMA cache_size`)
+	if err != nil || before != -8000 {
+		t.Fatal(before, err)
+	}
+	if err := (&sqlite{closed: make(chan struct{})}).lookThrough(c); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := c.number(`PRAGMA cache_size`); err != nil || after != before {
+		t.Errorf("the cache has the size %d after %d, %v", after, before, err)
+	}
+}
