@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ostiary/ostiary/client"
@@ -50,66 +51,68 @@ func (o outcome) verdict() string {
 }
 
 // attacks are all of them, in the order of the page. Those without a run go through the
-// visitor's own browser.
-var attacks = []attack{
-	{
-		Name: "strip", Title: "Strip the signature",
-		Idea:  "The thief puts twenty lanterns into the cart and leaves its signature off. A careless reader takes what it cannot check.",
-		Twin:  "The same browser sends the cart as the shop signed it.",
-		Stops: []place{lineOf("cart.go", "token, err := c.reader.Verify("), lineOf("cart.go", "token, err := c.opener.Verify(")},
-		run:   runStrip,
-	},
-	{
-		Name: "none", Title: "Say “alg: none”",
-		Idea:  "The thief writes a cart with the header “alg: none”, which says that no signature is needed, and sends it without one and with an old one. Libraries have believed it.",
-		Twin:  "The same browser sends a cart whose algorithm is the one that the shop’s key is for.",
-		Stops: []place{lineOf("cart.go", "Algorithms: []jwa.Algorithm{jwa.HS256}")},
-		run:   runNone,
-	},
-	{
-		Name: "price", Title: "Change the price",
-		Idea:  "The thief writes a price of one cent into the cart, and then into the copy of it that the page’s script reads.",
-		Twin:  "The same browser sends its cart untouched, and is asked for the price in the catalogue.",
-		Stops: []place{lineOf("catalogue.go", "sum := item.Price * Cents(n)"), lineOf("cart.go", "token, err := c.reader.Verify(")},
-		run:   runPrice,
-	},
-	{
-		Name: "swap", Title: "Swap in another person’s cart",
-		Idea:  "The thief sends a cart that the shop signed for somebody else. Its signature is perfect.",
-		Twin:  "That other person sends it from their own browser.",
-		Stops: []place{lineOf("cart.go", "return sub == o.name() ||"), lineOf("cart.go", "case !o.may(cart.Subject):")},
-		run:   runSwap,
-	},
-	{
-		Name: "expired", Title: "Replay an expired cart",
-		Idea:  "The thief kept a cart for an hour and a minute. So that you need not wait, the shop signs this one with a clock that is slow; all else in it is in order.",
-		Twin:  "The same browser sends the same cart, signed just now.",
-		Stops: []place{lineOf("cart.go", "ExpiresIn: cartLife, Now:")},
-		run:   runExpired,
-	},
-	{
-		Name: "image", Title: "An image on another site",
-		Idea:  "You visit a page of kittens at another site. Its image is the address that adds a lantern to your cart, and a hidden form tries the same by POST. Your own browser sends both.",
-		Twin:  "A customer presses the button “Add”, here in the shop.",
-		Stops: []place{lineOf("shop.go", `mux.HandleFunc("POST /cart"`), lineOf("shop.go", "protection := http.NewCrossOriginProtection()"), lineOf("cart.go", "HttpOnly: true, Secure: c.secure, SameSite:")},
-	},
-	{
-		Name: "script", Title: "A script in a comment",
-		Idea:  "The thief leaves a comment that is a script. Whoever reads it next is to run it, with all that they may do here.",
-		Twin:  "An honest comment with an ampersand and a “<3” is shown just as it was typed.",
-		Stops: []place{lineOf("templates/front.html", "<blockquote>{{.Text}}</blockquote>"), lineOf("shop.go", `s.policy = "default-src 'none'; script-src 'self'`)},
-		run:   runScript,
-	},
-	{
-		Name: "token", Title: "A stolen token after sign-out",
-		Idea:  "The thief has a copy of your access token. You are signed out, for real; the token has minutes left, and its signature is good. The thief calls the API with it.",
-		Twin:  "Before the sign-out, the same call with the same token is answered.",
-		Stops: []place{lineOf("api.go", "Feed:     a.feed,"), lineOf("api.go", `mux.Handle("GET /me"`)},
-	},
-}
+// visitor's own browser. They are found once there is a shop.
+var attacks = sync.OnceValue(func() []attack {
+	return []attack{
+		{
+			Name: "strip", Title: "Strip the signature",
+			Idea:  "The thief puts twenty lanterns into the cart and leaves its signature off. A careless reader takes what it cannot check.",
+			Twin:  "The same browser sends the cart as the shop signed it.",
+			Stops: []place{lineOf("cart.go", "token, err := c.reader.Verify("), lineOf("cart.go", "token, err := c.opener.Verify(")},
+			run:   runStrip,
+		},
+		{
+			Name: "none", Title: "Say “alg: none”",
+			Idea:  "The thief writes a cart with the header “alg: none”, which says that no signature is needed, and sends it without one and with an old one. Libraries have believed it.",
+			Twin:  "The same browser sends a cart whose algorithm is the one that the shop’s key is for.",
+			Stops: []place{lineOf("cart.go", "Algorithms: []jwa.Algorithm{jwa.HS256}")},
+			run:   runNone,
+		},
+		{
+			Name: "price", Title: "Change the price",
+			Idea:  "The thief writes a price of one cent into the cart, and then into the copy of it that the page’s script reads.",
+			Twin:  "The same browser sends its cart untouched, and is asked for the price in the catalogue.",
+			Stops: []place{lineOf("catalogue.go", "sum := item.Price * Cents(n)"), lineOf("cart.go", "token, err := c.reader.Verify(")},
+			run:   runPrice,
+		},
+		{
+			Name: "swap", Title: "Swap in another person’s cart",
+			Idea:  "The thief sends a cart that the shop signed for somebody else. Its signature is perfect.",
+			Twin:  "That other person sends it from their own browser.",
+			Stops: []place{lineOf("cart.go", "return sub == o.name() ||"), lineOf("cart.go", "case !o.may(cart.Subject):")},
+			run:   runSwap,
+		},
+		{
+			Name: "expired", Title: "Replay an expired cart",
+			Idea:  "The thief kept a cart for an hour and a minute. So that you need not wait, the shop signs this one with a clock that is slow; all else in it is in order.",
+			Twin:  "The same browser sends the same cart, signed just now.",
+			Stops: []place{lineOf("cart.go", "ExpiresIn: cartLife, Now:")},
+			run:   runExpired,
+		},
+		{
+			Name: "image", Title: "An image on another site",
+			Idea:  "You visit a page of kittens at another site. Its image is the address that adds a lantern to your cart, and a hidden form tries the same by POST. Your own browser sends both.",
+			Twin:  "A customer presses the button “Add”, here in the shop.",
+			Stops: []place{lineOf("shop.go", `mux.HandleFunc("POST /cart"`), lineOf("shop.go", "protection := http.NewCrossOriginProtection()"), lineOf("cart.go", "HttpOnly: true, Secure: c.secure, SameSite:")},
+		},
+		{
+			Name: "script", Title: "A script in a comment",
+			Idea:  "The thief leaves a comment that is a script. Whoever reads it next is to run it, with all that they may do here.",
+			Twin:  "An honest comment with an ampersand and a “<3” is shown just as it was typed.",
+			Stops: []place{lineOf("templates/front.html", "<blockquote>{{.Text}}</blockquote>"), lineOf("shop.go", `s.policy = "default-src 'none'; script-src 'self'`)},
+			run:   runScript,
+		},
+		{
+			Name: "token", Title: "A stolen token after sign-out",
+			Idea:  "The thief has a copy of your access token. You are signed out, for real; the token has minutes left, and its signature is good. The thief calls the API with it.",
+			Twin:  "Before the sign-out, the same call with the same token is answered.",
+			Stops: []place{lineOf("api.go", "Feed:     a.feed,"), lineOf("api.go", `mux.Handle("GET /me"`)},
+		},
+	}
+})
 
 func attackByName(name string) (attack, bool) {
-	for _, a := range attacks {
+	for _, a := range attacks() {
 		if a.Name == name {
 			return a, true
 		}
@@ -119,7 +122,7 @@ func attackByName(name string) (attack, bool) {
 
 // possible are the attacks that can be tried here.
 func (s *Shop) possible() (list []attack) {
-	for _, a := range attacks {
+	for _, a := range attacks() {
 		if a.Name != "image" || s.other != nil {
 			list = append(list, a)
 		}

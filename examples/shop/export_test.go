@@ -17,7 +17,7 @@ func (s *Shop) Careless() {
 
 // Attacks are the names of all attacks.
 func Attacks() (list []string) {
-	for _, a := range attacks {
+	for _, a := range attacks() {
 		list = append(list, a.Name)
 	}
 	return list

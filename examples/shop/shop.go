@@ -96,6 +96,7 @@ func New(c Config) (*Shop, error) {
 	if c.HTTP == nil {
 		c.HTTP = &http.Client{Timeout: 10 * time.Second}
 	}
+	attacks() // which panics where one of them points to no line
 	s := &Shop{
 		issuer: c.Issuer, clientID: c.ClientID, base: base, api: strings.TrimSuffix(c.APIURL, "/"), http: c.HTTP, now: c.Now, log: c.Logger,
 		normal: switches{Tokens: c.FormPost, Encrypted: c.EncryptCart},

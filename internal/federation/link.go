@@ -293,7 +293,7 @@ func (c coming) factor(now int64) model.Factor {
 	trusts := func(v string) bool { return slices.Contains(s.TrustACR, v) }
 	if factor.Verified = p.ACR != "" && trusts(p.ACR) || slices.ContainsFunc(p.AMR, trusts); factor.Verified {
 		for _, v := range p.AMR[:min(len(p.AMR), maxAMR)] {
-			if methodWord.MatchString(v) {
+			if methodWord().MatchString(v) {
 				factor.AMR = append(factor.AMR, v)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
@@ -21,7 +22,7 @@ const (
 )
 
 // methodWord is a value of "amr", RFC 8176 §2.
-var methodWord = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`)
+var methodWord = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_.-]{1,32}$`) })
 
 // texts are the claims of a profile that are texts, OpenID Connect Core §5.1.
 var texts = map[string]func(*model.Profile) *string{

@@ -1,7 +1,6 @@
 package language
 
 import (
-	"bytes"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -62,11 +61,7 @@ func readAll() (map[string]Texts, error) {
 	}
 	all := map[string]Texts{}
 	for _, name := range names {
-		data, err := fs.ReadFile(files, name)
-		if err != nil {
-			return nil, fmt.Errorf("language: %w", err)
-		}
-		m, err := newTexts(strings.TrimSuffix(path.Base(name), ".json"), data)
+		m, err := newTexts(files, name)
 		if err != nil {
 			return nil, fmt.Errorf("language: %s: %w", name, err)
 		}
@@ -75,14 +70,21 @@ func readAll() (map[string]Texts, error) {
 	return all, nil
 }
 
-// newTexts reads the head of a language, which tells its name and its direction.
-func newTexts(name string, data []byte) (Texts, error) {
+// newTexts reads the head of a language, which tells its name and its direction, and no
+// more of its file.
+func newTexts(in fs.FS, file string) (Texts, error) {
+	name := strings.TrimSuffix(path.Base(file), ".json")
 	tag, err := language.Parse(name)
 	if err != nil || tag.String() != name {
 		return Texts{}, fmt.Errorf("%q is not a language tag in its canonical form", name)
 	}
-	m := Texts{Tag: name, read: sync.OnceValues(func() (*content, error) { return parse(tag, data) })}
-	head := json.NewDecoder(bytes.NewReader(data))
+	m := Texts{Tag: name, read: sync.OnceValues(func() (*content, error) { return parse(tag, in, file) })}
+	data, err := in.Open(file)
+	if err != nil {
+		return m, err
+	}
+	defer data.Close()
+	head := json.NewDecoder(data)
 	if _, err := head.Token(); err != nil { // the brace
 		return m, err
 	}
@@ -120,9 +122,9 @@ func nextText(file *json.Decoder, key string) (string, error) {
 
 // parse reads a whole language. It has a bundle of its own, so that no text is
 // ever taken from another language unseen.
-func parse(tag language.Tag, data []byte) (*content, error) {
+func parse(tag language.Tag, in fs.FS, name string) (*content, error) {
 	bundle := i18n.NewBundle(tag)
-	file, err := bundle.ParseMessageFileBytes(data, tag.String()+".json")
+	file, err := bundle.LoadMessageFileFS(in, name)
 	if err != nil {
 		return nil, fmt.Errorf("language: %s: %w", tag, err)
 	}

@@ -2,12 +2,14 @@ package language
 
 import (
 	"encoding/json"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"golang.org/x/text/feature/plural"
@@ -188,8 +190,13 @@ func TestPlurals(t *testing.T) {
 	}
 }
 
+// fileOf is a folder with the file of one language, and the name of that.
+func fileOf(tag, data string) (fs.FS, string) {
+	return fstest.MapFS{tag + ".json": {Data: []byte(data)}}, tag + ".json"
+}
+
 func TestTexts(t *testing.T) {
-	m, err := newTexts("en", []byte(`{"language.name": "x", "language.direction": "rtl", "k": "a <b> {client} c {host}", "open": "a {b"}`))
+	m, err := newTexts(fileOf("en", `{"language.name": "x", "language.direction": "rtl", "k": "a <b> {client} c {host}", "open": "a {b"}`))
 	if err != nil || m.Direction != "rtl" || m.Name != "x" {
 		t.Fatal(m, err)
 	}
@@ -206,7 +213,7 @@ func TestTexts(t *testing.T) {
 		}
 	}
 	for name, data := range map[string]string{"en": "{", "EN": "{}", "none at all": "{}", "uk": `{"language.name": "x"}`, "ja": `{"language.name": "x", "language.direction": "up"}`} {
-		if _, err := newTexts(name, []byte(data)); err == nil {
+		if _, err := newTexts(fileOf(name, data)); err == nil {
 			t.Errorf("%s with %s must not start", name, data)
 		}
 	}

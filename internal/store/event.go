@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/ostiary/ostiary/internal/model"
 )
@@ -175,7 +177,7 @@ func (s *Store) SealEvents(ctx context.Context, head Replacement, sealed []model
 			for len(args) < 3*sealedAtOnce { // one text for any number: the last again
 				args = append(args, args[len(args)-3:]...)
 			}
-			n, err := tx.exec(sealSome, args...)
+			n, err := tx.exec(sealSome(), args...)
 			if err == nil && n != int64(len(some)) {
 				err = ErrConflict
 			}
@@ -192,14 +194,16 @@ const sealedAtOnce = 50
 
 // sealSome finds each entry by its key. The first row of VALUES gives the types of
 // all of them.
-var sealSome = func() string {
-	rows := "(CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS TEXT))"
+var sealSome = sync.OnceValue(func() string {
+	var query strings.Builder
+	query.WriteString(`UPDATE events SET position = v.column2, seal = v.column3
+		FROM (VALUES (CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS TEXT))`)
 	for i := 3; i < 3*sealedAtOnce; i += 3 {
-		rows += fmt.Sprintf(", ($%d, $%d, $%d)", i+1, i+2, i+3)
+		fmt.Fprintf(&query, ", ($%d, $%d, $%d)", i+1, i+2, i+3)
 	}
-	return `UPDATE events SET position = v.column2, seal = v.column3 FROM (VALUES ` + rows + `) AS v
-		WHERE sequence = v.column1 AND position = 0`
-}()
+	query.WriteString(`) AS v WHERE sequence = v.column1 AND position = 0`)
+	return query.String()
+})
 
 // SweepEvents deletes the sealed entries up to that position and replaces the
 // setting, which is the head of the chain, in one transaction. It fails with
