@@ -26,7 +26,7 @@ func main() {
 // run executes one command line and returns its exit code: 0 when it worked, 1
 // when it did not, 2 when the command or the configuration was wrong.
 func run(ctx context.Context, sh shell) int {
-	err := narrowed(tree(sh), sh.args).Run(ctx, sh.args)
+	err := tree(sh, sh.args...).Run(ctx, sh.args)
 	if err == nil {
 		return 0
 	}

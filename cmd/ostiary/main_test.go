@@ -186,6 +186,31 @@ func (taker) Data(r io.Reader) error { _, err := io.Copy(io.Discard, r); return 
 func (taker) Reset()                 {}
 func (taker) Logout() error          { return nil }
 
+// What is made for the arguments of a command is that command, and all are made where
+// that is not plain.
+func TestCommandAskedFor(t *testing.T) {
+	var all []string
+	for _, c := range commands {
+		all = append(all, c.name)
+	}
+	for _, test := range []struct{ args, want []string }{
+		{[]string{"ostiary"}, all},
+		{[]string{"ostiary", "help"}, all},
+		{[]string{"ostiary", "--json", "user"}, all},
+		{[]string{"ostiary", "users", "user"}, all},
+		{[]string{"ostiary", "user", "list"}, []string{"user"}},
+		{[]string{"ostiary", "serve"}, []string{"serve"}},
+	} {
+		var made []string
+		for _, c := range tree(shell{}, test.args...).Commands {
+			made = append(made, c.Name)
+		}
+		if !slices.Equal(made, test.want) {
+			t.Errorf("%q makes %q, want %q", test.args, made, test.want)
+		}
+	}
+}
+
 // The flags of a client or a user must not be taken for a setting of the
 // server, which reads its flags by name.
 func TestNamesOfFlags(t *testing.T) {

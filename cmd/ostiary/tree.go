@@ -3,15 +3,46 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 )
 
-// tree returns the whole command, as one literal: each subcommand has a file
-// of its own, and the larger groups say there what they have.
-func tree(sh shell) *cli.Command {
+// commands are all that there are. Each has a file of its own, in which the larger groups
+// say what they have; the small groups are below.
+var commands = []struct {
+	name string
+	make func(shell) *cli.Command
+}{
+	{"serve", shell.serve},
+	{"demo", shell.demo},
+	{"guard", shell.guard},
+	{"health", shell.health},
+	{"user", shell.user},
+	{"session", shell.session},
+	{"client", shell.client},
+	{"apply", shell.apply},
+	{"registration", shell.registration},
+	{"upstream", shell.upstream},
+	{"transmitter", shell.transmitter},
+	{"key", shell.key},
+	{"mail", shell.mail},
+	{"audit", shell.audit},
+	{"doctor", shell.doctor},
+	{"backup", shell.backup},
+	{"restore", shell.restore},
+	{"move", shell.move},
+	{"jwt", shell.jwt},
+	{"jwk", shell.jwk},
+	{"debugger", shell.debugger},
+	{"version", shell.version},
+	{"help", shell.help},
+}
+
+// tree returns the command that these arguments are for. Of its subcommands it has only the
+// one that they ask for, where that is plain: to make and prepare them all takes
+// milliseconds, at each start. Otherwise, or where all are to be told of, it has them all.
+func tree(sh shell, args ...string) *cli.Command {
 	root := &cli.Command{
 		Name:  "ostiary",
 		Usage: "sign-in for all your applications: an OAuth 2.0 and OpenID Connect server",
@@ -20,51 +51,6 @@ func tree(sh shell) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "print JSON instead of text"},
 		},
-		Commands: []*cli.Command{
-			sh.serve(),
-			sh.demo(),
-			sh.guard(),
-			sh.health(),
-			sh.user(),
-			{
-				Name: "session", Usage: "who is signed in", Flags: places(),
-				Commands: []*cli.Command{sh.sessionList(), sh.sessionShow(), sh.sessionEnd(), sh.sessionEndAll()},
-			},
-			sh.client(),
-			sh.apply(),
-			{
-				Name: "registration", Usage: "applications that register themselves", Flags: places(),
-				Commands: []*cli.Command{
-					{
-						Name: "token", Usage: "initial access tokens, with which they do",
-						Commands: []*cli.Command{sh.registrationTokenCreate(), sh.registrationTokenList(), sh.registrationTokenRevoke()},
-					},
-				},
-			},
-			sh.upstream(),
-			sh.transmitter(),
-			{
-				Name: "key", Usage: "the keys that sign tokens", Flags: places(),
-				Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
-			},
-			{
-				Name: "mail", Usage: "letters to people", Flags: places(),
-				Commands: []*cli.Command{sh.mailTest()},
-			},
-			{
-				Name: "audit", Usage: "who did what to whom", Flags: places(),
-				Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead(), sh.auditBegin()},
-			},
-			sh.doctor(),
-			sh.backup(),
-			sh.restore(),
-			sh.move(),
-			sh.jwt(),
-			sh.jwk(),
-			sh.debugger(),
-			sh.version(),
-			{Name: "help", Usage: "this text; for a command: ostiary COMMAND --help", Action: help},
-		},
 		Writer:                sh.stdout,
 		ErrWriter:             sh.stderr,
 		EnableShellCompletion: true,
@@ -72,6 +58,13 @@ func tree(sh shell) *cli.Command {
 		HideHelpCommand:       true, // it would hide a user whose login is "help"
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {},
 		ArgValidator:          checkArguments,
+	}
+	for _, c := range commands {
+		if len(args) > 1 && args[1] == c.name && c.name != "help" {
+			root.Commands = []*cli.Command{c.make(sh)}
+			break
+		}
+		root.Commands = append(root.Commands, c.make(sh))
 	}
 	everyCommand(root, func(c *cli.Command) {
 		c.DisableSliceFlagSeparator = true // a redirect URI may hold a comma
@@ -82,26 +75,57 @@ func tree(sh shell) *cli.Command {
 	return root
 }
 
+func (sh shell) session() *cli.Command {
+	return &cli.Command{
+		Name: "session", Usage: "who is signed in", Flags: places(),
+		Commands: []*cli.Command{sh.sessionList(), sh.sessionShow(), sh.sessionEnd(), sh.sessionEndAll()},
+	}
+}
+
+func (sh shell) registration() *cli.Command {
+	return &cli.Command{
+		Name: "registration", Usage: "applications that register themselves", Flags: places(),
+		Commands: []*cli.Command{{
+			Name: "token", Usage: "initial access tokens, with which they do",
+			Commands: []*cli.Command{sh.registrationTokenCreate(), sh.registrationTokenList(), sh.registrationTokenRevoke()},
+		}},
+	}
+}
+
+func (sh shell) key() *cli.Command {
+	return &cli.Command{
+		Name: "key", Usage: "the keys that sign tokens", Flags: places(),
+		Commands: []*cli.Command{sh.keyList(), sh.keyRotate(), sh.keyDrop()},
+	}
+}
+
+func (sh shell) mail() *cli.Command {
+	return &cli.Command{
+		Name: "mail", Usage: "letters to people", Flags: places(),
+		Commands: []*cli.Command{sh.mailTest()},
+	}
+}
+
+func (sh shell) audit() *cli.Command {
+	return &cli.Command{
+		Name: "audit", Usage: "who did what to whom", Flags: places(),
+		Commands: []*cli.Command{sh.auditList(), sh.auditVerify(), sh.auditHead(), sh.auditBegin()},
+	}
+}
+
+func (sh shell) help() *cli.Command {
+	return &cli.Command{
+		Name: "help", Usage: "this text; for a command: ostiary COMMAND --help",
+		Action: func(_ context.Context, c *cli.Command) error { return cli.ShowRootCommandHelp(c.Root()) },
+	}
+}
+
 func everyCommand(c *cli.Command, do func(*cli.Command)) {
 	do(c)
 	for _, sub := range c.Commands {
 		everyCommand(sub, do)
 	}
 }
-
-// narrowed leaves out the commands that were not asked for: cli prepares all that there
-// are before it runs one, which takes milliseconds at each start. Where it is not plain
-// which one was, or all are to be told of, all stay.
-func narrowed(root *cli.Command, args []string) *cli.Command {
-	if len(args) > 1 && args[1] != "help" {
-		if i := slices.IndexFunc(root.Commands, func(c *cli.Command) bool { return c.Name == args[1] }); i >= 0 {
-			root.Commands = root.Commands[i : i+1]
-		}
-	}
-	return root
-}
-
-func help(_ context.Context, c *cli.Command) error { return cli.ShowRootCommandHelp(c.Root()) }
 
 // checkArguments holds a command to the arguments that it names, and a group
 // to the commands that it has.
