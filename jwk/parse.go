@@ -239,10 +239,10 @@ func (m *members) rsaPrivate(public rsa.PublicKey) (any, error) {
 		return nil, m.err
 	}
 	private := &rsa.PrivateKey{PublicKey: public, D: d, Primes: []*big.Int{p, q}}
+	private.Precompute() // which holds the key to all that Validate asks of one that was not
 	if err := private.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: the RSA private key does not belong to the public key", ErrInvalid)
 	}
-	private.Precompute()
 	for name, want := range map[string]*big.Int{
 		"dp": private.Precomputed.Dp, "dq": private.Precomputed.Dq, "qi": private.Precomputed.Qinv,
 	} {
