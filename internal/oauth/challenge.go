@@ -200,10 +200,7 @@ func (a *Authority) IssueChallenge(ctx context.Context, z Challenge, session mod
 		UserID: session.UserID, SessionID: session.ID, ExpiresAt: session.ExpiresAt,
 	}
 	i.code.AuthSession = next.ID
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
-		if err := a.storeIssue(tx, authorization, &i, z.Collected.Address); err != nil {
-			return err
-		}
+	err := a.storeIssue(ctx, authorization, &i, z.Collected.Address, func(tx *store.Tx) error {
 		if err := tx.DeleteAuthSession(z.auth.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}

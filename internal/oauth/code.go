@@ -30,7 +30,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 	auth := model.NewSecret(authSessionPrefix)
 	var out issuance
 	var refused *Error
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+	err := a.Store.Redeem(ctx, func(tx *store.Tx) error {
 		out, refused = issuance{}, nil
 		code, held, err := tx.RedeemCode(hash, a.unix())
 		if errors.Is(err, store.ErrNotFound) {

@@ -55,7 +55,7 @@ func (a *Authority) Issue(ctx context.Context, z Authorization, session model.Se
 		e.To = &z.way
 		return Answer{}, e
 	}
-	err := a.Store.Update(ctx, func(tx *store.Tx) error { return a.storeIssue(tx, z, &i, address) })
+	err := a.storeIssue(ctx, z, &i, address, nil)
 	var values url.Values
 	if err == nil {
 		values, err = a.frontChannel(ctx, z, i) // signed after the commit
@@ -120,16 +120,36 @@ func (a *Authority) newIssue(ctx context.Context, z Authorization, session model
 	return i, nil
 }
 
-func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address string) error {
-	// The session may have been ended since the browser asked, and so may the client,
-	// whose grants have ended with it.
-	session, enabled, err := tx.SessionFor(i.grant.SessionID, z.Client.ID)
+// storeIssue stores an issue and what is changed beside it, if anything is. It fails with
+// errSessionOver.
+func (a *Authority) storeIssue(ctx context.Context, z Authorization, i *issue, address string, beside func(*store.Tx) error) error {
+	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := a.putIssue(tx, z, i, address); err != nil || beside == nil {
+			return err
+		}
+		return beside(tx)
+	})
+	if !errors.Is(err, store.ErrLapsed) {
+		return err
+	}
+	// The session has been ended since the browser asked, or the client was, whose grants
+	// have ended with it.
+	var session model.Session
+	var enabled bool
+	why := a.Store.Ask(ctx, func(tx *store.Tx) (err error) {
+		session, enabled, err = tx.SessionFor(i.grant.SessionID, z.Client.ID)
+		return err
+	})
 	switch {
-	case err != nil || !session.Live(a.unix()):
-		return errors.Join(errSessionOver, err)
-	case !enabled:
+	case why != nil && !errors.Is(why, store.ErrNotFound):
+		return why
+	case why == nil && session.Live(a.unix()) && !enabled:
 		return fail(UnauthorizedClient, "No application is registered here under this client_id")
 	}
+	return errors.Join(errSessionOver, err, why)
+}
+
+func (a *Authority) putIssue(tx *store.Tx, z Authorization, i *issue, address string) (err error) {
 	if i.grant.Subject, err = a.subject(tx, z.Client, i.grant.UserID); err != nil {
 		return err
 	}
@@ -138,7 +158,7 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 			return err
 		}
 	}
-	if err := tx.InsertGrant(i.grant); err != nil {
+	if err := tx.IssueGrant(i.grant, a.unix()); err != nil {
 		return err
 	}
 	if i.secret != "" {
@@ -148,7 +168,7 @@ func (a *Authority) storeIssue(tx *store.Tx, z Authorization, i *issue, address 
 	}
 	if slices.Contains(i.grant.Scope, ScopeOpenID) {
 		// OpenID Connect Back-Channel Logout §2.3: remembering logged-in RPs.
-		if err := tx.TakePart(session.ID, z.Client.ID, a.unix()); err != nil {
+		if err := tx.TakePart(i.grant.SessionID, z.Client.ID, a.unix()); err != nil {
 			return err
 		}
 	}

@@ -124,7 +124,7 @@ func (a *Authority) redeemRefresh(ctx context.Context, c *registration.Client, p
 	var out issuance
 	var refused *Error
 	var stale model.Grant
-	err := a.Store.Update(ctx, func(tx *store.Tx) error {
+	err := a.Store.Redeem(ctx, func(tx *store.Tx) error {
 		out, refused = issuance{}, nil
 		h, err := tx.Holding(t.grant)
 		if errors.Is(err, store.ErrNotFound) {

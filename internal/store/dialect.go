@@ -33,11 +33,12 @@ type dialect interface {
 type mode int
 
 const (
-	snapshot mode = iota // one state of the database, read only
-	question             // one statement, which reads
-	audited              // serializable, and a change needs an event
-	serial               // serializable
-	tidy                 // each statement for itself: deletes only what nobody can use
+	snapshot  mode = iota // one state of the database, read only
+	question              // one statement, which reads
+	audited               // serializable, and a change needs an event
+	redeeming             // audited, and whatever takes away what it relies on changes a row that it changes
+	serial                // serializable
+	tidy                  // each statement for itself: deletes only what nobody can use
 )
 
 // reads reports whether nothing is written.

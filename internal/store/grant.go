@@ -15,17 +15,29 @@ func scanGrant(row scanner) (g model.Grant, err error) {
 
 // InsertGrant adds a grant of a person to a client, who both exist. It fails
 // with ErrConflict if its ID is known.
-func (tx *Tx) InsertGrant(g model.Grant) error {
+func (tx *Tx) InsertGrant(g model.Grant) error { return tx.insertGrant(g, `$4`) }
+
+// IssueGrant is InsertGrant for a grant that a person gives in a session: it fails with
+// ErrLapsed unless that is live at the time now and the client is not disabled. Nobody
+// waits for what it finds: the commit fails with it, at the latest.
+func (tx *Tx) IssueGrant(g model.Grant, now int64) error {
+	return tx.insertGrant(g, `(SELECT s.id FROM sessions s JOIN clients c ON c.id = $3 AND c.disabled = 0
+		WHERE s.id = $4 AND s.ended_at = 0 AND s.idle_at > $24 AND s.expires_at > $24)`, now)
+}
+
+// insertGrant adds a grant, and fails with ErrLapsed where the expression finds no session
+// for it.
+func (tx *Tx) insertGrant(g model.Grant, session string, further ...any) error {
 	claims, err := document{g.Claims}.text()
 	if err != nil {
 		return err
 	}
-	return tx.later(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+	return tx.later(`INSERT INTO grants (`+grantColumns+`) VALUES ($1, $2, $3, `+session+`, $5, $6, $7, $8, $9, $10,
 		$11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
-		string(g.ID), string(g.UserID), string(g.ClientID), string(g.SessionID),
-		list(g.Scope).text(), list(g.Audience).text(), claims, g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
-		g.CreatedAt, g.ExpiresAt, g.EndedAt, string(g.EndCause),
-		g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt, g.Subject, g.NotBefore)
+		append([]any{string(g.ID), string(g.UserID), string(g.ClientID), string(g.SessionID),
+			list(g.Scope).text(), list(g.Audience).text(), claims, g.Nonce, g.AuthTime, g.ACR, list(g.AMR).text(), g.Offline,
+			g.CreatedAt, g.ExpiresAt, g.EndedAt, string(g.EndCause),
+			g.Salt, g.Generation, g.RotatedAt, g.Replays, g.IdleAt, g.Subject, g.NotBefore}, further...)...)
 }
 
 // Grant returns a grant, live or not, or ErrNotFound.
@@ -74,23 +86,27 @@ func (tx *Tx) GrantsOf(user model.UserID) ([]model.Grant, error) {
 		ORDER BY created_at DESC, id LIMIT $3`, string(user), tx.now().Unix(), page(0))
 }
 
-// GrantsBeside lists the live grants of a person that are not of one session, the
-// youngest first.
+// redeemedLate is for how long after its end a grant counts as live for those who are
+// about to end it, in seconds: its code may be redeemed this moment, and make it live on,
+// where another node's clock is behind.
+const redeemedLate = 60
+
+// GrantsBeside lists the grants of a person that are not of one session and are to end
+// with the others, live ones and those that may become so, the youngest first.
 func (tx *Tx) GrantsBeside(user model.UserID, session model.SessionID) ([]model.Grant, error) {
 	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
 		WHERE user_id = $1 AND session_id <> $2 AND ended_at = 0 AND expires_at > $3
-		ORDER BY created_at DESC, id LIMIT $4`, string(user), string(session), tx.now().Unix(), page(0))
+		ORDER BY created_at DESC, id LIMIT $4`, string(user), string(session), tx.now().Unix()-redeemedLate, page(0))
 }
 
 // grantBegun is when the person of a grant proved who they are, as far as it tells.
 const grantBegun = `CASE WHEN auth_time = 0 THEN created_at ELSE auth_time END`
 
-// GrantsBegun lists the live grants of a person that stand on a proof of a time or of
-// before, the youngest first.
+// GrantsBegun is GrantsBeside for those that stand on a proof of a time or of before.
 func (tx *Tx) GrantsBegun(user model.UserID, at int64) ([]model.Grant, error) {
 	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
 		WHERE user_id = $1 AND `+grantBegun+` <= $2 AND ended_at = 0 AND expires_at > $3
-		ORDER BY created_at DESC, id LIMIT $4`, string(user), at, tx.now().Unix(), page(0))
+		ORDER BY created_at DESC, id LIMIT $4`, string(user), at, tx.now().Unix()-redeemedLate, page(0))
 }
 
 // CountBegunSince counts the live sessions and grants of a person that stand on a proof
@@ -102,11 +118,11 @@ func (tx *Tx) CountBegunSince(user model.UserID, at int64) (int64, error) {
 		string(user), at, tx.now().Unix())
 }
 
-// GrantsTo lists the live grants of a person to a client, the youngest first.
+// GrantsTo is GrantsBeside for those to one client.
 func (tx *Tx) GrantsTo(user model.UserID, client model.ClientID) ([]model.Grant, error) {
 	return many(tx, scanGrant, `SELECT `+grantColumns+` FROM grants
 		WHERE user_id = $1 AND client_id = $2 AND ended_at = 0 AND expires_at > $3
-		ORDER BY created_at DESC, id LIMIT $4`, string(user), string(client), tx.now().Unix(), page(0))
+		ORDER BY created_at DESC, id LIMIT $4`, string(user), string(client), tx.now().Unix()-redeemedLate, page(0))
 }
 
 // Use is when a client had something of a person.

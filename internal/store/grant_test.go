@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"encoding/json"
+	"errors"
+	"slices"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -35,6 +37,53 @@ func TestGrant(t *testing.T) {
 	})
 }
 
+// A grant is issued in a session that is live, and to a client that is not disabled.
+func TestIssueGrant(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		upkeep(t, s, func(tx *store.Tx) error {
+			return errors.Join(
+				tx.InsertClient(model.Client{ID: "off", Disabled: true}),
+				tx.InsertSession(model.Session{ID: "live", CookieHash: "1", UserID: "ann", IdleAt: 100, ExpiresAt: 200}),
+				tx.InsertSession(model.Session{ID: "short", CookieHash: "2", UserID: "ann", IdleAt: 200, ExpiresAt: 100}),
+				tx.InsertSession(model.Session{ID: "over", CookieHash: "3", UserID: "ann", IdleAt: 100, ExpiresAt: 200, EndedAt: 50}),
+			)
+		})
+		for _, test := range []struct {
+			session model.SessionID
+			client  model.ClientID
+			now     int64
+			want    error
+		}{
+			{"live", "shop", 99, nil},
+			{"live", "shop", 100, store.ErrLapsed},
+			{"short", "shop", 99, nil},
+			{"short", "shop", 100, store.ErrLapsed},
+			{"over", "shop", 10, store.ErrLapsed},
+			{"none", "shop", 10, store.ErrLapsed},
+			{"live", "off", 10, store.ErrLapsed},
+			{"live", "none", 10, store.ErrLapsed},
+		} {
+			g := model.Grant{ID: model.GrantID(model.NewID()), UserID: "ann", ClientID: test.client, SessionID: test.session, ExpiresAt: now() + 60}
+			setting := string(g.ID)
+			err := s.Upkeep(t.Context(), func(tx *store.Tx) error {
+				return errors.Join(tx.IssueGrant(g, test.now), tx.PutSetting(setting, "x"))
+			})
+			if !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+				t.Errorf("in %s to %s at %d: %v, want %v", test.session, test.client, test.now, err, test.want)
+			}
+			get := func(tx *store.Tx) (model.Grant, error) { return tx.Grant(g.ID) }
+			beside := func(tx *store.Tx) (string, error) { return tx.Setting(setting) }
+			if test.want == nil {
+				equal(t, read(t, s, get), g)
+				equal(t, read(t, s, beside), "x")
+			} else {
+				fails(t, s, store.ErrNotFound, missing(get))
+				fails(t, s, store.ErrNotFound, missing(beside))
+			}
+		}
+	})
+}
+
 func TestGrantsOf(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		soon := now() + 60
@@ -59,11 +108,22 @@ func TestUsesOf(t *testing.T) {
 		newGrant(t, s, model.Grant{ID: "last", UserID: "ann", ClientID: "shop", CreatedAt: 5, ExpiresAt: soon, EndedAt: 6})
 		newGrant(t, s, model.Grant{ID: "other", UserID: "bob", ClientID: "shop", CreatedAt: 99, ExpiresAt: soon})
 		equal(t, read(t, s, func(tx *store.Tx) ([]store.Use, error) { return tx.UsesOf("ann") }), []store.Use{{ClientID: "shop", Since: 1, Last: 9}})
-		var got []model.GrantID
-		for _, g := range read(t, s, func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsTo("ann", "shop") }) {
-			got = append(got, g.ID)
+		// Whoever ends them ends what somebody may be extending, too.
+		newGrant(t, s, model.Grant{ID: "late", UserID: "ann", ClientID: "shop", SessionID: "s", CreatedAt: 2, ExpiresAt: now() - 30})
+		newGrant(t, s, model.Grant{ID: "dead", UserID: "ann", ClientID: "shop", SessionID: "s", CreatedAt: 2, ExpiresAt: now() - 60})
+		for name, list := range map[string]func(*store.Tx) ([]model.Grant, error){
+			"to":     func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsTo("ann", "shop") },
+			"beside": func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsBeside("ann", "another") },
+			"begun":  func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsBegun("ann", 3) },
+		} {
+			var got []model.GrantID
+			for _, g := range read(t, s, list) {
+				got = append(got, g.ID)
+			}
+			if want := []model.GrantID{"young", "late"}; !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", name, got, want)
+			}
 		}
-		equal(t, got, []model.GrantID{"young"})
 		if nothing := read(t, s, func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsTo("ann", "nobody") }); len(nothing) != 0 {
 			t.Errorf("%v", nothing)
 		}

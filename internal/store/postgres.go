@@ -40,6 +40,7 @@ type postgres struct {
 // SQLSTATE codes, PostgreSQL manual, appendix A.
 const (
 	codeUnique        = "23505"
+	codeNotNull       = "23502"
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
 	codeLockTimeout   = "55P03"
@@ -188,6 +189,8 @@ func (p *postgres) explain(err error) error {
 	switch failure.Code {
 	case codeUnique:
 		return fmt.Errorf("%w (%w)", ErrConflict, err)
+	case codeNotNull: // IssueGrant has found none
+		return fmt.Errorf("%w (%w)", ErrLapsed, err)
 	case codeLockTimeout, codeCanceled:
 		return fmt.Errorf("%w (%w)", ErrBusy, err)
 	case codeDiskFull:

@@ -42,10 +42,11 @@ type asked struct {
 
 // begins are the statements that begin a transaction of each mode.
 var begins = map[mode]string{
-	snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-	audited:  "BEGIN ISOLATION LEVEL SERIALIZABLE",
-	serial:   "BEGIN ISOLATION LEVEL SERIALIZABLE",
-	tidy:     "BEGIN ISOLATION LEVEL READ COMMITTED",
+	snapshot:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+	audited:   "BEGIN ISOLATION LEVEL SERIALIZABLE",
+	redeeming: "BEGIN ISOLATION LEVEL REPEATABLE READ",
+	serial:    "BEGIN ISOLATION LEVEL SERIALIZABLE",
+	tidy:      "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 
 // holdWide lets nobody else change a session or a grant, on any node, until the end of a

@@ -336,6 +336,8 @@ func (s *sqlite) explain(err error) error {
 	switch failure.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return fmt.Errorf("%w (%w)", ErrConflict, err)
+	case sqlite3.SQLITE_CONSTRAINT_NOTNULL: // IssueGrant has found none
+		return fmt.Errorf("%w (%w)", ErrLapsed, err)
 	}
 	switch failure.Code() & 0xff { // the low byte is the class
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:

@@ -28,6 +28,8 @@ var (
 	ErrNotFound = errors.New("store: not found")
 	// ErrConflict means that a row with the same unique value exists.
 	ErrConflict = errors.New("store: exists already")
+	// ErrLapsed means that what a new row stands on is over, disabled or gone.
+	ErrLapsed = errors.New("store: what it stands on is over")
 	// ErrUnaudited means that a function given to Update changed something
 	// and recorded no event. Nothing was changed.
 	ErrUnaudited = errors.New("store: a change without an event was refused")
@@ -168,6 +170,16 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	return s.run(ctx, audited, fn)
 }
 
+// Redeem is Update for a transaction that uses up a code or a refresh token: it changes the
+// grant that these are of, unless it refuses. Whatever takes away what it relies on (its
+// session, its person, its client, the grant itself) changes that row as well, so that one
+// of the two comes after the other and sees what has become of it. PostgreSQL need not
+// watch what is read for that, and is not led to undo what only lay beside something else
+// that was read (manual §13.2.2 and §13.2.3).
+func (s *Store) Redeem(ctx context.Context, fn func(*Tx) error) error {
+	return s.run(ctx, redeeming, fn)
+}
+
 // Upkeep is Update for bookkeeping for which nobody is accountable, such as
 // pending requests and the time a session was last seen: it asks for no event.
 func (s *Store) Upkeep(ctx context.Context, fn func(*Tx) error) error {
@@ -236,7 +248,7 @@ func (s *Store) run(ctx context.Context, m mode, fn func(*Tx) error) error {
 		case err != nil:
 			watched.refused = true
 			return err
-		case m == audited && tx.changed && !tx.recorded:
+		case (m == audited || m == redeeming) && tx.changed && !tx.recorded:
 			return ErrUnaudited
 		}
 		return nil

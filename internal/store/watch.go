@@ -11,7 +11,7 @@ import (
 
 // Transaction is what an observer is told of one that has ended.
 type Transaction struct {
-	Kind     string        // "view", "ask", "update", "upkeep" or "tidy"
+	Kind     string        // "view", "ask", "update", "redeem", "upkeep" or "tidy"
 	Took     time.Duration // with the time that it waited for its turn
 	Attempts int           // how often its function ran
 	Err      error         // that it ended with
@@ -19,7 +19,7 @@ type Transaction struct {
 }
 
 // kinds are the names of the modes.
-var kinds = [...]string{snapshot: "view", question: "ask", audited: "update", serial: "upkeep", tidy: "tidy"}
+var kinds = [...]string{snapshot: "view", question: "ask", audited: "update", redeeming: "redeem", serial: "upkeep", tidy: "tidy"}
 
 // Kinds are those of all transactions.
 func Kinds() []string { return kinds[:] }

@@ -1,0 +1,73 @@
+package server_test
+
+import (
+	"errors"
+	"net/url"
+	"testing"
+
+	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
+	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
+)
+
+// TestIssueTooLate: what ends between the question of a browser and the answer to it ends
+// that as well. Nothing is issued, and the client is told why.
+func TestIssueTooLate(t *testing.T) {
+	h := servertest.Start(t)
+	h.User("olena", "correct horse battery")
+	for _, test := range []struct {
+		name string
+		end  func(model.Session, model.Client) error
+		want oauth.Code
+	}{
+		{"session", func(s model.Session, _ model.Client) error {
+			return h.Accounts.SignOut(t.Context(), servertest.Operator, s.ID)
+		}, oauth.LoginRequired},
+		{"client", func(_ model.Session, c model.Client) error {
+			return disable(t, h, c)
+		}, oauth.UnauthorizedClient},
+		{"both", func(s model.Session, c model.Client) error {
+			return errors.Join(h.Accounts.SignOut(t.Context(), servertest.Operator, s.ID), disable(t, h, c))
+		}, oauth.LoginRequired},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := web
+			s.FirstParty = true
+			c, _ := h.Client(test.name, s)
+			in, err := sessionOf(t.Context(), h.Accounts, "olena", "correct horse battery")
+			if err != nil {
+				t.Fatal(err)
+			}
+			z, err := h.Authority.Begin(t.Context(), url.Values{
+				"client_id": {string(c.ID)}, "redirect_uri": {c.RedirectURIs[0]}, "response_type": {"code"}, "scope": {"openid"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := test.end(in.Session, c); err != nil {
+				t.Fatal(err)
+			}
+			_, err = h.Authority.Issue(t.Context(), z, in.Session, "")
+			if refusal, ok := errors.AsType[*oauth.Error](err); !ok || refusal.Code != test.want || refusal.To == nil {
+				t.Errorf("%#v, want %s for the client", err, test.want)
+			}
+			err = h.Store.View(t.Context(), func(tx *store.Tx) error {
+				grants, err := tx.GrantsOf(in.Session.UserID)
+				if len(grants) != 0 {
+					t.Errorf("%v was issued", grants)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func disable(t *testing.T, h *servertest.House, c model.Client) error {
+	t.Helper()
+	_, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true)
+	return err
+}
