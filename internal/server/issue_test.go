@@ -3,6 +3,7 @@ package server_test
 import (
 	"errors"
 	"net/url"
+	"sync/atomic"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -64,6 +65,44 @@ func TestIssueTooLate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestIssueToNobody: a person is deleted while a code is made for them, after all that was
+// asked before it. Nothing is issued, and the client is told to let somebody sign in: also
+// one for which they first have to be given a name of their own.
+func TestIssueToNobody(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		for _, subject := range []string{model.SubjectPublic, model.SubjectPairwise} {
+			h.User(subject, "correct horse battery")
+			s := web
+			s.FirstParty, s.SubjectType = true, subject
+			c, _ := h.Client(subject, s)
+			in, err := sessionOf(t.Context(), h.Accounts, subject, "correct horse battery")
+			if err != nil {
+				t.Fatal(err)
+			}
+			z, err := h.Authority.Begin(t.Context(), url.Values{
+				"client_id": {string(c.ID)}, "redirect_uri": {c.RedirectURIs[0]}, "response_type": {"code"}, "scope": {"openid"},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var asked atomic.Int64
+			h.Store.Observe(func(x store.Transaction) {
+				if x.Kind != "ask" || asked.Add(1) != 2 { // who they are, and from when their tokens are
+					return
+				}
+				if err := h.Accounts.Delete(t.Context(), servertest.Operator, in.Session.UserID); err != nil {
+					t.Error(err)
+				}
+			})
+			_, err = h.Authority.Issue(t.Context(), z, in.Session, "")
+			h.Store.Observe(func(store.Transaction) {})
+			if refusal, ok := errors.AsType[*oauth.Error](err); !ok || refusal.Code != oauth.LoginRequired || refusal.To == nil {
+				t.Errorf("%s: %#v", subject, err)
+			}
+		}
+	})
 }
 
 func disable(t *testing.T, h *servertest.House, c model.Client) error {

@@ -41,6 +41,7 @@ type postgres struct {
 const (
 	codeUnique        = "23505"
 	codeNotNull       = "23502"
+	codeForeignKey    = "23503"
 	codeSerialization = "40001"
 	codeDeadlock      = "40P01"
 	codeLockTimeout   = "55P03"
@@ -189,7 +190,7 @@ func (p *postgres) explain(err error) error {
 	switch failure.Code {
 	case codeUnique:
 		return fmt.Errorf("%w (%w)", ErrConflict, err)
-	case codeNotNull: // IssueGrant has found none
+	case codeNotNull, codeForeignKey: // IssueGrant has found none, or whose the row is has gone
 		return fmt.Errorf("%w (%w)", ErrLapsed, err)
 	case codeLockTimeout, codeCanceled:
 		return fmt.Errorf("%w (%w)", ErrBusy, err)

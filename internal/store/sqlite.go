@@ -336,7 +336,7 @@ func (s *sqlite) explain(err error) error {
 	switch failure.Code() {
 	case sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
 		return fmt.Errorf("%w (%w)", ErrConflict, err)
-	case sqlite3.SQLITE_CONSTRAINT_NOTNULL: // IssueGrant has found none
+	case sqlite3.SQLITE_CONSTRAINT_NOTNULL, sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY: // IssueGrant has found none, or whose the row is has gone
 		return fmt.Errorf("%w (%w)", ErrLapsed, err)
 	}
 	switch failure.Code() & 0xff { // the low byte is the class

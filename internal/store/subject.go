@@ -9,8 +9,8 @@ func scanSubject(row scanner) (s model.Subject, err error) {
 	return s, err
 }
 
-// InsertSubject adds the name of a person, who exists, in a sector. It fails with
-// ErrConflict if they have one there, or if the name is taken.
+// InsertSubject adds the name of a person in a sector. It fails with ErrConflict if they
+// have one there, or if the name is taken, and with ErrLapsed if there is no such person.
 func (tx *Tx) InsertSubject(s model.Subject) error {
 	return tx.insert(`INSERT INTO subjects (`+subjectColumns+`) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
 		s.Value, s.Sector, string(s.UserID))

@@ -26,5 +26,6 @@ func TestSubject(t *testing.T) {
 
 		upkeep(t, s, func(tx *store.Tx) error { return tx.DeleteUser("ann") })
 		fails(t, s, store.ErrNotFound, missing(whose))
+		fails(t, s, store.ErrLapsed, insert(ann))
 	})
 }
