@@ -48,6 +48,9 @@ func forgets(query string) bool {
 	if strings.HasPrefix(query, "SELECT ") {
 		return false
 	}
+	if to, inserts := strings.CutPrefix(query, "INSERT INTO "); inserts { // the others are read for it
+		query, _, _ = strings.Cut(to, " ")
+	}
 	for _, table := range remembered {
 		if strings.Contains(query, table) {
 			return true

@@ -24,7 +24,10 @@ func openTwice(t *testing.T) (here, there *Store) {
 		}
 		t.Cleanup(func() { (*s).Close() })
 	}
-	write(t, here, func(tx *Tx) error { return tx.InsertClient(model.Client{ID: "c"}) })
+	write(t, here, func(tx *Tx) error {
+		return errors.Join(tx.InsertClient(model.Client{ID: "c"}), tx.InsertUser(model.User{ID: "u"}),
+			tx.InsertSession(model.Session{ID: "s", UserID: "u", IdleAt: 2, ExpiresAt: 2}))
+	})
 	return here, there
 }
 
@@ -49,6 +52,11 @@ func TestRecall(t *testing.T) {
 	}{
 		{"nothing", func(*testing.T, *Store, *Store) {}, false},
 		{"another change", func(t *testing.T, here, _ *Store) { write(t, here, setting); write(t, here, setting) }, false},
+		{"a grant", func(t *testing.T, here, _ *Store) {
+			write(t, here, func(tx *Tx) error {
+				return tx.IssueGrant(model.Grant{ID: "g", UserID: "u", ClientID: "c", SessionID: "s"}, 1)
+			})
+		}, false},
 		{"a change of a client", func(t *testing.T, here, _ *Store) { write(t, here, disable) }, true},
 		{"a change of a client, and another", func(t *testing.T, here, _ *Store) { write(t, here, disable); write(t, here, setting) }, true},
 		{"an ending", func(t *testing.T, here, _ *Store) {
@@ -204,6 +212,7 @@ func TestRememberedTables(t *testing.T) {
 	for statement, want := range map[string]bool{
 		`SELECT id FROM clients`: false, `UPDATE clients SET disabled = 1`: true, `DELETE FROM revocations`: true,
 		`INSERT INTO settings (name) VALUES ($1)`: false, `WITH x AS (SELECT 1) DELETE FROM clients`: true,
+		`INSERT INTO grants (id) SELECT id FROM clients`: false, `INSERT INTO clients (id) SELECT id FROM grants`: true,
 	} {
 		if forgets(statement) != want {
 			t.Errorf("%s: %t", statement, !want)
