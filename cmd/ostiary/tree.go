@@ -59,11 +59,13 @@ func tree(sh shell, args ...string) *cli.Command {
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {},
 		ArgValidator:          checkArguments,
 	}
-	for _, c := range commands {
+	wanted := commands
+	for i, c := range commands {
 		if len(args) > 1 && args[1] == c.name && c.name != "help" {
-			root.Commands = []*cli.Command{c.make(sh)}
-			break
+			wanted = commands[i : i+1]
 		}
+	}
+	for _, c := range wanted {
 		root.Commands = append(root.Commands, c.make(sh))
 	}
 	everyCommand(root, func(c *cli.Command) {
