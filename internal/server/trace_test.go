@@ -149,7 +149,7 @@ func TestTraces(t *testing.T) {
 			})
 			secrets := visitEverything(t, h)
 			for _, want := range []struct{ span, outermost, chain string }{
-				{"UPDATE codes", "POST /token", "POST /token > oauth.Token > store.update > UPDATE codes"},
+				{"UPDATE codes", "POST /token", "POST /token > oauth.Token > store.redeem > UPDATE codes"},
 				{"INSERT codes", "GET /", " > oauth.Issue > store.update > INSERT codes"},
 				{"account.Prove", "POST /", "POST /interaction/{id}/login > account.Prove"},
 				{"oauth.UserInfo", "GET /userinfo", "GET /userinfo > oauth.UserInfo"},
