@@ -172,10 +172,11 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 
 // Redeem is Update for a transaction that uses up a code or a refresh token: it changes the
 // grant that these are of, unless it refuses. Whatever takes away what it relies on (its
-// session, its person, its client, the grant itself) changes that row as well, so that one
-// of the two comes after the other and sees what has become of it. PostgreSQL need not
-// watch what is read for that, and is not led to undo what only lay beside something else
-// that was read (manual §13.2.2 and §13.2.3).
+// person, its client, its session, the grant itself) changes that row as well, so that one
+// of the two comes after the other and sees what has become of it. (The end of a session
+// does not, where the grant outlives it: it reads nothing of the grant either, and so may
+// as well have come after it.) PostgreSQL need not watch what is read for that, and is not
+// led to undo what only lay beside something else that was read (manual §13.2.2, §13.2.3).
 func (s *Store) Redeem(ctx context.Context, fn func(*Tx) error) error {
 	return s.run(ctx, redeeming, fn)
 }
