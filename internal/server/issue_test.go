@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"errors"
-	"net/url"
 	"sync/atomic"
 	"testing"
 
@@ -36,25 +35,16 @@ func TestIssueTooLate(t *testing.T) {
 			s := web
 			s.FirstParty = true
 			c, _ := h.Client(test.name, s)
-			in, err := sessionOf(t.Context(), h.Accounts, "olena", "correct horse battery")
-			if err != nil {
+			z, in := arrive(t, h, c, "olena")
+			if err := test.end(in, c); err != nil {
 				t.Fatal(err)
 			}
-			z, err := h.Authority.Begin(t.Context(), url.Values{
-				"client_id": {string(c.ID)}, "redirect_uri": {c.RedirectURIs[0]}, "response_type": {"code"}, "scope": {"openid"},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := test.end(in.Session, c); err != nil {
-				t.Fatal(err)
-			}
-			_, err = h.Authority.Issue(t.Context(), z, in.Session, "")
+			_, err := h.Authority.Issue(t.Context(), z, in, "")
 			if refusal, ok := errors.AsType[*oauth.Error](err); !ok || refusal.Code != test.want || refusal.To == nil {
 				t.Errorf("%#v, want %s for the client", err, test.want)
 			}
 			err = h.Store.View(t.Context(), func(tx *store.Tx) error {
-				grants, err := tx.GrantsOf(in.Session.UserID)
+				grants, err := tx.GrantsOf(in.UserID)
 				if len(grants) != 0 {
 					t.Errorf("%v was issued", grants)
 				}
@@ -77,26 +67,17 @@ func TestIssueToNobody(t *testing.T) {
 			s := web
 			s.FirstParty, s.SubjectType = true, subject
 			c, _ := h.Client(subject, s)
-			in, err := sessionOf(t.Context(), h.Accounts, subject, "correct horse battery")
-			if err != nil {
-				t.Fatal(err)
-			}
-			z, err := h.Authority.Begin(t.Context(), url.Values{
-				"client_id": {string(c.ID)}, "redirect_uri": {c.RedirectURIs[0]}, "response_type": {"code"}, "scope": {"openid"},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			z, in := arrive(t, h, c, subject)
 			var asked atomic.Int64
 			h.Store.Observe(func(x store.Transaction) {
 				if x.Kind != "ask" || asked.Add(1) != 2 { // who they are, and from when their tokens are
 					return
 				}
-				if err := h.Accounts.Delete(t.Context(), servertest.Operator, in.Session.UserID); err != nil {
+				if err := h.Accounts.Delete(t.Context(), servertest.Operator, in.UserID); err != nil {
 					t.Error(err)
 				}
 			})
-			_, err = h.Authority.Issue(t.Context(), z, in.Session, "")
+			_, err := h.Authority.Issue(t.Context(), z, in, "")
 			h.Store.Observe(func(store.Transaction) {})
 			if refusal, ok := errors.AsType[*oauth.Error](err); !ok || refusal.Code != oauth.LoginRequired || refusal.To == nil {
 				t.Errorf("%s: %#v", subject, err)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/account"
 	"github.com/ostiary/ostiary/internal/model"
+	"github.com/ostiary/ostiary/internal/oauth"
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
 	"github.com/ostiary/ostiary/internal/store"
@@ -337,21 +338,27 @@ func TestTwoNodesTellOnce(t *testing.T) {
 // begin makes a session of olena in which a client takes part.
 func begin(t *testing.T, h *servertest.House, c model.Client) model.Session {
 	t.Helper()
-	signedIn, err := sessionOf(t.Context(), h.Accounts, "olena", "correct horse battery")
+	z, in := arrive(t, h, c, "olena")
+	if _, err := h.Authority.Issue(t.Context(), z, in, ""); err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// arrive makes a session of somebody, and a request of a client that it can be answered with.
+func arrive(t *testing.T, h *servertest.House, c model.Client, login string) (oauth.Authorization, model.Session) {
+	t.Helper()
+	signedIn, err := sessionOf(t.Context(), h.Accounts, login, "correct horse battery")
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := signedIn.Session
 	z, err := h.Authority.Begin(t.Context(), url.Values{
 		"client_id": {string(c.ID)}, "redirect_uri": {c.RedirectURIs[0]}, "response_type": {"code"}, "scope": {"openid"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Authority.Issue(t.Context(), z, in, ""); err != nil {
-		t.Fatal(err)
-	}
-	return in
+	return z, signedIn.Session
 }
 
 // TestKillWhileTelling ends the server with SIGKILL while a client does not
