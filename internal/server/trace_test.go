@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/ostiary/ostiary/internal/server"
 	"github.com/ostiary/ostiary/internal/servertest"
+	"github.com/ostiary/ostiary/internal/store"
 	"github.com/ostiary/ostiary/internal/store/storetest"
 	"github.com/ostiary/ostiary/internal/trace"
 )
@@ -309,6 +311,22 @@ func TestTraceCollectorAway(t *testing.T) {
 		var said struct{ Level string }
 		if json.Unmarshal([]byte(line), &said) == nil && said.Level == "ERROR" {
 			t.Errorf("%s", line)
+		}
+	}
+}
+
+// TestTransactionsDocumented: docs/observe.md has every kind of transaction, as it is
+// counted and as it is traced.
+func TestTransactionsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/observe.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range store.Kinds() {
+		for _, want := range []string{"(`" + kind + "`)", "`store." + kind + "`"} {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("docs/observe.md does not have %s", want)
+			}
 		}
 	}
 }
