@@ -62,6 +62,9 @@ func Fill(ctx context.Context, c Config) (_ Made, err error) {
 	people := identifiers((c.Sessions + 3) / 4)
 	sessions := identifiers(c.Sessions)
 	grants := identifiers(c.Grants)
+	for i := range grants {
+		grants[i] = f.slot(i) + grants[i]
+	}
 	for _, one := range []struct {
 		table string
 		rows  int
@@ -82,7 +85,7 @@ func Fill(ctx context.Context, c Config) (_ Made, err error) {
 			return own
 		}},
 		{"codes", len(grants), func(i int) map[string]any {
-			return map[string]any{"hash": secret(), "grant_id": grants[i], "used_at": f.now}
+			return map[string]any{"hash": f.slot(i) + secret(), "grant_id": grants[i], "used_at": f.now}
 		}},
 		{"participants", len(sessions), func(i int) map[string]any { return map[string]any{"session_id": sessions[i]} }},
 	} {
@@ -115,6 +118,14 @@ func (f *filler) endGrant(session int, own map[string]any) {
 			own["ended_at"], own["end_cause"] = f.now-2*day, "expired"
 		}
 	}
+}
+
+// slot is what the server puts before the keys of grants and codes, which tells when they
+// were made: these were over the last ten days, one after another.
+func (f *filler) slot(i int) string {
+	made := f.now - int64(f.Grants-i)*10*day/int64(f.Grants)
+	n := made >> 10
+	return base64.RawURLEncoding.EncodeToString([]byte{byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
 // identifiers makes identifiers as the server does, in order, so that a database that

@@ -37,7 +37,7 @@ func (g Grant) Live(now int64) bool { return g.EndedAt == 0 && now < g.ExpiresAt
 
 // Code is an authorization code, stored as a hash and redeemed once.
 type Code struct {
-	Hash          string
+	Hash          string // of its text, behind the Slot that the text names
 	GrantID       GrantID
 	ClientID      ClientID
 	RedirectURI   string

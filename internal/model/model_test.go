@@ -22,6 +22,20 @@ func TestNewID(t *testing.T) {
 	}
 }
 
+// TestSlot holds keys of one time to one beginning, and those of a later time to another.
+func TestSlot(t *testing.T) {
+	const begin = 1_700_000_768 // a multiple of 1,024
+	slot := model.Slot(begin)
+	if len(slot) != 4 || model.Slot(begin+1023) != slot {
+		t.Errorf("%q and %q, want the same four characters for 1,024 seconds", slot, model.Slot(begin+1023))
+	}
+	for _, other := range []int64{begin - 1, begin + 1024, begin + 1<<18, begin + 1<<26, 0} {
+		if model.Slot(other) == slot {
+			t.Errorf("%d has the slot of %d", other, begin)
+		}
+	}
+}
+
 func TestNeighbourhood(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64", "2001:db8:1:2::1": "2001:db8:1:2::/64",

@@ -26,7 +26,7 @@ func (a *Authority) redeemCode(ctx context.Context, c *registration.Client, p pa
 	if !p.has("code") {
 		return issuance{}, fail(InvalidRequest, "The parameter code is missing")
 	}
-	hash := model.Secret(p.get("code")).Hash()
+	hash := codeHash(model.Secret(p.get("code")))
 	auth := model.NewSecret(authSessionPrefix)
 	var out issuance
 	var refused *Error

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -113,7 +114,7 @@ func (a *Authority) newIssue(ctx context.Context, z Authorization, session model
 		return issue{}, e // the client's APIs have changed since it asked
 	}
 	if asks(z.Request.Asked.ResponseType, "code") {
-		i.secret = model.NewSecret(codePrefix)
+		i.secret = model.NewSecret(codePrefix + model.Slot(a.unix()))
 		i.code = a.newCode(z, i.secret)
 		i.code.GrantID = i.grant.ID
 	}
@@ -243,7 +244,7 @@ func (a *Authority) newGrant(z Authorization, session model.Session, acr string)
 		life = max(life, a.accessLife(&registration.Client{Client: z.Client}))
 	}
 	return model.Grant{
-		ID:        model.GrantID(model.NewID()),
+		ID:        model.GrantID(model.Slot(now) + model.NewID()),
 		UserID:    session.UserID,
 		ClientID:  z.Client.ID,
 		SessionID: session.ID,
@@ -279,7 +280,7 @@ func (a *Authority) grantEnd(c *registration.Client, g model.Grant, session mode
 func (a *Authority) newCode(z Authorization, secret model.Secret) model.Code {
 	asked, now := z.Request.Asked, a.unix()
 	return model.Code{
-		Hash:          secret.Hash(),
+		Hash:          codeHash(secret),
 		ClientID:      z.Client.ID,
 		RedirectURI:   asked.RedirectURI,
 		RedirectSent:  asked.RedirectSent,
@@ -287,6 +288,14 @@ func (a *Authority) newCode(z Authorization, secret model.Secret) model.Code {
 		CreatedAt:     now,
 		ExpiresAt:     now + seconds(a.CodeLife),
 	}
+}
+
+// codeHash is what a code is stored by, and does not tell it: the Slot that its text
+// names, and the hash of all of it. For a text that is none of ours it is something by
+// which nothing is found.
+func codeHash(secret model.Secret) string {
+	slot := strings.TrimPrefix(secret.Reveal(), codePrefix)
+	return slot[:min(len(slot), len(model.Slot(0)))] + secret.Hash()
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
