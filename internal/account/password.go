@@ -186,7 +186,7 @@ func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID
 	} else if err != nil || s.UserID != id || !s.Live(ending.At) {
 		return tx.EndUser(id, ending)
 	}
-	if err := a.endSessions(tx, id, keep, ending); err != nil {
+	if err := endSessions(tx, ending, func() ([]model.Session, error) { return tx.SessionsBeside(id, keep) }); err != nil {
 		return err
 	}
 	// What is left are the grants that outlive their session.
@@ -195,36 +195,25 @@ func (a *Accounts) endOthers(tx *store.Tx, id model.UserID, keep model.SessionID
 
 // endGrants ends the grants of a list, of which the store tells a page at once.
 func endGrants(tx *store.Tx, ending store.Ending, list func() ([]model.Grant, error)) error {
-	for {
-		grants, err := list()
-		if err != nil || len(grants) == 0 {
-			return err
-		}
-		for _, g := range grants {
-			if err := tx.EndGrant(g.ID, ending); err != nil {
-				return err
-			}
-		}
-	}
+	return endEach(list, func(g model.Grant) error { return tx.EndGrant(g.ID, ending) })
 }
 
-// endSessions ends the sessions of a person but the one to keep.
-func (a *Accounts) endSessions(tx *store.Tx, id model.UserID, keep model.SessionID, ending store.Ending) error {
-	for more := true; more; { // the store lists a page at once
-		more = false
-		sessions, err := tx.SessionsOf(id)
-		if err != nil {
+// endSessions is endGrants for sessions.
+func endSessions(tx *store.Tx, ending store.Ending, list func() ([]model.Session, error)) error {
+	return endEach(list, func(s model.Session) error { return tx.EndSession(s.ID, ending) })
+}
+
+// endEach ends what is listed until nothing is.
+func endEach[T any](list func() ([]T, error), end func(T) error) error {
+	for {
+		all, err := list()
+		if err != nil || len(all) == 0 {
 			return err
 		}
-		for _, s := range sessions {
-			if s.ID == keep {
-				continue
-			}
-			if err := tx.EndSession(s.ID, ending); err != nil {
+		for _, one := range all {
+			if err := end(one); err != nil {
 				return err
 			}
-			more = true
 		}
 	}
-	return nil
 }

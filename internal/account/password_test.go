@@ -146,6 +146,37 @@ func TestSetPassword(t *testing.T) {
 	})
 }
 
+// TestUsedWhileEnded: a visit that has seen a session just before it went idle does not
+// make it live on, when a new password, or putting the others out, came between.
+func TestUsedWhileEnded(t *testing.T) {
+	for name, end := range map[string]func(h house, id model.UserID, keep model.SessionID) error{
+		"new password": func(h house, id model.UserID, keep model.SessionID) error {
+			return h.SetPassword(h.ctx(), admin, id, NewPassword{Password: "another password", Keep: keep})
+		},
+		"sign-out of the others": func(h house, id model.UserID, keep model.SessionID) error {
+			return h.SignOutOthers(h.ctx(), myself(id), id, keep)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(h house) {
+				user := h.user("ada")
+				late := h.signedIn("ada")
+				h.clock.advance(time.Minute)
+				keep := h.signedIn("ada")
+				h.ok(h.store.Upkeep(h.ctx(), func(tx *store.Tx) error {
+					return tx.TouchSession(late.Session.ID, 1, time.Now().Unix()-1) // by the clock of the store, too
+				}))
+				h.ok(end(h, user.ID, keep.Session.ID))
+				_, err := h.Touch(h.ctx(), late.Session)
+				h.is(err, ErrNoSession)
+				if h.alive(late.Cookie) || !h.alive(keep.Cookie) {
+					h.t.Error("the session lives on")
+				}
+			})
+		})
+	}
+}
+
 // TestEndsBeyondOnePage: a new password and a report end what they have to, however much
 // there is beside it that stays: the store lists a page at once.
 func TestEndsBeyondOnePage(t *testing.T) {

@@ -207,19 +207,8 @@ func (a *Accounts) endBegun(tx *store.Tx, id model.UserID, at int64, cause model
 		return err
 	}
 	ending := a.ending(cause)
-	for {
-		sessions, err := tx.SessionsBegun(id, at)
-		if err != nil {
-			return err
-		}
-		if len(sessions) == 0 {
-			break
-		}
-		for _, s := range sessions {
-			if err := tx.EndSession(s.ID, ending); err != nil {
-				return err
-			}
-		}
+	if err := endSessions(tx, ending, func() ([]model.Session, error) { return tx.SessionsBegun(id, at) }); err != nil {
+		return err
 	}
 	return endGrants(tx, ending, func() ([]model.Grant, error) { return tx.GrantsBegun(id, at) })
 }

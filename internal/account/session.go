@@ -263,7 +263,8 @@ func (a *Accounts) SignOutOthers(ctx context.Context, actor model.Actor, id mode
 		if err := a.within(tx, id, keep); err != nil {
 			return err
 		}
-		if err := a.endSessions(tx, id, keep, a.ending(leaving(actor, id))); err != nil {
+		others := func() ([]model.Session, error) { return tx.SessionsBeside(id, keep) }
+		if err := endSessions(tx, a.ending(leaving(actor, id)), others); err != nil {
 			return err
 		}
 		if err := tx.DropHalves(id); err != nil {

@@ -126,13 +126,20 @@ func (tx *Tx) SessionsOf(user model.UserID) ([]model.Session, error) {
 		string(user), tx.now().Unix(), page(0))
 }
 
-// SessionsBegun lists the live sessions of a person that stand on a proof of a time or of
-// before, the youngest first.
+// SessionsBeside lists the sessions of a person that are not the one to keep and that
+// nobody has ended, the youngest first. That one is over by itself does not keep whoever
+// looked just before, or by a slower clock, from using it and making it live on.
+func (tx *Tx) SessionsBeside(user model.UserID, keep model.SessionID) ([]model.Session, error) {
+	return many(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
+		WHERE user_id = $1 AND id <> $2 AND ended_at = 0
+		ORDER BY created_at DESC, id LIMIT $3`, string(user), string(keep), page(0))
+}
+
+// SessionsBegun is SessionsBeside for those that stand on a proof of a time or of before.
 func (tx *Tx) SessionsBegun(user model.UserID, at int64) ([]model.Session, error) {
 	return many(tx, scanSession, `SELECT `+sessionColumns+` FROM sessions
-		WHERE user_id = $1 AND auth_time <= $2 AND ended_at = 0 AND idle_at > $3 AND expires_at > $3
-		ORDER BY created_at DESC, id LIMIT $4`,
-		string(user), at, tx.now().Unix(), page(0))
+		WHERE user_id = $1 AND auth_time <= $2 AND ended_at = 0
+		ORDER BY created_at DESC, id LIMIT $3`, string(user), at, page(0))
 }
 
 // SessionFilter narrows a listing of sessions; what is empty does not.

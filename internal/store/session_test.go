@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/ostiary/ostiary/internal/model"
@@ -85,5 +86,18 @@ func TestSessionsOf(t *testing.T) {
 			got = append(got, x.ID)
 		}
 		equal(t, got, []model.SessionID{"young", "old"})
+		// Whoever ends them ends what somebody may be using this moment, too.
+		for name, list := range map[string]func(*store.Tx) ([]model.Session, error){
+			"beside": func(tx *store.Tx) ([]model.Session, error) { return tx.SessionsBeside("ann", "old") },
+			"begun":  func(tx *store.Tx) ([]model.Session, error) { return tx.SessionsBegun("ann", 0) },
+		} {
+			var got []model.SessionID
+			for _, x := range read(t, s, list) {
+				got = append(got, x.ID)
+			}
+			if want := map[string][]model.SessionID{"beside": {"young", "expired", "idle"}, "begun": {"young", "old", "expired", "idle"}}[name]; !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", name, got, want)
+			}
+		}
 	})
 }
