@@ -229,6 +229,9 @@ func (d *demo) run(ctx context.Context) error {
 	return failed
 }
 
+// sampleGrace is how long a sample waits for requests under way when it stops.
+const sampleGrace = 2 * time.Second
+
 // serveSample serves until ctx is done. What streams is ended by stop, if there is one.
 func serveSample(ctx context.Context, l net.Listener, h http.Handler, stop func()) error {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
@@ -241,9 +244,13 @@ func serveSample(ctx context.Context, l net.Listener, h http.Handler, stop func(
 		if stop != nil {
 			stop()
 		}
-		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), sampleGrace)
 		defer cancel()
-		return s.Shutdown(shut)
+		err := s.Shutdown(shut)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = s.Close() // a browser holds connections ahead of its requests, and a sample has nothing to lose
+		}
+		return err
 	}
 }
 

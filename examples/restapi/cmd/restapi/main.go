@@ -70,7 +70,8 @@ func serve(ctx context.Context, args []string) error {
 	case err = <-ended:
 	case <-ctx.Done():
 	}
-	shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	// For five seconds net/http waits for connections on which nobody has asked anything.
+	shut, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if ctx.Err() != nil {
 		err = nil
