@@ -117,11 +117,12 @@ func (r *Registrar) information(b born, access model.Secret) Information {
 // change what is registered, in an hour, on all nodes together. Attempts count,
 // not successes: those that fail cost the server almost as much.
 func (r *Registrar) countRegistration(ctx context.Context, address string) error {
-	now := r.unix()
-	end := now - now%hour + hour
-	var tries int64
+	now, name := r.unix(), "registration "+model.Neighbourhood(address)
+	var tries, until int64
 	err := r.Store.Upkeep(ctx, func(tx *store.Tx) (err error) {
-		tries, err = tx.Tally("registration "+model.Neighbourhood(address), now, end)
+		if tries, err = tx.Tally(name, now, now+hour); err == nil && tries > int64(r.Policy.PerHour) {
+			_, until, err = tx.Tallied(name, now)
+		}
 		return err
 	})
 	if err != nil {
@@ -129,7 +130,7 @@ func (r *Registrar) countRegistration(ctx context.Context, address string) error
 	}
 	if tries > int64(r.Policy.PerHour) {
 		e := fail(TooManyRequests, "Too many registrations came from this address: try again later")
-		e.RetryAfter = end - now
+		e.RetryAfter = until - now
 		return e
 	}
 	return nil
