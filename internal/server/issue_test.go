@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -90,4 +91,29 @@ func disable(t *testing.T, h *servertest.House, c model.Client) error {
 	t.Helper()
 	_, err := h.Registrar.DisableClient(t.Context(), servertest.Operator, c.ID, true)
 	return err
+}
+
+// TestIssuedTogether: the keys of what is issued at one time lie beside one another, and
+// that of a code does not tell the code.
+func TestIssuedTogether(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, h *servertest.House) {
+		h.User("olena", "correct horse battery")
+		s := web
+		s.FirstParty = true
+		c, _ := h.Client("together", s)
+		z, in := arrive(t, h, c, "olena")
+		answer, err := h.Authority.Issue(t.Context(), z, in, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, slot := answer.Params.Get("code"), model.Slot(h.Clock.Now().Unix())
+		if !strings.HasPrefix(code, "ost_ac_"+slot) {
+			t.Errorf("the code does not name its slot, %s", slot)
+		}
+		grants := view(t, h, func(tx *store.Tx) ([]model.Grant, error) { return tx.GrantsOf(in.UserID) })
+		if len(grants) != 1 || !strings.HasPrefix(string(grants[0].ID), slot) || len(grants[0].ID) != 26 {
+			t.Errorf("%+v, want one whose ID begins with %s", grants, slot)
+		}
+		view(t, h, func(tx *store.Tx) (model.Code, error) { return tx.Code(slot + model.Secret(code).Hash()) })
+	})
 }
